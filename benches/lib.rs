@@ -1,0 +1,1 @@
+//! Benchmarks of p2pchat; see the files beside this one.

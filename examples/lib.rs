@@ -1,0 +1,1 @@
+//! Programs that use p2pchat; see the files beside this one.

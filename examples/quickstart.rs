@@ -1,0 +1,3 @@
+//! A registry and its peers in one process.
+
+fn main() {}

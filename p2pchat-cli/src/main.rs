@@ -1,0 +1,3 @@
+//! The p2pchat terminal client.
+
+fn main() {}

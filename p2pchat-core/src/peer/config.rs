@@ -1,0 +1,66 @@
+//! What an application can set.
+
+use std::time::Duration;
+
+use p2pchat_proto::{Capabilities, Limits};
+
+/// The peer machine's settings; [`Config::default`] is PROTOCOL.md's.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// Sizes that messages are held to.
+    pub limits: Limits,
+    /// What is offered in the extended hello.
+    pub capabilities: Capabilities,
+    /// The lease asked for in keep-alives, in whole seconds. 10 s.
+    pub lease: Duration,
+    /// How often a keep-alive is sent. 3 s: two may be lost.
+    pub keep_alive_interval: Duration,
+    /// How long an unprompted greeting is waited for if the dialect is not known (§6.1). 200 ms.
+    pub greeting_grace: Duration,
+    /// The longest first pause before reconnecting; doubled with each failure (§5.1). 500 ms.
+    pub backoff_base: Duration,
+    /// The longest pause before reconnecting. 30 s.
+    pub backoff_cap: Duration,
+    /// How long the registry may take to answer a request. 15 s.
+    pub request_timeout: Duration,
+    /// How long somebody may take to answer a chat request. 2 minutes.
+    pub chat_timeout: Duration,
+    /// How long a peer may take to connect, or to confirm a message. 10 s.
+    pub delivery_timeout: Duration,
+    /// How long a peer stream without a chat may be idle before it is closed. 2 minutes.
+    pub idle_timeout: Duration,
+    /// How often a room's members are asked for if the registry doesn't push them (no capability `roster`). 30 s.
+    pub roster_interval: Duration,
+    /// How many requests may wait for the registry. 256.
+    pub requests: usize,
+    /// How many peer streams may be open. 1,024.
+    pub streams: usize,
+    /// How many messages may wait for one peer's confirmation, or for the application's. 256.
+    pub messages_in_flight: usize,
+    /// How many chat requests may wait for the application's answer. 64.
+    pub chat_requests: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::DEFAULT,
+            capabilities: Capabilities::all(),
+            lease: Duration::from_secs(10),
+            keep_alive_interval: Duration::from_secs(3),
+            greeting_grace: Duration::from_millis(200),
+            backoff_base: Duration::from_millis(500),
+            backoff_cap: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(15),
+            chat_timeout: Duration::from_secs(120),
+            delivery_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(120),
+            roster_interval: Duration::from_secs(30),
+            requests: 256,
+            streams: 1_024,
+            messages_in_flight: 256,
+            chat_requests: 64,
+        }
+    }
+}

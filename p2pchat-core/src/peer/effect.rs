@@ -1,0 +1,47 @@
+//! What the peer machine wants done.
+
+use std::net::SocketAddr;
+
+use p2pchat_proto::{PeerMessage, ToRegistry, ToRegistryDatagram};
+
+use super::Event;
+
+/// A peer stream, from the machine's [`Effect::Dial`] or the driver's
+/// [`Peer::accept_stream`](super::Peer::accept_stream) until one of them closes it. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub(super) u64);
+
+/// Something for the machine's owner to do. Effects are carried out in the order in which they are polled.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Open the registry stream; answer with `handle_registry_connected` or `handle_registry_closed`.
+    ConnectRegistry,
+    /// Write a message to the registry stream, as one write of its own.
+    SendRegistry(ToRegistry),
+    /// Flush what was sent, then close the registry stream; `handle_registry_closed` need not follow.
+    CloseRegistry,
+    /// Send a datagram to the registry.
+    SendDatagram(ToRegistryDatagram),
+    /// Open a peer stream; answer with `handle_stream_connected` or `handle_stream_closed`.
+    Dial {
+        /// To be named in every fact about the stream.
+        stream: StreamId,
+        /// Where to: the address that the registry published.
+        addr: SocketAddr,
+    },
+    /// Write a message to a peer stream.
+    SendPeer {
+        /// Which stream.
+        stream: StreamId,
+        /// What.
+        message: PeerMessage,
+    },
+    /// Flush what was sent, then close the stream. The machine has forgotten it already.
+    ClosePeer {
+        /// Which stream.
+        stream: StreamId,
+    },
+    /// Tell the application.
+    Event(Event),
+}

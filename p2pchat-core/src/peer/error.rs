@@ -1,0 +1,78 @@
+//! Why a command failed.
+
+/// Why a command failed: who is at fault, and what the registry or the other peer said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// There is no link to the registry.
+    #[error("not connected to the registry")]
+    NotConnected,
+    /// The command wants a session.
+    #[error("not logged in")]
+    NotLoggedIn,
+    /// There is a session already.
+    #[error("logged in already")]
+    AlreadyLoggedIn,
+    /// The link went away before the answer came. Whether the registry did it is not known.
+    #[error("the registry went away before it answered")]
+    Interrupted,
+    /// No answer came in time.
+    #[error("no answer came in time")]
+    TimedOut,
+    /// The registry refused.
+    #[error("{}", .0.as_deref().unwrap_or("the registry refused"))]
+    Refused(Option<String>),
+    /// The username is taken.
+    #[error("that username is taken")]
+    NameTaken,
+    /// Wrong password or no such account; the registry doesn't tell which. With the registry's own reason if it has one.
+    #[error("{}", .0.as_deref().unwrap_or("wrong username or password"))]
+    LoginFailed(Option<String>),
+    /// The account has a live session elsewhere.
+    #[error("already logged in elsewhere")]
+    AlreadyOnline,
+    /// The account exists, but is offline.
+    #[error("that user is not online")]
+    NotOnline,
+    /// There is no such account.
+    #[error("there is no such user")]
+    NotFound,
+    /// The user announced no port, or one that is not to be dialled.
+    #[error("that user can't be reached: no port announced")]
+    NoPort,
+    /// The user could not be reached, or the stream to them broke.
+    #[error("that user can't be reached: {0}")]
+    Unreachable(String),
+    /// The user said no.
+    #[error("{}", .0.as_deref().map_or_else(|| "the request was declined".to_owned(), |reason| format!("declined: {reason}")))]
+    Rejected(Option<String>),
+    /// There is no open chat with the user.
+    #[error("no chat is open with that user")]
+    NoChat,
+    /// One is no member of the room.
+    #[error("not a member of that room")]
+    NotAMember,
+    /// There is no such request (any more).
+    #[error("there is no such chat request")]
+    NoSuchRequest,
+    /// The message was not taken in on the other side.
+    #[error("{}", .0.as_deref().unwrap_or("the message was not accepted"))]
+    NotDelivered(Option<String>),
+    /// Too much is waiting already.
+    #[error("too much is waiting: at most {limit} {what}")]
+    TooMany {
+        /// What is limited.
+        what: &'static str,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// The registry's dialect has no such request (the prototype knows no rooms).
+    #[error("this registry does not support that")]
+    Unsupported,
+    /// The answer made no sense.
+    #[error("the registry answered something unexpected: {0}")]
+    Unexpected(String),
+    /// The machine was shut down.
+    #[error("closed")]
+    Closed,
+}

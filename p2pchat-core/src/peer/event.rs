@@ -1,0 +1,155 @@
+//! What the peer machine tells the application.
+
+use std::{net::SocketAddr, time::Duration};
+
+use p2pchat_proto::{Found, PeerRecord, RoomName, RoomRecord, Text, Username};
+
+use super::RequestError;
+
+/// A command's handle: its end is told by [`Event::Completed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(super) u64);
+
+/// Somebody's wish to chat, to be accepted or rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChatRequestId(pub(super) u64);
+
+/// A message that the application has been handed, to be confirmed to its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Receipt(pub(super) u64);
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A command has ended. Each command ends exactly once.
+    Completed {
+        /// Which.
+        request: RequestId,
+        /// How.
+        outcome: Result<Response, RequestError>,
+    },
+    /// The registry link is up and has been greeted.
+    Connected,
+    /// The registry link is gone; it is tried again by itself after a while.
+    Disconnected {
+        /// Why, for a person to read.
+        reason: String,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// Logged in again after the link was lost, and back in every room.
+    Reconnected,
+    /// The session is over and doesn't come back by itself.
+    LoggedOut {
+        /// Why, for a person to read.
+        reason: String,
+    },
+    /// Somebody wants to chat.
+    ChatRequested {
+        /// To be named in `accept` or `reject`.
+        request: ChatRequestId,
+        /// Who, if the request says so (capability `sender`).
+        from: Option<Username>,
+        /// Where from.
+        addr: SocketAddr,
+    },
+    /// A chat is open: text can go both ways.
+    ChatOpened {
+        /// With whom; `None` until somebody who asked without a name says something.
+        with: Option<Username>,
+    },
+    /// A chat has ended, or the wish for it was withdrawn.
+    ChatClosed {
+        /// With whom.
+        with: Option<Username>,
+        /// Why, for a person to read.
+        reason: String,
+    },
+    /// Somebody in an open chat said something.
+    Message {
+        /// Who.
+        from: Username,
+        /// What.
+        text: Text,
+        /// To be named in [`Peer::confirm`](super::Peer::confirm) once it is shown or stored.
+        receipt: Receipt,
+    },
+    /// Somebody said something in a room.
+    Broadcast {
+        /// Which room; `None` if the sender's program can't say (no capability `sender`) and more than one is shared.
+        room: Option<RoomName>,
+        /// Who.
+        from: Username,
+        /// What.
+        text: Text,
+        /// To be named in [`Peer::confirm`](super::Peer::confirm) once it is shown or stored.
+        receipt: Receipt,
+    },
+    /// One is a member of a room: by joining, or since before this program started.
+    RoomEntered {
+        /// Which room.
+        room: RoomName,
+        /// Its members online, oneself included.
+        members: Vec<Username>,
+    },
+    /// A member of a room is online that wasn't.
+    MemberOnline {
+        /// Which room.
+        room: RoomName,
+        /// Who.
+        username: Username,
+    },
+    /// Somebody is no member of a room any more.
+    MemberLeft {
+        /// Which room.
+        room: RoomName,
+        /// Who.
+        username: Username,
+    },
+    /// A member of one's rooms went offline.
+    MemberOffline {
+        /// Who.
+        username: Username,
+        /// The rooms shared with them.
+        rooms: Vec<RoomName>,
+    },
+    /// Somebody else is at fault: what was received makes no sense, or breaks a rule.
+    Fault {
+        /// Who, as far as known.
+        culprit: String,
+        /// What they did, for a person to read.
+        what: String,
+    },
+}
+
+/// What a successful command brought.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Response {
+    /// It is done.
+    Done,
+    /// Where a user can be dialled.
+    Found(Found),
+    /// Everyone online but oneself, in detail.
+    Peers(Vec<PeerRecord>),
+    /// Everyone online but oneself, by name.
+    Names(Vec<Username>),
+    /// All rooms, in detail.
+    Rooms(Vec<RoomRecord>),
+    /// All rooms, by name.
+    RoomNames(Vec<RoomName>),
+    /// A room's members online.
+    Members(Vec<Username>),
+    /// Who has a broadcast.
+    Broadcast(BroadcastReport),
+}
+
+/// Who has a broadcast, and who hasn't.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct BroadcastReport {
+    /// Those whose program has confirmed it.
+    pub delivered: Vec<Username>,
+    /// Those who don't have it, and why.
+    pub failed: Vec<(Username, RequestError)>,
+}

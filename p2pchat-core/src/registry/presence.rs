@@ -1,0 +1,80 @@
+//! Who is online where: the second seam (§5.2).
+//!
+//! On one node this is a pair of ordered maps. Several nodes would share a directory that keeps the same promises: at
+//! most one session a user, claimed and released atomically, with an epoch that grows with each claim so that a late
+//! release by a session that was replaced changes nothing. Every caller stands at a point where its request may wait
+//! (`answers.rs`), so a directory that is asked by effects changes this file and the two lines that call
+//! [`claim`](Presence::claim) and [`release`](Presence::release), not the requests.
+
+use std::collections::BTreeMap;
+
+use p2pchat_proto::{RoomName, Username};
+
+use super::effect::ConnId;
+
+/// The presence directory of one node.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    online: BTreeMap<Username, Claim>,
+    rooms: BTreeMap<RoomName, BTreeMap<Username, ConnId>>,
+    epoch: u64,
+}
+
+/// A user's one live session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) conn: ConnId,
+    pub(super) epoch: u64,
+}
+
+impl Presence {
+    /// Makes `conn` the user's session. The caller has released the one before.
+    pub(super) fn claim(&mut self, username: Username, conn: ConnId) -> u64 {
+        self.epoch += 1;
+        self.online.insert(username, Claim { conn, epoch: self.epoch });
+        self.epoch
+    }
+
+    /// Ends the user's session if it is still the one of `epoch`.
+    pub(super) fn release(&mut self, username: &Username, epoch: u64) -> bool {
+        let held = self.online.get(username).is_some_and(|claim| claim.epoch == epoch);
+        if held {
+            self.online.remove(username);
+        }
+        held
+    }
+
+    pub(super) fn find(&self, username: &Username) -> Option<Claim> {
+        self.online.get(username).copied()
+    }
+
+    /// Everybody online, by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Username, Claim)> {
+        self.online.iter().map(|(username, claim)| (username, *claim))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.online.len()
+    }
+
+    pub(super) fn enter(&mut self, room: &RoomName, username: Username, conn: ConnId) {
+        match self.rooms.get_mut(room) {
+            Some(members) => members.insert(username, conn),
+            None => self.rooms.entry(room.clone()).or_default().insert(username, conn),
+        };
+    }
+
+    pub(super) fn leave(&mut self, room: &RoomName, username: &Username) {
+        if let Some(members) = self.rooms.get_mut(room) {
+            members.remove(username);
+            if members.is_empty() {
+                self.rooms.remove(room);
+            }
+        }
+    }
+
+    /// A room's members online, by name.
+    pub(super) fn members(&self, room: &RoomName) -> impl Iterator<Item = (&Username, ConnId)> {
+        self.rooms.get(room).into_iter().flatten().map(|(username, conn)| (username, *conn))
+    }
+}

@@ -1,0 +1,126 @@
+//! The store's records, in postcard's encoding.
+
+use std::sync::Arc;
+
+use p2pchat_proto::{Capacity, Description, Limits, RoomName, RoomRecord};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::store::StoreError;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Account {
+    /// As it was spelled at registration.
+    pub(super) name: Box<str>,
+    /// The slow hash in PHC form.
+    #[serde(with = "shared")]
+    pub(super) password: Arc<str>,
+    /// The rooms that the account is a member of, in the order of joining.
+    pub(super) rooms: Vec<Box<str>>,
+}
+
+impl Account {
+    pub(super) fn room_names(&self) -> Result<Vec<RoomName>, StoreError> {
+        self.rooms.iter().map(|room| room_name(room)).collect()
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Room {
+    pub(super) id: u64,
+    pub(super) name: Box<str>,
+    pub(super) description: Box<str>,
+    pub(super) capacity: u32,
+    pub(super) members: u32,
+    /// The sequence number of the next membership.
+    pub(super) next_seniority: u64,
+    #[serde(with = "shared_option")]
+    pub(super) password: Option<Arc<str>>,
+    /// The owner's folded username.
+    pub(super) owner: Box<str>,
+}
+
+impl Room {
+    pub(super) fn room_name(&self) -> Result<RoomName, StoreError> {
+        room_name(&self.name)
+    }
+
+    pub(super) fn to_record(&self) -> Result<RoomRecord, StoreError> {
+        let corrupt = |_| StoreError::Corrupt("room");
+        Ok(RoomRecord {
+            name: self.room_name()?,
+            description: Description::with_limits(&self.description, &STORED).map_err(corrupt)?,
+            members: self.members,
+            capacity: Capacity::new(self.capacity).map_err(corrupt)?,
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Member {
+    pub(super) seniority: u64,
+}
+
+impl Member {
+    /// The membership's key in [`Table::Seniority`](super::store::Table::Seniority).
+    pub(super) fn key(&self, room: u64) -> [u8; 16] {
+        let mut key = [0; 16];
+        let (id, seniority) = key.split_at_mut(8);
+        id.copy_from_slice(&room.to_be_bytes());
+        seniority.copy_from_slice(&self.seniority.to_be_bytes());
+        key
+    }
+}
+
+/// A membership's key in [`Table::Members`](super::store::Table::Members).
+pub(super) fn member_key(room: u64, folded: &str) -> Vec<u8> {
+    [&room.to_be_bytes(), folded.as_bytes()].concat()
+}
+
+/// What was stored under wider limits than today's is still read.
+const STORED: Limits = {
+    let mut limits = Limits::DEFAULT;
+    limits.room_name_chars = usize::MAX / 16;
+    limits.description_bytes = usize::MAX;
+    limits
+};
+
+fn room_name(name: &str) -> Result<RoomName, StoreError> {
+    RoomName::with_limits(name, &STORED).map_err(|_| StoreError::Corrupt("room name"))
+}
+
+pub(super) fn encode(record: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    postcard::to_stdvec(record).map_err(|error| StoreError::Engine(error.to_string().into()))
+}
+
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &'static str) -> Result<T, StoreError> {
+    postcard::from_bytes(bytes).map_err(|_| StoreError::Corrupt(what))
+}
+
+/// `Arc<str>` as a string: serde's own support is a feature of the whole tree.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+        Ok(String::deserialize(deserializer)?.into())
+    }
+}
+
+mod shared_option {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Option<Arc<str>>, serializer: S) -> Result<S::Ok, S::Error> {
+        text.as_deref().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Arc<str>>, D::Error> {
+        Ok(Option::<String>::deserialize(deserializer)?.map(Into::into))
+    }
+}

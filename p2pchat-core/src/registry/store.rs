@@ -1,0 +1,505 @@
+//! The durable store: the first seam (§5.1, §5.3).
+//!
+//! The machine asks by [`StoreRequest`]; what a request means is written once, here, as a function over an ordered
+//! key-value transaction. A store is whatever runs [`write`] atomically and makes it durable before the answer leaves:
+//! the daemon's redb, which runs many requests in one commit, [`MemoryStore`] for tests, or an engine far away whose
+//! transactions compare what they read and set what they write.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use p2pchat_proto::{Capacity, Description, List, RoomName, RoomRecord, Username};
+
+use super::record::{Account, Member, Room, decode, encode, member_key};
+
+/// A family of keys. Keys are ordered bytewise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Table {
+    /// Folded username → account.
+    Accounts,
+    /// Folded room name → room.
+    Rooms,
+    /// Room id, folded username → membership.
+    Members,
+    /// Room id, sequence number of the membership → folded username, so that a room's longest-standing member is its
+    /// first entry.
+    Seniority,
+    /// What belongs to no other table.
+    Meta,
+}
+
+impl Table {
+    /// Every table.
+    pub const ALL: &[Self] = &[Self::Accounts, Self::Rooms, Self::Members, Self::Seniority, Self::Meta];
+
+    /// A name for engines that want one.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Accounts => "accounts",
+            Self::Rooms => "rooms",
+            Self::Members => "members",
+            Self::Seniority => "seniority",
+            Self::Meta => "meta",
+        }
+    }
+}
+
+/// Why the store could not do what it was asked. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Too many requests are waiting.
+    #[error("the store has too much to do")]
+    Busy,
+    /// The engine failed: disk full, input/output error.
+    #[error("the store failed: {0}")]
+    Engine(Arc<str>),
+    /// A record can't be read.
+    #[error("the store holds a {0} record that can't be read")]
+    Corrupt(&'static str),
+}
+
+/// A consistent view of the store.
+pub trait ReadTransaction {
+    /// A key's value.
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Hands `visit` the entries from the key `from` on, in order, until it returns false.
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError>;
+}
+
+/// A view that can be changed, atomically with all else in the same transaction.
+pub trait WriteTransaction: ReadTransaction {
+    /// Sets a key's value.
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError>;
+
+    /// Removes a key.
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError>;
+}
+
+/// A question to the store.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum StoreRequest {
+    /// May be answered from any recent committed state.
+    Read(Read),
+    /// Run in the order asked, durable before it is answered.
+    Write(Write),
+}
+
+/// A question that changes nothing.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Read {
+    /// [`StoreAnswer::Account`]
+    Account {
+        /// Whose.
+        username: Username,
+    },
+    /// [`StoreAnswer::Room`]
+    Room {
+        /// Which.
+        room: RoomName,
+    },
+    /// [`StoreAnswer::Rooms`]: as many as fit a reply, by name.
+    Rooms,
+}
+
+/// A question that changes something, or has to see every change asked for before it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Write {
+    /// [`StoreAnswer::Registered`] or [`StoreAnswer::NameTaken`].
+    Register {
+        /// The wanted name.
+        username: Username,
+        /// The password's slow hash.
+        password: Arc<str>,
+    },
+    /// The rooms of an account whose session begins: [`StoreAnswer::Session`].
+    OpenSession {
+        /// Whose.
+        username: Username,
+        /// A new hash of the same password, under newer parameters.
+        password: Option<Arc<str>>,
+    },
+    /// [`StoreAnswer::Joined`], [`StoreAnswer::NameTaken`] or [`StoreAnswer::TooManyRooms`].
+    CreateRoom {
+        /// The wanted name.
+        room: RoomName,
+        /// Its creator, owner and first member.
+        owner: Username,
+        /// The slow hash of its password.
+        password: Option<Arc<str>>,
+        /// How many members it takes.
+        capacity: Capacity,
+        /// What it is about.
+        description: Description,
+        /// In how many rooms an account may be.
+        rooms_per_user: usize,
+    },
+    /// [`StoreAnswer::Joined`] (also for a member), [`StoreAnswer::Full`], [`StoreAnswer::NoSuchRoom`] or
+    /// [`StoreAnswer::TooManyRooms`].
+    JoinRoom {
+        /// Which room.
+        room: RoomName,
+        /// The id that the room had when its password was compared: another room of the same name is no such room.
+        id: u64,
+        /// Who joins.
+        username: Username,
+        /// In how many rooms an account may be.
+        rooms_per_user: usize,
+    },
+    /// [`StoreAnswer::Left`] or [`StoreAnswer::NotAMember`].
+    LeaveRoom {
+        /// Which room.
+        room: RoomName,
+        /// Who leaves.
+        username: Username,
+    },
+}
+
+impl std::fmt::Debug for Write {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Register { username, .. } => write!(f, "Register({username})"),
+            Self::OpenSession { username, .. } => write!(f, "OpenSession({username})"),
+            Self::CreateRoom { room, owner, .. } => write!(f, "CreateRoom({room}, {owner})"),
+            Self::JoinRoom { room, username, .. } => write!(f, "JoinRoom({room}, {username})"),
+            Self::LeaveRoom { room, username } => write!(f, "LeaveRoom({room}, {username})"),
+        }
+    }
+}
+
+/// What the store says.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum StoreAnswer {
+    /// The account's slow password hash, if there is such an account.
+    Account(Option<Secret>),
+    /// What a join has to know of the room, if there is such a room.
+    Room(Option<RoomState>),
+    /// The rooms that fit into a reply.
+    Rooms(List<RoomRecord>),
+    /// The account was created.
+    Registered,
+    /// There is one of that name.
+    NameTaken,
+    /// The account's rooms; `None` if there is no such account any more.
+    Session(Option<Vec<RoomName>>),
+    /// The user is a member of the room from now on, or was already.
+    Joined {
+        /// The room, as its creator spelled it.
+        room: RoomName,
+    },
+    /// The user is a member no longer. If it was the last one, the room is gone.
+    Left {
+        /// The room, as its creator spelled it.
+        room: RoomName,
+    },
+    /// The room has as many members as it takes.
+    Full,
+    /// There is no such room, or not the same any more.
+    NoSuchRoom,
+    /// The user is not a member of it.
+    NotAMember,
+    /// The user is in as many rooms as is allowed.
+    TooManyRooms,
+    /// The request failed and changed nothing.
+    Failed(StoreError),
+}
+
+/// A slow password hash in PHC form; hidden from `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub Arc<str>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What a join has to know of a room.
+#[derive(Debug, Clone)]
+pub struct RoomState {
+    /// Unique for ever, unlike the name.
+    pub id: u64,
+    /// The slow hash of its password, if it has one.
+    pub password: Option<Secret>,
+    /// True if it has as many members as it takes.
+    pub full: bool,
+}
+
+/// Answers a question that changes nothing.
+pub fn read(transaction: &impl ReadTransaction, request: &Read) -> StoreAnswer {
+    let answer = match request {
+        Read::Account { username } => account(transaction, username)
+            .map(|account| StoreAnswer::Account(account.map(|account| Secret(account.password)))),
+        Read::Room { room } => self::room(transaction, room).map(|room| {
+            StoreAnswer::Room(room.map(|room| RoomState {
+                id: room.id,
+                full: room.members >= room.capacity,
+                password: room.password.map(Secret),
+            }))
+        }),
+        Read::Rooms => rooms(transaction),
+    };
+    answer.unwrap_or_else(StoreAnswer::Failed)
+}
+
+/// Carries out a change. An engine that fails in between must drop the whole transaction; the answer is then
+/// [`StoreAnswer::Failed`].
+pub fn write(transaction: &mut impl WriteTransaction, request: &Write) -> StoreAnswer {
+    let answer = match request {
+        Write::Register { username, password } => register(transaction, username, password),
+        Write::OpenSession { username, password } => open_session(transaction, username, password.as_ref()),
+        Write::CreateRoom { room, owner, password, capacity, description, rooms_per_user } => {
+            let new = Room {
+                id: 0,
+                name: room.as_str().into(),
+                description: description.as_str().into(),
+                capacity: capacity.get(),
+                members: 0,
+                next_seniority: 0,
+                password: password.clone(),
+                owner: owner.folded().into(),
+            };
+            create_room(transaction, room, new, owner, *rooms_per_user)
+        }
+        Write::JoinRoom { room, id, username, rooms_per_user } => {
+            join_room(transaction, room, *id, username, *rooms_per_user)
+        }
+        Write::LeaveRoom { room, username } => leave_room(transaction, room, username),
+    };
+    answer.unwrap_or_else(StoreAnswer::Failed)
+}
+
+type Answer = Result<StoreAnswer, StoreError>;
+
+fn account(transaction: &impl ReadTransaction, username: &Username) -> Result<Option<Account>, StoreError> {
+    let bytes = transaction.get(Table::Accounts, username.folded().as_bytes())?;
+    bytes.map(|bytes| decode(&bytes, "account")).transpose()
+}
+
+fn put_account(
+    transaction: &mut impl WriteTransaction,
+    username: &Username,
+    account: &Account,
+) -> Result<(), StoreError> {
+    transaction.put(Table::Accounts, username.folded().as_bytes(), &encode(account)?)
+}
+
+fn room(transaction: &impl ReadTransaction, name: &RoomName) -> Result<Option<Room>, StoreError> {
+    let bytes = transaction.get(Table::Rooms, name.folded().as_bytes())?;
+    bytes.map(|bytes| decode(&bytes, "room")).transpose()
+}
+
+fn put_room(transaction: &mut impl WriteTransaction, name: &RoomName, room: &Room) -> Result<(), StoreError> {
+    transaction.put(Table::Rooms, name.folded().as_bytes(), &encode(room)?)
+}
+
+fn rooms(transaction: &impl ReadTransaction) -> Answer {
+    let mut list = List::new();
+    let mut corrupt = None;
+    transaction.scan(Table::Rooms, &[], &mut |_, value| {
+        match decode::<Room>(value, "room").and_then(|room| room.to_record()) {
+            Ok(record) => list.push(record).is_ok(),
+            Err(error) => {
+                corrupt = Some(error);
+                false
+            }
+        }
+    })?;
+    corrupt.map_or(Ok(StoreAnswer::Rooms(list)), Err)
+}
+
+fn register(transaction: &mut impl WriteTransaction, username: &Username, password: &Arc<str>) -> Answer {
+    if account(transaction, username)?.is_some() {
+        return Ok(StoreAnswer::NameTaken);
+    }
+    let account = Account { name: username.as_str().into(), password: password.clone(), rooms: Vec::new() };
+    put_account(transaction, username, &account)?;
+    Ok(StoreAnswer::Registered)
+}
+
+fn open_session(
+    transaction: &mut impl WriteTransaction,
+    username: &Username,
+    password: Option<&Arc<str>>,
+) -> Answer {
+    let Some(mut account) = account(transaction, username)? else {
+        return Ok(StoreAnswer::Session(None));
+    };
+    let rooms = account.room_names()?;
+    if let Some(password) = password {
+        account.password = password.clone();
+        put_account(transaction, username, &account)?;
+    }
+    Ok(StoreAnswer::Session(Some(rooms)))
+}
+
+fn create_room(
+    transaction: &mut impl WriteTransaction,
+    name: &RoomName,
+    mut new: Room,
+    owner: &Username,
+    rooms_per_user: usize,
+) -> Answer {
+    const NEXT_ROOM_ID: &[u8] = b"next room id";
+    if room(transaction, name)?.is_some() {
+        return Ok(StoreAnswer::NameTaken);
+    }
+    let stored = transaction.get(Table::Meta, NEXT_ROOM_ID)?;
+    new.id = stored.map_or(Ok(1), |bytes| decode(&bytes, "room id"))?;
+    transaction.put(Table::Meta, NEXT_ROOM_ID, &encode(&(new.id + 1))?)?;
+    admit(transaction, name, new, owner, rooms_per_user)
+}
+
+fn join_room(
+    transaction: &mut impl WriteTransaction,
+    name: &RoomName,
+    id: u64,
+    username: &Username,
+    rooms_per_user: usize,
+) -> Answer {
+    let Some(room) = room(transaction, name)?.filter(|room| room.id == id) else {
+        return Ok(StoreAnswer::NoSuchRoom);
+    };
+    if transaction.get(Table::Members, &member_key(id, username.folded()))?.is_some() {
+        return Ok(StoreAnswer::Joined { room: room.room_name()? });
+    }
+    if room.members >= room.capacity {
+        return Ok(StoreAnswer::Full);
+    }
+    admit(transaction, name, room, username, rooms_per_user)
+}
+
+/// Makes `username` the room's newest member.
+fn admit(
+    transaction: &mut impl WriteTransaction,
+    name: &RoomName,
+    mut room: Room,
+    username: &Username,
+    rooms_per_user: usize,
+) -> Answer {
+    let mut account = account(transaction, username)?.ok_or(StoreError::Corrupt("account"))?;
+    if account.rooms.len() >= rooms_per_user {
+        return Ok(StoreAnswer::TooManyRooms);
+    }
+    account.rooms.push(room.name.clone());
+    put_account(transaction, username, &account)?;
+
+    let member = Member { seniority: room.next_seniority };
+    transaction.put(Table::Members, &member_key(room.id, username.folded()), &encode(&member)?)?;
+    transaction.put(Table::Seniority, &member.key(room.id), username.folded().as_bytes())?;
+    room.next_seniority += 1;
+    room.members += 1;
+    put_room(transaction, name, &room)?;
+    Ok(StoreAnswer::Joined { room: room.room_name()? })
+}
+
+fn leave_room(transaction: &mut impl WriteTransaction, name: &RoomName, username: &Username) -> Answer {
+    let Some(mut room) = room(transaction, name)? else {
+        return Ok(StoreAnswer::NotAMember);
+    };
+    let key = member_key(room.id, username.folded());
+    let Some(bytes) = transaction.get(Table::Members, &key)? else {
+        return Ok(StoreAnswer::NotAMember);
+    };
+    let member: Member = decode(&bytes, "member")?;
+    transaction.delete(Table::Members, &key)?;
+    transaction.delete(Table::Seniority, &member.key(room.id))?;
+
+    if let Some(mut account) = account(transaction, username)? {
+        account.rooms.retain(|room| RoomName::new(room).as_ref() != Ok(name));
+        put_account(transaction, username, &account)?;
+    }
+
+    room.members = room.members.saturating_sub(1);
+    let left = StoreAnswer::Left { room: room.room_name()? };
+    if room.members == 0 {
+        transaction.delete(Table::Rooms, name.folded().as_bytes())?;
+    } else {
+        if *room.owner == *username.folded()
+            && let Some(heir) = longest_standing(transaction, room.id)?
+        {
+            room.owner = heir;
+        }
+        put_room(transaction, name, &room)?;
+    }
+    Ok(left)
+}
+
+fn longest_standing(transaction: &impl ReadTransaction, id: u64) -> Result<Option<Box<str>>, StoreError> {
+    let first = Member { seniority: 0 }.key(id);
+    let mut heir = None;
+    transaction.scan(Table::Seniority, &first, &mut |key, username| {
+        if key.starts_with(&id.to_be_bytes()) {
+            heir = Some(String::from_utf8(username.to_vec()));
+        }
+        false
+    })?;
+    heir.transpose().map(|heir| heir.map(Into::into)).map_err(|_| StoreError::Corrupt("seniority"))
+}
+
+/// A store in memory, for tests, simulations and registries that may forget.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStore {
+    tables: BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Answers a question of the machine.
+    pub fn answer(&mut self, request: &StoreRequest) -> StoreAnswer {
+        match request {
+            StoreRequest::Read(request) => read(self, request),
+            StoreRequest::Write(request) => write(self, request),
+        }
+    }
+}
+
+impl ReadTransaction for MemoryStore {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.tables.get(&table).and_then(|entries| entries.get(key)).cloned())
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        if let Some(entries) = self.tables.get(&table) {
+            for (key, value) in entries.range(from.to_vec()..) {
+                if !visit(key, value) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WriteTransaction for MemoryStore {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.tables.entry(table).or_default().insert(key.to_vec(), value.to_vec());
+        Ok(())
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+        if let Some(entries) = self.tables.get_mut(&table) {
+            entries.remove(key);
+        }
+        Ok(())
+    }
+}

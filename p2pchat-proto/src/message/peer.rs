@@ -1,0 +1,93 @@
+//! The peer stream: TCP from one peer to the port that another announced at login. The same messages go both ways.
+
+use crate::{
+    name::{RoomName, Username},
+    value::{Reason, Text},
+};
+
+/// What peers say to each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum PeerMessage {
+    /// `CHAT_REQUEST <recipient> [<sender>]` (§4.9, §7.4).
+    ChatRequest {
+        /// Who is asked.
+        recipient: Username,
+        /// Who asks (capability `sender`).
+        sender: Option<Username>,
+    },
+    /// `CHAT_REQUEST_RESPONSE …` (§4.9).
+    ChatReply(ChatReply),
+    /// `DIRECT_MESSAGE <sender> <recipient> text` (§4.11).
+    DirectMessage {
+        /// Who says it.
+        sender: Username,
+        /// To whom.
+        recipient: Username,
+        /// What.
+        text: Text,
+    },
+    /// `DIRECT_UNICAST_NOTIFICATION …`: whether a direct message arrived (§4.11).
+    UnicastNotification(Notification),
+    /// `DIRECT_BROADCAST <sender> [<room>] text`, sent to each member of the room (§4.16, §7.4).
+    DirectBroadcast {
+        /// Who says it.
+        sender: Username,
+        /// In which room (capability `sender`).
+        room: Option<RoomName>,
+        /// What.
+        text: Text,
+    },
+    /// `DIRECT_BROADCAST_NOTIFICATION …`: whether a broadcast arrived (§4.16).
+    BroadcastNotification(Notification),
+}
+
+/// `CHAT_REQUEST_RESPONSE <ACCEPT> <200> <username>` or `<REJECT> <404> <username> [<reason>]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum ChatReply {
+    /// The chat is open.
+    Accept {
+        /// Who answers.
+        username: Username,
+    },
+    /// It is not.
+    Reject {
+        /// Who answers.
+        username: Username,
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+}
+
+/// `<SUCCESS> <200> <sender> <content>` or `<FAILURE> <404> <sender> <content> [<reason>]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Notification {
+    /// Whether it arrived.
+    pub delivery: Delivery,
+    /// Who had sent the message.
+    pub sender: Username,
+    /// The message's text.
+    pub content: Text,
+}
+
+/// Whether a message arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum Delivery {
+    /// The receiving program has it.
+    Success,
+    /// It was refused.
+    Failure {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+}

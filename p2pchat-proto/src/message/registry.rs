@@ -1,0 +1,371 @@
+//! The registry stream: TCP with TLS between a peer and the registry.
+
+use std::net::IpAddr;
+
+use crate::{
+    list::List,
+    name::{RoomName, Username},
+    value::{Capabilities, Capacity, Description, PasswordDigest, PeerPort, Reason},
+};
+
+/// What a peer asks of the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum ToRegistry {
+    /// `HELLO_P2P [<1> <cap,cap,…>]`: first message on a connection (§4.1, §7).
+    Hello {
+        /// What the peer can do beyond the base protocol; `None` for the base protocol alone.
+        extensions: Option<Extensions>,
+    },
+    /// `REGISTER <username> <password>`: creates an account (§4.2).
+    Register {
+        /// The wanted name.
+        username: Username,
+        /// The SHA-256 of the password.
+        password: PasswordDigest,
+    },
+    /// `LOGIN <username> <password> [<peer_port>]` (§4.3).
+    Login {
+        /// Whose session this is to be.
+        username: Username,
+        /// The SHA-256 of the password.
+        password: PasswordDigest,
+        /// Where the peer's own server listens; without it the peer can't be dialled.
+        port: Option<PeerPort>,
+    },
+    /// `CREATE_CHAT_ROOM <room> <password> <capacity> <description>` (§4.4).
+    CreateRoom {
+        /// The wanted name.
+        room: RoomName,
+        /// The SHA-256 of the room's password; `None`, `<>` on the wire, for a room open to all.
+        password: Option<PasswordDigest>,
+        /// How many members it takes.
+        capacity: Capacity,
+        /// What it is about.
+        description: Description,
+    },
+    /// `JOIN_CHAT_ROOM <room> <password> <increment>`; the third field is the literal word (§4.5).
+    JoinRoom {
+        /// Which room.
+        room: RoomName,
+        /// The SHA-256 of its password, if it has one.
+        password: Option<PasswordDigest>,
+    },
+    /// `ROOM_EXIT <username> <room>` (§4.6).
+    ExitRoom {
+        /// The session's own name.
+        username: Username,
+        /// Which room.
+        room: RoomName,
+    },
+    /// `SHOW_ROOMS_LIST <DETAILED>` or `<PARTIAL>` (§4.7).
+    ListRooms {
+        /// How much of each room.
+        detail: Detail,
+    },
+    /// `SEARCH_USER <username>` (§4.8).
+    SearchUser {
+        /// Whom to look for.
+        username: Username,
+    },
+    /// `DISCOVER_PEERS <DETAILED>` or `<PARTIAL>`: everyone online but the asker (§4.10).
+    DiscoverPeers {
+        /// How much of each peer.
+        detail: Detail,
+        /// The asker's own name: a second field that the prototype sends and wants.
+        asker: Option<Username>,
+    },
+    /// `DISCOVER_PEERS <room>`: which members of a room are online (§4.15).
+    DiscoverRoom {
+        /// Which room.
+        room: RoomName,
+    },
+    /// `LOGOUT [<username>]` (§4.12).
+    Logout {
+        /// The session's own name.
+        username: Option<Username>,
+    },
+}
+
+/// What the registry answers and pushes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum FromRegistry {
+    /// `HELLO_BACK …` (§4.1).
+    Hello(HelloReply),
+    /// `REGISTER …` (§4.2).
+    Register(RegisterReply),
+    /// `AUTH …` (§4.3).
+    Auth(AuthReply),
+    /// `CREATION <SUCCESS> <200>` or `<FAILURE> <404>` (§4.4).
+    Creation(Outcome),
+    /// `JOIN <SUCCESS> <200>` or `<FAILURE> <404>` (§4.5).
+    Join(Outcome),
+    /// `ROOM_EXIT_RESPONSE <SUCCESS> <200>` or `<FAILURE> <404>` (§4.6).
+    RoomExit(Outcome),
+    /// `ROOMS_LIST …` (§4.7).
+    Rooms(RoomsList),
+    /// `SEARCH_USER_RESPONSE …` (§4.8).
+    Search(SearchReply),
+    /// `PEER_LIST …` (§4.10, §4.15).
+    Peers(PeerList),
+    /// `USER_LOGOUT <username>`, pushed to those who share a room with the user (§4.12).
+    UserLogout {
+        /// Who is gone.
+        username: Username,
+    },
+    /// `TIMEOUT <username>`, pushed on the stream before it is closed (§4.14).
+    Timeout {
+        /// The session's own name.
+        username: Username,
+    },
+    /// `USER_JOINED <room> <username>`, pushed under `roster`: the user is a member and online (§7.3).
+    UserJoined {
+        /// Which room.
+        room: RoomName,
+        /// Who.
+        username: Username,
+    },
+    /// `USER_LEFT <room> <username>`, pushed under `roster`: the user is no member any more (§7.3).
+    UserLeft {
+        /// Which room.
+        room: RoomName,
+        /// Who.
+        username: Username,
+    },
+}
+
+/// The two extra fields of an extended hello and of its answer: `<1> <cap,cap,…>` (§7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Extensions {
+    /// The protocol's version, [`PROTOCOL_VERSION`](crate::PROTOCOL_VERSION).
+    pub version: u16,
+    /// What the sender of the hello knows; in the answer, what both know.
+    pub capabilities: Capabilities,
+}
+
+/// `HELLO_BACK <SUCCESS> <200> [<1> <cap,…>]` or `HELLO_BACK <FAILURE> <404> [<reason>]`; also the refusal of what was
+/// no request at all (§3.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum HelloReply {
+    /// Welcome.
+    Success {
+        /// Present if the hello had it.
+        extensions: Option<Extensions>,
+    },
+    /// Refused.
+    Failure {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+}
+
+/// `<SUCCESS> <200>` or `<FAILURE> <404> [<reason>]`, behind several verbs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Done, and durable.
+    Success,
+    /// Refused.
+    Failure {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+}
+
+/// `REGISTER <SUCCESS> <200>`, `<FAILURE> <404> [<reason>]` or `<EXIST> <300> [<reason>]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum RegisterReply {
+    /// The account exists from now on, for ever.
+    Success,
+    /// Refused.
+    Failure {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+    /// The name is taken.
+    Exists {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+}
+
+/// `AUTH <SUCCESS> <200>`, `<FAILURE> <404> [<reason>]` or `<ONLINE> <300> [<reason>]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum AuthReply {
+    /// The session is live.
+    Success,
+    /// Wrong password or no such account, not told apart; or a refusal that says so in its reason.
+    Failure {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+    /// The account has a live session already.
+    Online {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+}
+
+/// `SEARCH_USER_RESPONSE …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum SearchReply {
+    /// `<SUCCESS> <200> <username> <port> <ip> [<cap,…>]`
+    Found(Found),
+    /// `<NOT_ONLINE> <300> [<reason>]`: the account exists.
+    NotOnline {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+    /// `<NOT_FOUND> <404> [<reason>]`: no such account.
+    NotFound {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+}
+
+/// Where a user can be dialled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Found {
+    /// Who; `None` in the prototype's dialect, which answers `ip:port` alone.
+    pub username: Option<Username>,
+    /// The announced port; 0 if the user can't be dialled.
+    pub port: u16,
+    /// The address that the registry sees.
+    pub ip: IpAddr,
+    /// What the user's program understands on peer streams (capability `sender`); empty and not sent otherwise.
+    pub capabilities: Capabilities,
+}
+
+/// How much a list tells of each of its records. `SIMPLE` is an old word for `PARTIAL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum Detail {
+    /// `DETAILED`: everything.
+    Detailed,
+    /// `PARTIAL`: names alone.
+    Partial,
+}
+
+/// `ROOMS_LIST …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum RoomsList {
+    /// `<FOUND> <200> <name> <description> <members> <capacity> , …`
+    Detailed(List<RoomRecord>),
+    /// `<FOUND> <200> <name> , <name> …`
+    Partial(List<RoomName>),
+    /// `<NOT_FOUND> <404> [<reason>]`: there is no room, or the request was bad.
+    NotFound {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+}
+
+/// A room in a detailed list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct RoomRecord {
+    /// Its name.
+    pub name: RoomName,
+    /// What it is about.
+    pub description: Description,
+    /// How many members it has.
+    pub members: u32,
+    /// How many it takes.
+    pub capacity: Capacity,
+}
+
+/// `PEER_LIST …`. Its three payloads can look alike: only who asked knows which it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum PeerList {
+    /// `<SUCCESS> <200> <username> <room> <port> <ip> , …`
+    Detailed(List<PeerRecord>),
+    /// `<SUCCESS> <200> <username> , <username> …`
+    Partial(List<Username>),
+    /// `<SUCCESS> <200> <room> <peer> <peer> …`
+    Room {
+        /// The room that was asked for.
+        room: RoomName,
+        /// Its members online.
+        members: List<Username>,
+    },
+    /// A success whose shape the parser wasn't told.
+    Raw(RawList),
+    /// `<FAILURE> <404> [<reason>]`: nobody is online, no such room, not a member, or a bad request.
+    Failure {
+        /// Why (capability `reason`).
+        reason: Option<Reason>,
+    },
+}
+
+/// Which payload a `PEER_LIST` is expected to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub enum PeerListShape {
+    /// Asked with `<DETAILED>`.
+    Detailed,
+    /// Asked with `<PARTIAL>`.
+    Partial,
+    /// Asked with a room's name.
+    Room,
+}
+
+/// A peer in a detailed list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct PeerRecord {
+    /// Who.
+    pub username: Username,
+    /// A room that the asker may see; `<>` on the wire if there is none.
+    pub room: Option<RoomName>,
+    /// The announced port; 0 if the user can't be dialled.
+    pub port: u16,
+    /// The address that the registry sees.
+    pub ip: IpAddr,
+}
+
+/// The records of a list as unescaped strings.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct RawList {
+    pub(crate) records: Vec<Vec<Box<str>>>,
+}
+
+impl RawList {
+    /// The records, each with its fields.
+    pub fn records(&self) -> &[Vec<Box<str>>] {
+        &self.records
+    }
+}

@@ -1,0 +1,215 @@
+//! Names of people and rooms (PROTOCOL.md §3.2).
+
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
+
+use smol_str::SmolStr;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+use crate::{error::Problem, limits::Limits};
+
+/// A name as it was spelled, and the form that it is compared by.
+#[derive(Clone)]
+struct Name {
+    /// NFC.
+    spelled: SmolStr,
+    /// NFC of the case folding of the NFD (Unicode D145); `None` if that is `spelled` itself.
+    folded: Option<SmolStr>,
+}
+
+impl Name {
+    fn new(text: &str, limit: usize, allowed: fn(char) -> bool) -> Result<Self, Problem> {
+        if text.is_empty() {
+            return Err(Problem::Empty);
+        }
+        // Normalising at most doubles or triples a name's characters, so what is far too long is refused unseen.
+        let too_long = |size| Problem::TooLong { limit, size, unit: "characters" };
+        if text.len() > limit.saturating_mul(16) {
+            return Err(too_long(text.chars().count()));
+        }
+        let spelled = if is_nfc(text) { SmolStr::new(text) } else { text.nfc().collect() };
+        if let Some(found) = spelled.chars().find(|&c| !allowed(c)) {
+            return Err(Problem::Forbidden { found });
+        }
+        let size = spelled.chars().count();
+        if size > limit {
+            return Err(too_long(size));
+        }
+        let folded = if spelled.is_ascii() {
+            spelled.bytes().any(|b| b.is_ascii_uppercase()).then(|| spelled.to_ascii_lowercase().into())
+        } else {
+            let folded: SmolStr = caseless::default_case_fold_str(&spelled.nfd().collect::<String>()).nfc().collect();
+            (folded != spelled).then_some(folded)
+        };
+        Ok(Self { spelled, folded })
+    }
+
+    fn folded(&self) -> &str {
+        self.folded.as_deref().unwrap_or(&self.spelled)
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $limit:ident, $allowed:expr, $extra:expr) => {
+        $(#[$doc])*
+        ///
+        /// Two names are equal if they are the same after NFC and case folding; [`as_str`](Self::as_str) keeps the
+        /// spelling.
+        #[derive(Clone)]
+        pub struct $name(Name);
+
+        impl $name {
+            /// Checks against the protocol's limits.
+            pub fn new(text: &str) -> Result<Self, Problem> {
+                Self::with_limits(text, &Limits::DEFAULT)
+            }
+
+            /// Checks against a program's own limits.
+            pub fn with_limits(text: &str, limits: &Limits) -> Result<Self, Problem> {
+                let name = Name::new(text, limits.$limit, $allowed)?;
+                let check: fn(&str) -> Result<(), Problem> = $extra;
+                check(name.folded())?;
+                Ok(Self(name))
+            }
+
+            /// The name as it was spelled, in NFC.
+            pub fn as_str(&self) -> &str {
+                &self.0.spelled
+            }
+
+            /// The form that names are compared and stored by: equal for equal names, and only for them.
+            pub fn folded(&self) -> &str {
+                self.0.folded()
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.folded() == other.folded()
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.folded().cmp(other.folded())
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.folded().hash(state);
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.as_str())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Problem;
+
+            fn from_str(text: &str) -> Result<Self, Problem> {
+                Self::new(text)
+            }
+        }
+
+        impl TryFrom<&str> for $name {
+            type Error = Problem;
+
+            fn try_from(text: &str) -> Result<Self, Problem> {
+                Self::new(text)
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        crate::value::serde_as_str!($name);
+    };
+}
+
+fn is_username_char(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
+}
+
+/// Room names may hold blanks and punctuation besides what a username may, but nothing that is invisible, changes the
+/// direction of text, or could be mistaken for markup of the protocol in the prototype's dialect.
+fn is_room_char(c: char) -> bool {
+    is_username_char(c) || c == ' ' || (c.is_ascii_punctuation() && !matches!(c, '<' | '>' | '\\' | ','))
+}
+
+name! {
+    /// A user's name: 1–32 letters, digits, `_`, `-`, `.` of any script.
+    Username, username_chars, is_username_char, |_| Ok(())
+}
+
+name! {
+    /// A room's name: 1–64 letters, digits, inner blanks and ASCII punctuation other than `<`, `>`, `\` and `,`.
+    ///
+    /// `DETAILED`, `PARTIAL` and `SIMPLE` are reserved in any case, since `DISCOVER_PEERS` has a list type or a room's
+    /// name in the same place.
+    RoomName, room_name_chars, is_room_char, |folded| match folded {
+        "detailed" | "partial" | "simple" => Err(Problem::Reserved),
+        _ if folded.starts_with(' ') || folded.ends_with(' ') => Err(Problem::Forbidden { found: ' ' }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ali_and_ali_are_one_account_and_keep_their_spelling() {
+        let (upper, lower) = (Username::new("Ali").unwrap(), Username::new("ali").unwrap());
+        assert_eq!(upper, lower);
+        assert_eq!((upper.as_str(), lower.as_str()), ("Ali", "ali"));
+        assert_eq!(Username::new("Straße").unwrap(), Username::new("STRASSE").unwrap());
+        assert_eq!(Username::new("e\u{301}").unwrap().as_str(), "é");
+        assert_eq!(Username::new("عمر").unwrap().as_str(), "عمر");
+    }
+
+    #[test]
+    fn what_a_name_cannot_hold_is_named() {
+        for bad in [' ', '<', '\n', '\u{202e}', '\u{200b}', '\0', '\u{7f}', '\u{ad}', '/'] {
+            assert_eq!(Username::new(&format!("a{bad}b")), Err(Problem::Forbidden { found: bad }));
+        }
+        assert_eq!(Username::new(""), Err(Problem::Empty));
+        let long = Problem::TooLong { limit: 32, size: 33, unit: "characters" };
+        assert_eq!(Username::new(&"ü".repeat(33)), Err(long));
+        assert!(Username::new(&"ü".repeat(32)).is_ok());
+        assert!(matches!(Username::new(&"x".repeat(1 << 20)), Err(Problem::TooLong { size: 1_048_576, .. })));
+    }
+
+    #[test]
+    fn list_words_are_no_room_names() {
+        for word in ["DETAILED", "partial", "Simple"] {
+            assert_eq!(RoomName::new(word), Err(Problem::Reserved));
+        }
+        assert!(RoomName::new("Simple things").is_ok());
+        assert!(RoomName::new(" x").is_err());
+    }
+}

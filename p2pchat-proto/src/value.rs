@@ -1,0 +1,402 @@
+//! What stands in fields besides names: digests, ports, capacities, texts, capabilities (PROTOCOL.md §3).
+
+use std::{fmt, str::FromStr};
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use sha2::{Digest, Sha256};
+
+use crate::{error::Problem, limits::Limits};
+
+/// The protocol version that this crate speaks in an extended hello.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// `Serialize` and `Deserialize` as the value's string, checked on the way in.
+macro_rules! serde_as_str {
+    ($name:ident) => {
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+                Self::new(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+pub(crate) use serde_as_str;
+
+/// The SHA-256 of a password's UTF-8 bytes, as 64 lower-case hexadecimal digits: what travels instead of a password.
+///
+/// It is as good as the password to whoever sees it, so `Debug` hides it, comparing takes the same time wherever the
+/// difference is, and there is no `Display`.
+#[derive(Clone)]
+pub struct PasswordDigest([u8; 64]);
+
+impl PasswordDigest {
+    /// The digest of a password.
+    pub fn of_password(password: &str) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = [0; 64];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(Sha256::digest(password.as_bytes())) {
+            for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+                *digit = DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+            }
+        }
+        Self(hex)
+    }
+
+    /// Takes a digest that is already in hexadecimal digits.
+    pub fn new(hex: &str) -> Result<Self, Problem> {
+        let digits: [u8; 64] = hex.as_bytes().try_into().map_err(|_| Problem::NotADigest)?;
+        match digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            true => Ok(Self(digits)),
+            false => Err(Problem::NotADigest),
+        }
+    }
+
+    /// The 64 digits. A secret: for the wire and for the slow hash, never for a log.
+    pub fn expose(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl PartialEq for PasswordDigest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+    }
+}
+
+impl Eq for PasswordDigest {}
+
+impl fmt::Debug for PasswordDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordDigest(…)")
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for PasswordDigest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.expose())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for PasswordDigest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        Self::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A number of a field, with the range that the field allows.
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ident), $min:expr, $max:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "serde", serde(try_from = "u32", into = "u32"))]
+        pub struct $name($inner);
+
+        impl $name {
+            /// Checks the range.
+            pub fn new(value: u32) -> Result<Self, Problem> {
+                match $inner::try_from(value) {
+                    Ok(inner) if ($min..=$max).contains(&inner) => Ok(Self(inner)),
+                    _ => Err(Problem::NotInRange { min: $min as u64, max: $max as u64 }),
+                }
+            }
+
+            /// The number.
+            pub const fn get(self) -> $inner {
+                self.0
+            }
+        }
+
+        impl TryFrom<u32> for $name {
+            type Error = Problem;
+
+            fn try_from(value: u32) -> Result<Self, Problem> {
+                Self::new(value)
+            }
+        }
+
+        impl From<$name> for u32 {
+            fn from(value: $name) -> u32 {
+                value.0.into()
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Problem;
+
+            fn from_str(text: &str) -> Result<Self, Problem> {
+                Self::new(text.parse().unwrap_or(u32::MAX))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// The port on which a peer's own server listens, at least 1,024: a client can't have others dial a system
+    /// service.
+    PeerPort(u16), 1_024_u16, u16::MAX
+}
+
+number! {
+    /// How many members a room takes, 1–100,000 ([`limits::CAPACITY`](crate::limits::CAPACITY)).
+    Capacity(u32), 1_u32, crate::limits::CAPACITY
+}
+
+macro_rules! short_string {
+    ($(#[$doc:meta])* $name:ident, $limit:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// Checks against the protocol's limits.
+            pub fn new(text: &str) -> Result<Self, Problem> {
+                Self::with_limits(text, &Limits::DEFAULT)
+            }
+
+            /// Checks against a program's own limits.
+            pub fn with_limits(text: &str, limits: &Limits) -> Result<Self, Problem> {
+                check_len(text.len(), limits.$limit)?;
+                Ok(Self(text.into()))
+            }
+
+            /// As much of `text` as fits the protocol's limit, cut at a character.
+            pub fn truncated(text: &str) -> Self {
+                let mut end = text.len().min(Limits::DEFAULT.$limit);
+                while !text.is_char_boundary(end) {
+                    end -= 1;
+                }
+                Self(text.get(..end).unwrap_or_default().into())
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", self.as_str())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        serde_as_str!($name);
+    };
+}
+
+fn check_len(size: usize, limit: usize) -> Result<(), Problem> {
+    if size > limit { Err(Problem::TooLong { limit, size, unit: "bytes" }) } else { Ok(()) }
+}
+
+short_string! {
+    /// What a room is about: any string of at most 256 bytes, also none.
+    Description, description_bytes
+}
+
+short_string! {
+    /// Why something was refused, for a person to read (capability `reason`): at most 256 bytes.
+    Reason, reason_bytes
+}
+
+/// What somebody says: any string of at most 16 KiB, line breaks and brackets included.
+///
+/// Cheap to clone. A parsed text shares the memory of the frame it came in; [`detach`](Self::detach) it before keeping
+/// it for long.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Text(ByteString);
+
+impl Text {
+    /// Checks against the protocol's limits.
+    pub fn new(text: &str) -> Result<Self, Problem> {
+        Self::with_limits(text, &Limits::DEFAULT)
+    }
+
+    /// Checks against a program's own limits.
+    pub fn with_limits(text: &str, limits: &Limits) -> Result<Self, Problem> {
+        check_len(text.len(), limits.text_bytes)?;
+        Ok(Self(text.into()))
+    }
+
+    /// Takes shared bytes without copying them.
+    pub fn from_bytes(bytes: Bytes, limits: &Limits) -> Result<Self, Problem> {
+        check_len(bytes.len(), limits.text_bytes)?;
+        ByteString::try_from(bytes).map(Self).map_err(|_| Problem::NotUtf8)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The same text in memory of its own, so that keeping it keeps nothing else alive.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Self(ByteString::from(self.as_str()))
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+serde_as_str!(Text);
+
+/// An optional part of the protocol that both ends of a link have to know (PROTOCOL.md §7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Capability {
+    /// A human-readable reason on every refusal.
+    Reason,
+    /// `USER_JOINED` and `USER_LEFT` are pushed to a room's members.
+    Roster,
+    /// The second field of `CHAT_REQUEST` and `DIRECT_BROADCAST` on peer streams, and the directory's answer says who
+    /// understands it.
+    Sender,
+}
+
+impl Capability {
+    /// Every capability, in the order in which they are encoded.
+    pub const ALL: &[Self] = &[Self::Reason, Self::Roster, Self::Sender];
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reason => "reason",
+            Self::Roster => "roster",
+            Self::Sender => "sender",
+        }
+    }
+}
+
+/// A set of capabilities; on the wire, words parted by commas. Unknown words are passed over.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Capabilities(u32);
+
+impl Capabilities {
+    /// None at all: the base protocol.
+    pub const NONE: Self = Self(0);
+
+    /// What this crate knows.
+    pub fn all() -> Self {
+        Capability::ALL.iter().copied().collect()
+    }
+
+    /// True if `capability` is in the set.
+    pub const fn has(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u8) != 0
+    }
+
+    /// What both sets have.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// True if the set has nothing in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The capabilities in their order on the wire.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        Capability::ALL.iter().copied().filter(move |&c| self.has(c))
+    }
+
+    /// Reads words parted by commas, passing over those that this crate doesn't know.
+    pub fn parse(words: &str) -> Self {
+        let word = |w: &str| Capability::ALL.iter().copied().find(|c| c.as_str().eq_ignore_ascii_case(w.trim()));
+        words.split(',').filter_map(word).collect()
+    }
+}
+
+impl FromIterator<Capability> for Capabilities {
+    fn from_iter<I: IntoIterator<Item = Capability>>(capabilities: I) -> Self {
+        Self(capabilities.into_iter().fold(0, |set, c| set | (1 << c as u8)))
+    }
+}
+
+impl fmt::Display for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, capability) in self.iter().enumerate() {
+            if i > 0 {
+                f.write_str(",")?;
+            }
+            f.write_str(capability.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for Capabilities {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Capabilities {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<Capability>::deserialize(deserializer)?.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_travels_as_its_sha256() {
+        let digest = PasswordDigest::of_password("abc");
+        assert_eq!(digest.expose(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(PasswordDigest::new(digest.expose()), Ok(digest));
+    }
+
+    #[test]
+    fn secrets_are_not_in_debug_output() {
+        let digest = PasswordDigest::of_password("abc");
+        assert!(!format!("{digest:?}").contains("ba78"));
+    }
+}

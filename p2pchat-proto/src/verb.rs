@@ -1,0 +1,104 @@
+//! The verbs, spelled in one place.
+
+use std::fmt;
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident = $spelling:literal $(| $alias:literal)*,)*) => {
+        /// A message's first word. Matched without regard to ASCII case, encoded in capitals.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Verb {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Verb {
+            /// Every verb, in the order of PROTOCOL.md §4.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The canonical spelling.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $spelling,)*
+                }
+            }
+
+            /// The verb that `word` spells, in any case, old misspellings included.
+            pub fn from_bytes(word: &[u8]) -> Option<Self> {
+                $(if word.eq_ignore_ascii_case($spelling.as_bytes())
+                    $(|| word.eq_ignore_ascii_case($alias.as_bytes()))* {
+                    return Some(Self::$name);
+                })*
+                None
+            }
+        }
+    };
+}
+
+verbs! {
+    /// peer → registry
+    HelloP2p = "HELLO_P2P",
+    /// registry → peer; the old specification's refusal says `HELLO`.
+    HelloBack = "HELLO_BACK" | "HELLO",
+    /// both ways
+    Register = "REGISTER",
+    /// peer → registry
+    Login = "LOGIN",
+    /// registry → peer
+    Auth = "AUTH",
+    /// peer → registry
+    CreateChatRoom = "CREATE_CHAT_ROOM",
+    /// registry → peer
+    Creation = "CREATION",
+    /// peer → registry
+    JoinChatRoom = "JOIN_CHAT_ROOM",
+    /// registry → peer
+    Join = "JOIN",
+    /// peer → registry
+    RoomExit = "ROOM_EXIT",
+    /// registry → peer
+    RoomExitResponse = "ROOM_EXIT_RESPONSE",
+    /// peer → registry
+    ShowRoomsList = "SHOW_ROOMS_LIST",
+    /// registry → peer
+    RoomsList = "ROOMS_LIST",
+    /// peer → registry
+    SearchUser = "SEARCH_USER",
+    /// registry → peer
+    SearchUserResponse = "SEARCH_USER_RESPONSE",
+    /// peer → peer
+    ChatRequest = "CHAT_REQUEST",
+    /// peer → peer
+    ChatRequestResponse = "CHAT_REQUEST_RESPONSE",
+    /// peer → registry
+    DiscoverPeers = "DISCOVER_PEERS",
+    /// registry → peer
+    PeerList = "PEER_LIST",
+    /// peer → peer
+    DirectMessage = "DIRECT_MESSAGE",
+    /// peer → peer
+    DirectUnicastNotification = "DIRECT_UNICAST_NOTIFICATION",
+    /// peer → registry
+    Logout = "LOGOUT",
+    /// registry → peer, pushed; once misspelled.
+    UserLogout = "USER_LOGOUT" | "USER_LOUGOUT",
+    /// peer → registry, UDP
+    KeepAlive = "KEEP_ALIVE",
+    /// registry → peer, UDP
+    KeepAliveResponse = "KEEP_ALIVE_RESPONSE",
+    /// registry → peer, UDP and stream
+    Timeout = "TIMEOUT",
+    /// peer → peer
+    DirectBroadcast = "DIRECT_BROADCAST",
+    /// peer → peer
+    DirectBroadcastNotification = "DIRECT_BROADCAST_NOTIFICATION",
+    /// registry → peer, pushed, capability `roster`
+    UserJoined = "USER_JOINED",
+    /// registry → peer, pushed, capability `roster`
+    UserLeft = "USER_LEFT",
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

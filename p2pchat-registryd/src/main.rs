@@ -1,0 +1,3 @@
+//! The p2pchat registry daemon.
+
+fn main() {}
