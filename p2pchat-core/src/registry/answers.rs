@@ -1,0 +1,299 @@
+//! How a request goes on once the store or the password hash has answered.
+//!
+//! A request that waits holds its place: the stream's next one begins when it has been answered.
+
+use std::sync::Arc;
+
+use p2pchat_proto::{
+    AuthReply, Detail, FromRegistry, List, Outcome, PasswordDigest, PeerPort, RegisterReply, RoomName, RoomsList,
+    SearchReply, Username,
+};
+
+use super::{
+    BusEvent, ConnId, Effect, HashAnswer, HashRequest, Registry,
+    refusal::Refused,
+    requests::too_many_rooms,
+    session::Login,
+    store::{Secret, StoreAnswer, StoreError, StoreRequest, Write},
+};
+use crate::time::Time;
+
+/// An open question: whose request it belongs to, and how that goes on.
+#[derive(Debug)]
+pub(super) struct Op {
+    conn: ConnId,
+    /// The user who asked, if logged in: what they changed holds even if they are back on another stream by now.
+    user: Option<Username>,
+    step: Step,
+}
+
+/// Where a request waits.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// For the new account's hash.
+    RegisterHash { username: Username },
+    /// For the new account.
+    RegisterStore { username: Username },
+    /// For the account's hash.
+    LoginAccount { username: Username, digest: PasswordDigest, port: Option<PeerPort> },
+    /// For the verdict on the password.
+    LoginVerify { username: Username, port: Option<PeerPort> },
+    /// For the account's rooms.
+    LoginSession { username: Username, port: Option<PeerPort> },
+    /// For the new room's hash.
+    CreateHash { create: Box<Write> },
+    /// For the new room.
+    CreateStore,
+    /// For the room's password and size.
+    JoinRoom { room: RoomName, digest: Option<PasswordDigest> },
+    /// For the verdict on the password.
+    JoinVerify { room: RoomName, id: u64 },
+    /// For the membership.
+    JoinStore,
+    /// For the end of a membership.
+    Exit,
+    /// For the list.
+    Rooms { detail: Detail },
+    /// For whether the account exists.
+    Search,
+}
+
+impl Step {
+    /// What is refused if this can't go on.
+    fn refused(&self) -> Refused {
+        match self {
+            Self::RegisterHash { .. } | Self::RegisterStore { .. } => Refused::Register,
+            Self::LoginAccount { .. } | Self::LoginVerify { .. } | Self::LoginSession { .. } => Refused::Login,
+            Self::CreateHash { .. } | Self::CreateStore => Refused::Creation,
+            Self::JoinRoom { .. } | Self::JoinVerify { .. } | Self::JoinStore => Refused::Join,
+            Self::Exit => Refused::RoomExit,
+            Self::Rooms { .. } => Refused::Rooms,
+            Self::Search => Refused::Search,
+        }
+    }
+}
+
+const BUSY: &str = "the registry is busy; try again in a few seconds";
+const FAULT: &str = "the registry can't do that now; its operator knows why";
+
+impl Registry {
+    pub(super) fn store(&mut self, now: Time, conn: ConnId, request: StoreRequest, step: Step) {
+        if let Some(op) = self.open(now, conn, step) {
+            self.effects.push_back(Effect::Store { op, request });
+        }
+    }
+
+    pub(super) fn hash(&mut self, now: Time, conn: ConnId, request: HashRequest, step: Step) {
+        if let Some(op) = self.open(now, conn, step) {
+            self.effects.push_back(Effect::Hash { op, request });
+        }
+    }
+
+    fn open(&mut self, now: Time, conn: ConnId, step: Step) -> Option<super::OpId> {
+        if self.ops.len() >= self.config.operations {
+            tracing::warn!(limit = self.config.operations, "too many operations are open");
+            self.refuse_step(now, conn, step.refused(), BUSY);
+            return None;
+        }
+        let user = self.user(conn).cloned();
+        let op = self.ops.insert(Op { conn, user, step });
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.op = Some(op);
+        }
+        Some(op)
+    }
+
+    fn refuse_step(&mut self, now: Time, conn: ConnId, what: Refused, why: &str) {
+        if self.connections.contains_key(conn) {
+            self.refuse(conn, what, why);
+            self.done(now, conn);
+        }
+    }
+
+    /// The request is answered: the stream's next one may begin.
+    fn done(&mut self, now: Time, conn: ConnId) {
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.op = None;
+            self.advance(now, conn);
+        }
+    }
+
+    fn reply(&mut self, now: Time, conn: ConnId, message: FromRegistry) {
+        if self.connections.contains_key(conn) {
+            self.send(conn, message);
+            self.done(now, conn);
+        }
+    }
+
+    pub(super) fn hashed(&mut self, now: Time, op: Op, answer: HashAnswer) {
+        let Op { conn, step, .. } = op;
+        let what = step.refused();
+        match (step, answer) {
+            (_, HashAnswer::Busy) => self.refuse_step(now, conn, what, BUSY),
+            (Step::RegisterHash { username }, HashAnswer::Created(password)) => {
+                let request = Write::Register { username: username.clone(), password };
+                self.next(now, conn, StoreRequest::Write(request), Step::RegisterStore { username });
+            }
+            (Step::LoginVerify { username, port }, HashAnswer::Match { upgraded }) => {
+                let request = Write::OpenSession { username: username.clone(), password: upgraded };
+                self.next(now, conn, StoreRequest::Write(request), Step::LoginSession { username, port });
+            }
+            (Step::LoginVerify { username, .. }, HashAnswer::Mismatch) => {
+                tracing::info!(?conn, user = %username, "login failed");
+                self.refuse_step(now, conn, what, "wrong username or password");
+            }
+            (Step::CreateHash { create }, HashAnswer::Created(hash)) => {
+                let mut create = *create;
+                if let Write::CreateRoom { password, .. } = &mut create {
+                    *password = Some(hash);
+                }
+                self.next(now, conn, StoreRequest::Write(create), Step::CreateStore);
+            }
+            (Step::JoinVerify { room, id }, HashAnswer::Match { .. }) => self.join_store(now, conn, room, id),
+            (Step::JoinVerify { .. }, HashAnswer::Mismatch) => {
+                self.refuse_step(now, conn, what, "wrong room password");
+            }
+            (step, answer) => {
+                tracing::error!(?step, ?answer, "the password hash failed");
+                self.refuse_step(now, conn, what, FAULT);
+            }
+        }
+    }
+
+    /// Asks the store the request's next question, if anybody still waits for the answer.
+    fn next(&mut self, now: Time, conn: ConnId, request: StoreRequest, step: Step) {
+        if self.connections.contains_key(conn) {
+            self.store(now, conn, request, step);
+        }
+    }
+
+    fn join_store(&mut self, now: Time, conn: ConnId, room: RoomName, id: u64) {
+        if let Some(username) = self.user(conn).cloned() {
+            let rooms_per_user = self.config.rooms_per_user;
+            let request = Write::JoinRoom { room, id, username, rooms_per_user };
+            self.store(now, conn, StoreRequest::Write(request), Step::JoinStore);
+        }
+    }
+
+    pub(super) fn stored(&mut self, now: Time, op: Op, answer: StoreAnswer) {
+        let Op { conn, user, step } = op;
+        let what = step.refused();
+        match (step, answer) {
+            (Step::RegisterStore { username }, StoreAnswer::Registered) => {
+                tracing::info!(user = %username, "registered");
+                self.reply(now, conn, FromRegistry::Register(RegisterReply::Success));
+            }
+            (Step::RegisterStore { .. }, StoreAnswer::NameTaken) => {
+                let reason = self.reason(conn, "that username is taken");
+                self.reply(now, conn, FromRegistry::Register(RegisterReply::Exists { reason }));
+            }
+            (Step::LoginAccount { username, digest, port }, StoreAnswer::Account(stored)) => {
+                if self.connections.contains_key(conn) {
+                    let stored: Option<Arc<str>> = stored.map(|Secret(phc)| phc);
+                    let step = Step::LoginVerify { username, port };
+                    self.hash(now, conn, HashRequest::Verify { digest, stored }, step);
+                }
+            }
+            (Step::LoginSession { username, port }, StoreAnswer::Session(Some(rooms))) => {
+                if self.connections.contains_key(conn) {
+                    match self.log_in(now, conn, Login { username, port, rooms }) {
+                        Ok(()) => self.done(now, conn),
+                        Err(why) => {
+                            let reason = self.reason(conn, why);
+                            self.reply(now, conn, FromRegistry::Auth(AuthReply::Online { reason }));
+                        }
+                    }
+                }
+            }
+            (Step::LoginSession { .. }, StoreAnswer::Session(None)) => {
+                self.refuse_step(now, conn, what, "wrong username or password");
+            }
+            (Step::CreateStore, StoreAnswer::Joined { room }) => {
+                self.entered(user, &room);
+                self.reply(now, conn, FromRegistry::Creation(Outcome::Success));
+            }
+            (Step::CreateStore, StoreAnswer::NameTaken) => {
+                self.refuse_step(now, conn, what, "there is a room of that name");
+            }
+            (Step::JoinRoom { .. } | Step::JoinStore, StoreAnswer::Room(None) | StoreAnswer::NoSuchRoom) => {
+                self.refuse_step(now, conn, what, "there is no such room");
+            }
+            (Step::JoinRoom { room, digest }, StoreAnswer::Room(Some(state))) => match (state.password, digest) {
+                _ if state.full => self.refuse_step(now, conn, what, "the room is full"),
+                _ if !self.connections.contains_key(conn) => {}
+                (None, _) => self.join_store(now, conn, room, state.id),
+                (Some(_), None) => self.refuse_step(now, conn, what, "wrong room password"),
+                (Some(Secret(phc)), Some(digest)) => {
+                    let request = HashRequest::Verify { digest, stored: Some(phc) };
+                    self.hash(now, conn, request, Step::JoinVerify { room, id: state.id });
+                }
+            },
+            (Step::JoinStore, StoreAnswer::Joined { room }) => {
+                self.entered(user, &room);
+                self.reply(now, conn, FromRegistry::Join(Outcome::Success));
+            }
+            (Step::JoinStore, StoreAnswer::Full) => self.refuse_step(now, conn, what, "the room is full"),
+            (Step::CreateStore | Step::JoinStore, StoreAnswer::TooManyRooms) => {
+                let why = too_many_rooms(self.config.rooms_per_user);
+                self.refuse_step(now, conn, what, &why);
+            }
+            (Step::Exit, StoreAnswer::Left { room }) => {
+                self.left(user, room);
+                self.reply(now, conn, FromRegistry::RoomExit(Outcome::Success));
+            }
+            (Step::Exit, StoreAnswer::NotAMember) => {
+                self.refuse_step(now, conn, what, "you are not a member of that room");
+            }
+            (Step::Rooms { detail }, StoreAnswer::Rooms(rooms)) => {
+                let list = match detail {
+                    _ if rooms.is_empty() => RoomsList::NotFound { reason: self.reason(conn, "there is no room") },
+                    Detail::Detailed => RoomsList::Detailed(rooms),
+                    Detail::Partial => RoomsList::Partial(List::fitting(rooms.into_iter().map(|room| room.name))),
+                };
+                self.reply(now, conn, FromRegistry::Rooms(list));
+            }
+            (Step::Search, StoreAnswer::Account(account)) => {
+                let reply = match account {
+                    Some(_) => SearchReply::NotOnline { reason: self.reason(conn, "that user is not online") },
+                    None => SearchReply::NotFound { reason: self.reason(conn, "there is no such user") },
+                };
+                self.reply(now, conn, FromRegistry::Search(reply));
+            }
+            (_, StoreAnswer::Failed(StoreError::Busy)) => self.refuse_step(now, conn, what, BUSY),
+            (step, answer) => {
+                tracing::error!(?step, ?answer, "the store failed");
+                self.refuse_step(now, conn, what, FAULT);
+            }
+        }
+    }
+
+    /// A membership is durable. Its user may be gone by now, or back on another stream.
+    fn entered(&mut self, user: Option<Username>, room: &RoomName) {
+        let Some((username, conn)) = self.live(user) else { return };
+        if let Some(session) = self.connections.get_mut(conn).and_then(|c| c.session_mut())
+            && !session.rooms.contains(room)
+        {
+            session.rooms.push(room.clone());
+            self.presence.enter(room, username.clone(), conn);
+            self.publish(BusEvent::Joined { room: room.clone(), username });
+        }
+    }
+
+    /// A membership has ended.
+    fn left(&mut self, user: Option<Username>, room: RoomName) {
+        let Some(username) = user else { return };
+        if let Some((_, conn)) = self.live(Some(username.clone()))
+            && let Some(session) = self.connections.get_mut(conn).and_then(|c| c.session_mut())
+        {
+            session.rooms.retain(|other| *other != room);
+        }
+        self.presence.leave(&room, &username);
+        self.publish(BusEvent::Left { room, username });
+    }
+
+    fn live(&self, user: Option<Username>) -> Option<(Username, ConnId)> {
+        let user = user?;
+        let claim = self.presence.find(&user)?;
+        Some((user, claim.conn))
+    }
+}

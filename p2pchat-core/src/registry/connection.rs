@@ -1,0 +1,100 @@
+//! A peer's registry stream, as far as the machine is concerned.
+
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+
+use p2pchat_proto::{Capabilities, Capability, Dialect, Malformed, PeerPort, RoomName, ToRegistry, Username};
+
+use super::effect::OpId;
+use crate::time::Time;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// The address that the TLS connection comes from.
+    pub(super) remote: SocketAddr,
+    pub(super) dialect: Dialect,
+    /// What both ends know beyond the base protocol.
+    pub(super) capabilities: Capabilities,
+    pub(super) phase: Phase,
+    /// The question that the request being answered waits for.
+    pub(super) op: Option<OpId>,
+    /// The requests after that one.
+    pub(super) inbox: VecDeque<Incoming>,
+    last_heard: Time,
+}
+
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Message(ToRegistry),
+    Malformed(Malformed),
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// No hello yet.
+    Greeting,
+    /// No login yet.
+    Anonymous,
+    LoggedIn(Box<Session>),
+}
+
+/// A user online.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) username: Username,
+    pub(super) port: Option<PeerPort>,
+    /// The rooms that the user is a member of, as their creators spelled them.
+    pub(super) rooms: Vec<RoomName>,
+    /// Which claim in the presence directory is this session's.
+    pub(super) epoch: u64,
+    /// How long the session lives after a keep-alive.
+    pub(super) lease: Duration,
+    /// Where the last keep-alive came from.
+    pub(super) datagrams: Option<SocketAddr>,
+    pub(super) last_answered: Option<Time>,
+}
+
+impl Connection {
+    pub(super) fn new(now: Time, remote: SocketAddr) -> Self {
+        Self {
+            remote,
+            dialect: Dialect::Canonical,
+            capabilities: Capabilities::NONE,
+            phase: Phase::Greeting,
+            op: None,
+            inbox: VecDeque::new(),
+            last_heard: now,
+        }
+    }
+
+    pub(super) fn heard(&mut self, now: Time) {
+        self.last_heard = now;
+    }
+
+    /// True if nothing has come for one keep-alive interval, a third of the lease: the session is a ghost that a fresh
+    /// login may replace (§5.1).
+    pub(super) fn is_silent(&self, now: Time) -> bool {
+        match &self.phase {
+            Phase::LoggedIn(session) => now.since(self.last_heard) >= session.lease / 3,
+            Phase::Greeting | Phase::Anonymous => true,
+        }
+    }
+
+    /// True if messages under `capability` may be sent here.
+    pub(super) fn has(&self, capability: Capability) -> bool {
+        self.dialect == Dialect::Canonical && self.capabilities.has(capability)
+    }
+
+    pub(super) fn session(&self) -> Option<&Session> {
+        match &self.phase {
+            Phase::LoggedIn(session) => Some(session),
+            Phase::Greeting | Phase::Anonymous => None,
+        }
+    }
+
+    pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.phase {
+            Phase::LoggedIn(session) => Some(session),
+            Phase::Greeting | Phase::Anonymous => None,
+        }
+    }
+}

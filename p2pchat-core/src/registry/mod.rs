@@ -1,0 +1,272 @@
+//! The registry as a state machine: accounts, sessions, presence, rooms (PROTOCOL.md §5).
+//!
+//! Its owner tells it facts (`handle_*`, which never fail), then carries out its effects until there is none left, and
+//! calls [`handle_timeout`](Registry::handle_timeout) when [`poll_timeout`](Registry::poll_timeout) says so. Any call
+//! order is legal; facts about streams and questions that are gone are passed over. Nothing that was sent by a peer
+//! makes it panic.
+//!
+//! Accounts and rooms are not held in memory: the machine asks the [store] by effects that
+//! [`handle_stored`](Registry::handle_stored) answers, so the store may be far away. The requests of one stream are
+//! answered in their order, one at a time; those of different streams don't wait for each other. A change is answered
+//! only after the store has said that it is durable.
+//!
+//! Three seams let several nodes share one engine later; on one node all three are plain: the [durable store](store),
+//! the presence directory (`presence.rs`), and the [event bus](BusEvent).
+//!
+//! ```
+//! use p2pchat_core::{Time, proto::{FromRegistry, HelloReply, ToRegistry}};
+//! use p2pchat_core::registry::{Config, Effect, HashAnswer, HashRequest, Registry, store::MemoryStore};
+//!
+//! let mut registry = Registry::new(Config::default());
+//! let mut store = MemoryStore::new();
+//! let now = Time::ZERO;
+//!
+//! let conn = registry.handle_connected(now, "192.0.2.1:50000".parse()?)?;
+//! registry.handle_message(now, conn, ToRegistry::Hello { extensions: None });
+//! let mut sent = Vec::new();
+//! while let Some(effect) = registry.poll_effect() {
+//!     match effect {
+//!         Effect::Send { message, .. } => sent.push(message),
+//!         Effect::Store { op, request } => registry.handle_stored(now, op, store.answer(&request)),
+//!         Effect::Hash { op, .. } => registry.handle_hashed(now, op, HashAnswer::Mismatch), // a real one is slow
+//!         Effect::Close { .. } | Effect::SendDatagram { .. } => {}
+//!         _ => {}
+//!     }
+//! }
+//! assert_eq!(sent, [FromRegistry::Hello(HelloReply::Success { extensions: None })]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod answers;
+mod bus;
+mod config;
+mod connection;
+mod effect;
+mod presence;
+mod record;
+mod refusal;
+mod requests;
+mod session;
+pub mod store;
+
+use std::{collections::VecDeque, net::SocketAddr};
+
+use p2pchat_proto::{Dialect, FromRegistry, Malformed, RoomName, ToRegistry, ToRegistryDatagram, Username};
+use slotmap::SlotMap;
+
+pub use self::{
+    bus::BusEvent,
+    config::Config,
+    effect::{ConnId, Effect, HashAnswer, HashRequest, OpId},
+};
+use self::{
+    answers::Op,
+    connection::{Connection, Incoming, Phase},
+    presence::Presence,
+    store::StoreAnswer,
+};
+use crate::{time::Time, timers::Timers};
+
+/// Why a stream was not taken on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refused {
+    /// As many streams are open as [`Config::connections`] allows.
+    #[error("{limit} connections are open, which is the limit")]
+    TooManyConnections {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// How much there is of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Open streams.
+    pub connections: usize,
+    /// Users online.
+    pub sessions: usize,
+    /// Open questions to store and hash.
+    pub operations: usize,
+}
+
+/// The registry machine. See the [module](self).
+#[derive(Debug)]
+pub struct Registry {
+    config: Config,
+    connections: SlotMap<ConnId, Connection>,
+    ops: SlotMap<OpId, Op>,
+    presence: Presence,
+    leases: Timers<ConnId>,
+    effects: VecDeque<Effect>,
+}
+
+impl Registry {
+    /// A registry with nobody connected.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            connections: SlotMap::with_key(),
+            ops: SlotMap::with_key(),
+            presence: Presence::default(),
+            leases: Timers::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// A stream has come from `remote`, the address that others will be told.
+    pub fn handle_connected(&mut self, now: Time, remote: SocketAddr) -> Result<ConnId, Refused> {
+        let limit = self.config.connections;
+        if self.connections.len() >= limit {
+            return Err(Refused::TooManyConnections { limit });
+        }
+        Ok(self.connections.insert(Connection::new(now, remote)))
+    }
+
+    /// The stream's dialect has been found out. Until then it is taken for canonical.
+    pub fn handle_dialect(&mut self, conn: ConnId, dialect: Dialect) {
+        if let Some(connection) = self.connections.get_mut(conn) {
+            connection.dialect = dialect;
+        }
+    }
+
+    /// A request has come. It waits for those before it on the same stream.
+    pub fn handle_message(&mut self, now: Time, conn: ConnId, message: ToRegistry) {
+        self.handle_incoming(now, conn, Incoming::Message(message));
+    }
+
+    /// Something has come that is no request; it is answered in its turn, and the stream closed after it if nothing
+    /// that follows could be trusted (§3.5).
+    pub fn handle_malformed(&mut self, now: Time, conn: ConnId, malformed: Malformed) {
+        self.handle_incoming(now, conn, Incoming::Malformed(malformed));
+    }
+
+    fn handle_incoming(&mut self, now: Time, conn: ConnId, incoming: Incoming) {
+        let pipeline = self.config.pipeline;
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.heard(now);
+        if connection.inbox.len() >= pipeline {
+            tracing::warn!(?conn, remote = %connection.remote, limit = pipeline, "too many requests are waiting");
+            return self.fail(now, conn, &format!("more than {pipeline} requests are waiting"));
+        }
+        connection.inbox.push_back(incoming);
+        self.advance(now, conn);
+    }
+
+    /// False if the stream's requests wait for the store or the hash: nothing more should be read from it until it is
+    /// true again, which only an answered question brings about.
+    pub fn is_ready(&self, conn: ConnId) -> bool {
+        self.connections.get(conn).is_none_or(|connection| connection.op.is_none())
+    }
+
+    /// The stream is gone. Its user is offline at once.
+    pub fn handle_disconnected(&mut self, _now: Time, conn: ConnId) {
+        self.end_session(conn);
+        self.connections.remove(conn);
+    }
+
+    /// A datagram has come. One that proves no session changes nothing and gets no answer.
+    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, message: ToRegistryDatagram) {
+        match message {
+            ToRegistryDatagram::KeepAlive { username, timeout } => self.keep_alive(now, from, &username, timeout),
+            _ => {}
+        }
+    }
+
+    /// The store has answered.
+    pub fn handle_stored(&mut self, now: Time, op: OpId, answer: StoreAnswer) {
+        if let Some(op) = self.ops.remove(op) {
+            self.stored(now, op, answer);
+        }
+    }
+
+    /// The password hash has answered.
+    pub fn handle_hashed(&mut self, now: Time, op: OpId, answer: HashAnswer) {
+        if let Some(op) = self.ops.remove(op) {
+            self.hashed(now, op, answer);
+        }
+    }
+
+    /// Another node has published an event.
+    pub fn handle_event(&mut self, event: &BusEvent) {
+        self.deliver(event);
+    }
+
+    /// The time has come that [`poll_timeout`](Self::poll_timeout) named, or any other.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(conn) = self.leases.pop_due(now) {
+            self.time_out(conn);
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.leases.next()
+    }
+
+    /// The next thing to be done.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Closes every stream, as the registry shuts down. Sessions end without a push: everybody's does.
+    pub fn disconnect_all(&mut self) {
+        for conn in self.connections.keys() {
+            self.leases.cancel(conn);
+            self.effects.push_back(Effect::Close { conn });
+        }
+        self.connections.clear();
+        self.presence = Presence::default();
+    }
+
+    /// How much there is of what.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            connections: self.connections.len(),
+            sessions: self.presence.len(),
+            operations: self.ops.len(),
+        }
+    }
+
+    /// Answers what waits in a stream's inbox, up to the first request that has to ask somebody else.
+    fn advance(&mut self, now: Time, conn: ConnId) {
+        while let Some(connection) = self.connections.get_mut(conn)
+            && connection.op.is_none()
+            && let Some(incoming) = connection.inbox.pop_front()
+        {
+            match incoming {
+                Incoming::Message(message) => self.request(now, conn, message),
+                Incoming::Malformed(malformed) => self.malformed(now, conn, &malformed),
+            }
+        }
+    }
+
+    fn send(&mut self, conn: ConnId, message: FromRegistry) {
+        self.effects.push_back(Effect::Send { conn, message });
+    }
+
+    /// Forgets a stream and has it closed once everything sent to it is flushed.
+    fn close(&mut self, conn: ConnId) {
+        self.end_session(conn);
+        if self.connections.remove(conn).is_some() {
+            self.effects.push_back(Effect::Close { conn });
+        }
+    }
+
+    /// The logged-in user of a stream.
+    fn user(&self, conn: ConnId) -> Option<&Username> {
+        match &self.connections.get(conn)?.phase {
+            Phase::LoggedIn(session) => Some(&session.username),
+            Phase::Greeting | Phase::Anonymous => None,
+        }
+    }
+
+    /// True if the stream's user is a member of `room`.
+    fn is_member(&self, conn: ConnId, room: &RoomName) -> bool {
+        match self.connections.get(conn).map(|connection| &connection.phase) {
+            Some(Phase::LoggedIn(session)) => session.rooms.contains(room),
+            _ => false,
+        }
+    }
+}

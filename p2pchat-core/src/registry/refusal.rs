@@ -1,0 +1,89 @@
+//! The one place that maps what is wrong to what goes on the wire (§3.5).
+
+use p2pchat_proto::{
+    AuthReply, Capability, FromRegistry, HelloReply, Malformed, Outcome, PeerList, Reason, RegisterReply, RoomsList,
+    SearchReply, Verb,
+};
+
+use super::{ConnId, Registry};
+use crate::time::Time;
+
+/// What can be refused: the requests that have a `<FAILURE> <404>` of their own, and everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    Hello,
+    Register,
+    Login,
+    Creation,
+    Join,
+    RoomExit,
+    Rooms,
+    Search,
+    Peers,
+}
+
+impl Refused {
+    fn of(verb: Option<Verb>) -> Self {
+        match verb {
+            Some(Verb::Register) => Self::Register,
+            Some(Verb::Login) => Self::Login,
+            Some(Verb::CreateChatRoom) => Self::Creation,
+            Some(Verb::JoinChatRoom) => Self::Join,
+            Some(Verb::RoomExit) => Self::RoomExit,
+            Some(Verb::ShowRoomsList) => Self::Rooms,
+            Some(Verb::SearchUser) => Self::Search,
+            Some(Verb::DiscoverPeers) => Self::Peers,
+            // LOGOUT has no answer of its own.
+            _ => Self::Hello,
+        }
+    }
+
+    fn reply(self, reason: Option<Reason>) -> FromRegistry {
+        match self {
+            Self::Hello => FromRegistry::Hello(HelloReply::Failure { reason }),
+            Self::Register => FromRegistry::Register(RegisterReply::Failure { reason }),
+            Self::Login => FromRegistry::Auth(AuthReply::Failure { reason }),
+            Self::Creation => FromRegistry::Creation(Outcome::Failure { reason }),
+            Self::Join => FromRegistry::Join(Outcome::Failure { reason }),
+            Self::RoomExit => FromRegistry::RoomExit(Outcome::Failure { reason }),
+            Self::Rooms => FromRegistry::Rooms(RoomsList::NotFound { reason }),
+            Self::Search => FromRegistry::Search(SearchReply::NotFound { reason }),
+            Self::Peers => FromRegistry::Peers(PeerList::Failure { reason }),
+        }
+    }
+}
+
+impl Registry {
+    /// `why` for whoever negotiated `reason`.
+    pub(super) fn reason(&self, conn: ConnId, why: &str) -> Option<Reason> {
+        let wanted = self.connections.get(conn).is_some_and(|connection| connection.has(Capability::Reason));
+        wanted.then(|| Reason::truncated(why))
+    }
+
+    /// Sends the request's own `<FAILURE> <404>`.
+    pub(super) fn refuse(&mut self, conn: ConnId, what: Refused, why: &str) {
+        let reason = self.reason(conn, why);
+        tracing::debug!(?conn, ?what, why, "refused");
+        self.send(conn, what.reply(reason));
+    }
+
+    /// Refuses what can't be trusted to be this protocol, and closes the stream.
+    pub(super) fn fail(&mut self, _now: Time, conn: ConnId, why: &str) {
+        self.refuse(conn, Refused::Hello, why);
+        self.close(conn);
+    }
+
+    pub(super) fn malformed(&mut self, now: Time, conn: ConnId, malformed: &Malformed) {
+        if let Some(connection) = self.connections.get(conn) {
+            tracing::info!(?conn, remote = %connection.remote, error = %malformed, "malformed input");
+        }
+        if malformed.is_fatal() {
+            return self.fail(now, conn, &malformed.to_string());
+        }
+        let verb = match malformed {
+            Malformed::Message(error) => error.verb,
+            _ => None,
+        };
+        self.refuse(conn, Refused::of(verb), &malformed.to_string());
+    }
+}

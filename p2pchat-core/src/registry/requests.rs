@@ -1,0 +1,237 @@
+//! The beginning of each request: what can be answered at once is, the rest asks store or hash and goes on in
+//! `answers.rs`.
+
+use p2pchat_proto::{
+    AuthReply, Capabilities, Capability, Dialect, Detail, Extensions, Found, FromRegistry, HelloReply, List, Outcome,
+    PROTOCOL_VERSION, PasswordDigest, PeerList, PeerRecord, RoomName, SearchReply, ToRegistry, Username,
+};
+
+use super::{
+    ConnId, HashRequest, Registry,
+    answers::Step,
+    connection::Phase,
+    refusal::Refused,
+    store::{Read, StoreRequest, Write},
+};
+use crate::time::Time;
+
+const HELLO_FIRST: &str = "say HELLO_P2P first";
+const LOGIN_FIRST: &str = "log in first";
+
+impl Registry {
+    pub(super) fn request(&mut self, now: Time, conn: ConnId, message: ToRegistry) {
+        match message {
+            ToRegistry::Hello { extensions } => self.hello(conn, extensions),
+            ToRegistry::Register { username, password } => {
+                if self.greeted(conn, Refused::Register) {
+                    self.hash(now, conn, HashRequest::Create { digest: password }, Step::RegisterHash { username });
+                }
+            }
+            ToRegistry::Login { username, password, port } => {
+                if self.greeted(conn, Refused::Login) && self.not_logged_in(conn, &username) {
+                    let step = Step::LoginAccount { username: username.clone(), digest: password, port };
+                    self.store(now, conn, StoreRequest::Read(Read::Account { username }), step);
+                }
+            }
+            ToRegistry::CreateRoom { room, password, capacity, description } => {
+                let Some(owner) = self.session(conn, Refused::Creation) else { return };
+                if !self.may_enter_another(conn, Refused::Creation) {
+                    return;
+                }
+                let create = |password| Write::CreateRoom {
+                    room,
+                    owner,
+                    password,
+                    capacity,
+                    description,
+                    rooms_per_user: self.config.rooms_per_user,
+                };
+                match password {
+                    None => {
+                        let request = StoreRequest::Write(create(None));
+                        self.store(now, conn, request, Step::CreateStore);
+                    }
+                    Some(digest) => {
+                        let step = Step::CreateHash { create: Box::new(create(None)) };
+                        self.hash(now, conn, HashRequest::Create { digest }, step);
+                    }
+                }
+            }
+            ToRegistry::JoinRoom { room, password } => self.join(now, conn, room, password),
+            ToRegistry::ExitRoom { username, room } => {
+                let Some(user) = self.session(conn, Refused::RoomExit) else { return };
+                if user != username {
+                    self.refuse(conn, Refused::RoomExit, "that is not your username");
+                } else if !self.is_member(conn, &room) {
+                    self.refuse(conn, Refused::RoomExit, "you are not a member of that room");
+                } else {
+                    let request = StoreRequest::Write(Write::LeaveRoom { room, username: user });
+                    self.store(now, conn, request, Step::Exit);
+                }
+            }
+            ToRegistry::ListRooms { detail } => {
+                if self.session(conn, Refused::Rooms).is_some() {
+                    self.store(now, conn, StoreRequest::Read(Read::Rooms), Step::Rooms { detail });
+                }
+            }
+            ToRegistry::SearchUser { username } => self.search(now, conn, username),
+            ToRegistry::DiscoverPeers { detail, asker } => {
+                let Some(user) = self.session(conn, Refused::Peers) else { return };
+                match asker {
+                    Some(asker) if asker != user => {
+                        self.refuse(conn, Refused::Peers, "that is not your username");
+                    }
+                    _ => self.discover_peers(conn, detail),
+                }
+            }
+            ToRegistry::DiscoverRoom { room } => {
+                if self.session(conn, Refused::Peers).is_some() {
+                    self.discover_room(conn, room);
+                }
+            }
+            ToRegistry::Logout { username } => {
+                let Some(user) = self.session(conn, Refused::Hello) else { return };
+                match username {
+                    Some(username) if username != user => {
+                        self.refuse(conn, Refused::Hello, "that is not your username");
+                    }
+                    _ => {
+                        tracing::info!(user = %user, "logged out");
+                        self.close(conn);
+                    }
+                }
+            }
+            // A form that proto knows and this registry doesn't: nothing is lost but the request.
+            _ => self.refuse(conn, Refused::Hello, "this registry does not know that request"),
+        }
+    }
+
+    fn hello(&mut self, conn: ConnId, extensions: Option<Extensions>) {
+        let offered = self.config.capabilities;
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        connection.capabilities = extensions.map_or(Capabilities::NONE, |e| e.capabilities.and(offered));
+        if matches!(connection.phase, Phase::Greeting) {
+            connection.phase = Phase::Anonymous;
+        }
+        let capabilities = connection.capabilities;
+        let extensions = extensions.map(|_| Extensions { version: PROTOCOL_VERSION, capabilities });
+        self.send(conn, FromRegistry::Hello(HelloReply::Success { extensions }));
+    }
+
+    /// True if the stream has said hello; else the request is refused.
+    fn greeted(&mut self, conn: ConnId, what: Refused) -> bool {
+        let greeting = self.connections.get(conn).is_none_or(|c| matches!(c.phase, Phase::Greeting));
+        if greeting {
+            self.refuse(conn, what, HELLO_FIRST);
+        }
+        !greeting
+    }
+
+    /// The stream's user; without one the request is refused.
+    fn session(&mut self, conn: ConnId, what: Refused) -> Option<Username> {
+        let user = self.user(conn).cloned();
+        if user.is_none() && self.greeted(conn, what) {
+            self.refuse(conn, what, LOGIN_FIRST);
+        }
+        user
+    }
+
+    /// True if nobody is logged in on the stream; else the login is refused.
+    fn not_logged_in(&mut self, conn: ConnId, username: &Username) -> bool {
+        match self.user(conn) {
+            None => true,
+            Some(user) if user == username => {
+                let reason = self.reason(conn, "you are logged in already");
+                self.send(conn, FromRegistry::Auth(AuthReply::Online { reason }));
+                false
+            }
+            Some(user) => {
+                let why = format!("this connection is logged in as {user}; log out first");
+                self.refuse(conn, Refused::Login, &why);
+                false
+            }
+        }
+    }
+
+    fn may_enter_another(&mut self, conn: ConnId, what: Refused) -> bool {
+        let limit = self.config.rooms_per_user;
+        let rooms = self.connections.get(conn).and_then(|c| c.session()).map_or(0, |s| s.rooms.len());
+        if rooms >= limit {
+            self.refuse(conn, what, &too_many_rooms(limit));
+        }
+        rooms < limit
+    }
+
+    fn join(&mut self, now: Time, conn: ConnId, room: RoomName, digest: Option<PasswordDigest>) {
+        if self.session(conn, Refused::Join).is_none() {
+        } else if self.is_member(conn, &room) {
+            self.send(conn, FromRegistry::Join(Outcome::Success));
+        } else if self.may_enter_another(conn, Refused::Join) {
+            let step = Step::JoinRoom { room: room.clone(), digest };
+            self.store(now, conn, StoreRequest::Read(Read::Room { room }), step);
+        }
+    }
+
+    fn search(&mut self, now: Time, conn: ConnId, username: Username) {
+        if self.session(conn, Refused::Search).is_none() {
+            return;
+        }
+        let shows_capabilities = self.connections.get(conn).is_some_and(|c| c.has(Capability::Sender));
+        let claim = self.presence.find(&username);
+        if let Some(found) = claim.and_then(|claim| self.connections.get(claim.conn))
+            && let Some(session) = found.session()
+        {
+            let capabilities = match shows_capabilities && found.dialect == Dialect::Canonical {
+                true => found.capabilities.and([Capability::Sender].into_iter().collect()),
+                false => Capabilities::NONE,
+            };
+            let found = Found {
+                username: Some(session.username.clone()),
+                port: session.port.map_or(0, |port| port.get()),
+                ip: found.remote.ip().to_canonical(),
+                capabilities,
+            };
+            self.send(conn, FromRegistry::Search(SearchReply::Found(found)));
+        } else {
+            self.store(now, conn, StoreRequest::Read(Read::Account { username }), Step::Search);
+        }
+    }
+
+    fn discover_peers(&mut self, conn: ConnId, detail: Detail) {
+        let others = || self.presence.iter().filter(|(_, claim)| claim.conn != conn);
+        let list = match detail {
+            Detail::Partial => PeerList::Partial(List::fitting(others().map(|(username, _)| username.clone()))),
+            Detail::Detailed => {
+                let record = |(username, claim): (&Username, super::presence::Claim)| {
+                    let peer = self.connections.get(claim.conn)?;
+                    let session = peer.session()?;
+                    Some(PeerRecord {
+                        username: username.clone(),
+                        room: session.rooms.iter().find(|room| self.is_member(conn, room)).cloned(),
+                        port: session.port.map_or(0, |port| port.get()),
+                        ip: peer.remote.ip().to_canonical(),
+                    })
+                };
+                PeerList::Detailed(List::fitting(others().filter_map(record)))
+            }
+        };
+        if others().next().is_none() {
+            self.refuse(conn, Refused::Peers, "nobody else is online");
+        } else {
+            self.send(conn, FromRegistry::Peers(list));
+        }
+    }
+
+    fn discover_room(&mut self, conn: ConnId, room: RoomName) {
+        if self.is_member(conn, &room) {
+            let members = List::fitting(self.presence.members(&room).map(|(username, _)| username.clone()));
+            self.send(conn, FromRegistry::Peers(PeerList::Room { room, members }));
+        } else {
+            self.refuse(conn, Refused::Peers, "there is no such room, or you are not a member of it");
+        }
+    }
+}
+
+pub(super) fn too_many_rooms(limit: usize) -> String {
+    format!("you are in {limit} rooms, which is the limit")
+}

@@ -1,0 +1,181 @@
+//! Sessions: their beginning, their keep-alives, their end, and what others are told of them (§5.1, §5.2, §5.4).
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use p2pchat_proto::{
+    AuthReply, Capability, Dialect, FromRegistry, FromRegistryDatagram, PeerPort, RoomName, Username,
+};
+
+use super::{
+    BusEvent, ConnId, Effect, Registry,
+    connection::{Phase, Session},
+};
+use crate::time::Time;
+
+/// What a session begins with, once the password was right.
+pub(super) struct Login {
+    pub(super) username: Username,
+    pub(super) port: Option<PeerPort>,
+    pub(super) rooms: Vec<RoomName>,
+}
+
+impl Registry {
+    /// Begins a session, unless the user has a live one. One that has been silent for a keep-alive interval is a ghost:
+    /// it is told that it timed out, and replaced.
+    pub(super) fn log_in(&mut self, now: Time, conn: ConnId, login: Login) -> Result<(), &'static str> {
+        let Login { username, port, rooms } = login;
+        if let Some(old) = self.presence.find(&username) {
+            if !self.connections.get(old.conn).is_none_or(|old| old.is_silent(now)) {
+                return Err("you are logged in elsewhere");
+            }
+            tracing::info!(user = %username, "a silent session is replaced");
+            self.evict(old.conn);
+        }
+
+        let epoch = self.presence.claim(username.clone(), conn);
+        for room in &rooms {
+            self.presence.enter(room, username.clone(), conn);
+        }
+        let lease = self.config.default_lease;
+        let Some(connection) = self.connections.get_mut(conn) else { return Ok(()) };
+        connection.heard(now);
+        tracing::info!(?conn, user = %username, remote = %connection.remote, "logged in");
+        connection.phase = Phase::LoggedIn(Box::new(Session {
+            username: username.clone(),
+            port,
+            rooms: rooms.clone(),
+            epoch,
+            lease,
+            datagrams: None,
+            last_answered: None,
+        }));
+        self.leases.set(conn, now + lease);
+        self.send(conn, FromRegistry::Auth(AuthReply::Success));
+        for room in rooms {
+            self.publish(BusEvent::Joined { room, username: username.clone() });
+        }
+        Ok(())
+    }
+
+    /// Ends the stream's session, if it has one, and tells those who share a room with the user.
+    pub(super) fn end_session(&mut self, conn: ConnId) {
+        if let Some(session) = self.take_session(conn) {
+            tracing::info!(?conn, user = %session.username, "offline");
+            self.publish(BusEvent::Offline { username: session.username, rooms: session.rooms });
+        }
+    }
+
+    fn take_session(&mut self, conn: ConnId) -> Option<Session> {
+        let connection = self.connections.get_mut(conn)?;
+        let phase = std::mem::replace(&mut connection.phase, Phase::Anonymous);
+        let Phase::LoggedIn(session) = phase else {
+            connection.phase = phase;
+            return None;
+        };
+        self.leases.cancel(conn);
+        if self.presence.release(&session.username, session.epoch) {
+            for room in &session.rooms {
+                self.presence.leave(room, &session.username);
+            }
+        }
+        Some(*session)
+    }
+
+    /// Ends a session that another one replaces: its user stays online, so nobody else is told.
+    fn evict(&mut self, conn: ConnId) {
+        if let Some(session) = self.take_session(conn) {
+            self.say_timeout(conn, session);
+        }
+        self.close(conn);
+    }
+
+    /// No keep-alive came in time.
+    pub(super) fn time_out(&mut self, conn: ConnId) {
+        if let Some(session) = self.take_session(conn) {
+            tracing::info!(?conn, user = %session.username, lease = ?session.lease, "timed out");
+            let (username, rooms) = (session.username.clone(), session.rooms.clone());
+            self.say_timeout(conn, session);
+            self.publish(BusEvent::Offline { username, rooms });
+        }
+        self.close(conn);
+    }
+
+    /// TIMEOUT on both links (§4.14).
+    fn say_timeout(&mut self, conn: ConnId, session: Session) {
+        let Session { username, datagrams, .. } = session;
+        if let Some(to) = datagrams {
+            let message = FromRegistryDatagram::Timeout { username: username.clone() };
+            self.effects.push_back(Effect::SendDatagram { to, message });
+        }
+        self.send(conn, FromRegistry::Timeout { username });
+    }
+
+    /// A datagram proves its session by coming from where the session's stream comes from; any other changes nothing
+    /// and gets no answer (§5.2).
+    pub(super) fn keep_alive(&mut self, now: Time, from: SocketAddr, username: &Username, timeout: Option<u32>) {
+        let config = &self.config;
+        let Some(claim) = self.presence.find(username) else { return };
+        let Some(connection) = self.connections.get_mut(claim.conn) else { return };
+        if connection.remote.ip().to_canonical() != from.ip().to_canonical() {
+            tracing::debug!(user = %username, %from, "a keep-alive from elsewhere");
+            return;
+        }
+        connection.heard(now);
+        let answers = connection.dialect == Dialect::Canonical;
+        let Some(session) = connection.session_mut() else { return };
+        let asked = timeout.map_or(config.default_lease, |seconds| Duration::from_secs(seconds.into()));
+        session.lease = asked.clamp(config.min_lease, config.max_lease);
+        session.datagrams = Some(from);
+        self.leases.set(claim.conn, now + session.lease);
+
+        let rested = session.last_answered.is_none_or(|at| now.since(at) >= config.keep_alive_answer_interval);
+        if answers && rested {
+            session.last_answered = Some(now);
+            self.effects
+                .push_back(Effect::SendDatagram { to: from, message: FromRegistryDatagram::KeepAliveSuccess });
+        }
+    }
+
+    /// Tells everybody whom an event concerns, on this node and, if there are any, on the others.
+    pub(super) fn publish(&mut self, event: BusEvent) {
+        self.deliver(&event);
+        if self.config.publish_events {
+            self.effects.push_back(Effect::Publish(event));
+        }
+    }
+
+    /// Tells everybody on this node whom an event concerns.
+    pub(super) fn deliver(&mut self, event: &BusEvent) {
+        match event {
+            BusEvent::Joined { room, username } => {
+                let message = FromRegistry::UserJoined { room: room.clone(), username: username.clone() };
+                self.push(&self.members([room]), Some(Capability::Roster), &message);
+            }
+            BusEvent::Left { room, username } => {
+                let message = FromRegistry::UserLeft { room: room.clone(), username: username.clone() };
+                self.push(&self.members([room]), Some(Capability::Roster), &message);
+            }
+            BusEvent::Offline { username, rooms } => {
+                let message = FromRegistry::UserLogout { username: username.clone() };
+                self.push(&self.members(rooms), None, &message);
+            }
+        }
+    }
+
+    /// Everybody online in at least one of `rooms`, once.
+    fn members<'a>(&self, rooms: impl IntoIterator<Item = &'a RoomName>) -> BTreeSet<ConnId> {
+        rooms.into_iter().flat_map(|room| self.presence.members(room)).map(|(_, conn)| conn).collect()
+    }
+
+    /// Sends what nobody asked for. The prototype takes every message for an answer, so it gets none.
+    fn push(&mut self, conns: &BTreeSet<ConnId>, capability: Option<Capability>, message: &FromRegistry) {
+        for &conn in conns {
+            let wanted = self.connections.get(conn).is_some_and(|connection| {
+                connection.dialect == Dialect::Canonical && capability.is_none_or(|c| connection.has(c))
+            });
+            if wanted {
+                self.send(conn, message.clone());
+            }
+        }
+    }
+}
