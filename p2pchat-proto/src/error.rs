@@ -71,6 +71,28 @@ pub enum Problem {
     Trailing,
 }
 
+impl Problem {
+    /// The problem's kind in one word, as the test vectors (`vectors/`) and metrics name it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Empty => "empty",
+            Self::TooLong { .. } => "too_long",
+            Self::Forbidden { .. } => "forbidden",
+            Self::Reserved => "reserved",
+            Self::NotInRange { .. } => "not_in_range",
+            Self::Unexpected { .. } => "unexpected",
+            Self::NotADigest => "not_a_digest",
+            Self::BadEscape => "bad_escape",
+            Self::Unclosed => "unclosed",
+            Self::NotUtf8 => "not_utf8",
+            Self::WrongCode { .. } => "wrong_code",
+            Self::UnknownVerb => "unknown_verb",
+            Self::Trailing => "trailing",
+        }
+    }
+}
+
 /// A frame that is not a message of its link and direction.
 ///
 /// Says who is at fault in the message: the verb, the field and the byte of the frame where it starts.

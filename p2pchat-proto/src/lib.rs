@@ -28,20 +28,20 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "arbitrary")]
+mod arbitrary;
 #[cfg(feature = "codec")]
 pub mod codec;
 pub mod dialect;
 mod encode;
 mod error;
 pub mod frame;
-#[cfg(feature = "__fuzz")]
-#[doc(hidden)]
-pub mod fuzz;
 pub mod limits;
 mod list;
 mod message;
 mod name;
 mod parse;
+mod status;
 mod value;
 mod verb;
 
@@ -50,9 +50,9 @@ pub use error::{FrameError, Malformed, ParseError, Problem};
 pub use limits::Limits;
 pub use list::{List, Record};
 pub use message::{
-    AuthReply, ChatReply, Delivery, Detail, Extensions, Found, FromRegistry, FromRegistryDatagram, HelloReply,
-    Message, Notification, Outcome, PeerList, PeerListShape, PeerMessage, PeerRecord, RawList, RegisterReply,
-    RoomRecord, RoomsList, SearchReply, ToRegistry, ToRegistryDatagram,
+    AuthReply, ChatReply, Delivery, Detail, Extensions, Found, FromRegistry, FromRegistryDatagram,
+    HelloReply, Message, Notification, Outcome, PeerList, PeerListShape, PeerMessage, PeerRecord, RawList,
+    RegisterReply, RoomRecord, RoomsList, SearchReply, ToRegistry, ToRegistryDatagram,
 };
 pub use name::{RoomName, Username};
 pub use value::{

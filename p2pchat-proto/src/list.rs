@@ -68,6 +68,11 @@ impl<T> List<T> {
         self.records
     }
 
+    /// At least what the records take on the wire, in bytes, with what parts them.
+    pub(crate) fn encoded_len(&self) -> usize {
+        self.encoded_len
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.records.len()

@@ -42,7 +42,8 @@ impl Name {
         let folded = if spelled.is_ascii() {
             spelled.bytes().any(|b| b.is_ascii_uppercase()).then(|| spelled.to_ascii_lowercase().into())
         } else {
-            let folded: SmolStr = caseless::default_case_fold_str(&spelled.nfd().collect::<String>()).nfc().collect();
+            let folded: SmolStr =
+                caseless::default_case_fold_str(&spelled.nfd().collect::<String>()).nfc().collect();
             (folded != spelled).then_some(folded)
         };
         Ok(Self { spelled, folded })

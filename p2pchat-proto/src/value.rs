@@ -340,7 +340,8 @@ impl Capabilities {
 
     /// Reads words parted by commas, passing over those that this crate doesn't know.
     pub fn parse(words: &str) -> Self {
-        let word = |w: &str| Capability::ALL.iter().copied().find(|c| c.as_str().eq_ignore_ascii_case(w.trim()));
+        let word =
+            |w: &str| Capability::ALL.iter().copied().find(|c| c.as_str().eq_ignore_ascii_case(w.trim()));
         words.split(',').filter_map(word).collect()
     }
 }

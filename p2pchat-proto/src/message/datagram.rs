@@ -1,10 +1,16 @@
 //! The registry datagram: UDP between a peer and the registry. One datagram is one frame, its LF optional.
 
-use crate::{name::Username, value::Reason};
+use bytes::{Bytes, BytesMut};
+
+use super::Message;
+use crate::{
+    dialect::Dialect, encode::Writer, error::ParseError, limits::Limits, name::Username, parse,
+    value::Reason, verb::Verb,
+};
 
 /// What a peer sends by UDP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum ToRegistryDatagram {
@@ -20,7 +26,7 @@ pub enum ToRegistryDatagram {
 
 /// What the registry sends by UDP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum FromRegistryDatagram {
@@ -36,4 +42,37 @@ pub enum FromRegistryDatagram {
         /// Whose session.
         username: Username,
     },
+}
+
+impl Message for ToRegistryDatagram {
+    fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
+        parse::message(&parse::without_line_ending(frame), dialect, limits, Self::read)
+    }
+
+    fn encode(&self, out: &mut BytesMut, dialect: Dialect) {
+        self.write(&mut Writer::new(out, dialect, self.verb()));
+    }
+
+    fn verb(&self) -> Verb {
+        match self {
+            Self::KeepAlive { .. } => Verb::KeepAlive,
+        }
+    }
+}
+
+impl Message for FromRegistryDatagram {
+    fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
+        parse::message(&parse::without_line_ending(frame), dialect, limits, Self::read)
+    }
+
+    fn encode(&self, out: &mut BytesMut, dialect: Dialect) {
+        self.write(&mut Writer::new(out, dialect, self.verb()));
+    }
+
+    fn verb(&self) -> Verb {
+        match self {
+            Self::KeepAliveSuccess | Self::KeepAliveFailure { .. } => Verb::KeepAliveResponse,
+            Self::Timeout { .. } => Verb::Timeout,
+        }
+    }
 }

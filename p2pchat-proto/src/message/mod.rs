@@ -10,8 +10,8 @@ pub use self::{
     datagram::{FromRegistryDatagram, ToRegistryDatagram},
     peer::{ChatReply, Delivery, Notification, PeerMessage},
     registry::{
-        AuthReply, Detail, Extensions, Found, FromRegistry, HelloReply, Outcome, PeerList, PeerListShape, PeerRecord,
-        RawList, RegisterReply, RoomRecord, RoomsList, SearchReply, ToRegistry,
+        AuthReply, Detail, Extensions, Found, FromRegistry, HelloReply, Outcome, PeerList, PeerListShape,
+        PeerRecord, RawList, RegisterReply, RoomRecord, RoomsList, SearchReply, ToRegistry,
     },
 };
 use crate::{dialect::Dialect, error::ParseError, limits::Limits, verb::Verb};
@@ -32,7 +32,8 @@ pub trait Message: sealed::Sealed + Sized {
     /// Costs at most linear time in the frame's length and never panics. Names are copied, texts share `frame`'s memory.
     fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError>;
 
-    /// Appends the one canonical spelling, with its LF where the dialect has one. What exists can be encoded.
+    /// Appends the message's one spelling in the dialect, with an LF if it is a stream's and the dialect has line
+    /// endings. What exists can be encoded.
     fn encode(&self, out: &mut BytesMut, dialect: Dialect);
 
     /// The message's verb.

@@ -1,13 +1,22 @@
 //! The peer stream: TCP from one peer to the port that another announced at login. The same messages go both ways.
 
+use bytes::{Bytes, BytesMut};
+
+use super::Message;
 use crate::{
+    dialect::Dialect,
+    encode::Writer,
+    error::ParseError,
+    limits::Limits,
     name::{RoomName, Username},
+    parse,
     value::{Reason, Text},
+    verb::Verb,
 };
 
 /// What peers say to each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum PeerMessage {
@@ -46,7 +55,7 @@ pub enum PeerMessage {
 
 /// `CHAT_REQUEST_RESPONSE <ACCEPT> <200> <username>` or `<REJECT> <404> <username> [<reason>]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum ChatReply {
@@ -79,7 +88,7 @@ pub struct Notification {
 
 /// Whether a message arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum Delivery {
@@ -90,4 +99,28 @@ pub enum Delivery {
         /// Why (capability `reason`).
         reason: Option<Reason>,
     },
+}
+
+/// Peer streams have no other dialect: whatever is asked for, they are canonical.
+impl Message for PeerMessage {
+    fn parse(frame: &Bytes, _: Dialect, limits: &Limits) -> Result<Self, ParseError> {
+        parse::message(frame, Dialect::Canonical, limits, Self::read)
+    }
+
+    fn encode(&self, out: &mut BytesMut, _: Dialect) {
+        let mut writer = Writer::new(out, Dialect::Canonical, self.verb());
+        self.write(&mut writer);
+        writer.end_line();
+    }
+
+    fn verb(&self) -> Verb {
+        match self {
+            Self::ChatRequest { .. } => Verb::ChatRequest,
+            Self::ChatReply(_) => Verb::ChatRequestResponse,
+            Self::DirectMessage { .. } => Verb::DirectMessage,
+            Self::UnicastNotification(_) => Verb::DirectUnicastNotification,
+            Self::DirectBroadcast { .. } => Verb::DirectBroadcast,
+            Self::BroadcastNotification(_) => Verb::DirectBroadcastNotification,
+        }
+    }
 }

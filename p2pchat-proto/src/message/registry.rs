@@ -2,15 +2,24 @@
 
 use std::net::IpAddr;
 
+use bytes::{Bytes, BytesMut};
+
+use super::Message;
 use crate::{
+    dialect::Dialect,
+    encode::Writer,
+    error::ParseError,
+    limits::Limits,
     list::List,
     name::{RoomName, Username},
+    parse,
     value::{Capabilities, Capacity, Description, PasswordDigest, PeerPort, Reason},
+    verb::Verb,
 };
 
 /// What a peer asks of the registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum ToRegistry {
@@ -91,7 +100,7 @@ pub enum ToRegistry {
 
 /// What the registry answers and pushes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum FromRegistry {
@@ -153,7 +162,7 @@ pub struct Extensions {
 /// `HELLO_BACK <SUCCESS> <200> [<1> <cap,…>]` or `HELLO_BACK <FAILURE> <404> [<reason>]`; also the refusal of what was
 /// no request at all (§3.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum HelloReply {
@@ -171,7 +180,7 @@ pub enum HelloReply {
 
 /// `<SUCCESS> <200>` or `<FAILURE> <404> [<reason>]`, behind several verbs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum Outcome {
@@ -186,7 +195,7 @@ pub enum Outcome {
 
 /// `REGISTER <SUCCESS> <200>`, `<FAILURE> <404> [<reason>]` or `<EXIST> <300> [<reason>]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum RegisterReply {
@@ -206,7 +215,7 @@ pub enum RegisterReply {
 
 /// `AUTH <SUCCESS> <200>`, `<FAILURE> <404> [<reason>]` or `<ONLINE> <300> [<reason>]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum AuthReply {
@@ -226,7 +235,7 @@ pub enum AuthReply {
 
 /// `SEARCH_USER_RESPONSE …`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum SearchReply {
@@ -261,7 +270,7 @@ pub struct Found {
 
 /// How much a list tells of each of its records. `SIMPLE` is an old word for `PARTIAL`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 pub enum Detail {
     /// `DETAILED`: everything.
@@ -272,7 +281,7 @@ pub enum Detail {
 
 /// `ROOMS_LIST …`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum RoomsList {
@@ -304,7 +313,7 @@ pub struct RoomRecord {
 
 /// `PEER_LIST …`. Its three payloads can look alike: only who asked knows which it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum PeerList {
@@ -356,9 +365,10 @@ pub struct PeerRecord {
 }
 
 /// The records of a list as unescaped strings.
+///
+/// Each record has at least one field.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 pub struct RawList {
     pub(crate) records: Vec<Vec<Box<str>>>,
 }
@@ -367,5 +377,73 @@ impl RawList {
     /// The records, each with its fields.
     pub fn records(&self) -> &[Vec<Box<str>>] {
         &self.records
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for RawList {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let records = Vec::<Vec<Box<str>>>::deserialize(deserializer)?;
+        match records.iter().any(Vec::is_empty) {
+            true => Err(serde::de::Error::custom("a record without fields")),
+            false => Ok(Self { records }),
+        }
+    }
+}
+
+impl Message for ToRegistry {
+    fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
+        parse::message(frame, dialect, limits, Self::read)
+    }
+
+    fn encode(&self, out: &mut BytesMut, dialect: Dialect) {
+        let mut writer = Writer::new(out, dialect, self.verb());
+        self.write(&mut writer);
+        writer.end_line();
+    }
+
+    fn verb(&self) -> Verb {
+        match self {
+            Self::Hello { .. } => Verb::HelloP2p,
+            Self::Register { .. } => Verb::Register,
+            Self::Login { .. } => Verb::Login,
+            Self::CreateRoom { .. } => Verb::CreateChatRoom,
+            Self::JoinRoom { .. } => Verb::JoinChatRoom,
+            Self::ExitRoom { .. } => Verb::RoomExit,
+            Self::ListRooms { .. } => Verb::ShowRoomsList,
+            Self::SearchUser { .. } => Verb::SearchUser,
+            Self::DiscoverPeers { .. } | Self::DiscoverRoom { .. } => Verb::DiscoverPeers,
+            Self::Logout { .. } => Verb::Logout,
+        }
+    }
+}
+
+impl Message for FromRegistry {
+    fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
+        Self::parse_expecting(frame, dialect, limits, None)
+    }
+
+    fn encode(&self, out: &mut BytesMut, dialect: Dialect) {
+        let mut writer = Writer::new(out, dialect, self.verb());
+        self.write(&mut writer);
+        writer.end_line();
+    }
+
+    fn verb(&self) -> Verb {
+        match self {
+            Self::Hello(_) => Verb::HelloBack,
+            Self::Register(_) => Verb::Register,
+            Self::Auth(_) => Verb::Auth,
+            Self::Creation(_) => Verb::Creation,
+            Self::Join(_) => Verb::Join,
+            Self::RoomExit(_) => Verb::RoomExitResponse,
+            Self::Rooms(_) => Verb::RoomsList,
+            Self::Search(_) => Verb::SearchUserResponse,
+            Self::Peers(_) => Verb::PeerList,
+            Self::UserLogout { .. } => Verb::UserLogout,
+            Self::Timeout { .. } => Verb::Timeout,
+            Self::UserJoined { .. } => Verb::UserJoined,
+            Self::UserLeft { .. } => Verb::UserLeft,
+        }
     }
 }

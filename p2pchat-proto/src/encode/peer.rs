@@ -1,0 +1,83 @@
+//! The peer stream's messages, and the two directions of the registry datagram.
+
+use super::Writer;
+use crate::{
+    dialect::Dialect,
+    message::{ChatReply, Delivery, FromRegistryDatagram, Notification, PeerMessage, ToRegistryDatagram},
+    status::Phrase,
+};
+
+impl PeerMessage {
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::ChatRequest { recipient, sender } => {
+                writer.field(recipient.as_str());
+                if let Some(sender) = sender {
+                    writer.field(sender.as_str());
+                }
+            }
+            Self::ChatReply(ChatReply::Accept { username }) => {
+                writer.status(Phrase::Accept);
+                writer.field(username.as_str());
+            }
+            Self::ChatReply(ChatReply::Reject { username, reason }) => {
+                writer.status(Phrase::Reject);
+                writer.field(username.as_str());
+                writer.reason(reason.as_ref());
+            }
+            Self::DirectMessage { sender, recipient, text } => {
+                writer.field(sender.as_str());
+                writer.field(recipient.as_str());
+                writer.text(text);
+            }
+            Self::DirectBroadcast { sender, room, text } => {
+                writer.field(sender.as_str());
+                if let Some(room) = room {
+                    writer.field(room.as_str());
+                }
+                writer.text(text);
+            }
+            Self::UnicastNotification(notification) | Self::BroadcastNotification(notification) => {
+                writer.notification(notification);
+            }
+        }
+    }
+}
+
+impl ToRegistryDatagram {
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::KeepAlive { username, timeout } => {
+                writer.word(username);
+                if let (Some(timeout), Dialect::Canonical) = (timeout, writer.dialect) {
+                    writer.plain(timeout);
+                }
+            }
+        }
+    }
+}
+
+impl FromRegistryDatagram {
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::KeepAliveSuccess => writer.status(Phrase::Success),
+            Self::KeepAliveFailure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
+            Self::Timeout { username } => writer.word(username),
+        }
+    }
+}
+
+impl Writer<'_> {
+    fn notification(&mut self, notification: &Notification) {
+        let Notification { delivery, sender, content } = notification;
+        self.out.reserve(content.as_str().len());
+        let (phrase, reason) = match delivery {
+            Delivery::Success => (Phrase::Success, None),
+            Delivery::Failure { reason } => (Phrase::Failure, reason.as_ref()),
+        };
+        self.status(phrase);
+        self.field(sender.as_str());
+        self.field(content.as_str());
+        self.reason(reason);
+    }
+}

@@ -1,0 +1,150 @@
+//! The registry stream's messages, in both directions.
+
+use std::net::SocketAddr;
+
+use bytes::BufMut;
+
+use super::Writer;
+use crate::{
+    dialect::Dialect,
+    message::{
+        AuthReply, Detail, Extensions, Found, FromRegistry, HelloReply, Outcome, RegisterReply, SearchReply,
+        ToRegistry,
+    },
+    status::Phrase,
+    value::PasswordDigest,
+};
+
+impl ToRegistry {
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Hello { extensions } => writer.extensions(extensions.as_ref()),
+            Self::Register { username, password } => {
+                writer.word(username);
+                writer.word(password.expose());
+            }
+            Self::Login { username, password, port } => {
+                writer.word(username);
+                writer.word(password.expose());
+                if let Some(port) = port {
+                    writer.word(port);
+                }
+            }
+            Self::CreateRoom { room, password, capacity, description } => {
+                writer.field(room.as_str());
+                writer.room_password(password.as_ref());
+                writer.plain(capacity);
+                writer.field(description.as_str());
+            }
+            Self::JoinRoom { room, password } => {
+                writer.field(room.as_str());
+                writer.room_password(password.as_ref());
+                writer.plain("increment");
+            }
+            Self::ExitRoom { username, room } => {
+                writer.field(username.as_str());
+                writer.field(room.as_str());
+            }
+            Self::ListRooms { detail } => writer.plain(detail_word(*detail, Dialect::Canonical)),
+            Self::SearchUser { username } => writer.word(username),
+            Self::DiscoverPeers { detail, asker } => {
+                writer.word(detail_word(*detail, writer.dialect));
+                if let Some(asker) = asker {
+                    writer.word(asker);
+                }
+            }
+            Self::DiscoverRoom { room } => writer.field(room.as_str()),
+            Self::Logout { username } => {
+                if let Some(username) = username {
+                    writer.word(username);
+                }
+            }
+        }
+    }
+}
+
+const fn detail_word(detail: Detail, dialect: Dialect) -> &'static str {
+    match (detail, dialect) {
+        (Detail::Detailed, _) => "DETAILED",
+        (Detail::Partial, Dialect::Canonical) => "PARTIAL",
+        (Detail::Partial, Dialect::Prototype) => "SIMPLE",
+    }
+}
+
+impl FromRegistry {
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Hello(reply) => writer.hello_reply(reply),
+            Self::Register(reply) => match reply {
+                RegisterReply::Success => writer.status(Phrase::Success),
+                RegisterReply::Failure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
+                RegisterReply::Exists { reason } => writer.refusal(Phrase::Exist, reason.as_ref()),
+            },
+            Self::Auth(reply) => match reply {
+                AuthReply::Success => writer.status(Phrase::Success),
+                AuthReply::Failure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
+                AuthReply::Online { reason } => writer.refusal(Phrase::Online, reason.as_ref()),
+            },
+            Self::Creation(outcome) | Self::Join(outcome) | Self::RoomExit(outcome) => match outcome {
+                Outcome::Success => writer.status(Phrase::Success),
+                Outcome::Failure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
+            },
+            Self::Rooms(rooms) => writer.rooms(rooms),
+            Self::Search(reply) => match reply {
+                SearchReply::Found(found) => writer.found(found),
+                SearchReply::NotOnline { reason } => writer.refusal(Phrase::NotOnline, reason.as_ref()),
+                SearchReply::NotFound { reason } => writer.refusal(Phrase::NotFound, reason.as_ref()),
+            },
+            Self::Peers(peers) => writer.peers(peers),
+            Self::UserLogout { username } => writer.field(username.as_str()),
+            Self::Timeout { username } => writer.word(username),
+            Self::UserJoined { room, username } | Self::UserLeft { room, username } => {
+                writer.field(room.as_str());
+                writer.field(username.as_str());
+            }
+        }
+    }
+}
+
+impl Writer<'_> {
+    fn extensions(&mut self, extensions: Option<&Extensions>) {
+        if let (Some(extensions), Dialect::Canonical) = (extensions, self.dialect) {
+            self.plain(extensions.version);
+            self.plain(extensions.capabilities);
+        }
+    }
+
+    fn room_password(&mut self, password: Option<&PasswordDigest>) {
+        self.plain(password.map_or("", PasswordDigest::expose));
+    }
+
+    /// The prototype takes the third word for a bare number, in this reply alone, and its own ends with a blank.
+    fn hello_reply(&mut self, reply: &HelloReply) {
+        let phrase = match reply {
+            HelloReply::Success { .. } => Phrase::Success,
+            HelloReply::Failure { .. } => Phrase::Failure,
+        };
+        self.word(phrase.as_str());
+        self.word(phrase.code());
+        match (reply, self.dialect) {
+            (_, Dialect::Prototype) => self.out.put_u8(b' '),
+            (HelloReply::Success { extensions }, Dialect::Canonical) => self.extensions(extensions.as_ref()),
+            (HelloReply::Failure { reason }, Dialect::Canonical) => self.reason(reason.as_ref()),
+        }
+    }
+
+    fn found(&mut self, found: &Found) {
+        self.status(Phrase::Success);
+        match (&found.username, self.dialect) {
+            (Some(username), Dialect::Canonical) => {
+                self.field(username.as_str());
+                self.plain(found.port);
+                self.plain(found.ip);
+            }
+            (_, Dialect::Prototype) | (None, _) => self.word(SocketAddr::new(found.ip, found.port)),
+        }
+        if !found.capabilities.is_empty() && self.dialect == Dialect::Canonical {
+            self.plain(found.capabilities);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The peer stream's messages, and the two directions of the registry datagram.
+
+use super::{Code, Fields, value};
+use crate::{
+    error::ParseError,
+    message::{ChatReply, Delivery, FromRegistryDatagram, Notification, PeerMessage, ToRegistryDatagram},
+    name::{RoomName, Username},
+    status::Phrase,
+    verb::Verb,
+};
+
+impl PeerMessage {
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, ParseError> {
+        Ok(match fields.verb {
+            Verb::ChatRequest => Self::ChatRequest {
+                recipient: fields.required("recipient", Username::with_limits)?,
+                sender: fields.optional("sender", Username::with_limits)?,
+            },
+            Verb::ChatRequestResponse => {
+                let allowed = &[Phrase::Accept, Phrase::Reject];
+                let phrase = fields.status(allowed, "ACCEPT or REJECT", Code::Optional)?;
+                let username = fields.required("username", Username::with_limits)?;
+                Self::ChatReply(match phrase {
+                    Phrase::Accept => ChatReply::Accept { username },
+                    _ => ChatReply::Reject { username, reason: fields.reason()? },
+                })
+            }
+            Verb::DirectMessage => Self::DirectMessage {
+                sender: fields.required("sender", Username::with_limits)?,
+                recipient: fields.required("recipient", Username::with_limits)?,
+                text: fields.text("text")?,
+            },
+            Verb::DirectUnicastNotification => Self::UnicastNotification(fields.notification()?),
+            Verb::DirectBroadcast => Self::DirectBroadcast {
+                sender: fields.required("sender", Username::with_limits)?,
+                room: fields.optional_bracketed("room", RoomName::with_limits)?,
+                text: fields.text("text")?,
+            },
+            Verb::DirectBroadcastNotification => Self::BroadcastNotification(fields.notification()?),
+            _ => return fields.unknown_verb(),
+        })
+    }
+}
+
+impl ToRegistryDatagram {
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, ParseError> {
+        Ok(match fields.verb {
+            Verb::KeepAlive => Self::KeepAlive {
+                username: fields.required("username", Username::with_limits)?,
+                timeout: fields.optional("timeout", value::u32)?,
+            },
+            _ => return fields.unknown_verb(),
+        })
+    }
+}
+
+impl FromRegistryDatagram {
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, ParseError> {
+        Ok(match fields.verb {
+            Verb::KeepAliveResponse => match fields.success_or_failure(Code::Required)? {
+                Phrase::Success => Self::KeepAliveSuccess,
+                _ => Self::KeepAliveFailure { reason: fields.reason()? },
+            },
+            Verb::Timeout => Self::Timeout { username: fields.required("username", Username::with_limits)? },
+            _ => return fields.unknown_verb(),
+        })
+    }
+}
+
+impl Fields<'_> {
+    fn notification(&mut self) -> Result<Notification, ParseError> {
+        let phrase = self.success_or_failure(Code::Required)?;
+        let sender = self.required("sender", Username::with_limits)?;
+        let content = self.content("content")?;
+        let delivery = match phrase {
+            Phrase::Success => Delivery::Success,
+            _ => Delivery::Failure { reason: self.reason()? },
+        };
+        Ok(Notification { delivery, sender, content })
+    }
+}

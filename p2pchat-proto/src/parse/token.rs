@@ -1,0 +1,189 @@
+//! The tokenizer: what a frame is made of below its fields (PROTOCOL.md §3.1). nom's `complete` parsers over bytes.
+
+use std::borrow::Cow;
+
+use nom::{
+    IResult, Parser,
+    branch::alt,
+    bytes::complete::{tag, take_till1, take_while},
+    sequence::delimited,
+};
+
+use crate::error::Problem;
+
+/// Why bytes are no token.
+#[derive(Debug)]
+pub(super) struct Fault(pub(super) Problem);
+
+impl nom::error::ParseError<&[u8]> for Fault {
+    fn from_error_kind(_: &[u8], _: nom::error::ErrorKind) -> Self {
+        Self(Problem::Missing)
+    }
+
+    fn append(_: &[u8], _: nom::error::ErrorKind, other: Self) -> Self {
+        other
+    }
+}
+
+pub(super) type Scan<'a, T> = IResult<&'a [u8], T, Fault>;
+
+/// A field or bare word as it stands in the frame, brackets taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Token<'a> {
+    pub(super) raw: &'a [u8],
+    pub(super) escaped: bool,
+    pub(super) bracketed: bool,
+}
+
+impl<'a> Token<'a> {
+    /// The characters that the token stands for.
+    pub(super) fn text(&self) -> Result<Cow<'a, str>, Problem> {
+        let text = str::from_utf8(self.raw).map_err(|_| Problem::NotUtf8)?;
+        if self.escaped { unescape(text).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
+    }
+
+    /// True for the word that parts the records of a list.
+    pub(super) fn is_separator(&self) -> bool {
+        !self.bracketed && self.raw == b","
+    }
+}
+
+pub(super) const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// Any run of blanks, also none.
+pub(super) fn blanks(input: &[u8]) -> Scan<'_, &[u8]> {
+    take_while(is_blank).parse_complete(input)
+}
+
+/// The word before the fields; `Missing` if the frame has none.
+pub(super) fn verb(input: &[u8]) -> Scan<'_, &[u8]> {
+    take_till1(ends_word).parse_complete(input)
+}
+
+/// A field in brackets, or a bare word that stands for one; `Missing` at the end.
+pub(super) fn token(input: &[u8]) -> Scan<'_, Token<'_>> {
+    alt((bracketed, word)).parse_complete(input)
+}
+
+/// A field in brackets; `Missing` if something else is there.
+pub(super) fn bracketed(input: &[u8]) -> Scan<'_, Token<'_>> {
+    delimited(tag("<"), inside, tag(">"))
+        .map(|(raw, escaped)| Token { raw, escaped, bracketed: true })
+        .parse_complete(input)
+}
+
+const fn ends_word(byte: u8) -> bool {
+    is_blank(byte) || byte == b'<'
+}
+
+fn word(input: &[u8]) -> Scan<'_, Token<'_>> {
+    let (rest, (raw, escaped)) = run(input, ends_word)?;
+    if raw.is_empty() {
+        return Err(nom::Err::Error(Fault(Problem::Missing)));
+    }
+    Ok((rest, Token { raw, escaped, bracketed: false }))
+}
+
+fn inside(input: &[u8]) -> Scan<'_, (&[u8], bool)> {
+    let (rest, inside) = run(input, |byte| byte == b'>')?;
+    if rest.is_empty() {
+        return Err(nom::Err::Failure(Fault(Problem::Unclosed)));
+    }
+    Ok((rest, inside))
+}
+
+/// What comes before the first unescaped byte that `ends`, and whether it holds escapes. Bytes that are only allowed
+/// escaped are refused.
+fn run(input: &[u8], ends: impl Fn(u8) -> bool) -> Scan<'_, (&[u8], bool)> {
+    let mut escaped = false;
+    let mut bytes = input.iter().enumerate();
+    while let Some((at, &byte)) = bytes.next() {
+        match byte {
+            b'\\' => {
+                escaped = true;
+                bytes.next();
+            }
+            _ if ends(byte) => {
+                let (run, rest) = input.split_at(at);
+                return Ok((rest, (run, escaped)));
+            }
+            b'<' | b'>' | b'\r' | b'\n' | b'\0' => {
+                return Err(nom::Err::Failure(Fault(Problem::Forbidden { found: byte.into() })));
+            }
+            _ => {}
+        }
+    }
+    Ok((&[], (input, escaped)))
+}
+
+/// The characters that `escaped` stands for. Every escape has the same meaning in a field and in text.
+pub(super) fn unescape(escaped: &str) -> Result<String, Problem> {
+    let mut plain = String::with_capacity(escaped.len());
+    let mut pieces = escaped.split('\\');
+    plain.push_str(pieces.next().unwrap_or_default());
+    while let Some(piece) = pieces.next() {
+        let mut chars = piece.chars();
+        plain.push(match chars.next() {
+            Some('r') => '\r',
+            Some('n') => '\n',
+            Some('0') => '\0',
+            Some(bracket @ ('<' | '>')) => bracket,
+            Some(_) => return Err(Problem::BadEscape),
+            // The next character is a backslash too, or there is none at all.
+            None => {
+                plain.push('\\');
+                match pieces.next() {
+                    Some(piece) => plain.push_str(piece),
+                    None => return Err(Problem::BadEscape),
+                }
+                continue;
+            }
+        });
+        plain.push_str(chars.as_str());
+    }
+    Ok(plain)
+}
+
+/// How many bytes [`unescape`] makes of `escaped`: an escape is two bytes for one.
+pub(super) fn unescaped_len(escaped: &[u8]) -> usize {
+    let mut bytes = escaped.iter();
+    let mut len = 0;
+    while let Some(&byte) = bytes.next() {
+        len += 1;
+        if byte == b'\\' {
+            bytes.next();
+        }
+    }
+    len
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_stand_for_what_a_field_cannot_hold() {
+        assert_eq!(unescape(r"a\\b\<c\>d\re\nf\0").as_deref(), Ok("a\\b<c>d\re\nf\0"));
+        assert_eq!(unescape(r"\\\\").as_deref(), Ok(r"\\"));
+        assert_eq!(unescape(r"\\n").as_deref(), Ok(r"\n"));
+        assert_eq!(unescaped_len(br"a\\b\<c\>d\re\nf\0"), 12);
+        for bad in [r"\", r"\x", r"a\\\", "\\\u{e9}", r"\ "] {
+            assert_eq!(unescape(bad), Err(Problem::BadEscape), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_ends_where_its_kind_does() {
+        let (rest, field) = token(br"<a\>b>c").unwrap();
+        assert_eq!((rest, field.raw, field.escaped, field.bracketed), (&b"c"[..], &br"a\>b"[..], true, true));
+        let (rest, word) = token(b"a,b<c>").unwrap();
+        assert_eq!((rest, word.raw, word.escaped, word.bracketed), (&b"<c>"[..], &b"a,b"[..], false, false));
+        assert!(matches!(token(b"<a"), Err(nom::Err::Failure(Fault(Problem::Unclosed)))));
+        assert!(matches!(token(br"<a\>"), Err(nom::Err::Failure(Fault(Problem::Unclosed)))));
+        assert!(matches!(token(b"<a<b>"), Err(nom::Err::Failure(Fault(Problem::Forbidden { found: '<' })))));
+        assert!(matches!(token(b"a>"), Err(nom::Err::Failure(Fault(Problem::Forbidden { found: '>' })))));
+        assert!(matches!(token(b""), Err(nom::Err::Error(Fault(Problem::Missing)))));
+    }
+}
