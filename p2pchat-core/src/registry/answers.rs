@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use p2pchat_proto::{
-    AuthReply, Detail, FromRegistry, List, Outcome, PasswordDigest, PeerPort, RegisterReply, RoomName, RoomsList,
-    SearchReply, Username,
+    AuthReply, Detail, FromRegistry, List, Outcome, PasswordDigest, PeerPort, RegisterReply, RoomName,
+    RoomsList, SearchReply, Username,
 };
 
 use super::{
@@ -63,7 +63,9 @@ impl Step {
     fn refused(&self) -> Refused {
         match self {
             Self::RegisterHash { .. } | Self::RegisterStore { .. } => Refused::Register,
-            Self::LoginAccount { .. } | Self::LoginVerify { .. } | Self::LoginSession { .. } => Refused::Login,
+            Self::LoginAccount { .. } | Self::LoginVerify { .. } | Self::LoginSession { .. } => {
+                Refused::Login
+            }
             Self::CreateHash { .. } | Self::CreateStore => Refused::Creation,
             Self::JoinRoom { .. } | Self::JoinVerify { .. } | Self::JoinStore => Refused::Join,
             Self::Exit => Refused::RoomExit,
@@ -218,16 +220,18 @@ impl Registry {
             (Step::JoinRoom { .. } | Step::JoinStore, StoreAnswer::Room(None) | StoreAnswer::NoSuchRoom) => {
                 self.refuse_step(now, conn, what, "there is no such room");
             }
-            (Step::JoinRoom { room, digest }, StoreAnswer::Room(Some(state))) => match (state.password, digest) {
-                _ if state.full => self.refuse_step(now, conn, what, "the room is full"),
-                _ if !self.connections.contains_key(conn) => {}
-                (None, _) => self.join_store(now, conn, room, state.id),
-                (Some(_), None) => self.refuse_step(now, conn, what, "wrong room password"),
-                (Some(Secret(phc)), Some(digest)) => {
-                    let request = HashRequest::Verify { digest, stored: Some(phc) };
-                    self.hash(now, conn, request, Step::JoinVerify { room, id: state.id });
+            (Step::JoinRoom { room, digest }, StoreAnswer::Room(Some(state))) => {
+                match (state.password, digest) {
+                    _ if state.full => self.refuse_step(now, conn, what, "the room is full"),
+                    _ if !self.connections.contains_key(conn) => {}
+                    (None, _) => self.join_store(now, conn, room, state.id),
+                    (Some(_), None) => self.refuse_step(now, conn, what, "wrong room password"),
+                    (Some(Secret(phc)), Some(digest)) => {
+                        let request = HashRequest::Verify { digest, stored: Some(phc) };
+                        self.hash(now, conn, request, Step::JoinVerify { room, id: state.id });
+                    }
                 }
-            },
+            }
             (Step::JoinStore, StoreAnswer::Joined { room }) => {
                 self.entered(user, &room);
                 self.reply(now, conn, FromRegistry::Join(Outcome::Success));
@@ -246,15 +250,21 @@ impl Registry {
             }
             (Step::Rooms { detail }, StoreAnswer::Rooms(rooms)) => {
                 let list = match detail {
-                    _ if rooms.is_empty() => RoomsList::NotFound { reason: self.reason(conn, "there is no room") },
+                    _ if rooms.is_empty() => {
+                        RoomsList::NotFound { reason: self.reason(conn, "there is no room") }
+                    }
                     Detail::Detailed => RoomsList::Detailed(rooms),
-                    Detail::Partial => RoomsList::Partial(List::fitting(rooms.into_iter().map(|room| room.name))),
+                    Detail::Partial => {
+                        RoomsList::Partial(List::fitting(rooms.into_iter().map(|room| room.name)))
+                    }
                 };
                 self.reply(now, conn, FromRegistry::Rooms(list));
             }
             (Step::Search, StoreAnswer::Account(account)) => {
                 let reply = match account {
-                    Some(_) => SearchReply::NotOnline { reason: self.reason(conn, "that user is not online") },
+                    Some(_) => {
+                        SearchReply::NotOnline { reason: self.reason(conn, "that user is not online") }
+                    }
                     None => SearchReply::NotFound { reason: self.reason(conn, "there is no such user") },
                 };
                 self.reply(now, conn, FromRegistry::Search(reply));

@@ -54,16 +54,16 @@ use std::{collections::VecDeque, net::SocketAddr};
 use p2pchat_proto::{Dialect, FromRegistry, Malformed, RoomName, ToRegistry, ToRegistryDatagram, Username};
 use slotmap::SlotMap;
 
-pub use self::{
-    bus::BusEvent,
-    config::Config,
-    effect::{ConnId, Effect, HashAnswer, HashRequest, OpId},
-};
 use self::{
     answers::Op,
     connection::{Connection, Incoming, Phase},
     presence::Presence,
     store::StoreAnswer,
+};
+pub use self::{
+    bus::BusEvent,
+    config::Config,
+    effect::{ConnId, Effect, HashAnswer, HashRequest, OpId},
 };
 use crate::{time::Time, timers::Timers};
 
@@ -168,9 +168,8 @@ impl Registry {
 
     /// A datagram has come. One that proves no session changes nothing and gets no answer.
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, message: ToRegistryDatagram) {
-        match message {
-            ToRegistryDatagram::KeepAlive { username, timeout } => self.keep_alive(now, from, &username, timeout),
-            _ => {}
+        if let ToRegistryDatagram::KeepAlive { username, timeout } = message {
+            self.keep_alive(now, from, &username, timeout);
         }
     }
 

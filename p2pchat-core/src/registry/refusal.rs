@@ -1,8 +1,8 @@
 //! The one place that maps what is wrong to what goes on the wire (§3.5).
 
 use p2pchat_proto::{
-    AuthReply, Capability, FromRegistry, HelloReply, Malformed, Outcome, PeerList, Reason, RegisterReply, RoomsList,
-    SearchReply, Verb,
+    AuthReply, Capability, FromRegistry, HelloReply, Malformed, Outcome, PeerList, Reason, RegisterReply,
+    RoomsList, SearchReply, Verb,
 };
 
 use super::{ConnId, Registry};

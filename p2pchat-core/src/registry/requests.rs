@@ -2,8 +2,9 @@
 //! `answers.rs`.
 
 use p2pchat_proto::{
-    AuthReply, Capabilities, Capability, Dialect, Detail, Extensions, Found, FromRegistry, HelloReply, List, Outcome,
-    PROTOCOL_VERSION, PasswordDigest, PeerList, PeerRecord, RoomName, SearchReply, ToRegistry, Username,
+    AuthReply, Capabilities, Capability, Detail, Dialect, Extensions, Found, FromRegistry, HelloReply, List,
+    Outcome, PROTOCOL_VERSION, PasswordDigest, PeerList, PeerRecord, RoomName, SearchReply, ToRegistry,
+    Username,
 };
 
 use super::{
@@ -24,7 +25,12 @@ impl Registry {
             ToRegistry::Hello { extensions } => self.hello(conn, extensions),
             ToRegistry::Register { username, password } => {
                 if self.greeted(conn, Refused::Register) {
-                    self.hash(now, conn, HashRequest::Create { digest: password }, Step::RegisterHash { username });
+                    self.hash(
+                        now,
+                        conn,
+                        HashRequest::Create { digest: password },
+                        Step::RegisterHash { username },
+                    );
                 }
             }
             ToRegistry::Login { username, password, port } => {
@@ -200,7 +206,9 @@ impl Registry {
     fn discover_peers(&mut self, conn: ConnId, detail: Detail) {
         let others = || self.presence.iter().filter(|(_, claim)| claim.conn != conn);
         let list = match detail {
-            Detail::Partial => PeerList::Partial(List::fitting(others().map(|(username, _)| username.clone()))),
+            Detail::Partial => {
+                PeerList::Partial(List::fitting(others().map(|(username, _)| username.clone())))
+            }
             Detail::Detailed => {
                 let record = |(username, claim): (&Username, super::presence::Claim)| {
                     let peer = self.connections.get(claim.conn)?;

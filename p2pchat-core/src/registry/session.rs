@@ -50,8 +50,12 @@ impl Registry {
             last_answered: None,
         }));
         self.leases.set(conn, now + lease);
+        let told = connection.has(Capability::Roster);
         self.send(conn, FromRegistry::Auth(AuthReply::Success));
         for room in rooms {
+            if told {
+                self.send(conn, FromRegistry::UserJoined { room: room.clone(), username: username.clone() });
+            }
             self.publish(BusEvent::Joined { room, username: username.clone() });
         }
         Ok(())
@@ -112,7 +116,13 @@ impl Registry {
 
     /// A datagram proves its session by coming from where the session's stream comes from; any other changes nothing
     /// and gets no answer (§5.2).
-    pub(super) fn keep_alive(&mut self, now: Time, from: SocketAddr, username: &Username, timeout: Option<u32>) {
+    pub(super) fn keep_alive(
+        &mut self,
+        now: Time,
+        from: SocketAddr,
+        username: &Username,
+        timeout: Option<u32>,
+    ) {
         let config = &self.config;
         let Some(claim) = self.presence.find(username) else { return };
         let Some(connection) = self.connections.get_mut(claim.conn) else { return };
@@ -128,11 +138,14 @@ impl Registry {
         session.datagrams = Some(from);
         self.leases.set(claim.conn, now + session.lease);
 
-        let rested = session.last_answered.is_none_or(|at| now.since(at) >= config.keep_alive_answer_interval);
+        let rested =
+            session.last_answered.is_none_or(|at| now.since(at) >= config.keep_alive_answer_interval);
         if answers && rested {
             session.last_answered = Some(now);
-            self.effects
-                .push_back(Effect::SendDatagram { to: from, message: FromRegistryDatagram::KeepAliveSuccess });
+            self.effects.push_back(Effect::SendDatagram {
+                to: from,
+                message: FromRegistryDatagram::KeepAliveSuccess,
+            });
         }
     }
 
@@ -144,27 +157,32 @@ impl Registry {
         }
     }
 
-    /// Tells everybody on this node whom an event concerns.
+    /// Tells everybody on this node whom an event concerns; the user knows from the answer to their request.
     pub(super) fn deliver(&mut self, event: &BusEvent) {
         match event {
             BusEvent::Joined { room, username } => {
                 let message = FromRegistry::UserJoined { room: room.clone(), username: username.clone() };
-                self.push(&self.members([room]), Some(Capability::Roster), &message);
+                self.push(&self.others([room], username), Some(Capability::Roster), &message);
             }
             BusEvent::Left { room, username } => {
                 let message = FromRegistry::UserLeft { room: room.clone(), username: username.clone() };
-                self.push(&self.members([room]), Some(Capability::Roster), &message);
+                self.push(&self.others([room], username), Some(Capability::Roster), &message);
             }
             BusEvent::Offline { username, rooms } => {
                 let message = FromRegistry::UserLogout { username: username.clone() };
-                self.push(&self.members(rooms), None, &message);
+                self.push(&self.others(rooms, username), None, &message);
             }
         }
     }
 
-    /// Everybody online in at least one of `rooms`, once.
-    fn members<'a>(&self, rooms: impl IntoIterator<Item = &'a RoomName>) -> BTreeSet<ConnId> {
-        rooms.into_iter().flat_map(|room| self.presence.members(room)).map(|(_, conn)| conn).collect()
+    /// Everybody online in at least one of `rooms`, once, but `username`.
+    fn others<'a>(
+        &self,
+        rooms: impl IntoIterator<Item = &'a RoomName>,
+        username: &Username,
+    ) -> BTreeSet<ConnId> {
+        let members = rooms.into_iter().flat_map(|room| self.presence.members(room));
+        members.filter(|(member, _)| *member != username).map(|(_, conn)| conn).collect()
     }
 
     /// Sends what nobody asked for. The prototype takes every message for an answer, so it gets none.

@@ -1,7 +1,7 @@
 //! The durable store: the first seam (§5.1, §5.3).
 //!
 //! The machine asks by [`StoreRequest`]; what a request means is written once, here, as a function over an ordered
-//! key-value transaction. A store is whatever runs [`write`] atomically and makes it durable before the answer leaves:
+//! key-value transaction. A store is whatever runs [`write()`] atomically and makes it durable before the answer leaves:
 //! the daemon's redb, which runs many requests in one commit, [`MemoryStore`] for tests, or an engine far away whose
 //! transactions compare what they read and set what they write.
 
@@ -306,13 +306,13 @@ fn put_room(transaction: &mut impl WriteTransaction, name: &RoomName, room: &Roo
 fn rooms(transaction: &impl ReadTransaction) -> Answer {
     let mut list = List::new();
     let mut corrupt = None;
-    transaction.scan(Table::Rooms, &[], &mut |_, value| {
-        match decode::<Room>(value, "room").and_then(|room| room.to_record()) {
-            Ok(record) => list.push(record).is_ok(),
-            Err(error) => {
-                corrupt = Some(error);
-                false
-            }
+    transaction.scan(Table::Rooms, &[], &mut |_, value| match decode::<Room>(value, "room")
+        .and_then(|room| room.to_record())
+    {
+        Ok(record) => list.push(record).is_ok(),
+        Err(error) => {
+            corrupt = Some(error);
+            false
         }
     })?;
     corrupt.map_or(Ok(StoreAnswer::Rooms(list)), Err)

@@ -1,0 +1,218 @@
+//! A registry machine on a virtual clock, spoken to in the words of the wire.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use p2pchat_core::{
+    Time,
+    registry::{
+        Config, ConnId, Effect, HashAnswer, HashRequest, OpId, Registry,
+        store::{MemoryStore, StoreRequest},
+    },
+};
+use p2pchat_proto::{Dialect, Limits, Malformed, Message, PasswordDigest, ToRegistry, ToRegistryDatagram};
+
+/// A registry, its store, and everything that came out of it.
+pub(crate) struct World {
+    pub(crate) registry: Registry,
+    pub(crate) store: MemoryStore,
+    pub(crate) now: Time,
+    /// Questions that wait, while [`World::hold`] is set.
+    pub(crate) held: Vec<(OpId, Question)>,
+    pub(crate) hold: bool,
+    sent: BTreeMap<ConnId, Vec<String>>,
+    datagrams: Vec<(SocketAddr, String)>,
+    closed: Vec<ConnId>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Question {
+    Store(StoreRequest),
+    Hash(HashRequest),
+}
+
+/// A password's digest as it stands on the wire.
+pub(crate) fn digest(password: &str) -> String {
+    PasswordDigest::of_password(password).expose().to_owned()
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        Self {
+            registry: Registry::new(config),
+            store: MemoryStore::new(),
+            now: Time::ZERO,
+            held: Vec::new(),
+            hold: false,
+            sent: BTreeMap::new(),
+            datagrams: Vec::new(),
+            closed: Vec::new(),
+        }
+    }
+
+    /// A registry that has only what was durable.
+    pub(crate) fn restarted(self) -> Self {
+        Self { store: self.store, ..Self::new() }
+    }
+
+    pub(crate) fn connect(&mut self, ip: &str) -> ConnId {
+        let remote = SocketAddr::new(ip.parse().unwrap(), 50_000);
+        self.registry.handle_connected(self.now, remote).unwrap()
+    }
+
+    /// A stream that has said the base protocol's hello.
+    pub(crate) fn greet(&mut self, ip: &str) -> ConnId {
+        let conn = self.connect(ip);
+        assert_eq!(self.say(conn, "HELLO_P2P"), ["HELLO_BACK <SUCCESS> <200>"]);
+        conn
+    }
+
+    /// A stream with every capability.
+    pub(crate) fn greet_extended(&mut self, ip: &str) -> ConnId {
+        let conn = self.connect(ip);
+        let reply = self.say(conn, "HELLO_P2P <1> <reason,roster,sender>");
+        assert_eq!(reply, ["HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender>"]);
+        conn
+    }
+
+    pub(crate) fn register(&mut self, user: &str) {
+        let conn = self.greet("192.0.2.250");
+        let reply = self.say(conn, &format!("REGISTER <{user}> <{}>", digest(user)));
+        assert_eq!(reply, ["REGISTER <SUCCESS> <200>"]);
+        self.disconnect(conn);
+    }
+
+    /// A base-protocol session of a user whose password is their name, registered if need be, from 192.0.2.1.
+    pub(crate) fn online(&mut self, user: &str) -> ConnId {
+        let conn = self.greet("192.0.2.1");
+        self.log_in(conn, user);
+        conn
+    }
+
+    /// The same with every capability.
+    pub(crate) fn online_extended(&mut self, user: &str) -> ConnId {
+        let conn = self.greet_extended("192.0.2.1");
+        self.log_in(conn, user);
+        conn
+    }
+
+    fn log_in(&mut self, conn: ConnId, user: &str) {
+        let password = digest(user);
+        self.say(conn, &format!("REGISTER <{user}> <{password}>"));
+        let reply = self.say(conn, &format!("LOGIN <{user}> <{password}> <4000>"));
+        assert_eq!(reply.first().map(String::as_str), Some("AUTH <SUCCESS> <200>"), "{reply:?}");
+    }
+
+    /// Says a line and returns what the registry then sent on the same stream.
+    pub(crate) fn say(&mut self, conn: ConnId, line: &str) -> Vec<String> {
+        let frame = Bytes::copy_from_slice(line.as_bytes());
+        match ToRegistry::parse(&frame, Dialect::Canonical, &Limits::DEFAULT) {
+            Ok(message) => self.registry.handle_message(self.now, conn, message),
+            Err(error) => self.registry.handle_malformed(self.now, conn, Malformed::Message(error)),
+        }
+        self.run();
+        self.heard(conn)
+    }
+
+    pub(crate) fn datagram(&mut self, from: &str, line: &str) -> Vec<(SocketAddr, String)> {
+        let frame = Bytes::copy_from_slice(line.as_bytes());
+        let message = ToRegistryDatagram::parse(&frame, Dialect::Canonical, &Limits::DEFAULT).unwrap();
+        self.registry.handle_datagram(self.now, from.parse().unwrap(), message);
+        self.run();
+        self.datagrams()
+    }
+
+    /// What was sent on a stream since the last look.
+    pub(crate) fn heard(&mut self, conn: ConnId) -> Vec<String> {
+        self.sent.remove(&conn).unwrap_or_default()
+    }
+
+    pub(crate) fn datagrams(&mut self) -> Vec<(SocketAddr, String)> {
+        std::mem::take(&mut self.datagrams)
+    }
+
+    pub(crate) fn is_closed(&self, conn: ConnId) -> bool {
+        self.closed.contains(&conn)
+    }
+
+    pub(crate) fn disconnect(&mut self, conn: ConnId) {
+        self.registry.handle_disconnected(self.now, conn);
+        self.run();
+    }
+
+    /// Lets time pass, stopping at each deadline on the way.
+    pub(crate) fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(at) = self.registry.poll_timeout().filter(|&at| at <= end) {
+            self.now = at.max(self.now);
+            self.registry.handle_timeout(self.now);
+            self.run();
+        }
+        self.now = end;
+    }
+
+    /// Answers the held question `index`.
+    pub(crate) fn release(&mut self, index: usize) {
+        let (op, question) = self.held.remove(index);
+        self.answer(op, &question);
+        self.run();
+    }
+
+    fn answer(&mut self, op: OpId, question: &Question) {
+        match question {
+            Question::Store(request) => {
+                let answer = self.store.answer(request);
+                self.registry.handle_stored(self.now, op, answer);
+            }
+            Question::Hash(request) => self.registry.handle_hashed(self.now, op, hash(request)),
+        }
+    }
+
+    pub(crate) fn run(&mut self) {
+        while let Some(effect) = self.registry.poll_effect() {
+            let question = match effect {
+                Effect::Send { conn, message } => {
+                    assert!(!self.closed.contains(&conn), "sent {message:?} to a closed stream");
+                    let bytes = message.to_bytes(Dialect::Canonical);
+                    let line = str::from_utf8(&bytes).unwrap().trim_end().to_owned();
+                    self.sent.entry(conn).or_default().push(line);
+                    continue;
+                }
+                Effect::Close { conn } => {
+                    self.closed.push(conn);
+                    continue;
+                }
+                Effect::SendDatagram { to, message } => {
+                    let bytes = message.to_bytes(Dialect::Canonical);
+                    self.datagrams.push((to, str::from_utf8(&bytes).unwrap().trim_end().to_owned()));
+                    continue;
+                }
+                Effect::Store { op, request } => (op, Question::Store(request)),
+                Effect::Hash { op, request } => (op, Question::Hash(request)),
+                other => panic!("unexpected {other:?}"),
+            };
+            match self.hold {
+                true => self.held.push(question),
+                false => self.answer(question.0, &question.1),
+            }
+        }
+    }
+}
+
+/// A hash that is neither slow nor secret.
+fn hash(request: &HashRequest) -> HashAnswer {
+    match request {
+        HashRequest::Create { digest } => HashAnswer::Created(format!("hash:{}", digest.expose()).into()),
+        HashRequest::Verify { digest, stored } => {
+            match stored.as_deref() == Some(&format!("hash:{}", digest.expose())) {
+                true => HashAnswer::Match { upgraded: None },
+                false => HashAnswer::Mismatch,
+            }
+        }
+        other => panic!("unexpected {other:?}"),
+    }
+}
