@@ -1,6 +1,10 @@
 //! `ROOMS_LIST` and `PEER_LIST` (PROTOCOL.md §4.7, §4.10, §4.15), and the prototype's lists (§6.2).
 
-use super::{Fields, token, value};
+use super::{
+    Fields,
+    token::{self, Token},
+    value,
+};
 use crate::{
     dialect::Dialect,
     error::ParseError,
@@ -16,7 +20,9 @@ impl Fields<'_> {
         let detailed = match shape {
             Some(PeerListShape::Detailed) => true,
             Some(PeerListShape::Partial) => false,
-            Some(PeerListShape::Room) | None => self.fields_in_record() > 1,
+            Some(PeerListShape::Room) | None => {
+                self.tokens().take_while(|token| !token.is_separator()).count() > 1
+            }
         };
         if detailed {
             self.records(Self::room_record).map(RoomsList::Detailed)
@@ -27,25 +33,32 @@ impl Fields<'_> {
 
     /// A successful list of peers, in the shape that was asked for.
     pub(super) fn peers(&mut self, shape: Option<PeerListShape>) -> Result<PeerList, ParseError> {
-        match (shape, self.dialect) {
-            (None, _) => self.raw().map(PeerList::Raw),
-            (Some(PeerListShape::Room), _) => {
+        match shape {
+            None => self.raw().map(PeerList::Raw),
+            Some(PeerListShape::Room) => {
                 let room = self.required("room", RoomName::with_limits)?;
                 Ok(PeerList::Room { room, members: self.run(Self::username)? })
             }
-            (Some(PeerListShape::Partial), Dialect::Canonical) => {
+            Some(PeerListShape::Partial) if self.has_commas() => {
                 self.records(Self::username).map(PeerList::Partial)
             }
-            (Some(PeerListShape::Partial), Dialect::Prototype) => {
-                self.run(Self::username).map(PeerList::Partial)
-            }
-            (Some(PeerListShape::Detailed), Dialect::Canonical) => {
-                self.records(Self::peer_record).map(PeerList::Detailed)
-            }
-            (Some(PeerListShape::Detailed), Dialect::Prototype) => {
+            Some(PeerListShape::Partial) => self.run(Self::username).map(PeerList::Partial),
+            Some(PeerListShape::Detailed) if self.has_addresses() => {
                 self.run(Self::prototype_peer_record).map(PeerList::Detailed)
             }
+            Some(PeerListShape::Detailed) => self.records(Self::peer_record).map(PeerList::Detailed),
         }
+    }
+
+    /// True if commas part the records. In the prototype's dialect only some other implementation writes them.
+    fn has_commas(&self) -> bool {
+        self.dialect == Dialect::Canonical || self.tokens().any(|token| token.is_separator())
+    }
+
+    /// True for the prototype's detailed list, in which an address in parentheses follows each name.
+    fn has_addresses(&self) -> bool {
+        let is_address = |token: Token<'_>| !token.bracketed && token.raw.starts_with(b"(");
+        self.dialect == Dialect::Prototype && self.tokens().nth(1).is_some_and(is_address)
     }
 
     fn username(&mut self) -> Result<Username, ParseError> {
@@ -117,11 +130,13 @@ impl Fields<'_> {
     }
 
     fn raw(&mut self) -> Result<RawList, ParseError> {
+        let has_commas = self.has_commas();
         let mut records = Vec::new();
         while !self.at_end() {
-            let starts_record = match self.dialect {
-                Dialect::Canonical => records.is_empty() || self.pass_separator(),
-                Dialect::Prototype => records.is_empty() || !self.after_blanks().starts_with(b"("),
+            let starts_record = if has_commas {
+                records.is_empty() || self.pass_separator()
+            } else {
+                records.is_empty() || !self.after_blanks().starts_with(b"(")
             };
             let field = self.required("field", |text, _| Ok(text.into()))?;
             match records.last_mut() {
@@ -132,18 +147,15 @@ impl Fields<'_> {
         Ok(RawList { records })
     }
 
-    /// How many fields there are up to the next comma, without moving on.
-    fn fields_in_record(&self) -> usize {
-        let mut rest = self.after_blanks();
-        let mut count = 0;
-        while let Ok((after, token)) = token::token(rest) {
-            if token.is_separator() {
-                break;
-            }
-            count += 1;
-            rest = token::blanks(after).map_or(after, |(rest, _)| rest);
-        }
-        count
+    /// The tokens from here to the frame's end, or to the first bad one, without moving on.
+    fn tokens(&self) -> impl Iterator<Item = Token<'_>> {
+        let mut rest = self.rest;
+        std::iter::from_fn(move || {
+            let (start, _) = token::blanks(rest).ok()?;
+            let (after, token) = token::token(start).ok()?;
+            rest = after;
+            Some(token)
+        })
     }
 
     fn pass_separator(&mut self) -> bool {
