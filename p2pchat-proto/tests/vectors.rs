@@ -1,4 +1,5 @@
 //! Runs the test vectors of `vectors/`, which belong to PROTOCOL.md and not to this crate.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::{fmt::Debug, fs, path::Path};
 

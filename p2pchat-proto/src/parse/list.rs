@@ -55,10 +55,9 @@ impl Fields<'_> {
         self.dialect == Dialect::Canonical || self.tokens().any(|token| token.is_separator())
     }
 
-    /// True for the prototype's detailed list, in which an address in parentheses follows each name.
+    /// True for the prototype's detailed list, in which a bare address in parentheses follows each name.
     fn has_addresses(&self) -> bool {
-        let is_address = |token: Token<'_>| !token.bracketed && token.raw.starts_with(b"(");
-        self.dialect == Dialect::Prototype && self.tokens().nth(1).is_some_and(is_address)
+        self.dialect == Dialect::Prototype && self.tokens().nth(1).is_none_or(|token| !token.bracketed)
     }
 
     fn username(&mut self) -> Result<Username, ParseError> {

@@ -1,0 +1,203 @@
+//! `decode(encode(m)) == m` for every message, and what comes back is spelled the same.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use bytes::Bytes;
+use common::{any_of, shape_of};
+use p2pchat_proto::{
+    AuthReply, Capabilities, Dialect, FromRegistry, FromRegistryDatagram, HelloReply, Limits, List, Message,
+    Outcome, PeerList, PeerMessage, PeerRecord, Record, RegisterReply, RoomRecord, RoomsList, SearchReply,
+    Text, ToRegistry, ToRegistryDatagram, Username,
+};
+use proptest::prelude::*;
+
+const BOTH: [Dialect; 2] = [Dialect::Canonical, Dialect::Prototype];
+
+/// The encoded message as a parser is handed it.
+fn frame_of(message: &impl Message, dialect: Dialect) -> Bytes {
+    let bytes = message.to_bytes(dialect);
+    bytes.strip_suffix(b"\n").map_or(bytes.clone(), |line| bytes.slice(..line.len()))
+}
+
+/// Messages are equal if their names are, however they are spelled; their `Debug` shows the spelling, too.
+macro_rules! assert_same {
+    ($found:expr, $expected:expr) => {
+        let (found, expected) = (&$found, &$expected);
+        prop_assert_eq!(found, expected);
+        prop_assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+    };
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn requests(message in any_of::<ToRegistry>()) {
+        for dialect in BOTH {
+            let expected = match dialect {
+                Dialect::Prototype => carried_request(message.clone()),
+                _ => message.clone(),
+            };
+            let frame = frame_of(&message, dialect);
+            let found = ToRegistry::parse(&frame, dialect, &Limits::DEFAULT).unwrap();
+            assert_same!(found, expected);
+            prop_assert_eq!(frame_of(&found, dialect), frame);
+            prop_assert_eq!(found.verb(), message.verb());
+        }
+    }
+
+    #[test]
+    fn replies(message in any_of::<FromRegistry>()) {
+        // A list of unknown shape is what a parser hands out, never what the prototype is sent.
+        let is_raw = matches!(message, FromRegistry::Peers(PeerList::Raw(_)));
+        for dialect in BOTH.into_iter().filter(|&dialect| dialect == Dialect::Canonical || !is_raw) {
+            let expected = match dialect {
+                Dialect::Prototype => carried_reply(message.clone()),
+                _ => message.clone(),
+            };
+            let frame = frame_of(&message, dialect);
+            let found =
+                FromRegistry::parse_expecting(&frame, dialect, &Limits::DEFAULT, shape_of(&message)).unwrap();
+            assert_same!(found, expected);
+            prop_assert_eq!(frame_of(&found, dialect), frame);
+            prop_assert_eq!(found.verb(), message.verb());
+        }
+    }
+
+    #[test]
+    fn peer_messages(message in any_of::<PeerMessage>()) {
+        for dialect in BOTH {
+            let frame = frame_of(&message, dialect);
+            let found = PeerMessage::parse(&frame, dialect, &Limits::DEFAULT).unwrap();
+            assert_same!(found, message);
+            prop_assert_eq!(frame_of(&found, dialect), frame);
+            prop_assert_eq!(found.verb(), message.verb());
+        }
+    }
+
+    #[test]
+    fn datagrams(request in any_of::<ToRegistryDatagram>(), reply in any_of::<FromRegistryDatagram>()) {
+        for ending in ["", "\n", "\r\n"] {
+            let bytes: Bytes = [&request.to_bytes(Dialect::Canonical)[..], ending.as_bytes()].concat().into();
+            let found = ToRegistryDatagram::parse(&bytes, Dialect::Canonical, &Limits::DEFAULT).unwrap();
+            assert_same!(found, request);
+            let bytes: Bytes = [&reply.to_bytes(Dialect::Canonical)[..], ending.as_bytes()].concat().into();
+            let found = FromRegistryDatagram::parse(&bytes, Dialect::Canonical, &Limits::DEFAULT).unwrap();
+            assert_same!(found, reply);
+        }
+        let ToRegistryDatagram::KeepAlive { username, .. } = &request else { unreachable!() };
+        let bare = request.to_bytes(Dialect::Prototype);
+        prop_assert_eq!(&bare, &Bytes::from(format!("KEEP_ALIVE {username}")));
+        let found = ToRegistryDatagram::parse(&bare, Dialect::Prototype, &Limits::DEFAULT).unwrap();
+        assert_same!(found, ToRegistryDatagram::KeepAlive { username: username.clone(), timeout: None });
+    }
+
+    #[test]
+    fn a_raw_list_takes_the_shape_that_it_turns_out_to_have(message in any_of::<PeerList>()) {
+        let message = FromRegistry::Peers(message);
+        let Some(shape) = shape_of(&message) else { return Ok(()) };
+        for dialect in BOTH {
+            let frame = frame_of(&message, dialect);
+            let raw = match FromRegistry::parse(&frame, dialect, &Limits::DEFAULT).unwrap() {
+                FromRegistry::Peers(PeerList::Raw(raw)) => raw,
+                other => panic!("{other:?}"),
+            };
+            let expected = FromRegistry::parse_expecting(&frame, dialect, &Limits::DEFAULT, Some(shape)).unwrap();
+            let found = FromRegistry::Peers(raw.into_shape(shape, dialect, &Limits::DEFAULT).unwrap());
+            assert_same!(found, expected);
+        }
+    }
+
+    #[test]
+    fn a_records_size_is_what_it_takes_on_the_wire(
+        peer in any_of::<PeerRecord>(),
+        room in any_of::<RoomRecord>(),
+        name in any_of::<Username>(),
+    ) {
+        fn payload<T: Record>(record: T, list: impl FnOnce(List<T>) -> FromRegistry) -> usize {
+            let mut records = List::new();
+            records.push(record).unwrap();
+            list_len(&list(records))
+        }
+        fn list_len(message: &FromRegistry) -> usize {
+            let (header, rest) = match message {
+                FromRegistry::Rooms(_) => ("ROOMS_LIST <FOUND> <200> ", "\n"),
+                _ => ("PEER_LIST <SUCCESS> <200> ", "\n"),
+            };
+            message.to_bytes(Dialect::Canonical).len() - header.len() - rest.len()
+        }
+        let (peer_len, room_len, name_len) = (peer.encoded_len(), room.encoded_len(), name.encoded_len());
+        prop_assert_eq!(payload(peer, |list| FromRegistry::Peers(PeerList::Detailed(list))), peer_len);
+        prop_assert_eq!(payload(room, |list| FromRegistry::Rooms(RoomsList::Detailed(list))), room_len);
+        prop_assert_eq!(payload(name, |list| FromRegistry::Peers(PeerList::Partial(list))), name_len);
+    }
+
+    #[test]
+    fn any_string_of_text_survives(text in "\\PC*|[<>\\\\ \t\r\n\0a]*") {
+        let text = Text::new(&text).unwrap();
+        let (sender, recipient) = (Username::new("alice").unwrap(), Username::new("bob").unwrap());
+        let message = PeerMessage::DirectMessage { sender, recipient, text };
+        let frame = frame_of(&message, Dialect::Canonical);
+        assert_same!(PeerMessage::parse(&frame, Dialect::Canonical, &Limits::DEFAULT).unwrap(), message);
+    }
+}
+
+/// As much of a request as the prototype's dialect has a place for.
+fn carried_request(message: ToRegistry) -> ToRegistry {
+    match message {
+        ToRegistry::Hello { .. } => ToRegistry::Hello { extensions: None },
+        other => other,
+    }
+}
+
+/// As much of a reply as the prototype's dialect has a place for: no reasons, no capabilities, no name found, no rooms.
+fn carried_reply(message: FromRegistry) -> FromRegistry {
+    let outcome = |outcome| match outcome {
+        Outcome::Failure { .. } => Outcome::Failure { reason: None },
+        other => other,
+    };
+    match message {
+        FromRegistry::Hello(HelloReply::Failure { .. }) => {
+            FromRegistry::Hello(HelloReply::Failure { reason: None })
+        }
+        FromRegistry::Hello(_) => FromRegistry::Hello(HelloReply::Success { extensions: None }),
+        FromRegistry::Register(RegisterReply::Failure { .. }) => {
+            FromRegistry::Register(RegisterReply::Failure { reason: None })
+        }
+        FromRegistry::Register(RegisterReply::Exists { .. }) => {
+            FromRegistry::Register(RegisterReply::Exists { reason: None })
+        }
+        FromRegistry::Auth(AuthReply::Failure { .. }) => {
+            FromRegistry::Auth(AuthReply::Failure { reason: None })
+        }
+        FromRegistry::Auth(AuthReply::Online { .. }) => {
+            FromRegistry::Auth(AuthReply::Online { reason: None })
+        }
+        FromRegistry::Creation(it) => FromRegistry::Creation(outcome(it)),
+        FromRegistry::Join(it) => FromRegistry::Join(outcome(it)),
+        FromRegistry::RoomExit(it) => FromRegistry::RoomExit(outcome(it)),
+        FromRegistry::Rooms(RoomsList::NotFound { .. }) => {
+            FromRegistry::Rooms(RoomsList::NotFound { reason: None })
+        }
+        FromRegistry::Search(SearchReply::Found(mut found)) => {
+            found.username = None;
+            found.capabilities = Capabilities::NONE;
+            FromRegistry::Search(SearchReply::Found(found))
+        }
+        FromRegistry::Search(SearchReply::NotOnline { .. }) => {
+            FromRegistry::Search(SearchReply::NotOnline { reason: None })
+        }
+        FromRegistry::Search(SearchReply::NotFound { .. }) => {
+            FromRegistry::Search(SearchReply::NotFound { reason: None })
+        }
+        FromRegistry::Peers(PeerList::Detailed(list)) => {
+            let without_room = |peer: PeerRecord| PeerRecord { room: None, ..peer };
+            FromRegistry::Peers(PeerList::Detailed(List::fitting(list.into_iter().map(without_room))))
+        }
+        FromRegistry::Peers(PeerList::Failure { .. }) => {
+            FromRegistry::Peers(PeerList::Failure { reason: None })
+        }
+        other => other,
+    }
+}
