@@ -14,15 +14,18 @@ pub struct Config {
     pub capabilities: Capabilities,
     /// The lease asked for in keep-alives, in whole seconds. 10 s.
     pub lease: Duration,
-    /// How often a keep-alive is sent. 3 s: two may be lost.
+    /// How often a keep-alive is sent: a quarter of the lease (§5.2), so that three may be lost. 2.5 s. A registry of
+    /// the prototype's gets one every second (§6.2).
     pub keep_alive_interval: Duration,
+    /// After how long without an answer to keep-alives a registry that used to answer them counts as gone. 20 s.
+    pub silence_timeout: Duration,
     /// How long an unprompted greeting is waited for if the dialect is not known (§6.1). 200 ms.
     pub greeting_grace: Duration,
     /// The longest first pause before reconnecting; doubled with each failure (§5.1). 500 ms.
     pub backoff_base: Duration,
     /// The longest pause before reconnecting. 30 s.
     pub backoff_cap: Duration,
-    /// How long the registry may take to answer a request. 15 s.
+    /// How long the registry may take to connect, to greet, or to answer a request. 15 s.
     pub request_timeout: Duration,
     /// How long somebody may take to answer a chat request. 2 minutes.
     pub chat_timeout: Duration,
@@ -32,9 +35,14 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// How often a room's members are asked for if the registry doesn't push them (no capability `roster`). 30 s.
     pub roster_interval: Duration,
-    /// How many requests may wait for the registry. 256.
+    /// How many commands may wait for their turn on the registry stream, and how many broadcasts may be on their way.
+    /// 256.
     pub requests: usize,
-    /// How many peer streams may be open. 1,024.
+    /// How many requests are sent to the registry ahead of their replies. 32.
+    pub pipeline: usize,
+    /// In how many rooms one may be. 32, as the protocol has it (§5.3).
+    pub rooms: usize,
+    /// How many peer streams may be open each way: this many dialled, and this many accepted. 1,024.
     pub streams: usize,
     /// How many messages may wait for one peer's confirmation, or for the application's. 256.
     pub messages_in_flight: usize,
@@ -48,7 +56,8 @@ impl Default for Config {
             limits: Limits::DEFAULT,
             capabilities: Capabilities::all(),
             lease: Duration::from_secs(10),
-            keep_alive_interval: Duration::from_secs(3),
+            keep_alive_interval: Duration::from_millis(2_500),
+            silence_timeout: Duration::from_secs(20),
             greeting_grace: Duration::from_millis(200),
             backoff_base: Duration::from_millis(500),
             backoff_cap: Duration::from_secs(30),
@@ -58,6 +67,8 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(120),
             roster_interval: Duration::from_secs(30),
             requests: 256,
+            pipeline: 32,
+            rooms: 32,
             streams: 1_024,
             messages_in_flight: 256,
             chat_requests: 64,

@@ -19,7 +19,7 @@ pub enum Effect {
     ConnectRegistry,
     /// Write a message to the registry stream, as one write of its own.
     SendRegistry(ToRegistry),
-    /// Flush what was sent, then close the registry stream; `handle_registry_closed` need not follow.
+    /// Flush what was sent, then close the registry stream, or give up opening it. No fact about it is wanted any more.
     CloseRegistry,
     /// Send a datagram to the registry.
     SendDatagram(ToRegistryDatagram),
@@ -37,7 +37,7 @@ pub enum Effect {
         /// What.
         message: PeerMessage,
     },
-    /// Flush what was sent, then close the stream. The machine has forgotten it already.
+    /// Flush what was sent, then close the stream, or give up dialling it. The machine has forgotten it already.
     ClosePeer {
         /// Which stream.
         stream: StreamId,

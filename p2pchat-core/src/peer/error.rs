@@ -7,6 +7,9 @@ pub enum RequestError {
     /// There is no link to the registry.
     #[error("not connected to the registry")]
     NotConnected,
+    /// The registry could not be reached, or went away before it had greeted.
+    #[error("the registry can't be reached: {0}")]
+    NoRegistry(String),
     /// The command wants a session.
     #[error("not logged in")]
     NotLoggedIn,

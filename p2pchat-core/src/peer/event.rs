@@ -29,9 +29,9 @@ pub enum Event {
         /// How.
         outcome: Result<Response, RequestError>,
     },
-    /// The registry link is up and has been greeted.
+    /// The registry link is up and has been greeted; nobody is logged in on it.
     Connected,
-    /// The registry link is gone; it is tried again by itself after a while.
+    /// The session's registry link is gone, or could not be brought back; it is tried again by itself after a while.
     Disconnected {
         /// Why, for a person to read.
         reason: String,
@@ -56,7 +56,7 @@ pub enum Event {
     },
     /// A chat is open: text can go both ways.
     ChatOpened {
-        /// With whom; `None` until somebody who asked without a name says something.
+        /// With whom; `None` if they asked without a name. What they say first tells it, and the event comes again.
         with: Option<Username>,
     },
     /// A chat has ended, or the wish for it was withdrawn.
@@ -100,14 +100,14 @@ pub enum Event {
         /// Who.
         username: Username,
     },
-    /// Somebody is no member of a room any more.
+    /// Somebody, or oneself, is no member of a room any more.
     MemberLeft {
         /// Which room.
         room: RoomName,
         /// Who.
         username: Username,
     },
-    /// A member of one's rooms went offline.
+    /// A member of one's rooms went offline, or is no longer among those whom the registry lists.
     MemberOffline {
         /// Who.
         username: Username,

@@ -1,0 +1,276 @@
+//! Chats: asked for, answered, ended (§8.2).
+
+use p2pchat_proto::{Capability, ChatReply, PeerMessage, Reason, Username};
+
+use super::{
+    ChatRequestId, Event, Peer, RequestError, RequestId, Response, StreamId, Timer,
+    streams::{Reach, Want},
+};
+use crate::time::Time;
+
+/// What a stream is to a chat.
+#[derive(Debug)]
+pub(super) enum Chat {
+    None,
+    /// We have asked, for these commands.
+    Asked(Vec<RequestId>),
+    /// They have asked; the application is to answer.
+    AskedUs(ChatRequestId),
+    Open,
+}
+
+impl Peer {
+    /// Opens a chat: asks the user, who may take [`chat_timeout`](super::Config::chat_timeout) to answer. Done once
+    /// accepted, at once if it is open.
+    pub fn chat(&mut self, now: Time, user: Username) -> RequestId {
+        self.command(|peer, request| {
+            if *peer.me()? == user {
+                return Err(RequestError::Refused(Some("nobody chats with themselves here".to_owned())));
+            }
+            if peer.chats.contains_key(&user) {
+                peer.complete(request, Ok(Response::Done));
+            } else {
+                peer.reach(now, &user, Want::Chat(request));
+            }
+            Ok(())
+        })
+    }
+
+    /// Accepts somebody's wish to chat.
+    pub fn accept(&mut self, now: Time, chat_request: ChatRequestId) -> RequestId {
+        self.command(|peer, request| {
+            let stream = peer.chat_requests.remove(&chat_request).ok_or(RequestError::NoSuchRequest)?;
+            peer.accept_chat(now, stream);
+            peer.complete(request, Ok(Response::Done));
+            Ok(())
+        })
+    }
+
+    /// Declines somebody's wish to chat. The reason goes to who is known to read it.
+    pub fn reject(&mut self, now: Time, chat_request: ChatRequestId, reason: Option<Reason>) -> RequestId {
+        self.command(|peer, request| {
+            let username = peer.me()?.clone();
+            let id = peer.chat_requests.remove(&chat_request).ok_or(RequestError::NoSuchRequest)?;
+            if let Some(stream) = peer.streams.get_mut(&id) {
+                stream.chat = Chat::None;
+                let reason = reason.filter(|_| stream.capabilities.has(Capability::Reason));
+                peer.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Reject { username, reason }));
+            }
+            peer.complete(request, Ok(Response::Done));
+            Ok(())
+        })
+    }
+
+    /// Ends a chat, or the wish for one: closes its streams, which is how the other side is told.
+    pub fn hang_up(&mut self, _now: Time, user: Username) -> RequestId {
+        self.command(|peer, request| {
+            let streams = peer.streams.iter().filter(|(_, stream)| {
+                stream.peer.as_ref() == Some(&user) && matches!(stream.chat, Chat::Open | Chat::Asked(_))
+            });
+            let streams: Vec<_> = streams.map(|(id, _)| *id).collect();
+            if streams.is_empty() {
+                return Err(RequestError::NoChat);
+            }
+            for stream in streams {
+                peer.drop_stream(stream, "hung up", true);
+            }
+            peer.complete(request, Ok(Response::Done));
+            Ok(())
+        })
+    }
+
+    /// Asks whoever we dialled for a chat.
+    pub(super) fn ask(&mut self, now: Time, id: StreamId, request: RequestId) {
+        let sender = self.username().cloned();
+        let limit = self.config.chat_requests;
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        match &mut stream.chat {
+            Chat::Open => self.complete(request, Ok(Response::Done)),
+            Chat::Asked(requests) if requests.len() < limit => requests.push(request),
+            Chat::Asked(_) => {
+                self.complete(request, Err(RequestError::TooMany { what: "chat requests", limit }));
+            }
+            Chat::AskedUs(theirs) => {
+                let theirs = *theirs;
+                self.chat_requests.remove(&theirs);
+                self.accept_chat(now, id);
+                self.complete(request, Ok(Response::Done));
+            }
+            Chat::None => {
+                let Some(recipient) = stream.peer.clone() else { return };
+                stream.chat = Chat::Asked(vec![request]);
+                let sender = sender.filter(|_| stream.capabilities.has(Capability::Sender));
+                self.send_peer(now, id, PeerMessage::ChatRequest { recipient, sender });
+                self.arm(Timer::Asked(id), now, self.config.chat_timeout);
+            }
+        }
+    }
+
+    /// Closing the stream withdraws the request.
+    pub(super) fn chat_request_overdue(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let Chat::Asked(requests) = std::mem::replace(&mut stream.chat, Chat::None) {
+            for request in requests {
+                self.complete(request, Err(RequestError::TimedOut));
+            }
+            self.drop_stream(id, "no answer to the chat request", true);
+        }
+    }
+
+    pub(super) fn chat_requested(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        recipient: Username,
+        sender: Option<Username>,
+    ) {
+        if sender.is_some() {
+            self.showed_sender(id);
+        }
+        if !self.is_me(&recipient) {
+            let username = self.username().cloned().unwrap_or(recipient);
+            self.decline(now, id, username, "nobody of that name is here");
+            return;
+        }
+        if let Some(sender) = &sender
+            && let Err(problem) = self.identify(id, sender)
+        {
+            self.decline(now, id, recipient, problem);
+            return;
+        }
+        let both = sender.as_ref().is_some_and(|sender| self.wants_chat(sender));
+        let Some(stream) = self.streams.get(&id) else { return };
+        match &stream.chat {
+            // Both ends want it.
+            Chat::Open | Chat::Asked(_) => self.accept_chat(now, id),
+            // The answer to the first request answers this one too.
+            Chat::AskedUs(_) => {}
+            Chat::None if both => self.accept_chat(now, id),
+            Chat::None if self.chat_requests.len() >= self.config.chat_requests => {
+                self.decline(now, id, recipient, "too many chat requests are waiting");
+            }
+            Chat::None => {
+                let (from, addr) = (stream.peer.clone(), stream.addr);
+                let request = ChatRequestId(self.next_id());
+                self.chat_requests.insert(request, id);
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.chat = Chat::AskedUs(request);
+                }
+                self.tell(Event::ChatRequested { request, from, addr });
+            }
+        }
+    }
+
+    fn decline(&mut self, now: Time, id: StreamId, username: Username, problem: &str) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let reason = stream.reason(problem);
+        self.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Reject { username, reason }));
+    }
+
+    /// True if we are asking `user` for a chat.
+    fn wants_chat(&self, user: &Username) -> bool {
+        match self.reaches.get(user) {
+            Some(Reach::Searching(wants) | Reach::Dialling(wants)) => {
+                wants.iter().any(|want| matches!(want, Want::Chat(_)))
+            }
+            Some(Reach::Open(id)) => {
+                self.streams.get(id).is_some_and(|stream| matches!(stream.chat, Chat::Asked(_)))
+            }
+            None => false,
+        }
+    }
+
+    fn accept_chat(&mut self, now: Time, id: StreamId) {
+        let Some(username) = self.username().cloned() else { return };
+        self.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Accept { username }));
+        self.open_chat(id);
+    }
+
+    pub(super) fn chat_answered(&mut self, id: StreamId, reply: ChatReply) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        // An answer that nothing asked for changes nothing.
+        if !matches!(stream.chat, Chat::Asked(_)) {
+            return;
+        }
+        match reply {
+            ChatReply::Accept { username } if Some(&username) != stream.peer.as_ref() => {
+                self.fault(self.name_of(id), format!("answered as {username}"));
+                self.drop_stream(id, &format!("{username} answered instead"), true);
+            }
+            ChatReply::Accept { .. } => self.open_chat(id),
+            ChatReply::Reject { reason, .. } => {
+                let asked = std::mem::replace(&mut stream.chat, Chat::None);
+                self.timers.cancel(Timer::Asked(id));
+                let reason = reason.map(|reason| reason.as_str().to_owned());
+                if let Chat::Asked(requests) = asked {
+                    for request in requests {
+                        self.complete(request, Err(RequestError::Rejected(reason.clone())));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn open_chat(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let with = stream.peer.clone();
+        let before = std::mem::replace(&mut stream.chat, Chat::Open);
+        self.timers.cancel(Timer::Asked(id));
+        match with {
+            _ if matches!(before, Chat::Open) => {}
+            Some(user) => self.name_chat(id, user),
+            None => self.tell(Event::ChatOpened { with: None }),
+        }
+        if let Chat::Asked(requests) = before {
+            for request in requests {
+                self.complete(request, Ok(Response::Done));
+            }
+        }
+    }
+
+    /// It is known with whom the open chat on a stream is. A stream that we dialled is written to rather than one whose
+    /// other end only says who it is.
+    pub(super) fn name_chat(&mut self, id: StreamId, user: Username) {
+        let dialled = self.streams.get(&id).is_some_and(|stream| stream.dialled);
+        let is_new = !self.chats.contains_key(&user);
+        if is_new || dialled {
+            self.chats.insert(user.clone(), id);
+        }
+        if is_new {
+            self.tell(Event::ChatOpened { with: Some(user) });
+        }
+    }
+
+    /// A stream is gone: so is the chat, or the wish for one, unless there is another stream for it.
+    pub(super) fn chat_ended(&mut self, id: StreamId, chat: Chat, with: Option<Username>, reason: &str) {
+        match chat {
+            Chat::None => return,
+            Chat::Asked(requests) => {
+                for request in requests {
+                    self.complete(request, Err(RequestError::Unreachable(reason.to_owned())));
+                }
+                return;
+            }
+            Chat::AskedUs(request) => {
+                self.chat_requests.remove(&request);
+            }
+            Chat::Open => {
+                if let Some(user) = &with {
+                    if self.chats.get(user) != Some(&id) {
+                        return;
+                    }
+                    let other = self.streams.iter().find(|(_, stream)| {
+                        matches!(stream.chat, Chat::Open) && stream.peer.as_ref() == Some(user)
+                    });
+                    if let Some((other, _)) = other {
+                        self.chats.insert(user.clone(), *other);
+                        return;
+                    }
+                    self.chats.remove(user);
+                }
+            }
+        }
+        self.tell(Event::ChatClosed { with, reason: reason.to_owned() });
+    }
+}

@@ -1,0 +1,495 @@
+//! The registry link: connecting, greeting, the session on it, and bringing both back (§5.1, §6.1).
+
+use std::time::Duration;
+
+use p2pchat_proto::{
+    AuthReply, Capabilities, Capability, Dialect, Extensions, FromRegistry, FromRegistryDatagram, HelloReply,
+    Malformed, PROTOCOL_VERSION, PasswordDigest, PeerPort, Reason, RegisterReply, ToRegistry,
+    ToRegistryDatagram, Username,
+};
+
+use super::{Effect, Event, Peer, RequestError, RequestId, Response, Timer, requests::Purpose};
+use crate::time::Time;
+
+/// The prototype's registry drops a user after three seconds without a keep-alive (§6.2).
+const PROTOTYPE_KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// Where the registry link stands. Every state but `Down` and `Ready` ends by [`Timer::Link`] at the latest.
+#[derive(Debug)]
+pub(super) enum Link {
+    Down,
+    /// Waiting to try again.
+    Paused,
+    Connecting,
+    /// The stream is up. `asked`: our hello is sent.
+    Greeting {
+        dialect: Dialect,
+        asked: bool,
+    },
+    Ready {
+        dialect: Dialect,
+        capabilities: Capabilities,
+    },
+}
+
+impl Link {
+    fn has_stream(&self) -> bool {
+        matches!(self, Self::Connecting | Self::Greeting { .. } | Self::Ready { .. })
+    }
+}
+
+/// What a login needs, kept to log in again.
+#[derive(Debug, Clone)]
+pub(super) struct Credentials {
+    pub(super) username: Username,
+    password: PasswordDigest,
+    port: Option<PeerPort>,
+}
+
+impl Credentials {
+    fn login(&self) -> ToRegistry {
+        ToRegistry::Login {
+            username: self.username.clone(),
+            password: self.password.clone(),
+            port: self.port,
+        }
+    }
+}
+
+/// A session that the user wants, live or to be brought back.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) credentials: Credentials,
+    pub(super) live: bool,
+    /// The registry ended it by TIMEOUT, so that ONLINE means that somebody else has taken it over.
+    timed_out: bool,
+    /// Since when the registry says ONLINE to our attempts to bring it back.
+    refused_since: Option<Time>,
+    /// When the registry last answered a keep-alive.
+    heard: Option<Time>,
+    /// Failed attempts since it was last live for a while.
+    attempts: u32,
+}
+
+/// What waits for the link to be ready.
+#[derive(Debug)]
+pub(super) enum Waiting {
+    Connect(RequestId),
+    Register(RequestId, Username, PasswordDigest),
+    Login(RequestId, Credentials),
+}
+
+impl Waiting {
+    fn request(&self) -> RequestId {
+        match self {
+            Self::Connect(request) | Self::Register(request, ..) | Self::Login(request, _) => *request,
+        }
+    }
+}
+
+impl Peer {
+    /// Opens the registry link. [`Response::Done`] once the registry has greeted; at once if it has already.
+    pub fn connect(&mut self, now: Time) -> RequestId {
+        self.command(|peer, request| peer.when_ready(now, Waiting::Connect(request)))
+    }
+
+    /// Creates an account (§4.2), opening the link if there is none. Doesn't log in.
+    pub fn register(&mut self, now: Time, username: Username, password: PasswordDigest) -> RequestId {
+        self.command(|peer, request| peer.when_ready(now, Waiting::Register(request, username, password)))
+    }
+
+    /// Logs in (§4.3), opening the link if there is none. Without a `port` nobody can dial this peer. From then on the
+    /// session is kept alive, and brought back when the link is lost, until [`logout`](Self::logout).
+    pub fn login(
+        &mut self,
+        now: Time,
+        username: Username,
+        password: PasswordDigest,
+        port: Option<PeerPort>,
+    ) -> RequestId {
+        self.command(|peer, request| {
+            if peer.session.is_some() {
+                return Err(RequestError::AlreadyLoggedIn);
+            }
+            peer.when_ready(now, Waiting::Login(request, Credentials { username, password, port }))
+        })
+    }
+
+    /// Ends the session (§4.12), its chats and its streams, and closes the registry link.
+    pub fn logout(&mut self, now: Time) -> RequestId {
+        self.command(|peer, request| {
+            peer.me()?;
+            peer.hang_up_registry();
+            peer.end_session(now, "logged out");
+            peer.lose_link(now, "logged out", RequestError::NotConnected, true);
+            peer.complete(request, Ok(Response::Done));
+            Ok(())
+        })
+    }
+
+    /// The registry stream is open. `dialect` is known if the TLS handshake settled it (§6.1).
+    pub fn handle_registry_connected(&mut self, now: Time, dialect: Option<Dialect>) {
+        if !matches!(self.link, Link::Connecting) {
+            return;
+        }
+        self.link = Link::Greeting { dialect: dialect.unwrap_or_default(), asked: false };
+        match dialect {
+            Some(_) => self.say_hello(now),
+            None => self.arm(Timer::Link, now, self.config.greeting_grace),
+        }
+    }
+
+    /// What arrived has shown which dialect the registry speaks.
+    pub fn handle_registry_dialect(&mut self, now: Time, found: Dialect) {
+        let Link::Greeting { dialect, asked } = &mut self.link else { return };
+        if *dialect != found || !*asked {
+            *dialect = found;
+            self.say_hello(now);
+        }
+    }
+
+    /// A message came on the registry stream.
+    pub fn handle_registry_message(&mut self, now: Time, message: FromRegistry) {
+        match (&self.link, message) {
+            (Link::Greeting { .. }, FromRegistry::Hello(reply)) => self.greeted(now, reply),
+            (Link::Ready { .. }, FromRegistry::Hello(HelloReply::Failure { reason })) => {
+                self.refused(now, reason)
+            }
+            // The prototype's registry greets unasked, and might once more when it is greeted.
+            (Link::Ready { .. }, FromRegistry::Hello(_)) => {}
+            (Link::Ready { .. }, FromRegistry::Timeout { username }) => {
+                self.session_timed_out(now, &username)
+            }
+            (Link::Ready { .. }, message) => self.registry_said(now, message),
+            (Link::Greeting { .. }, _) => {
+                let what = "spoke before it greeted";
+                self.fault("registry", what);
+                self.lose_link(now, what, RequestError::NoRegistry(what.to_owned()), true);
+            }
+            (Link::Down | Link::Paused | Link::Connecting, _) => {}
+        }
+    }
+
+    /// What came on the registry stream is no message: the order of replies can't be trusted any more (§3.5).
+    pub fn handle_registry_malformed(&mut self, now: Time, malformed: Malformed) {
+        if matches!(self.link, Link::Greeting { .. } | Link::Ready { .. }) {
+            let what = format!("sent what is no message: {malformed}");
+            self.fault("registry", what.as_str());
+            let error = RequestError::NoRegistry(what);
+            self.lose_link(now, "the registry sent what is no message", error, true);
+        }
+    }
+
+    /// The registry stream could not be opened, or has ended.
+    pub fn handle_registry_closed(&mut self, now: Time, reason: String) {
+        if self.link.has_stream() {
+            let error = RequestError::NoRegistry(reason.clone());
+            self.lose_link(now, &reason, error, false);
+        }
+    }
+
+    /// A datagram came from the registry.
+    pub fn handle_datagram(&mut self, now: Time, message: FromRegistryDatagram) {
+        match message {
+            FromRegistryDatagram::KeepAliveSuccess => {
+                if let Some(session) = self.session.as_mut().filter(|session| session.live) {
+                    session.heard = Some(now);
+                }
+            }
+            FromRegistryDatagram::Timeout { username } => self.session_timed_out(now, &username),
+            // Datagrams are easily forged: only the stream is believed that there is no session. A registry that
+            // refuses keep-alives also stops confirming them, which the silence shows.
+            _ => {}
+        }
+    }
+
+    fn when_ready(&mut self, now: Time, waiting: Waiting) -> Result<(), RequestError> {
+        if self.is_connected() {
+            return self.proceed(now, waiting);
+        }
+        if self.requests.waiting.len() >= self.config.requests {
+            return Err(RequestError::TooMany { what: "requests", limit: self.config.requests });
+        }
+        self.requests.waiting.push_back(waiting);
+        if matches!(self.link, Link::Down | Link::Paused) {
+            self.dial_registry(now);
+        }
+        Ok(())
+    }
+
+    fn proceed(&mut self, now: Time, waiting: Waiting) -> Result<(), RequestError> {
+        match waiting {
+            Waiting::Connect(request) => {
+                self.complete(request, Ok(Response::Done));
+                Ok(())
+            }
+            Waiting::Register(request, username, password) => {
+                self.submit(now, ToRegistry::Register { username, password }, Purpose::Register(request))
+            }
+            Waiting::Login(request, credentials) => {
+                self.submit(now, credentials.login(), Purpose::Login(request, credentials))
+            }
+        }
+    }
+
+    fn dial_registry(&mut self, now: Time) {
+        self.link = Link::Connecting;
+        self.effects.push_back(Effect::ConnectRegistry);
+        self.arm(Timer::Link, now, self.config.request_timeout);
+    }
+
+    fn say_hello(&mut self, now: Time) {
+        let Link::Greeting { dialect, asked } = &mut self.link else { return };
+        *asked = true;
+        let bare = *dialect == Dialect::Prototype || self.config.capabilities.is_empty();
+        let capabilities = self.config.capabilities;
+        let extensions = (!bare).then_some(Extensions { version: PROTOCOL_VERSION, capabilities });
+        self.effects.push_back(Effect::SendRegistry(ToRegistry::Hello { extensions }));
+        self.arm(Timer::Link, now, self.config.request_timeout);
+    }
+
+    fn greeted(&mut self, now: Time, reply: HelloReply) {
+        let Link::Greeting { dialect, asked } = self.link else { return };
+        match reply {
+            HelloReply::Success { extensions } if asked => {
+                let agreed = extensions.map_or(Capabilities::NONE, |extensions| extensions.capabilities);
+                self.link = Link::Ready { dialect, capabilities: agreed.and(self.config.capabilities) };
+                self.timers.cancel(Timer::Link);
+                self.link_ready(now);
+            }
+            // A canonical registry that greets unasked is greeted all the same.
+            HelloReply::Success { .. } => self.say_hello(now),
+            HelloReply::Failure { reason } => {
+                let text =
+                    reason.as_ref().map_or("the registry refused the connection", Reason::as_str).to_owned();
+                self.lose_link(now, &text, RequestError::Refused(Some(text.clone())), true);
+            }
+            _ => {}
+        }
+    }
+
+    fn link_ready(&mut self, now: Time) {
+        match &self.session {
+            Some(session) => {
+                let login = session.credentials.login();
+                if let Err(error) = self.submit(now, login, Purpose::Resume) {
+                    self.lose_link(now, &error.to_string(), error.clone(), true);
+                    return;
+                }
+            }
+            None => self.tell(Event::Connected),
+        }
+        for waiting in std::mem::take(&mut self.requests.waiting) {
+            let request = waiting.request();
+            if let Err(error) = self.proceed(now, waiting) {
+                self.complete(request, Err(error));
+            }
+        }
+    }
+
+    /// `HELLO_BACK <FAILURE>` on a greeted link refuses whatever came last, and usually the stream ends after it.
+    fn refused(&mut self, now: Time, reason: Option<Reason>) {
+        let reason = reason.map(|reason| reason.as_str().to_owned());
+        match self.requests.take_oldest() {
+            Some(purpose) => {
+                self.fail(now, purpose, RequestError::Refused(reason));
+                self.requests_moved(now);
+            }
+            None => self
+                .fault("registry", reason.unwrap_or_else(|| "refused something it was not asked".to_owned())),
+        }
+    }
+
+    pub(super) fn link_overdue(&mut self, now: Time) {
+        match self.link {
+            Link::Paused => self.dial_registry(now),
+            Link::Greeting { asked: false, .. } => self.say_hello(now),
+            Link::Connecting | Link::Greeting { .. } => {
+                let what = "the registry doesn't answer";
+                self.lose_link(now, what, RequestError::NoRegistry(what.to_owned()), true);
+            }
+            Link::Down | Link::Ready { .. } => {}
+        }
+    }
+
+    /// The link is gone. What waited for a greeting ends with `error`; a session is brought back after a pause.
+    pub(super) fn lose_link(&mut self, now: Time, reason: &str, error: RequestError, close: bool) {
+        if matches!(self.link, Link::Paused) && self.session.is_some() {
+            return;
+        }
+        let had_stream = self.link.has_stream();
+        self.link = Link::Down;
+        for timer in [Timer::Link, Timer::Reply, Timer::KeepAlive, Timer::Settled, Timer::Rosters] {
+            self.timers.cancel(timer);
+        }
+        if close && had_stream {
+            self.effects.push_back(Effect::CloseRegistry);
+        }
+        if let Some(session) = &mut self.session {
+            session.live = false;
+            let longest = self
+                .config
+                .backoff_base
+                .saturating_mul(1_u32.checked_shl(session.attempts).unwrap_or(u32::MAX));
+            let longest = u64::try_from(longest.min(self.config.backoff_cap).as_micros()).unwrap_or(u64::MAX);
+            let retry_in = Duration::from_micros(self.rng.u64(0..=longest));
+            session.attempts = session.attempts.saturating_add(1);
+            self.link = Link::Paused;
+            self.arm(Timer::Link, now, retry_in);
+            self.tell(Event::Disconnected { reason: reason.to_owned(), retry_in });
+        }
+        for waiting in std::mem::take(&mut self.requests.waiting) {
+            self.complete(waiting.request(), Err(error.clone()));
+        }
+        self.fail_all_requests(now);
+    }
+
+    /// Says goodbye; the registry answers by closing the stream.
+    pub(super) fn hang_up_registry(&mut self) {
+        if let Some(session) = self.session.as_ref().filter(|session| session.live) {
+            let username = Some(session.credentials.username.clone());
+            self.effects.push_back(Effect::SendRegistry(ToRegistry::Logout { username }));
+        }
+    }
+
+    pub(super) fn registered(&mut self, request: RequestId, reply: RegisterReply) {
+        let text = |reason: Option<Reason>| reason.map(|reason| reason.as_str().to_owned());
+        let outcome = match reply {
+            RegisterReply::Success => Ok(Response::Done),
+            RegisterReply::Exists { .. } => Err(RequestError::NameTaken),
+            RegisterReply::Failure { reason } => Err(RequestError::Refused(text(reason))),
+            other => Err(RequestError::Unexpected(format!("{other:?}"))),
+        };
+        self.complete(request, outcome);
+    }
+
+    pub(super) fn logged_in(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        credentials: Credentials,
+        reply: AuthReply,
+    ) {
+        let outcome = match reply {
+            AuthReply::Success => {
+                self.session = Some(Session {
+                    credentials,
+                    live: true,
+                    timed_out: false,
+                    refused_since: None,
+                    heard: None,
+                    attempts: 0,
+                });
+                self.session_begins(now);
+                Ok(Response::Done)
+            }
+            AuthReply::Failure { reason } => {
+                Err(RequestError::LoginFailed(reason.map(|reason| reason.as_str().to_owned())))
+            }
+            AuthReply::Online { .. } => Err(RequestError::AlreadyOnline),
+            other => Err(RequestError::Unexpected(format!("{other:?}"))),
+        };
+        self.complete(request, outcome);
+    }
+
+    /// The answer to logging in again. ONLINE may be our own old session, whose lease runs out if nobody renews it.
+    pub(super) fn resumed(&mut self, now: Time, reply: AuthReply) {
+        let lease = self.config.lease;
+        let Some(session) = &mut self.session else { return };
+        match reply {
+            AuthReply::Success => {
+                session.live = true;
+                session.timed_out = false;
+                session.refused_since = None;
+                session.heard = None;
+                self.session_begins(now);
+                self.tell(Event::Reconnected);
+                self.refresh_rooms(now);
+            }
+            AuthReply::Online { .. } => {
+                let since = *session.refused_since.get_or_insert(now);
+                if session.timed_out || now.since(since) >= lease {
+                    self.log_out(now, "logged in elsewhere");
+                } else {
+                    self.lose_link(
+                        now,
+                        "the registry still has the old session",
+                        RequestError::AlreadyOnline,
+                        true,
+                    );
+                }
+            }
+            AuthReply::Failure { reason } => {
+                let text =
+                    reason.as_ref().map_or("the registry refused the login", Reason::as_str).to_owned();
+                self.log_out(now, &text);
+            }
+            _ => {
+                self.lose_link(now, "the registry's answer makes no sense", RequestError::NotConnected, true)
+            }
+        }
+    }
+
+    fn log_out(&mut self, now: Time, reason: &str) {
+        self.end_session(now, reason);
+        self.tell(Event::LoggedOut { reason: reason.to_owned() });
+    }
+
+    fn session_begins(&mut self, now: Time) {
+        self.keep_alive(now);
+        self.arm(Timer::Settled, now, self.config.keep_alive_interval);
+        if !self.has(Capability::Roster) && !self.is_prototype() {
+            self.arm(Timer::Rosters, now, self.config.roster_interval);
+        }
+    }
+
+    pub(super) fn session_settled(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.attempts = 0;
+        }
+    }
+
+    /// Forgets the user, and everything that belongs to him.
+    pub(super) fn end_session(&mut self, now: Time, reason: &str) {
+        if self.session.take().is_none() {
+            return;
+        }
+        for timer in [Timer::KeepAlive, Timer::Settled, Timer::Rosters] {
+            self.timers.cancel(timer);
+        }
+        self.drop_rooms(now);
+        self.drop_streams(reason);
+    }
+
+    fn session_timed_out(&mut self, now: Time, username: &Username) {
+        let Some(session) = self.session.as_mut().filter(|session| session.live) else { return };
+        if session.credentials.username == *username {
+            session.timed_out = true;
+            self.lose_link(now, "the registry ended the session", RequestError::NotConnected, true);
+        }
+    }
+
+    pub(super) fn keep_alive(&mut self, now: Time) {
+        let prototype = self.is_prototype();
+        let Some(session) = self.session.as_ref().filter(|session| session.live) else { return };
+        if session.heard.is_some_and(|heard| now.since(heard) > self.config.silence_timeout) {
+            self.lose_link(now, "the registry fell silent", RequestError::NotConnected, true);
+            return;
+        }
+        let lease = u32::try_from(self.config.lease.as_secs()).unwrap_or(u32::MAX);
+        let username = session.credentials.username.clone();
+        let timeout = (!prototype).then_some(lease);
+        self.effects.push_back(Effect::SendDatagram(ToRegistryDatagram::KeepAlive { username, timeout }));
+        let interval = if prototype { PROTOTYPE_KEEP_ALIVE } else { self.config.keep_alive_interval };
+        self.arm(Timer::KeepAlive, now, interval);
+    }
+
+    /// True if the registry agreed on a capability.
+    pub(super) fn has(&self, capability: Capability) -> bool {
+        matches!(self.link, Link::Ready { capabilities, .. } if capabilities.has(capability))
+    }
+
+    pub(super) fn is_prototype(&self) -> bool {
+        matches!(self.link, Link::Ready { dialect: Dialect::Prototype, .. })
+    }
+}

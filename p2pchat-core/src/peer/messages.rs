@@ -1,0 +1,222 @@
+//! Messages on their way out: sent, broadcast, and confirmed by the other side (§8.3, §8.4).
+
+use std::collections::{BTreeSet, VecDeque};
+
+use p2pchat_proto::{Capability, Delivery, Notification, PeerMessage, RoomName, Text, Username};
+
+use super::{
+    BroadcastReport, Peer, Receipt, RequestError, RequestId, Response, StreamId, Timer, inbox::Owed,
+    streams::Want,
+};
+use crate::time::Time;
+
+/// The two kinds of messages, each with its own order on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Direct,
+    Broadcast,
+}
+
+/// One kind's messages on one stream.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    /// Ours, not confirmed yet.
+    flights: VecDeque<Flight>,
+    /// Theirs, not confirmed yet.
+    pub(super) owed: VecDeque<Owed>,
+}
+
+impl Lane {
+    pub(super) fn flights(&self) -> impl Iterator<Item = RequestId> {
+        self.flights.iter().map(|flight| flight.request)
+    }
+
+    pub(super) fn receipts(&self) -> impl Iterator<Item = Receipt> {
+        self.owed.iter().map(|owed| owed.receipt)
+    }
+}
+
+#[derive(Debug)]
+struct Flight {
+    request: RequestId,
+    text: Text,
+    due: Time,
+}
+
+/// A broadcast on its way to a room's members.
+#[derive(Debug)]
+pub(super) struct Broadcast {
+    room: RoomName,
+    text: Text,
+    /// Who has neither confirmed it nor failed.
+    pending: BTreeSet<Username>,
+    report: BroadcastReport,
+}
+
+impl Peer {
+    /// Says something in an open chat (§4.11). Done once the other program has confirmed it.
+    pub fn send(&mut self, now: Time, user: Username, text: Text) -> RequestId {
+        self.command(|peer, request| {
+            let sender = peer.me()?.clone();
+            let id = *peer.chats.get(&user).ok_or(RequestError::NoChat)?;
+            peer.launch(now, id, Kind::Direct, request, &text)?;
+            peer.send_peer(now, id, PeerMessage::DirectMessage { sender, recipient: user, text });
+            Ok(())
+        })
+    }
+
+    /// Says something to every member of a room that is online (§4.16), each over a stream of its own, so that nobody
+    /// waits for anybody else: [`Response::Broadcast`], once the last has confirmed or failed.
+    pub fn broadcast(&mut self, now: Time, room: RoomName, text: Text) -> RequestId {
+        self.command(|peer, request| {
+            peer.me()?;
+            if peer.is_prototype() {
+                return Err(RequestError::Unsupported);
+            }
+            if !peer.rooms.contains_key(&room) {
+                return Err(RequestError::NotAMember);
+            }
+            let limit = peer.config.requests;
+            if peer.broadcasts.len() >= limit {
+                return Err(RequestError::TooMany { what: "broadcasts", limit });
+            }
+            let broadcast = Broadcast {
+                room: room.clone(),
+                text,
+                pending: BTreeSet::new(),
+                report: BroadcastReport::default(),
+            };
+            peer.broadcasts.insert(request, broadcast);
+            peer.broadcast_when_known(now, &room, request);
+            Ok(())
+        })
+    }
+
+    pub(super) fn start_broadcast(&mut self, now: Time, request: RequestId) {
+        let me = self.username().cloned();
+        let Some(broadcast) = self.broadcasts.get_mut(&request) else { return };
+        let members = self.rooms.get(&broadcast.room).into_iter().flat_map(|room| room.members());
+        let members: Vec<_> = members.filter(|member| Some(*member) != me.as_ref()).cloned().collect();
+        broadcast.pending = members.iter().cloned().collect();
+        if members.is_empty() {
+            self.end_broadcast(request, Ok(()));
+        }
+        for member in members {
+            self.reach(now, &member, Want::Broadcast(request));
+        }
+    }
+
+    pub(super) fn end_broadcast(&mut self, request: RequestId, outcome: Result<(), RequestError>) {
+        if let Some(broadcast) = self.broadcasts.remove(&request) {
+            self.complete(request, outcome.map(|()| Response::Broadcast(broadcast.report)));
+        }
+    }
+
+    /// A stream to one of the members is open.
+    pub(super) fn send_broadcast(&mut self, now: Time, id: StreamId, user: &Username, request: RequestId) {
+        let Some(sender) = self.username().cloned() else { return };
+        let Some(broadcast) = self.broadcasts.get(&request) else { return };
+        let (room, text) = (broadcast.room.clone(), broadcast.text.clone());
+        match self.launch(now, id, Kind::Broadcast, request, &text) {
+            Ok(()) => {
+                let named =
+                    self.streams.get(&id).is_some_and(|stream| stream.capabilities.has(Capability::Sender));
+                let message = PeerMessage::DirectBroadcast { sender, room: named.then_some(room), text };
+                self.send_peer(now, id, message);
+            }
+            Err(error) => self.settle_broadcast(request, user, Err(error)),
+        }
+    }
+
+    /// One member has it, or won't.
+    pub(super) fn settle_broadcast(
+        &mut self,
+        request: RequestId,
+        user: &Username,
+        outcome: Result<(), RequestError>,
+    ) {
+        let Some(broadcast) = self.broadcasts.get_mut(&request) else { return };
+        if let Some(user) = broadcast.pending.take(user) {
+            match outcome {
+                Ok(()) => broadcast.report.delivered.push(user),
+                Err(error) => broadcast.report.failed.push((user, error)),
+            }
+            if broadcast.pending.is_empty() {
+                self.end_broadcast(request, Ok(()));
+            }
+        }
+    }
+
+    /// Waits for the confirmation of a message that is about to be sent.
+    fn launch(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        kind: Kind,
+        request: RequestId,
+        text: &Text,
+    ) -> Result<(), RequestError> {
+        let limit = self.config.messages_in_flight;
+        let due = now + self.config.delivery_timeout;
+        let Some(stream) = self.streams.get_mut(&id) else { return Err(RequestError::NoChat) };
+        let lane = stream.lane(kind);
+        if lane.flights.len() >= limit {
+            return Err(RequestError::TooMany { what: "messages", limit });
+        }
+        lane.flights.push_back(Flight { request, text: text.clone(), due });
+        self.watch_flights(now, id, kind);
+        Ok(())
+    }
+
+    fn watch_flights(&mut self, now: Time, id: StreamId, kind: Kind) {
+        let oldest = self.streams.get_mut(&id).and_then(|stream| stream.lane(kind).flights.front());
+        match oldest.map(|flight| flight.due) {
+            Some(due) => self.arm(Timer::Delivery(id, kind), now, due.since(now)),
+            None => self.timers.cancel(Timer::Delivery(id, kind)),
+        }
+    }
+
+    /// The other side has, or refuses, the oldest message of that content that it has not answered for yet.
+    pub(super) fn notified(&mut self, now: Time, id: StreamId, kind: Kind, notification: &Notification) {
+        if !self.is_me(&notification.sender) {
+            return;
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let flights = &mut stream.lane(kind).flights;
+        let flight = flights
+            .iter()
+            .position(|flight| flight.text == notification.content)
+            .and_then(|position| flights.remove(position));
+        let Some(flight) = flight else { return };
+        let outcome = match &notification.delivery {
+            Delivery::Success => Ok(()),
+            Delivery::Failure { reason } => {
+                Err(RequestError::NotDelivered(reason.as_ref().map(|reason| reason.as_str().to_owned())))
+            }
+            other => Err(RequestError::Unexpected(format!("{other:?}"))),
+        };
+        self.land(id, kind, flight.request, outcome);
+        self.watch_flights(now, id, kind);
+    }
+
+    pub(super) fn delivery_overdue(&mut self, now: Time, id: StreamId, kind: Kind) {
+        while let Some(stream) = self.streams.get_mut(&id)
+            && stream.lane(kind).flights.front().is_some_and(|flight| flight.due <= now)
+            && let Some(flight) = stream.lane(kind).flights.pop_front()
+        {
+            self.land(id, kind, flight.request, Err(RequestError::TimedOut));
+        }
+        self.watch_flights(now, id, kind);
+    }
+
+    fn land(&mut self, id: StreamId, kind: Kind, request: RequestId, outcome: Result<(), RequestError>) {
+        match kind {
+            Kind::Direct => self.complete(request, outcome.map(|()| Response::Done)),
+            Kind::Broadcast => {
+                if let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) {
+                    self.settle_broadcast(request, &user, outcome);
+                }
+            }
+        }
+    }
+}

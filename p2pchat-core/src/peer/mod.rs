@@ -1,0 +1,281 @@
+//! The peer: a client of the registry and of other peers, as a state machine.
+//!
+//! [`Peer`] is told facts (`handle_*`, [`accept_stream`](Peer::accept_stream)), obeys commands, and hands out effects
+//! ([`poll_effect`](Peer::poll_effect)). Any call order is legal: a fact about a stream that is gone is passed over, a
+//! command that makes no sense now ends with an error. Each command returns a [`RequestId`] and ends exactly once, by
+//! [`Event::Completed`], which also tells an immediate refusal.
+//!
+//! The owner's run loop, here without a network:
+//!
+//! ```
+//! use p2pchat_core::{Time, peer::{Config, Effect, Event, Peer}};
+//!
+//! let mut peer = Peer::new(Config::default(), 7);
+//! let mut now = Time::ZERO;
+//! let request = peer.connect(now);
+//! let error = loop {
+//!     while let Some(effect) = peer.poll_effect() {
+//!         match effect {
+//!             // A real owner opens a TLS stream and reports how that went when it knows.
+//!             Effect::ConnectRegistry => peer.handle_registry_closed(now, "connection refused".to_owned()),
+//!             Effect::Event(Event::Completed { request: ended, outcome }) if ended == request => break,
+//!             other => println!("{other:?}"),
+//!         }
+//!     }
+//!     // A real owner sleeps until then, or until the network or the user has something for it.
+//!     match peer.poll_timeout() {
+//!         Some(deadline) => now = deadline,
+//!         None => break "nothing left to do",
+//!     }
+//!     peer.handle_timeout(now);
+//! };
+//! assert_eq!(error, "nothing left to do");
+//! ```
+
+mod chats;
+mod config;
+mod effect;
+mod error;
+mod event;
+mod inbox;
+mod link;
+mod messages;
+mod requests;
+mod rooms;
+mod streams;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
+    time::Duration,
+};
+
+use p2pchat_proto::{RoomName, Username};
+
+pub use self::{
+    config::Config,
+    effect::{Effect, StreamId},
+    error::RequestError,
+    event::{BroadcastReport, ChatRequestId, Event, Receipt, RequestId, Response},
+};
+use self::{
+    inbox::Doubts,
+    link::{Link, Session},
+    messages::{Broadcast, Kind},
+    requests::Requests,
+    rooms::Room,
+    streams::{Reach, Stream},
+};
+use crate::{time::Time, timers::Timers};
+
+/// A peer; see the [module's documentation](self).
+///
+/// - **Registry link** (§5.1, §6.1): [`connect`](Self::connect), or the first [`register`](Self::register) or
+///   [`login`](Self::login), opens it. Once logged in, it is brought back by itself whenever it is lost.
+/// - **Rooms** (§5.3, §7.3): the members online are kept current by pushes, or by asking.
+/// - **Peer streams** (§8): dialled as needed, to the address that the registry publishes, and closed when idle.
+pub struct Peer {
+    config: Config,
+    rng: fastrand::Rng,
+    effects: VecDeque<Effect>,
+    timers: Timers<Timer>,
+    last_id: u64,
+    /// The commands that have not ended.
+    open: BTreeSet<RequestId>,
+    closed: bool,
+    link: Link,
+    session: Option<Session>,
+    requests: Requests,
+    rooms: BTreeMap<RoomName, Room>,
+    broadcasts: BTreeMap<RequestId, Broadcast>,
+    streams: BTreeMap<StreamId, Stream>,
+    /// How many of `streams` were accepted.
+    accepted: usize,
+    /// The way to everybody who is being dialled or was.
+    reaches: BTreeMap<Username, Reach>,
+    /// The open chats, and the stream that is written to for each.
+    chats: BTreeMap<Username, StreamId>,
+    chat_requests: BTreeMap<ChatRequestId, StreamId>,
+    /// The messages that the application has been handed and hasn't confirmed.
+    receipts: BTreeMap<Receipt, (StreamId, Kind)>,
+    doubts: Doubts,
+}
+
+/// What a deadline is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// The link's present state has lasted too long, or the pause before reconnecting is over.
+    Link,
+    /// The oldest request's reply is overdue.
+    Reply,
+    KeepAlive,
+    /// The session has lived long enough to forget the failures before it.
+    Settled,
+    Rosters,
+    Doubts,
+    /// A stream has been idle, or unconnected, for too long.
+    Stream(StreamId),
+    /// A chat request was not answered.
+    Asked(StreamId),
+    /// A message was not confirmed.
+    Delivery(StreamId, Kind),
+}
+
+impl Peer {
+    /// A peer that is connected to nothing. `seed` is where its randomness (the jitter of reconnection) comes from.
+    pub fn new(config: Config, seed: u64) -> Self {
+        Self {
+            config,
+            rng: fastrand::Rng::with_seed(seed),
+            effects: VecDeque::new(),
+            timers: Timers::new(),
+            last_id: 0,
+            open: BTreeSet::new(),
+            closed: false,
+            link: Link::Down,
+            session: None,
+            requests: Requests::default(),
+            rooms: BTreeMap::new(),
+            broadcasts: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            accepted: 0,
+            reaches: BTreeMap::new(),
+            chats: BTreeMap::new(),
+            chat_requests: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            doubts: Doubts::default(),
+        }
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next. May be earlier than needed, never later.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// The time has come that [`poll_timeout`](Self::poll_timeout) told, or any other.
+    pub fn handle_timeout(&mut self, now: Time) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Link => self.link_overdue(now),
+                Timer::Reply => self.reply_overdue(now),
+                Timer::KeepAlive => self.keep_alive(now),
+                Timer::Settled => self.session_settled(),
+                Timer::Rosters => self.rosters_due(now),
+                Timer::Doubts => self.doubts_due(now),
+                Timer::Stream(stream) => self.stream_idle(now, stream),
+                Timer::Asked(stream) => self.chat_request_overdue(stream),
+                Timer::Delivery(stream, kind) => self.delivery_overdue(now, stream, kind),
+            }
+        }
+    }
+
+    /// Ends everything: the session, all streams, and all commands with [`RequestError::Closed`]. Afterwards facts are
+    /// passed over and commands refused.
+    pub fn shutdown(&mut self, now: Time) -> RequestId {
+        self.command(|peer, request| {
+            peer.hang_up_registry();
+            peer.end_session(now, "closed");
+            peer.lose_link(now, "closed", RequestError::Closed, true);
+            for stream in peer.streams.keys().copied().collect::<Vec<_>>() {
+                peer.drop_stream(stream, "closed", true);
+            }
+            peer.timers = Timers::new();
+            peer.closed = true;
+            peer.complete(request, Ok(Response::Done));
+            for request in std::mem::take(&mut peer.open) {
+                peer.tell(Event::Completed { request, outcome: Err(RequestError::Closed) });
+            }
+            Ok(())
+        })
+    }
+
+    /// Whose session this is, also while the link is being brought back.
+    pub fn username(&self) -> Option<&Username> {
+        self.session.as_ref().map(|session| &session.credentials.username)
+    }
+
+    /// True if the registry link is up and greeted.
+    pub fn is_connected(&self) -> bool {
+        matches!(self.link, Link::Ready { .. })
+    }
+
+    /// True if there is a live session. While a lost link is brought back there is none.
+    pub fn is_logged_in(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.live)
+    }
+
+    /// The members online, oneself included, of a room that one is a member of, as far as is known.
+    pub fn roster(&self, room: &RoomName) -> Option<impl Iterator<Item = &Username>> {
+        self.rooms.get(room).map(Room::members)
+    }
+
+    /// The rooms that one is known to be a member of.
+    pub fn room_names(&self) -> impl Iterator<Item = &RoomName> {
+        self.rooms.keys()
+    }
+
+    /// The people with whom a chat is open.
+    pub fn chats(&self) -> impl Iterator<Item = &Username> {
+        self.chats.keys()
+    }
+
+    /// Begins a command; an error ends it at once.
+    fn command(&mut self, run: impl FnOnce(&mut Self, RequestId) -> Result<(), RequestError>) -> RequestId {
+        let request = RequestId(self.next_id());
+        self.open.insert(request);
+        let begun = if self.closed { Err(RequestError::Closed) } else { run(self, request) };
+        if let Err(error) = begun {
+            self.complete(request, Err(error));
+        }
+        request
+    }
+
+    /// Ends a command, unless it has ended.
+    fn complete(&mut self, request: RequestId, outcome: Result<Response, RequestError>) {
+        if self.open.remove(&request) {
+            self.tell(Event::Completed { request, outcome });
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.effects.push_back(Effect::Event(event));
+    }
+
+    fn fault(&mut self, culprit: impl Into<String>, what: impl Into<String>) {
+        self.tell(Event::Fault { culprit: culprit.into(), what: what.into() });
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// Sets a deadline, in the future always: a configured zero must not keep `handle_timeout` busy for ever.
+    fn arm(&mut self, timer: Timer, now: Time, delay: Duration) {
+        self.timers.set(timer, now + delay.max(Duration::from_millis(1)));
+    }
+
+    fn me(&self) -> Result<&Username, RequestError> {
+        self.username().ok_or(RequestError::NotLoggedIn)
+    }
+
+    fn is_me(&self, username: &Username) -> bool {
+        self.username() == Some(username)
+    }
+}
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("link", &self.link)
+            .field("username", &self.username())
+            .field("rooms", &self.rooms.len())
+            .field("streams", &self.streams.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,315 @@
+//! Requests on the registry stream: their order is all that ties a reply to its request (§5.4).
+
+use std::collections::VecDeque;
+
+use p2pchat_proto::{
+    Capacity, Description, Detail, FromRegistry, Message, Outcome, PasswordDigest, PeerList, RoomName,
+    RoomsList, SearchReply, ToRegistry, Username,
+};
+
+use super::{
+    Effect, Peer, RequestError, RequestId, Response, Timer,
+    link::{Credentials, Waiting},
+};
+use crate::time::Time;
+
+/// The requests that have not been answered.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    /// For the link to be ready.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// For others to be answered, so that no reply is late only because much was asked at once.
+    queued: VecDeque<(ToRegistry, Purpose)>,
+    sent: VecDeque<Sent>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    purpose: Purpose,
+    due: Time,
+}
+
+impl Requests {
+    pub(super) fn take_oldest(&mut self) -> Option<Purpose> {
+        self.sent.pop_front().map(|sent| sent.purpose)
+    }
+}
+
+/// What a reply is wanted for.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    Register(RequestId),
+    Login(RequestId, Credentials),
+    /// Bringing the session back.
+    Resume,
+    Search(RequestId),
+    Peers(RequestId, Detail),
+    Rooms(RequestId, Detail),
+    Enter(RequestId, RoomName),
+    Leave(RequestId, RoomName),
+    /// A room's members, for the roster and perhaps for a command.
+    Roster(RoomName, Option<RequestId>),
+    /// Somebody's address, to dial it.
+    Find(Username),
+}
+
+impl Purpose {
+    fn needs_session(&self) -> bool {
+        !matches!(self, Self::Register(_) | Self::Login(..) | Self::Resume)
+    }
+
+    /// What the machine asks for itself is bounded by what it is asked for.
+    fn is_internal(&self) -> bool {
+        matches!(self, Self::Resume | Self::Find(_) | Self::Roster(_, None))
+    }
+}
+
+impl Peer {
+    /// Looks up where a user can be dialled (§4.8): [`Response::Found`].
+    pub fn search(&mut self, now: Time, username: Username) -> RequestId {
+        self.command(|peer, request| {
+            peer.submit(now, ToRegistry::SearchUser { username }, Purpose::Search(request))
+        })
+    }
+
+    /// Everyone online but oneself (§4.10): [`Response::Peers`] or [`Response::Names`].
+    pub fn peers(&mut self, now: Time, detail: Detail) -> RequestId {
+        self.command(|peer, request| {
+            let asker = peer.username().filter(|_| peer.is_prototype()).cloned();
+            peer.submit(now, ToRegistry::DiscoverPeers { detail, asker }, Purpose::Peers(request, detail))
+        })
+    }
+
+    /// All rooms (§4.7): [`Response::Rooms`] or [`Response::RoomNames`].
+    pub fn rooms(&mut self, now: Time, detail: Detail) -> RequestId {
+        self.command(|peer, request| {
+            peer.submit(now, ToRegistry::ListRooms { detail }, Purpose::Rooms(request, detail))
+        })
+    }
+
+    /// Opens a room and enters it (§4.4). [`Event::RoomEntered`](super::Event::RoomEntered) follows.
+    pub fn create(
+        &mut self,
+        now: Time,
+        room: RoomName,
+        password: Option<PasswordDigest>,
+        capacity: Capacity,
+        description: Description,
+    ) -> RequestId {
+        self.command(|peer, request| {
+            let message = ToRegistry::CreateRoom { room: room.clone(), password, capacity, description };
+            peer.submit(now, message, Purpose::Enter(request, room))
+        })
+    }
+
+    /// Enters a room (§4.5), also as a member already. [`Event::RoomEntered`](super::Event::RoomEntered) follows.
+    pub fn join(&mut self, now: Time, room: RoomName, password: Option<PasswordDigest>) -> RequestId {
+        self.command(|peer, request| {
+            let message = ToRegistry::JoinRoom { room: room.clone(), password };
+            peer.submit(now, message, Purpose::Enter(request, room))
+        })
+    }
+
+    /// Ends one's membership of a room (§4.6).
+    pub fn leave(&mut self, now: Time, room: RoomName) -> RequestId {
+        self.command(|peer, request| {
+            let username = peer.me()?.clone();
+            let message = ToRegistry::ExitRoom { username, room: room.clone() };
+            peer.submit(now, message, Purpose::Leave(request, room))
+        })
+    }
+
+    /// Asks which members of a room are online (§4.15): [`Response::Members`], oneself included.
+    pub fn members(&mut self, now: Time, room: RoomName) -> RequestId {
+        self.command(|peer, request| {
+            let message = ToRegistry::DiscoverRoom { room: room.clone() };
+            peer.submit(now, message, Purpose::Roster(room, Some(request)))
+        })
+    }
+
+    /// Sends a request as soon as there is room for it in the pipeline.
+    pub(super) fn submit(
+        &mut self,
+        now: Time,
+        message: ToRegistry,
+        purpose: Purpose,
+    ) -> Result<(), RequestError> {
+        if purpose.needs_session() {
+            self.me()?;
+        }
+        if !self.is_connected() || (purpose.needs_session() && !self.is_logged_in()) {
+            return Err(RequestError::NotConnected);
+        }
+        if self.is_prototype()
+            && matches!(
+                purpose,
+                Purpose::Rooms(..) | Purpose::Enter(..) | Purpose::Leave(..) | Purpose::Roster(..)
+            )
+        {
+            return Err(RequestError::Unsupported);
+        }
+        if self.requests.queued.len() >= self.config.requests && !purpose.is_internal() {
+            return Err(RequestError::TooMany { what: "requests", limit: self.config.requests });
+        }
+        self.requests.queued.push_back((message, purpose));
+        self.requests_moved(now);
+        Ok(())
+    }
+
+    /// Sends what there is room for, and watches over the oldest.
+    pub(super) fn requests_moved(&mut self, now: Time) {
+        while self.requests.sent.len() < self.config.pipeline.max(1)
+            && let Some((message, purpose)) = self.requests.queued.pop_front()
+        {
+            self.effects.push_back(Effect::SendRegistry(message));
+            self.requests.sent.push_back(Sent { purpose, due: now + self.config.request_timeout });
+        }
+        match self.requests.sent.front().map(|oldest| oldest.due) {
+            Some(due) => self.arm(Timer::Reply, now, due.since(now)),
+            None => self.timers.cancel(Timer::Reply),
+        }
+    }
+
+    /// Without its reply there is no telling which request a later one answers.
+    pub(super) fn reply_overdue(&mut self, now: Time) {
+        if self.requests.sent.front().is_some_and(|oldest| oldest.due > now) {
+            self.requests_moved(now);
+        } else if let Some(purpose) = self.requests.take_oldest() {
+            self.fail(now, purpose, RequestError::TimedOut);
+            self.lose_link(now, "the registry didn't answer in time", RequestError::TimedOut, true);
+        }
+    }
+
+    /// A reply or a push on the greeted link.
+    pub(super) fn registry_said(&mut self, now: Time, message: FromRegistry) {
+        match message {
+            FromRegistry::UserJoined { room, username } => self.user_joined(now, room, username),
+            FromRegistry::UserLeft { room, username } => self.user_left(now, &room, username),
+            FromRegistry::UserLogout { username } => self.user_offline(username),
+            reply => self.replied(now, reply),
+        }
+    }
+
+    fn replied(&mut self, now: Time, reply: FromRegistry) {
+        let verb = reply.verb();
+        let Some(purpose) = self.requests.take_oldest() else {
+            self.lost_order(now, format!("sent {verb} unasked"));
+            return;
+        };
+        match (purpose, reply) {
+            (Purpose::Register(request), FromRegistry::Register(reply)) => self.registered(request, reply),
+            (Purpose::Login(request, credentials), FromRegistry::Auth(reply)) => {
+                self.logged_in(now, request, credentials, reply);
+            }
+            (Purpose::Resume, FromRegistry::Auth(reply)) => self.resumed(now, reply),
+            (Purpose::Search(request), FromRegistry::Search(reply)) => {
+                self.complete(request, found(reply).map(Response::Found));
+            }
+            (Purpose::Find(username), FromRegistry::Search(reply)) => {
+                self.found(now, &username, found(reply))
+            }
+            (Purpose::Rooms(request, detail), FromRegistry::Rooms(list)) => {
+                let response = match (detail, list) {
+                    (Detail::Detailed, RoomsList::Detailed(rooms)) => Ok(Response::Rooms(rooms.into_vec())),
+                    (Detail::Partial, RoomsList::Partial(names)) => Ok(Response::RoomNames(names.into_vec())),
+                    (Detail::Detailed, RoomsList::NotFound { .. }) => Ok(Response::Rooms(Vec::new())),
+                    (Detail::Partial, RoomsList::NotFound { .. }) => Ok(Response::RoomNames(Vec::new())),
+                    _ => Err(RequestError::Unexpected("a list of another kind".to_owned())),
+                };
+                self.complete(request, response);
+            }
+            (Purpose::Peers(request, detail), FromRegistry::Peers(list)) => {
+                let response = match (detail, list) {
+                    (Detail::Detailed, PeerList::Detailed(peers)) => Ok(Response::Peers(peers.into_vec())),
+                    (Detail::Partial, PeerList::Partial(names)) => Ok(Response::Names(names.into_vec())),
+                    (Detail::Detailed, PeerList::Failure { .. }) => Ok(Response::Peers(Vec::new())),
+                    (Detail::Partial, PeerList::Failure { .. }) => Ok(Response::Names(Vec::new())),
+                    _ => Err(RequestError::Unexpected("a list of another kind".to_owned())),
+                };
+                self.complete(request, response);
+            }
+            (
+                Purpose::Enter(request, room),
+                FromRegistry::Creation(outcome) | FromRegistry::Join(outcome),
+            ) => {
+                let outcome = accepted(outcome);
+                let entered = outcome.is_ok();
+                self.complete(request, outcome);
+                if entered {
+                    self.enter(now, room);
+                }
+            }
+            (Purpose::Leave(request, room), FromRegistry::RoomExit(outcome)) => {
+                let outcome = accepted(outcome);
+                if outcome.is_ok() {
+                    self.drop_room(now, &room);
+                }
+                self.complete(request, outcome);
+            }
+            (Purpose::Roster(room, request), FromRegistry::Peers(list)) => {
+                self.roster_arrived(now, room, request, list);
+            }
+            (purpose, _) => {
+                self.fail(now, purpose, RequestError::Unexpected(verb.to_string()));
+                self.lost_order(now, format!("sent {verb} where another reply was due"));
+                return;
+            }
+        }
+        self.requests_moved(now);
+    }
+
+    fn lost_order(&mut self, now: Time, what: String) {
+        self.lose_link(now, "the registry's replies are out of order", RequestError::NotConnected, true);
+        self.fault("registry", what);
+    }
+
+    /// Ends a request that gets no reply, or none that makes sense.
+    pub(super) fn fail(&mut self, now: Time, purpose: Purpose, error: RequestError) {
+        match purpose {
+            Purpose::Register(request)
+            | Purpose::Login(request, _)
+            | Purpose::Search(request)
+            | Purpose::Peers(request, _)
+            | Purpose::Rooms(request, _)
+            | Purpose::Enter(request, _)
+            | Purpose::Leave(request, _) => self.complete(request, Err(error)),
+            Purpose::Roster(room, request) => self.roster_failed(now, &room, request, error),
+            Purpose::Find(username) => self.found(now, &username, Err(error)),
+            Purpose::Resume => {
+                self.lose_link(now, &error.to_string(), RequestError::NotConnected, true);
+            }
+        }
+    }
+
+    /// The link is gone, and with it the replies.
+    pub(super) fn fail_all_requests(&mut self, now: Time) {
+        let sent = std::mem::take(&mut self.requests.sent);
+        let queued = std::mem::take(&mut self.requests.queued);
+        let sent = sent.into_iter().map(|sent| (sent.purpose, RequestError::Interrupted));
+        let queued = queued.into_iter().map(|(_, purpose)| (purpose, RequestError::NotConnected));
+        for (purpose, error) in sent.chain(queued) {
+            if !matches!(purpose, Purpose::Resume) {
+                self.fail(now, purpose, error);
+            }
+        }
+    }
+}
+
+fn accepted(outcome: Outcome) -> Result<Response, RequestError> {
+    match outcome {
+        Outcome::Success => Ok(Response::Done),
+        Outcome::Failure { reason } => {
+            Err(RequestError::Refused(reason.map(|reason| reason.as_str().to_owned())))
+        }
+        other => Err(RequestError::Unexpected(format!("{other:?}"))),
+    }
+}
+
+fn found(reply: SearchReply) -> Result<p2pchat_proto::Found, RequestError> {
+    match reply {
+        SearchReply::Found(found) => Ok(found),
+        SearchReply::NotOnline { .. } => Err(RequestError::NotOnline),
+        SearchReply::NotFound { .. } => Err(RequestError::NotFound),
+        other => Err(RequestError::Unexpected(format!("{other:?}"))),
+    }
+}

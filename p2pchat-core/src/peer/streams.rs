@@ -1,0 +1,335 @@
+//! Peer streams: dialled and accepted, and who is at the other end (§8.1).
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use p2pchat_proto::{Capabilities, Capability, Found, Malformed, PeerMessage, Reason, ToRegistry, Username};
+
+use super::{
+    Effect, Peer, RequestError, RequestId, StreamId, Timer,
+    chats::Chat,
+    messages::{Kind, Lane},
+    requests::Purpose,
+};
+use crate::time::Time;
+
+/// Ports below this one belong to system services, which nobody is to be made to dial.
+const LOWEST_PORT: u16 = 1_024;
+
+/// A peer stream.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) addr: SocketAddr,
+    /// True if we dialled it: then `peer` is who the registry says is there, otherwise only who they say they are.
+    pub(super) dialled: bool,
+    connected: bool,
+    /// Nothing has come on it yet.
+    silent: bool,
+    pub(super) peer: Option<Username>,
+    /// What the other end is known to understand beyond the base protocol.
+    pub(super) capabilities: Capabilities,
+    pub(super) chat: Chat,
+    pub(super) direct: Lane,
+    pub(super) rooms: Lane,
+}
+
+impl Stream {
+    fn new(addr: SocketAddr, peer: Option<Username>, capabilities: Capabilities) -> Self {
+        Self {
+            addr,
+            dialled: peer.is_some(),
+            connected: peer.is_none(),
+            silent: true,
+            peer,
+            capabilities,
+            chat: Chat::None,
+            direct: Lane::default(),
+            rooms: Lane::default(),
+        }
+    }
+
+    pub(super) fn lane(&mut self, kind: Kind) -> &mut Lane {
+        match kind {
+            Kind::Direct => &mut self.direct,
+            Kind::Broadcast => &mut self.rooms,
+        }
+    }
+
+    /// A refusal's reason, if the other end is known to read it.
+    pub(super) fn reason(&self, text: &str) -> Option<Reason> {
+        self.capabilities.has(Capability::Reason).then(|| Reason::truncated(text))
+    }
+}
+
+/// The way to a user over a stream of our own.
+#[derive(Debug)]
+pub(super) enum Reach {
+    /// The registry is being asked for the address.
+    Searching(Vec<Want>),
+    Dialling(Vec<Want>),
+    Open(StreamId),
+}
+
+/// What a stream is wanted for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Want {
+    Chat(RequestId),
+    Broadcast(RequestId),
+}
+
+impl Peer {
+    /// Somebody has dialled us. `None` if there are too many already: close it.
+    pub fn accept_stream(&mut self, now: Time, addr: SocketAddr) -> Option<StreamId> {
+        if self.closed || self.accepted >= self.config.streams {
+            return None;
+        }
+        let id = StreamId(self.next_id());
+        self.streams.insert(id, Stream::new(addr, None, Capabilities::NONE));
+        self.accepted += 1;
+        self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+        Some(id)
+    }
+
+    /// A stream that was dialled is open.
+    pub fn handle_stream_connected(&mut self, now: Time, stream: StreamId) {
+        let Some(open) = self.streams.get_mut(&stream).filter(|stream| !stream.connected) else { return };
+        open.connected = true;
+        let peer = open.peer.clone();
+        self.arm(Timer::Stream(stream), now, self.config.idle_timeout);
+        let Some(peer) = peer else { return };
+        if let Some(Reach::Dialling(wants)) = self.reaches.insert(peer.clone(), Reach::Open(stream)) {
+            for want in wants {
+                self.fulfil(now, stream, &peer, want);
+            }
+        }
+    }
+
+    /// A message came on a peer stream.
+    pub fn handle_stream_message(&mut self, now: Time, stream: StreamId, message: PeerMessage) {
+        let Some(known) = self.streams.get_mut(&stream).filter(|stream| stream.connected) else { return };
+        known.silent = false;
+        self.arm(Timer::Stream(stream), now, self.config.idle_timeout);
+        match message {
+            PeerMessage::ChatRequest { recipient, sender } => {
+                self.chat_requested(now, stream, recipient, sender);
+            }
+            PeerMessage::ChatReply(reply) => self.chat_answered(stream, reply),
+            PeerMessage::DirectMessage { sender, recipient, text } => {
+                self.message_came(now, stream, sender, &recipient, text);
+            }
+            PeerMessage::DirectBroadcast { sender, room, text } => {
+                self.broadcast_came(now, stream, sender, room, text);
+            }
+            PeerMessage::UnicastNotification(notification) => {
+                self.notified(now, stream, Kind::Direct, &notification);
+            }
+            PeerMessage::BroadcastNotification(notification) => {
+                self.notified(now, stream, Kind::Broadcast, &notification);
+            }
+            other => self.fault(self.name_of(stream), format!("sent what is not understood: {other:?}")),
+        }
+    }
+
+    /// What came on a peer stream is no message: the stream is closed (§3.5).
+    pub fn handle_stream_malformed(&mut self, _now: Time, stream: StreamId, malformed: Malformed) {
+        if self.streams.contains_key(&stream) {
+            self.fault(self.name_of(stream), format!("sent what is no message: {malformed}"));
+            self.drop_stream(stream, "they sent what is no message", true);
+        }
+    }
+
+    /// A stream could not be opened, or has ended.
+    pub fn handle_stream_closed(&mut self, _now: Time, stream: StreamId, reason: String) {
+        self.drop_stream(stream, &reason, false);
+    }
+
+    /// Gets a stream of our own to `user`, to do with it what is wanted.
+    pub(super) fn reach(&mut self, now: Time, user: &Username, want: Want) {
+        let limit = self.config.messages_in_flight;
+        match self.reaches.get_mut(user) {
+            Some(Reach::Open(stream)) => {
+                let stream = *stream;
+                self.fulfil(now, stream, user, want);
+            }
+            Some(Reach::Searching(wants) | Reach::Dialling(wants)) if wants.len() < limit => wants.push(want),
+            Some(_) => self.refuse(user, want, RequestError::TooMany { what: "messages", limit }),
+            None => {
+                let search = ToRegistry::SearchUser { username: user.clone() };
+                self.reaches.insert(user.clone(), Reach::Searching(vec![want]));
+                if let Err(error) = self.submit(now, search, Purpose::Find(user.clone())) {
+                    self.found(now, user, Err(error));
+                }
+            }
+        }
+    }
+
+    /// The registry has said where `user` is, or why not.
+    pub(super) fn found(&mut self, now: Time, user: &Username, found: Result<Found, RequestError>) {
+        let Some(reach) = self.reaches.remove(user) else { return };
+        let Reach::Searching(wants) = reach else {
+            self.reaches.insert(user.clone(), reach);
+            return;
+        };
+        match found.and_then(|found| self.dial(now, user, &found)) {
+            Ok(()) => {
+                self.reaches.insert(user.clone(), Reach::Dialling(wants));
+            }
+            Err(error) => {
+                for want in wants {
+                    self.refuse(user, want, error.clone());
+                }
+            }
+        }
+    }
+
+    fn dial(&mut self, now: Time, user: &Username, found: &Found) -> Result<(), RequestError> {
+        if found.username.as_ref().is_some_and(|found| found != user) {
+            return Err(RequestError::Unexpected("another user's address".to_owned()));
+        }
+        let addr = dialable(found.ip, found.port)?;
+        let limit = self.config.streams;
+        if self.streams.len() - self.accepted >= limit {
+            return Err(RequestError::TooMany { what: "peer streams", limit });
+        }
+        let id = StreamId(self.next_id());
+        let capabilities = found.capabilities.and(self.config.capabilities);
+        self.streams.insert(id, Stream::new(addr, Some(user.clone()), capabilities));
+        self.effects.push_back(Effect::Dial { stream: id, addr });
+        self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+        Ok(())
+    }
+
+    fn fulfil(&mut self, now: Time, stream: StreamId, user: &Username, want: Want) {
+        match want {
+            Want::Chat(request) => self.ask(now, stream, request),
+            Want::Broadcast(request) => self.send_broadcast(now, stream, user, request),
+        }
+    }
+
+    fn refuse(&mut self, user: &Username, want: Want, error: RequestError) {
+        match want {
+            Want::Chat(request) => self.complete(request, Err(error)),
+            Want::Broadcast(request) => self.settle_broadcast(request, user, Err(error)),
+        }
+    }
+
+    pub(super) fn send_peer(&mut self, now: Time, stream: StreamId, message: PeerMessage) {
+        self.effects.push_back(Effect::SendPeer { stream, message });
+        self.arm(Timer::Stream(stream), now, self.config.idle_timeout);
+    }
+
+    /// Notes who is at the other end, as they say: the first name that they use is the one that holds (§8.1).
+    pub(super) fn identify(&mut self, stream: StreamId, name: &Username) -> Result<(), &'static str> {
+        if self.is_me(name) {
+            return Err("that name is mine");
+        }
+        match self.streams.get_mut(&stream) {
+            Some(Stream { peer: Some(peer), .. }) if peer == name => Ok(()),
+            Some(Stream { peer: peer @ None, .. }) => {
+                *peer = Some(name.clone());
+                Ok(())
+            }
+            _ => Err("this stream belongs to another name"),
+        }
+    }
+
+    /// The other end wrote a field that only the capability `sender` has. It passes over further ones, such as a
+    /// reason, if it doesn't know them (§3.1).
+    pub(super) fn showed_sender(&mut self, stream: StreamId) {
+        let shown = [Capability::Reason, Capability::Sender].into_iter().collect::<Capabilities>();
+        if let Some(stream) = self.streams.get_mut(&stream)
+            && !stream.capabilities.has(Capability::Sender)
+        {
+            stream.capabilities = shown.and(self.config.capabilities);
+        }
+    }
+
+    pub(super) fn name_of(&self, stream: StreamId) -> String {
+        match self.streams.get(&stream) {
+            Some(Stream { peer: Some(peer), addr, .. }) => format!("{peer} at {addr}"),
+            Some(Stream { addr, .. }) => addr.to_string(),
+            None => "a peer".to_owned(),
+        }
+    }
+
+    pub(super) fn stream_idle(&mut self, now: Time, id: StreamId) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let reason = match stream {
+            Stream { connected: false, .. } => "no connection in time",
+            Stream { chat: Chat::Open | Chat::Asked(_) | Chat::AskedUs(_), .. } => {
+                self.arm(Timer::Stream(id), now, self.config.idle_timeout);
+                return;
+            }
+            Stream { silent: true, dialled: false, .. } => "they said nothing",
+            _ => "idle",
+        };
+        self.drop_stream(id, reason, true);
+    }
+
+    /// Forgets a stream and ends what hung on it.
+    pub(super) fn drop_stream(&mut self, id: StreamId, reason: &str, close: bool) {
+        let Some(stream) = self.streams.remove(&id) else { return };
+        for timer in [
+            Timer::Stream(id),
+            Timer::Asked(id),
+            Timer::Delivery(id, Kind::Direct),
+            Timer::Delivery(id, Kind::Broadcast),
+        ] {
+            self.timers.cancel(timer);
+        }
+        if close {
+            self.effects.push_back(Effect::ClosePeer { stream: id });
+        }
+        if !stream.dialled {
+            self.accepted -= 1;
+        }
+        self.forget_doubts(id);
+        for receipt in stream.direct.receipts().chain(stream.rooms.receipts()) {
+            self.receipts.remove(&receipt);
+        }
+        let unreachable = RequestError::Unreachable(reason.to_owned());
+        if let Some(user) = stream.peer.as_ref().filter(|_| stream.dialled) {
+            if let Some(Reach::Dialling(wants)) = self.reaches.remove(user) {
+                for want in wants {
+                    self.refuse(user, want, unreachable.clone());
+                }
+            }
+            for request in stream.rooms.flights() {
+                self.settle_broadcast(request, user, Err(unreachable.clone()));
+            }
+        }
+        for request in stream.direct.flights() {
+            self.complete(request, Err(unreachable.clone()));
+        }
+        self.chat_ended(id, stream.chat, stream.peer, reason);
+    }
+
+    /// Closes every stream, and gives up every dial, of a user who is leaving.
+    pub(super) fn drop_streams(&mut self, reason: &str) {
+        for stream in self.streams.keys().copied().collect::<Vec<_>>() {
+            self.drop_stream(stream, reason, true);
+        }
+        let searching: BTreeMap<_, _> = std::mem::take(&mut self.reaches);
+        for (user, reach) in searching {
+            if let Reach::Searching(wants) = reach {
+                for want in wants {
+                    self.refuse(&user, want, RequestError::NotLoggedIn);
+                }
+            }
+        }
+    }
+}
+
+fn dialable(ip: IpAddr, port: u16) -> Result<SocketAddr, RequestError> {
+    let ip = ip.to_canonical();
+    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    if port < LOWEST_PORT {
+        Err(RequestError::NoPort)
+    } else if ip.is_unspecified() || ip.is_multicast() || broadcast {
+        Err(RequestError::Unreachable(format!("{ip} is nobody's address")))
+    } else {
+        Ok(SocketAddr::new(ip, port))
+    }
+}
