@@ -1,1 +1,5 @@
-//! Programs that use p2pchat; see the files beside this one.
+//! Programs that use p2pchat; see the files beside this one. The README's programs are compiled and run as tests here.
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
