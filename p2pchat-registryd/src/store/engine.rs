@@ -1,0 +1,226 @@
+//! The redb file: opening, checking, and opening again after an error of the disk.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Read},
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+};
+
+use p2pchat_core::registry::StoreError;
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition,
+    TableHandle,
+};
+
+use super::{
+    FORMAT,
+    view::{ReadView, WriteView, failed},
+};
+use crate::files;
+
+/// Says that the file is a registry's, and in which format.
+const ABOUT: TableDefinition<'static, &str, u64> = TableDefinition::new("p2pchat registry");
+const FORMAT_KEY: &str = "format";
+
+/// Why a store can't be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has the file open.
+    #[error("{} is in use by another registry: stop it, or choose another --data-dir", path.display())]
+    InUse {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("{} is not a registry's data; move it away, or choose another --data-dir", path.display())]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The file was written by a later version.
+    #[error("{} has format {found}, this version knows formats up to {known}: use a newer p2pchat-registryd", path.display())]
+    Newer {
+        /// Which file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The newest format known here.
+        known: u64,
+    },
+    /// The file can't be read as what it says it is.
+    #[error("{} is damaged ({problem}): put back a backup; it was left as it is", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What the engine says.
+        problem: String,
+    },
+    /// The file can't be opened or made.
+    #[error("can't open {}: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread can't be started.
+    #[error("can't start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// An open file, or one that is to be opened at the next use.
+pub(super) struct Engine {
+    path: PathBuf,
+    cache_bytes: usize,
+    database: RwLock<Option<Database>>,
+}
+
+impl Engine {
+    pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
+        let database = open(path, cache_bytes, Opening::First)?;
+        Ok(Self { path: path.into(), cache_bytes, database: RwLock::new(Some(database)) })
+    }
+
+    /// Has the file opened anew for the next use: after a failed write the engine refuses everything.
+    pub(super) fn close(&self) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) fn read<T>(&self, run: impl FnOnce(&ReadView) -> T) -> Result<T, StoreError> {
+        self.with(|database| {
+            let transaction = database.begin_read().map_err(failed)?;
+            Ok(run(&ReadView::new(&transaction).map_err(failed)?))
+        })
+    }
+
+    /// Runs changes in one transaction, and commits it unless `run` fails or changes nothing.
+    pub(super) fn write<T, E>(
+        &self,
+        run: impl FnOnce(&mut WriteView<'_>) -> Result<T, E>,
+    ) -> Result<Result<T, E>, StoreError> {
+        self.with(|database| {
+            let mut transaction = database.begin_write().map_err(failed)?;
+            transaction.set_durability(Durability::Immediate).map_err(failed)?;
+            let mut view = WriteView::new(&transaction).map_err(failed)?;
+            let result = run(&mut view);
+            let commit = result.is_ok() && view.changed();
+            drop(view);
+            if commit {
+                transaction.commit().map_err(failed)?;
+            } else {
+                transaction.abort().map_err(failed)?;
+            }
+            Ok(result)
+        })
+    }
+
+    fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        if database.is_none() {
+            drop(database);
+            let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
+            if closed.is_none() {
+                *closed = Some(open(&self.path, self.cache_bytes, Opening::Again).map_err(failed)?);
+                tracing::info!(path = ?self.path, "the store is open again");
+            }
+            drop(closed);
+            database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        }
+        run(database.as_ref().ok_or_else(|| failed("the store was closed"))?)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Opening {
+    /// At start: the file is made if need be, and checked from end to end, so that a damaged one is refused here and
+    /// not found out in the midst of service.
+    First,
+    /// After a failure.
+    Again,
+}
+
+fn open(path: &Path, cache_bytes: usize, opening: Opening) -> Result<Database, OpenError> {
+    let io = |source| OpenError::Io { path: path.into(), source };
+    if is_foreign(path).map_err(io)? {
+        return Err(OpenError::Foreign { path: path.into() });
+    }
+    if opening == Opening::First {
+        files::make_private(path).map_err(io)?;
+    }
+    let open_error = |error| match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            OpenError::InUse { path: path.into() }
+        }
+        DatabaseError::Storage(StorageError::Io(source))
+            if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
+        {
+            io(source)
+        }
+        error => OpenError::Damaged { path: path.into(), problem: error.to_string() },
+    };
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(opening == Opening::First);
+    let database = match opening {
+        Opening::First => builder.create(path),
+        Opening::Again => builder.open(path),
+    };
+    let database = database.map_err(open_error)?;
+
+    let damaged = |error: redb::Error| match error {
+        redb::Error::Io(source) => io(source),
+        error => OpenError::Damaged { path: path.into(), problem: error.to_string() },
+    };
+    match format(&database).map_err(damaged)? {
+        Format::Known => {}
+        Format::None => initialise(&database).map_err(damaged)?,
+        Format::Foreign => return Err(OpenError::Foreign { path: path.into() }),
+        Format::Newer(found) => return Err(OpenError::Newer { path: path.into(), found, known: FORMAT }),
+    }
+    Ok(database)
+}
+
+/// True if there is something in the file, and it doesn't begin as the engine's files do.
+fn is_foreign(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut start = Vec::new();
+    file.take(4).read_to_end(&mut start)?;
+    Ok(!start.is_empty() && start != b"redb")
+}
+
+enum Format {
+    /// The file is new.
+    None,
+    Known,
+    Newer(u64),
+    Foreign,
+}
+
+fn format(database: &Database) -> Result<Format, redb::Error> {
+    let transaction = database.begin_read()?;
+    let mut tables = transaction.list_tables()?.peekable();
+    if tables.peek().is_none() {
+        return Ok(Format::None);
+    }
+    if !tables.any(|table| table.name() == ABOUT.name()) {
+        return Ok(Format::Foreign);
+    }
+    Ok(match transaction.open_table(ABOUT)?.get(FORMAT_KEY)?.map(|format| format.value()) {
+        Some(FORMAT) => Format::Known,
+        Some(found) if found > FORMAT => Format::Newer(found),
+        _ => Format::Foreign,
+    })
+}
+
+fn initialise(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(ABOUT)?.insert(FORMAT_KEY, FORMAT)?;
+    drop(WriteView::new(&transaction)?);
+    transaction.commit()?;
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Core's transactions over redb's.
+
+use std::collections::BTreeMap;
+
+use p2pchat_core::registry::{ReadTransaction, StoreError, Table, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableTable, TableDefinition, TableError};
+
+type Key = &'static [u8];
+
+fn definition(table: Table) -> TableDefinition<'static, Key, Key> {
+    TableDefinition::new(table.name())
+}
+
+pub(super) fn failed(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Engine(error.to_string().into())
+}
+
+fn get(table: &impl ReadableTable<Key, Key>, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    let value = table.get(key).map_err(failed)?;
+    Ok(value.map(|value| value.value().to_vec()))
+}
+
+fn scan(
+    table: &impl ReadableTable<Key, Key>,
+    from: &[u8],
+    visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+) -> Result<(), StoreError> {
+    for entry in table.range(from..).map_err(failed)? {
+        let (key, value) = entry.map_err(failed)?;
+        if !visit(key.value(), value.value()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A committed state of all tables.
+pub(super) struct ReadView(BTreeMap<Table, ReadOnlyTable<Key, Key>>);
+
+impl ReadView {
+    pub(super) fn new(transaction: &redb::ReadTransaction) -> Result<Self, TableError> {
+        let open = |&table| Ok((table, transaction.open_table(definition(table))?));
+        Table::ALL.iter().map(open).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn table(&self, table: Table) -> Result<&ReadOnlyTable<Key, Key>, StoreError> {
+        self.0.get(&table).ok_or_else(|| failed("no such table"))
+    }
+}
+
+impl ReadTransaction for ReadView {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        get(self.table(table)?, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        scan(self.table(table)?, from, visit)
+    }
+}
+
+/// All tables in a transaction that isn't committed yet.
+pub(super) struct WriteView<'txn> {
+    tables: BTreeMap<Table, redb::Table<'txn, Key, Key>>,
+    changed: bool,
+}
+
+impl<'txn> WriteView<'txn> {
+    /// Opens the tables, and makes those that aren't there.
+    pub(super) fn new(transaction: &'txn redb::WriteTransaction) -> Result<Self, TableError> {
+        let open = |&table| Ok((table, transaction.open_table(definition(table))?));
+        let tables: Result<_, TableError> = Table::ALL.iter().map(open).collect();
+        Ok(Self { tables: tables?, changed: false })
+    }
+
+    /// True if there is something to be committed.
+    pub(super) fn changed(&self) -> bool {
+        self.changed
+    }
+
+    fn table(&self, table: Table) -> Result<&redb::Table<'txn, Key, Key>, StoreError> {
+        self.tables.get(&table).ok_or_else(|| failed("no such table"))
+    }
+
+    fn table_mut(&mut self, table: Table) -> Result<&mut redb::Table<'txn, Key, Key>, StoreError> {
+        self.changed = true;
+        self.tables.get_mut(&table).ok_or_else(|| failed("no such table"))
+    }
+}
+
+impl ReadTransaction for WriteView<'_> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        get(self.table(table)?, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: &[u8],
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        scan(self.table(table)?, from, visit)
+    }
+}
+
+impl WriteTransaction for WriteView<'_> {
+    fn put(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.table_mut(table)?.insert(key, value).map_err(failed)?;
+        Ok(())
+    }
+
+    fn delete(&mut self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+        self.table_mut(table)?.remove(key).map_err(failed)?;
+        Ok(())
+    }
+}
