@@ -1,0 +1,210 @@
+//! From settings to a registry that serves, and to its end.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    process,
+    sync::Arc,
+};
+
+use p2pchat_core::tokio::{Fingerprint, Server, ServerConfig, ServerTls, TlsError, TlsVersion};
+
+use crate::{
+    certificate::{CertificateError, Pem},
+    config::{Args, Config, ConfigError},
+    files, logging,
+    store::{OpenError, RedbStore, StoreConfig},
+};
+
+/// Why the daemon can't start or go on. Each says what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The settings make no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The log filter makes no sense.
+    #[error("log-level is {filter:?}: {problem}")]
+    LogLevel {
+        /// The filter.
+        filter: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The data folder can't be made or looked into.
+    #[error("can't use the data folder {}: {source}", path.display())]
+    DataFolder {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// There is no certificate to show.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The certificate or its key can't be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The sockets can't be opened.
+    #[error("can't listen on {tcp} (TCP) and {udp} (UDP): {source}; see --listen and --udp-listen")]
+    Listen {
+        /// The TCP address.
+        tcp: SocketAddr,
+        /// The UDP address.
+        udp: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The system failed the process.
+    #[error("can't go on: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Where a registry that serves can be reached, and what clients know it by.
+///
+/// `Display` is the daemon's one line on standard output: `ready tcp=ADDR:PORT udp=ADDR:PORT fingerprint=sha256:HEX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ready {
+    /// The TCP address, with the port that was taken.
+    pub tcp: SocketAddr,
+    /// The UDP address, with the port that was taken.
+    pub udp: SocketAddr,
+    /// The certificate's.
+    pub fingerprint: Fingerprint,
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ready tcp={} udp={} fingerprint={}", self.tcp, self.udp, self.fingerprint)
+    }
+}
+
+/// The daemon: serves until SIGTERM or SIGINT (elsewhere than on Unix, Ctrl-C), then drains. A second signal ends the
+/// process at once, with exit status 1.
+///
+/// The log goes to standard error, the line of [`Ready`] to standard output.
+pub fn run(args: &Args) -> Result<(), Error> {
+    let config = Config::from_args(args)?;
+    logging::init(&config).map_err(|problem| Error::LogLevel {
+        filter: config.log_level.clone(),
+        problem: problem.to_string(),
+    })?;
+    raise_file_limit(config.max_connections);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let mut signals = Signals::new()?;
+        let shutdown = async move {
+            signals.next().await;
+            tracing::info!("told to end: telling the peers; once more to end at once");
+            tokio::spawn(async move {
+                signals.next().await;
+                tracing::warn!("ended at once");
+                process::exit(1);
+            });
+        };
+        serve(&config, shutdown, announce).await
+    })
+}
+
+/// What the process needs besides connections: the store, the log, both sockets, tokio's own.
+const OTHER_FILES: u64 = 64;
+
+/// Each connection is an open file to the system, which by default grants far fewer than it could.
+fn raise_file_limit(connections: usize) {
+    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(granted) if granted < wanted => {
+            tracing::warn!(granted, wanted, "the limit on open files is below --max-connections");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "can't raise the limit on open files"),
+    }
+}
+
+fn announce(ready: Ready) {
+    let mut stdout = io::stdout();
+    if let Err(error) = writeln!(stdout, "{ready}").and_then(|()| stdout.flush()) {
+        tracing::warn!(%error, "can't say on standard output that the registry is ready");
+    }
+}
+
+/// Serves with these settings until `shutdown` is done, then tells the peers, flushes and closes. `ready` is called once,
+/// when peers can connect. Sets up no log and no signals.
+pub async fn serve(
+    config: &Config,
+    shutdown: impl Future<Output = ()> + Send,
+    ready: impl FnOnce(Ready),
+) -> Result<(), Error> {
+    let data_folder = |source| Error::DataFolder { path: config.data_dir.clone(), source };
+    files::private_folder(&config.data_dir).map_err(data_folder)?;
+    // First, since it is what keeps a second daemon out of this folder.
+    let store = open_store(config)?;
+    let pem = Pem::load(config)?;
+    let oldest = if config.tls12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
+    let tls = ServerTls::from_pem(&pem.cert, &pem.key, oldest)?;
+    let fingerprint = tls.fingerprint();
+
+    let server = Server::bind(server_config(config, tls), Arc::new(store))
+        .await
+        .map_err(|source| Error::Listen { tcp: config.listen, udp: config.udp_listen, source })?;
+    let here = Ready { tcp: server.local_tcp(), udp: server.local_udp(), fingerprint };
+    tracing::info!(tcp = %here.tcp, udp = %here.udp, %fingerprint, data = ?config.data_dir, "ready");
+    ready(here);
+    server.run(shutdown).await?;
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn open_store(config: &Config) -> Result<RedbStore, OpenError> {
+    let store = StoreConfig { cache_bytes: config.cache_bytes, ..StoreConfig::default() };
+    RedbStore::open(&config.data_dir.join(files::STORE), &store)
+}
+
+fn server_config(config: &Config, tls: ServerTls) -> ServerConfig {
+    let mut server = ServerConfig::new(config.listen, config.udp_listen, tls);
+    server.machine.connections = config.max_connections;
+    server.hash.memory_kib = config.hash_memory_kib;
+    server.hash.iterations = config.hash_iterations;
+    server
+}
+
+/// What asks the daemon to end.
+struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    #[cfg(unix)]
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The p2pchat registry daemon: [`p2pchat_core`]'s registry with a redb store, a certificate, settings and a log.
+//!
+//! The binary is [`run`]. A program that wants a registry inside itself uses [`serve`], or [`RedbStore`] with
+//! [`p2pchat_core::tokio::Server`]:
+//!
+//! ```no_run
+//! use p2pchat_registryd::{Config, Settings, serve};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut settings = Settings::default();
+//! settings.data_dir = Some("/srv/chat".into());
+//! let ctrl_c = async { _ = tokio::signal::ctrl_c().await };
+//! serve(&Config::new(settings)?, ctrl_c, |ready| println!("{ready}")).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod certificate;
+mod config;
+mod daemon;
+mod files;
+mod logging;
+mod store;
+
+pub use certificate::CertificateError;
+pub use config::{Args, Certificate, Config, ConfigError, LogFormat, Settings};
+pub use daemon::{Error, Ready, run, serve};
+pub use store::{FORMAT, OpenError, RedbStore, StoreConfig};

@@ -1,0 +1,27 @@
+//! Log lines on standard error.
+
+use std::{env, io, io::IsTerminal};
+
+use tracing_subscriber::{EnvFilter, filter::ParseError};
+
+use crate::config::{Config, LogFormat};
+
+/// Sends the log of this process to standard error, from now on and for good.
+///
+/// A second call changes nothing: a program that has set up its own log keeps it.
+pub(crate) fn init(config: &Config) -> Result<(), ParseError> {
+    let filter = EnvFilter::try_new(&config.log_level)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let already_set = match config.log_format {
+        LogFormat::Human => {
+            let coloured =
+                io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+            lines.with_ansi(coloured).try_init().is_err()
+        }
+        LogFormat::Json => lines.json().try_init().is_err(),
+    };
+    if already_set {
+        tracing::debug!("the process has a log already");
+    }
+    Ok(())
+}
