@@ -160,6 +160,19 @@ impl Registry {
         self.connections.get(conn).is_none_or(|connection| connection.op.is_none())
     }
 
+    /// True if somebody is logged in on the stream: then leases say how long it lives, not its owner's patience.
+    pub fn has_session(&self, conn: ConnId) -> bool {
+        self.user(conn).is_some()
+    }
+
+    /// The owner's patience with the stream has ended, such as with a frame that never comes to its end: it is told why and
+    /// closed.
+    pub fn give_up(&mut self, now: Time, conn: ConnId, why: &str) {
+        if self.connections.contains_key(conn) {
+            self.fail(now, conn, why);
+        }
+    }
+
     /// The stream is gone. Its user is offline at once.
     pub fn handle_disconnected(&mut self, _now: Time, conn: ConnId) {
         self.end_session(conn);

@@ -1,0 +1,419 @@
+//! The task that owns the peer machine.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher, Hasher, RandomState},
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use p2pchat_proto::{
+    Capacity, Description, Detail, PasswordDigest, PeerMessage, PeerPort, Reason, RoomName, Text, Username,
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    task::JoinSet,
+    time::{sleep, sleep_until, timeout},
+};
+
+use super::{
+    ClientConfig,
+    link::{LinkFact, LinkTask, Outgoing, Vouching},
+    shared::Shared,
+    streams::{StreamFact, StreamTask},
+};
+use crate::{
+    peer::{ChatRequestId, Effect, Event, Peer, Receipt, RequestError, RequestId, Response, StreamId},
+    tokio::{
+        Error,
+        clock::Clock,
+        network::{BoxStream, Listener},
+        outbox::Outbox,
+    },
+};
+
+/// How many commands and facts wait for the machine before those who bring them wait too.
+const QUEUE: usize = 64;
+/// How many messages wait for the registry link before it counts as stuck.
+const LINK_QUEUE: usize = 256;
+/// What was sent last has so long to leave when the client ends.
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// What a handle wants.
+#[derive(Debug)]
+pub(super) enum Command {
+    Request(Request, oneshot::Sender<Result<Response, Error>>),
+    Confirm(Receipt),
+    Close(oneshot::Sender<()>),
+}
+
+/// A command of the machine.
+#[derive(Debug)]
+pub(super) enum Request {
+    Connect,
+    Register(Username, PasswordDigest),
+    Login(Username, PasswordDigest, Option<PeerPort>),
+    Logout,
+    Search(Username),
+    Peers(Detail),
+    Rooms(Detail),
+    Create { room: RoomName, password: Option<PasswordDigest>, capacity: Capacity, description: Description },
+    Join(RoomName, Option<PasswordDigest>),
+    Leave(RoomName),
+    Members(RoomName),
+    Chat(Username),
+    Accept(ChatRequestId),
+    Reject(ChatRequestId, Option<Reason>),
+    HangUp(Username),
+    Send(Username, Text),
+    Broadcast(RoomName, Text),
+}
+
+/// What happened on a socket.
+pub(super) enum Fact {
+    Link(u64, LinkFact),
+    Stream(StreamId, StreamFact),
+    Accepted(BoxStream, SocketAddr),
+}
+
+/// Opens the listener and starts the task.
+pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>, Arc<Shared>), Error> {
+    let vouching = Vouching::new(&config.trust)?;
+    let setup = |error: io::Error| Error::Setup {
+        what: "the port for peer streams can't be opened",
+        reason: error.to_string(),
+    };
+    let listener = listen(&config).await.map_err(setup)?;
+    let shared = Arc::new(Shared::new(listener.local_addr().map_err(setup)?.port()));
+    let (commands, command_queue) = mpsc::channel(QUEUE);
+    let (facts, fact_queue) = mpsc::channel(QUEUE);
+    // Only the jitter of reconnection comes from this; the standard library's hash keys are random enough.
+    let seed = RandomState::new().build_hasher().finish();
+    let actor = Actor {
+        machine: Peer::new(config.machine.clone(), seed),
+        config: Arc::new(config),
+        vouching,
+        clock: Clock::start(),
+        shared: shared.clone(),
+        commands: command_queue,
+        facts,
+        fact_queue,
+        answers: HashMap::new(),
+        link: None,
+        links: 0,
+        link_error: None,
+        streams: HashMap::new(),
+        held: VecDeque::new(),
+        tasks: JoinSet::new(),
+    };
+    tokio::spawn(actor.run(listener));
+    Ok((commands, shared))
+}
+
+/// Listens as configured, or with IPv4 alone where the default finds no IPv6.
+async fn listen(config: &ClientConfig) -> io::Result<Box<dyn Listener>> {
+    let wanted = config.listen;
+    match config.network.listen(wanted).await {
+        Err(error)
+            if wanted.is_ipv6()
+                && wanted.ip().is_unspecified()
+                && error.kind() != io::ErrorKind::AddrInUse =>
+        {
+            config.network.listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, wanted.port()))).await
+        }
+        other => other,
+    }
+}
+
+async fn accept(listener: Box<dyn Listener>, facts: mpsc::Sender<Fact>) {
+    /// Long enough for streams to end, when what fails is for want of file descriptors.
+    const PAUSE: Duration = Duration::from_millis(100);
+    loop {
+        match listener.accept().await {
+            Ok((stream, addr)) => {
+                let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+                if facts.send(Fact::Accepted(stream, addr)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't accept a peer stream");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+struct Actor {
+    machine: Peer,
+    config: Arc<ClientConfig>,
+    vouching: Vouching,
+    clock: Clock,
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    facts: mpsc::Sender<Fact>,
+    fact_queue: mpsc::Receiver<Fact>,
+    /// Who waits for the end of which command.
+    answers: HashMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
+    link: Option<Link>,
+    /// How many links there have been.
+    links: u64,
+    /// Why the last link didn't come up.
+    link_error: Option<Error>,
+    streams: HashMap<StreamId, Arc<Outbox>>,
+    /// What others said while the application had enough waiting: at most one message a stream.
+    held: VecDeque<(StreamId, PeerMessage, OwnedSemaphorePermit)>,
+    tasks: JoinSet<()>,
+}
+
+struct Link {
+    generation: u64,
+    outgoing: mpsc::Sender<Outgoing>,
+}
+
+impl Actor {
+    async fn run(mut self, listener: Box<dyn Listener>) {
+        let accepting = self.tasks.spawn(accept(listener, self.facts.clone()));
+        let closed = loop {
+            self.carry_out();
+            self.release_held();
+            let deadline = self.machine.poll_timeout().map(|due| self.clock.instant(due));
+            let due = async {
+                if let Some(deadline) = deadline {
+                    sleep_until(deadline).await;
+                }
+            };
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    Some(Command::Request(request, answer)) => {
+                        let request = self.request(request);
+                        self.answers.insert(request, answer);
+                    }
+                    Some(Command::Confirm(receipt)) => self.machine.confirm(self.clock.now(), receipt),
+                    Some(Command::Close(closed)) => break Some(closed),
+                    None => break None,
+                },
+                Some(fact) = self.fact_queue.recv() => self.fact(fact),
+                () = due, if deadline.is_some() => self.machine.handle_timeout(self.clock.now()),
+                () = self.shared.drained.notified(), if !self.held.is_empty() => {}
+                Some(_) = self.tasks.join_next() => {}
+            }
+        };
+        accepting.abort();
+        self.machine.shutdown(self.clock.now());
+        self.carry_out();
+        self.link = None;
+        // Facts that nobody takes any more must not keep the tasks that bring them.
+        self.fact_queue.close();
+        // Those that don't end in time are cut off with the set.
+        let _ = timeout(FLUSH, async { while self.tasks.join_next().await.is_some() {} }).await;
+        drop(self);
+        if let Some(closed) = closed {
+            // An error means that the caller has stopped waiting.
+            let _ = closed.send(());
+        }
+    }
+
+    fn request(&mut self, request: Request) -> RequestId {
+        let (machine, now) = (&mut self.machine, self.clock.now());
+        match request {
+            Request::Connect => machine.connect(now),
+            Request::Register(username, password) => machine.register(now, username, password),
+            Request::Login(username, password, port) => machine.login(now, username, password, port),
+            Request::Logout => machine.logout(now),
+            Request::Search(username) => machine.search(now, username),
+            Request::Peers(detail) => machine.peers(now, detail),
+            Request::Rooms(detail) => machine.rooms(now, detail),
+            Request::Create { room, password, capacity, description } => {
+                machine.create(now, room, password, capacity, description)
+            }
+            Request::Join(room, password) => machine.join(now, room, password),
+            Request::Leave(room) => machine.leave(now, room),
+            Request::Members(room) => machine.members(now, room),
+            Request::Chat(username) => machine.chat(now, username),
+            Request::Accept(request) => machine.accept(now, request),
+            Request::Reject(request, reason) => machine.reject(now, request, reason),
+            Request::HangUp(username) => machine.hang_up(now, username),
+            Request::Send(username, text) => machine.send(now, username, text),
+            Request::Broadcast(room, text) => machine.broadcast(now, room, text),
+        }
+    }
+
+    fn fact(&mut self, fact: Fact) {
+        match fact {
+            Fact::Link(generation, fact) => {
+                if self.link.as_ref().is_some_and(|link| link.generation == generation) {
+                    self.link_fact(fact);
+                }
+            }
+            Fact::Stream(stream, fact) => {
+                if self.streams.contains_key(&stream) {
+                    self.stream_fact(stream, fact);
+                }
+            }
+            Fact::Accepted(connection, addr) => {
+                if let Some(stream) = self.machine.accept_stream(self.clock.now(), addr) {
+                    let task = self.add_stream(stream);
+                    self.tasks.spawn(task.carry(connection));
+                }
+            }
+        }
+    }
+
+    fn link_fact(&mut self, fact: LinkFact) {
+        let (machine, now) = (&mut self.machine, self.clock.now());
+        match fact {
+            LinkFact::Connected { dialect, certificate } => {
+                self.shared.status().certificate = Some(certificate);
+                machine.handle_registry_connected(now, dialect);
+            }
+            LinkFact::Dialect(dialect) => machine.handle_registry_dialect(now, dialect),
+            LinkFact::Message(message) => machine.handle_registry_message(now, message),
+            LinkFact::Malformed(malformed) => machine.handle_registry_malformed(now, malformed),
+            LinkFact::Datagram(message) => machine.handle_datagram(now, message),
+            LinkFact::Closed { reason, error } => {
+                self.link = None;
+                self.link_error = error;
+                machine.handle_registry_closed(now, reason);
+            }
+        }
+    }
+
+    fn stream_fact(&mut self, stream: StreamId, fact: StreamFact) {
+        let now = self.clock.now();
+        match fact {
+            StreamFact::Connected => self.machine.handle_stream_connected(now, stream),
+            StreamFact::Received(Ok(message), permit) => {
+                let is_talk = matches!(
+                    message,
+                    PeerMessage::DirectMessage { .. } | PeerMessage::DirectBroadcast { .. }
+                );
+                if is_talk && !self.application_keeps_up() {
+                    self.held.push_back((stream, message, permit));
+                } else {
+                    self.machine.handle_stream_message(now, stream, message);
+                }
+            }
+            StreamFact::Received(Err(malformed), _) => {
+                self.machine.handle_stream_malformed(now, stream, malformed)
+            }
+            StreamFact::Closed(reason) => {
+                self.streams.remove(&stream);
+                self.machine.handle_stream_closed(now, stream, reason);
+            }
+        }
+    }
+
+    /// Gives the machine what was held back, as far as the application has caught up.
+    fn release_held(&mut self) {
+        while self.application_keeps_up()
+            && let Some((stream, message, _permit)) = self.held.pop_front()
+        {
+            self.machine.handle_stream_message(self.clock.now(), stream, message);
+            self.carry_out();
+        }
+    }
+
+    fn application_keeps_up(&self) -> bool {
+        let enough = (self.config.events / 8).min(self.config.machine.messages_in_flight / 2);
+        self.shared.queue().events.len() < enough.max(1)
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.machine.poll_effect() {
+            match effect {
+                Effect::ConnectRegistry => self.connect_registry(),
+                Effect::SendRegistry(message) => self.to_link(Outgoing::Message(message)),
+                Effect::SendDatagram(message) => self.to_link(Outgoing::Datagram(message)),
+                Effect::CloseRegistry => self.link = None,
+                Effect::Dial { stream, addr } => {
+                    let task = self.add_stream(stream);
+                    self.tasks.spawn(task.dial(addr));
+                }
+                Effect::SendPeer { stream, message } => {
+                    if let Some(outbox) = self.streams.get(&stream) {
+                        outbox.push(&message);
+                    }
+                }
+                Effect::ClosePeer { stream } => {
+                    if let Some(outbox) = self.streams.remove(&stream) {
+                        outbox.close();
+                    }
+                }
+                Effect::Event(Event::Completed { request, outcome }) => self.complete(request, outcome),
+                Effect::Event(event) => self.tell(event),
+            }
+        }
+        let mut status = self.shared.status();
+        if status.username.as_ref() != self.machine.username() {
+            status.username = self.machine.username().cloned();
+        }
+    }
+
+    fn connect_registry(&mut self) {
+        let (outgoing, queue) = mpsc::channel(LINK_QUEUE);
+        self.links += 1;
+        self.link = Some(Link { generation: self.links, outgoing });
+        self.link_error = None;
+        let task = LinkTask {
+            config: self.config.clone(),
+            vouching: self.vouching.clone(),
+            generation: self.links,
+            facts: self.facts.clone(),
+            outgoing: queue,
+        };
+        self.tasks.spawn(task.run());
+    }
+
+    fn to_link(&mut self, outgoing: Outgoing) {
+        let Some(link) = &self.link else { return };
+        if link.outgoing.try_send(outgoing).is_err() {
+            self.link = None;
+            self.machine
+                .handle_registry_closed(self.clock.now(), "the registry doesn't read what it is sent".into());
+        }
+    }
+
+    fn add_stream(&mut self, id: StreamId) -> StreamTask {
+        let outbox = Arc::new(Outbox::new(self.config.send_queue_bytes));
+        self.streams.insert(id, outbox.clone());
+        let (config, facts) = (self.config.clone(), self.facts.clone());
+        StreamTask { id, config, clock: self.clock, outbox, facts }
+    }
+
+    fn complete(&mut self, request: RequestId, outcome: Result<Response, RequestError>) {
+        let outcome = outcome.map_err(|error| match (error, &self.link_error) {
+            (RequestError::NoRegistry(_), Some(error)) => error.clone(),
+            (error, _) => Error::Request(error),
+        });
+        if let Some(answer) = self.answers.remove(&request) {
+            // An error means that the caller has stopped waiting.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        let mut queue = self.shared.queue();
+        // Messages are bounded already: by what is held back, and by how many the machine lets be unconfirmed.
+        let is_talk = matches!(event, Event::Message { .. } | Event::Broadcast { .. });
+        if queue.abandoned {
+            return;
+        }
+        if !is_talk && queue.events.len() >= self.config.events {
+            tracing::warn!(limit = self.config.events, "an event was dropped: the application takes none");
+            return;
+        }
+        queue.events.push_back(event);
+        drop(queue);
+        self.shared.filled.notify_one();
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        self.shared.queue().ended = true;
+        self.shared.filled.notify_one();
+    }
+}

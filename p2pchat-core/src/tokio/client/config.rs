@@ -1,0 +1,145 @@
+//! What a program sets before it connects.
+
+use std::{
+    net::{Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use p2pchat_proto::limits;
+
+use crate::{
+    peer,
+    tokio::{Fingerprint, Network, TcpNetwork, TlsVersion},
+};
+
+/// How the registry's certificate is judged. There is no way to judge it not at all.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Trust {
+    /// It is exactly the one with this fingerprint.
+    Pinned(Fingerprint),
+    /// One of these authorities vouches for it, for this host and today. Their certificates in PEM form, one after the
+    /// other.
+    Authorities(Vec<u8>),
+    /// It is the one that this registry had the first time, as noted in this file: a line a registry,
+    /// `host:port sha256:<64 hexadecimal digits>`. Made with mode 0600 (its folder 0700) if it isn't there.
+    KnownRegistries(PathBuf),
+}
+
+/// Where the registry is and how to talk to it.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) udp: Option<(String, u16)>,
+    pub(super) trust: Trust,
+    pub(super) oldest_tls: TlsVersion,
+    pub(super) listen: SocketAddr,
+    pub(super) machine: peer::Config,
+    pub(super) connect_timeout: Duration,
+    pub(super) frame_timeout: Duration,
+    pub(super) events: usize,
+    pub(super) send_queue_bytes: usize,
+    pub(super) network: Arc<dyn Network>,
+}
+
+impl ClientConfig {
+    /// A client of the registry at `host` (a name or an address) and TCP `port`.
+    pub fn new(host: impl Into<String>, port: u16, trust: Trust) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            udp: None,
+            trust,
+            oldest_tls: TlsVersion::Tls13,
+            listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+            machine: peer::Config::default(),
+            connect_timeout: Duration::from_secs(10),
+            frame_timeout: Duration::from_secs(10),
+            events: 1_024,
+            send_queue_bytes: 2 * 1024 * 1024,
+            network: Arc::new(TcpNetwork),
+        }
+    }
+
+    /// Where keep-alives go. Otherwise the address that the registry's TCP stream leads to, port
+    /// [`limits::REGISTRY_UDP_PORT`].
+    #[must_use]
+    pub fn registry_udp(mut self, host: impl Into<String>, port: u16) -> Self {
+        self.udp = Some((host.into(), port));
+        self
+    }
+
+    /// The oldest version of TLS that the registry may speak. TLS 1.3.
+    #[must_use]
+    pub fn oldest_tls(mut self, version: TlsVersion) -> Self {
+        self.oldest_tls = version;
+        self
+    }
+
+    /// Where peer streams are accepted; port 0 takes a free one. `[::]:0`, which is `0.0.0.0:0` where there is no IPv6.
+    #[must_use]
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.listen = addr;
+        self
+    }
+
+    /// The peer machine's settings.
+    #[must_use]
+    pub fn machine(mut self, config: peer::Config) -> Self {
+        self.machine = config;
+        self
+    }
+
+    /// How long resolving, dialling and the TLS handshake may take, each time. 10 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// How long a frame on a peer stream may take from its first byte to its last. 10 s.
+    #[must_use]
+    pub fn frame_timeout(mut self, limit: Duration) -> Self {
+        self.frame_timeout = limit;
+        self
+    }
+
+    /// How many events may wait for [`Events::next`](super::Events::next). 1,024. From an eighth of them on, what others
+    /// say is left unread, so that they wait instead of the memory here growing; at the limit, what the registry pushes
+    /// about rooms is dropped, and logged.
+    #[must_use]
+    pub fn events(mut self, limit: usize) -> Self {
+        self.events = limit.max(8);
+        self
+    }
+
+    /// How many bytes may wait for one peer to read them before its stream is closed. 2 MiB.
+    #[must_use]
+    pub fn send_queue_bytes(mut self, limit: usize) -> Self {
+        self.send_queue_bytes = limit;
+        self
+    }
+
+    /// What opens streams and datagram sockets: the operating system's, [`TcpNetwork`], unless told otherwise.
+    #[must_use]
+    pub fn network(mut self, network: Arc<dyn Network>) -> Self {
+        self.network = network;
+        self
+    }
+
+    /// The registry's `host:port`, an IPv6 address in square brackets.
+    pub(super) fn registry(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    pub(super) fn udp_port(&self) -> u16 {
+        self.udp.as_ref().map_or(limits::REGISTRY_UDP_PORT, |&(_, port)| port)
+    }
+}

@@ -1,0 +1,251 @@
+//! The client's async API.
+
+use std::sync::Arc;
+
+use p2pchat_proto::{
+    Capacity, Description, Detail, Found, PasswordDigest, PeerPort, PeerRecord, Reason, RoomName, RoomRecord,
+    Text, Username,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    ClientConfig, Events,
+    actor::{self, Command, Request},
+    shared::Shared,
+};
+use crate::{
+    peer::{BroadcastReport, ChatRequestId, RequestError, Response},
+    tokio::{Error, Fingerprint},
+};
+
+/// The certificate that the registry showed at the last handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SeenCertificate {
+    /// What it is recognised by.
+    pub fingerprint: Fingerprint,
+    /// True if it was taken on trust because this registry was unknown
+    /// ([`Trust::KnownRegistries`](super::Trust::KnownRegistries)): a person should compare it.
+    pub first_use: bool,
+}
+
+/// A client of a registry: cheap to clone, every clone is the same client.
+///
+/// The registry link is made again by itself when it breaks, with the session and its rooms ([`Event::Disconnected`],
+/// [`Event::Reconnected`](crate::peer::Event::Reconnected)). The client ends with [`close`](Self::close), or when all
+/// handles and the [`Events`] are dropped. A future of a call may be dropped at any time; what it asked for may happen all
+/// the same.
+///
+/// Every call fails with [`Error::Invalid`] for a value that can't exist, and with [`Error::Request`] for whatever the
+/// registry, the other peer or the network refuses.
+///
+/// [`Event::Disconnected`]: crate::peer::Event::Disconnected
+#[derive(Debug, Clone)]
+pub struct Peer {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+impl Peer {
+    /// Opens the port for peer streams, connects to the registry, judges its certificate and greets it.
+    ///
+    /// # Errors
+    /// [`Error::Setup`], [`Error::KnownRegistries`], [`Error::Connect`], [`Error::Certificate`], or [`Error::Request`] if
+    /// the registry doesn't answer the greeting or refuses it.
+    pub async fn connect(config: ClientConfig) -> Result<(Self, Events), Error> {
+        let (commands, shared) = actor::start(config).await?;
+        let peer = Self { commands: commands.clone(), shared: shared.clone() };
+        let events = Events::new(commands, shared);
+        peer.done(Request::Connect).await?;
+        Ok((peer, events))
+    }
+
+    /// Creates an account. Its name is taken for ever.
+    pub async fn register(&self, username: &str, password: &str) -> Result<(), Error> {
+        let (username, password) = (name(username)?, PasswordDigest::of_password(password));
+        self.done(Request::Register(username, password)).await
+    }
+
+    /// Logs in, announcing the port for peer streams. The session is kept alive, and made again when the link breaks.
+    pub async fn login(&self, username: &str, password: &str) -> Result<(), Error> {
+        let (username, password) = (name(username)?, PasswordDigest::of_password(password));
+        let port = PeerPort::new(self.shared.port.into()).ok();
+        self.done(Request::Login(username, password, port)).await
+    }
+
+    /// Ends the session, and every chat. Room memberships stay. The registry is connected to again by the next
+    /// [`login`](Self::login) or [`register`](Self::register).
+    pub async fn logout(&self) -> Result<(), Error> {
+        self.done(Request::Logout).await
+    }
+
+    /// Where a user can be reached.
+    pub async fn search(&self, username: &str) -> Result<Found, Error> {
+        match self.request(Request::Search(name(username)?)).await? {
+            Response::Found(found) => Ok(found),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Everyone online but oneself, with addresses.
+    pub async fn peers(&self) -> Result<Vec<PeerRecord>, Error> {
+        match self.request(Request::Peers(Detail::Detailed)).await? {
+            Response::Peers(peers) => Ok(peers),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Everyone online but oneself, by name.
+    pub async fn names(&self) -> Result<Vec<Username>, Error> {
+        match self.request(Request::Peers(Detail::Partial)).await? {
+            Response::Names(names) => Ok(names),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// All rooms.
+    pub async fn rooms(&self) -> Result<Vec<RoomRecord>, Error> {
+        match self.request(Request::Rooms(Detail::Detailed)).await? {
+            Response::Rooms(rooms) => Ok(rooms),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// All rooms, by name.
+    pub async fn room_names(&self) -> Result<Vec<RoomName>, Error> {
+        match self.request(Request::Rooms(Detail::Partial)).await? {
+            Response::RoomNames(names) => Ok(names),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Creates a room for at most `capacity` members and becomes its first. No password, or an empty one, leaves it open
+    /// to all.
+    pub async fn create(
+        &self,
+        room: &str,
+        password: Option<&str>,
+        capacity: u32,
+        description: &str,
+    ) -> Result<(), Error> {
+        let request = Request::Create {
+            room: self::room(room)?,
+            password: room_password(password),
+            capacity: Capacity::new(capacity).map_err(Error::invalid("capacity"))?,
+            description: Description::new(description).map_err(Error::invalid("description"))?,
+        };
+        self.done(request).await
+    }
+
+    /// Becomes a member of a room, until [`leave`](Self::leave): a logout doesn't end it. Succeeds if one is a member.
+    pub async fn join(&self, room: &str, password: Option<&str>) -> Result<(), Error> {
+        self.done(Request::Join(self::room(room)?, room_password(password))).await
+    }
+
+    /// Gives up the membership of a room.
+    pub async fn leave(&self, room: &str) -> Result<(), Error> {
+        self.done(Request::Leave(self::room(room)?)).await
+    }
+
+    /// A room's members online, oneself included. Only for members.
+    pub async fn members(&self, room: &str) -> Result<Vec<Username>, Error> {
+        match self.request(Request::Members(self::room(room)?)).await? {
+            Response::Members(members) => Ok(members),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Asks a user to chat, and waits until they accept.
+    pub async fn chat(&self, username: &str) -> Result<(), Error> {
+        self.done(Request::Chat(name(username)?)).await
+    }
+
+    /// Accepts a wish to chat ([`Event::ChatRequested`](crate::peer::Event::ChatRequested)).
+    pub async fn accept(&self, request: ChatRequestId) -> Result<(), Error> {
+        self.done(Request::Accept(request)).await
+    }
+
+    /// Declines a wish to chat, with a reason of at most 256 bytes or none.
+    pub async fn reject(&self, request: ChatRequestId, reason: Option<&str>) -> Result<(), Error> {
+        let reason = reason.map(Reason::new).transpose().map_err(Error::invalid("reason"))?;
+        self.done(Request::Reject(request, reason)).await
+    }
+
+    /// Ends an open chat.
+    pub async fn hang_up(&self, username: &str) -> Result<(), Error> {
+        self.done(Request::HangUp(name(username)?)).await
+    }
+
+    /// Says something in an open chat. Succeeds once the other program has confirmed it.
+    pub async fn send(&self, username: &str, text: &str) -> Result<(), Error> {
+        self.done(Request::Send(name(username)?, self::text(text)?)).await
+    }
+
+    /// Says something to every member of a room who is online, and tells who has it once that is known of all.
+    pub async fn broadcast(&self, room: &str, text: &str) -> Result<BroadcastReport, Error> {
+        match self.request(Request::Broadcast(self::room(room)?, self::text(text)?)).await? {
+            Response::Broadcast(report) => Ok(report),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Ends the client: what is queued is flushed, streams are closed, calls that wait fail with
+    /// [`RequestError::Closed`].
+    pub async fn close(&self) {
+        let (closed, ended) = oneshot::channel();
+        if self.commands.send(Command::Close(closed)).await.is_ok() {
+            // An error means that the client is gone already.
+            let _ = ended.await;
+        }
+    }
+
+    /// The port on which peer streams are accepted.
+    pub fn port(&self) -> u16 {
+        self.shared.port
+    }
+
+    /// Who one is logged in as, also while the link is being made again.
+    pub fn username(&self) -> Option<Username> {
+        self.shared.status().username.clone()
+    }
+
+    /// The certificate that the registry showed at the last handshake.
+    pub fn certificate(&self) -> Option<SeenCertificate> {
+        self.shared.status().certificate
+    }
+
+    async fn done(&self, request: Request) -> Result<(), Error> {
+        match self.request(request).await? {
+            Response::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn request(&self, request: Request) -> Result<Response, Error> {
+        let (answer, answered) = oneshot::channel();
+        let closed = || Error::Request(RequestError::Closed);
+        self.commands.send(Command::Request(request, answer)).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+}
+
+fn name(text: &str) -> Result<Username, Error> {
+    Username::new(text).map_err(Error::invalid("username"))
+}
+
+fn room(text: &str) -> Result<RoomName, Error> {
+    RoomName::new(text).map_err(Error::invalid("room name"))
+}
+
+fn text(text: &str) -> Result<Text, Error> {
+    Text::new(text).map_err(Error::invalid("text"))
+}
+
+fn room_password(password: Option<&str>) -> Option<PasswordDigest> {
+    password.filter(|password| !password.is_empty()).map(PasswordDigest::of_password)
+}
+
+/// The machine promises each request its own kind of response, so this is never seen; and if it is, it says what came.
+fn unexpected(response: &Response) -> Error {
+    Error::Request(RequestError::Unexpected(format!("{response:?}")))
+}

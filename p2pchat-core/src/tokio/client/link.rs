@@ -1,0 +1,328 @@
+//! The registry link: resolving, dialling, judging the certificate, then carrying messages and datagrams.
+
+use std::{
+    collections::VecDeque,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use p2pchat_proto::{
+    Dialect, FromRegistry, FromRegistryDatagram, Malformed, Message, ToRegistry, ToRegistryDatagram,
+    codec::ClientCodec,
+};
+use rustls::{RootCertStore, pki_types::ServerName};
+use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::{ClientConfig, SeenCertificate, Trust, actor::Fact};
+use crate::tokio::{
+    CertificateError, Error, Fingerprint,
+    known::{self, Entry},
+    network::{BoxStream, Datagrams},
+    pump::{self, Progress},
+    tls::{self, ClientTls, Judge},
+};
+
+/// What was sent last has so long to leave when a link is closed.
+const FLUSH: Duration = Duration::from_secs(2);
+/// A datagram of the registry's fits easily.
+const DATAGRAM_BYTES: usize = 2 * 1024;
+/// More than this many messages are not taken from the machine while they can't be written.
+const WAITING_CHUNKS: usize = 32;
+
+/// What happens on a link.
+pub(super) enum LinkFact {
+    Connected {
+        dialect: Option<Dialect>,
+        certificate: SeenCertificate,
+    },
+    Dialect(Dialect),
+    Message(FromRegistry),
+    Malformed(Malformed),
+    Datagram(FromRegistryDatagram),
+    /// The last fact. `error` says it to a caller who waits for the link to come up.
+    Closed {
+        reason: String,
+        error: Option<Error>,
+    },
+}
+
+/// What is to be sent. Dropping its sender closes the link, once everything is written.
+pub(super) enum Outgoing {
+    Message(ToRegistry),
+    Datagram(ToRegistryDatagram),
+}
+
+/// [`Trust`], ready for use.
+#[derive(Debug, Clone)]
+pub(super) enum Vouching {
+    Authorities(Arc<RootCertStore>),
+    Pinned(Fingerprint),
+    Known(PathBuf),
+}
+
+impl Vouching {
+    pub(super) fn new(trust: &Trust) -> Result<Self, Error> {
+        Ok(match trust {
+            Trust::Pinned(fingerprint) => Self::Pinned(*fingerprint),
+            Trust::KnownRegistries(file) => Self::Known(file.clone()),
+            Trust::Authorities(pem) => Self::Authorities(
+                tls::authorities(pem)
+                    .map_err(|reason| Error::Setup { what: "the given authorities", reason })?,
+            ),
+        })
+    }
+}
+
+/// One attempt at a link, and the link that comes of it.
+pub(super) struct LinkTask {
+    pub(super) config: Arc<ClientConfig>,
+    pub(super) vouching: Vouching,
+    /// Tells this link's facts from those of the one before.
+    pub(super) generation: u64,
+    pub(super) facts: mpsc::Sender<Fact>,
+    pub(super) outgoing: mpsc::Receiver<Outgoing>,
+}
+
+struct OpenLink {
+    stream: TlsStream<BoxStream>,
+    datagrams: Box<dyn Datagrams>,
+    /// Where keep-alives go, and the only place whose datagrams count.
+    registry: SocketAddr,
+    certificate: SeenCertificate,
+}
+
+impl LinkTask {
+    pub(super) async fn run(mut self) {
+        let opened = tokio::select! {
+            opened = open(&self.config, &self.vouching) => opened,
+            () = hung_up(&mut self.outgoing) => return,
+        };
+        let closed = match opened {
+            Ok(link) => {
+                let reason = self.carry(link).await;
+                LinkFact::Closed { reason, error: None }
+            }
+            Err(error) => LinkFact::Closed { reason: error.to_string(), error: Some(error) },
+        };
+        self.tell(closed).await;
+    }
+
+    async fn tell(&self, fact: LinkFact) {
+        // Nobody listens any more once the client has ended.
+        let _ = self.facts.send(Fact::Link(self.generation, fact)).await;
+    }
+
+    /// Carries messages until either end has enough; says why it ended.
+    async fn carry(&mut self, link: OpenLink) -> String {
+        let OpenLink { mut stream, datagrams, registry, certificate } = link;
+        let limits = self.config.machine.limits;
+        let mut codec = ClientCodec::new(limits);
+        if tls::is_ours(stream.get_ref().1.alpn_protocol()) {
+            codec.set_dialect(Dialect::Canonical);
+        }
+        let mut dialect = codec.dialect();
+        self.tell(LinkFact::Connected { dialect, certificate }).await;
+
+        let mut inbox = BytesMut::new();
+        let mut datagram = vec![0; DATAGRAM_BYTES];
+        let mut chunk: Option<Bytes> = None;
+        let mut chunks = VecDeque::new();
+        loop {
+            if chunk.is_none() {
+                chunk = chunks.pop_front();
+            }
+            tokio::select! {
+                progress = pump::step(&mut stream, &mut chunk, &mut inbox, true) => {
+                    let ended = match progress {
+                        Ok(Progress::Written) => continue,
+                        Ok(Progress::Read) => false,
+                        Ok(Progress::End) => true,
+                        Err(error) => return error.to_string(),
+                    };
+                    // The decoder's error type is what its trait asks for; it has none of its own.
+                    while let Ok(Some(item)) =
+                        if ended { codec.decode_eof(&mut inbox) } else { codec.decode(&mut inbox) }
+                    {
+                        if let Some(found) = codec.dialect().filter(|_| dialect.is_none()) {
+                            dialect = Some(found);
+                            self.tell(LinkFact::Dialect(found)).await;
+                        }
+                        self.tell(item.map_or_else(LinkFact::Malformed, LinkFact::Message)).await;
+                    }
+                    if ended {
+                        return "the registry closed the connection".to_owned();
+                    }
+                }
+                outgoing = self.outgoing.recv(), if chunks.len() < WAITING_CHUNKS => match outgoing {
+                    Some(Outgoing::Message(message)) => {
+                        let mut bytes = BytesMut::new();
+                        // As with the decoder: it has no error of its own.
+                        if codec.encode(&message, &mut bytes).is_ok() {
+                            chunks.push_back(bytes.freeze());
+                        }
+                    }
+                    Some(Outgoing::Datagram(message)) => {
+                        if let Err(error) = datagrams.try_send(&message.to_bytes(dialect.unwrap_or_default()), registry) {
+                            tracing::debug!(%error, "can't send a datagram");
+                        }
+                    }
+                    None => {
+                        let flushed = async {
+                            while chunk.is_some() || !chunks.is_empty() {
+                                if chunk.is_none() {
+                                    chunk = chunks.pop_front();
+                                }
+                                pump::step(&mut stream, &mut chunk, &mut inbox, false).await?;
+                            }
+                            pump::close(&mut stream).await;
+                            io::Result::Ok(())
+                        };
+                        // Whatever goes wrong, the stream is dropped next.
+                        let _ = timeout(FLUSH, flushed).await;
+                        return "closed".to_owned();
+                    }
+                },
+                received = datagrams.receive(&mut datagram) => match received {
+                    Ok((size, from)) if same(from, registry) => {
+                        let frame = Bytes::copy_from_slice(datagram.get(..size).unwrap_or_default());
+                        match FromRegistryDatagram::parse(&frame, dialect.unwrap_or_default(), &limits) {
+                            Ok(message) => self.tell(LinkFact::Datagram(message)).await,
+                            Err(error) => tracing::debug!(%error, "malformed datagram"),
+                        }
+                    }
+                    Ok((_, from)) => tracing::debug!(%from, "a datagram from somebody else"),
+                    Err(error) => {
+                        // Such as a report that an earlier keep-alive didn't arrive.
+                        tracing::debug!(%error, "can't receive a datagram");
+                        tokio::task::yield_now().await;
+                    }
+                },
+            }
+        }
+    }
+}
+
+async fn hung_up(outgoing: &mut mpsc::Receiver<Outgoing>) {
+    while outgoing.recv().await.is_some() {}
+}
+
+fn same(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
+}
+
+async fn open(config: &ClientConfig, vouching: &Vouching) -> Result<OpenLink, Error> {
+    let failed = |error: &dyn std::fmt::Display| Error::Connect {
+        registry: config.registry(),
+        reason: error.to_string(),
+    };
+    let late = |_| failed(&"it took too long");
+    let known = match vouching {
+        Vouching::Known(file) => look_up(file.clone(), config.registry()).await?,
+        Vouching::Authorities(_) | Vouching::Pinned(_) => None,
+    };
+    let judge = match vouching {
+        Vouching::Authorities(roots) => Judge::Authorities(roots.clone()),
+        Vouching::Pinned(fingerprint) => Judge::Exactly(*fingerprint),
+        Vouching::Known(_) => known.map_or(Judge::FirstUse, |entry: Entry| Judge::Exactly(entry.fingerprint)),
+    };
+    let tls = ClientTls::new(judge, config.oldest_tls).map_err(|reason| failed(&reason))?;
+    let name = ServerName::try_from(config.host.clone()).map_err(|error| failed(&error))?;
+
+    let (stream, remote) =
+        timeout(config.connect_timeout, dial(config)).await.map_err(late)?.map_err(|error| failed(&error))?;
+    let handshake = TlsConnector::from(tls.config.clone()).connect(name, stream);
+    let stream = match timeout(config.connect_timeout, handshake).await.map_err(late)? {
+        Ok(stream) => stream,
+        Err(error) => {
+            return Err(match (tls::certificate_refused(&error), tls.seen()) {
+                (Some(reason), Some(found)) => refused(config, vouching, known, found, reason).into(),
+                _ => failed(&error),
+            });
+        }
+    };
+    let fingerprint = tls.seen().ok_or_else(|| failed(&"it showed no certificate"))?;
+    let first_use = matches!(vouching, Vouching::Known(_)) && known.is_none();
+    if let Vouching::Known(file) = vouching
+        && first_use
+    {
+        remember(file.clone(), config.registry(), fingerprint).await?;
+    }
+    let (datagrams, registry) = bind(config, remote.ip()).await.map_err(|error| failed(&error))?;
+    Ok(OpenLink { stream, datagrams, registry, certificate: SeenCertificate { fingerprint, first_use } })
+}
+
+/// Tries the registry's addresses one after the other, giving each its share of the time.
+async fn dial(config: &ClientConfig) -> io::Result<(BoxStream, SocketAddr)> {
+    let addrs = config.network.resolve(&config.host, config.port).await?;
+    let share = config.connect_timeout / u32::try_from(addrs.len().max(1)).unwrap_or(u32::MAX);
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+    for addr in addrs {
+        match timeout(share, config.network.dial(addr)).await {
+            Ok(Ok(stream)) => return Ok((stream, addr)),
+            Ok(Err(error)) => failure = error,
+            Err(_) => failure = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failure)
+}
+
+/// Opens the socket for keep-alives. They have to come from the address that the stream comes from, so they go to the
+/// address that the stream goes to, or at least to one of its kind.
+async fn bind(config: &ClientConfig, stream: IpAddr) -> io::Result<(Box<dyn Datagrams>, SocketAddr)> {
+    let registry = match &config.udp {
+        None => SocketAddr::new(stream, config.udp_port()),
+        Some((host, port)) => {
+            let addrs = config.network.resolve(host, *port).await?;
+            let fitting = addrs.iter().find(|addr| addr.is_ipv4() == stream.is_ipv4()).or(addrs.first());
+            *fitting.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "its UDP host has no address"))?
+        }
+    };
+    let any =
+        if registry.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
+    Ok((config.network.bind(SocketAddr::new(any, 0)).await?, registry))
+}
+
+fn refused(
+    config: &ClientConfig,
+    vouching: &Vouching,
+    known: Option<Entry>,
+    found: Fingerprint,
+    reason: String,
+) -> CertificateError {
+    match (vouching, known) {
+        (Vouching::Pinned(expected), _) if *expected != found => {
+            CertificateError::WrongFingerprint { expected: *expected, found }
+        }
+        (Vouching::Known(file), Some(entry)) if entry.fingerprint != found => CertificateError::Changed {
+            registry: config.registry(),
+            expected: entry.fingerprint,
+            found,
+            file: file.clone(),
+            line: entry.line,
+        },
+        _ => CertificateError::Untrusted { reason },
+    }
+}
+
+async fn look_up(file: PathBuf, registry: String) -> Result<Option<Entry>, Error> {
+    on_disk(file, move |file| known::look_up(file, &registry)).await
+}
+
+async fn remember(file: PathBuf, registry: String, fingerprint: Fingerprint) -> Result<(), Error> {
+    on_disk(file, move |file| known::remember(file, &registry, fingerprint)).await
+}
+
+async fn on_disk<T: Send + 'static>(
+    file: PathBuf,
+    work: impl FnOnce(&Path) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let path = file.clone();
+    let failed = |reason: String| Error::KnownRegistries { file, line: None, reason };
+    spawn_blocking(move || work(&path)).await.map_err(|error| failed(error.to_string()))?
+}

@@ -1,0 +1,16 @@
+//! The client: a task that owns the peer machine, one for the registry link, one for each peer stream.
+//!
+//! Commands reach the machine's task by a bounded channel, facts by another; what goes out waits in queues that are
+//! bounded in bytes. The machine's task never waits for any of them.
+
+mod actor;
+mod config;
+mod events;
+mod handle;
+mod link;
+mod shared;
+mod streams;
+
+pub use config::{ClientConfig, Trust};
+pub use events::Events;
+pub use handle::{Peer, SeenCertificate};

@@ -1,0 +1,35 @@
+//! The one place that reads a clock.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::Time;
+
+/// Turns tokio's clock, which a test or simulator may stop and push, into the machines' [`Time`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    origin: Instant,
+}
+
+impl Clock {
+    #[allow(clippy::disallowed_methods)]
+    pub(super) fn start() -> Self {
+        Self { origin: Instant::now() }
+    }
+
+    pub(super) fn now(&self) -> Time {
+        Time::ZERO + self.origin.elapsed()
+    }
+
+    /// Now, as tokio's timers count.
+    #[allow(clippy::disallowed_methods)]
+    pub(super) fn instant_now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// When a machine's deadline is, as tokio's timers count. Rounded up: a timer that fires early finds nothing due.
+    pub(super) fn instant(&self, time: Time) -> Instant {
+        self.origin + time.since(Time::ZERO) + Duration::from_micros(1)
+    }
+}

@@ -1,0 +1,44 @@
+//! The socket driver: the machines of this crate on real TLS, TCP and UDP sockets under tokio.
+//!
+//! [`Peer`] and [`Events`] are a connected client, [`Server`] is a registry. Both own a machine, carry out its effects and
+//! tell it what happened; they know no rule of the protocol themselves. What they add is what sockets bring along: time
+//! limits, bounded queues, back-pressure, certificates, and a pool for the slow password hash.
+//!
+//! ```no_run
+//! use p2pchat_core::tokio::{ClientConfig, Peer, Trust};
+//! use p2pchat_core::peer::Event;
+//!
+//! # async fn example() -> Result<(), p2pchat_core::tokio::Error> {
+//! let trust = Trust::KnownRegistries("known_registries".into());
+//! let (peer, mut events) = Peer::connect(ClientConfig::new("registry.example", 15600, trust)).await?;
+//! peer.login("alice", "correct horse").await?;
+//! peer.chat("bob").await?;
+//! peer.send("bob", "hello").await?;
+//! while let Some(event) = events.next().await {
+//!     if let Event::Message { from, text, .. } = event {
+//!         println!("{from}: {text}");
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod client;
+mod clock;
+mod error;
+mod fingerprint;
+mod known;
+mod network;
+mod outbox;
+mod pump;
+mod server;
+mod store;
+mod tls;
+
+pub use client::{ClientConfig, Events, Peer, SeenCertificate, Trust};
+pub use error::{CertificateError, Error};
+pub use fingerprint::Fingerprint;
+pub use network::{BoxFuture, BoxStream, Datagrams, Duplex, Listener, Network, TcpNetwork};
+pub use server::{HashConfig, Server, ServerConfig, ServerHandle, ServerStats, TimeLimits};
+pub use store::{SharedMemoryStore, Store};
+pub use tls::{ServerTls, TlsError, TlsVersion};

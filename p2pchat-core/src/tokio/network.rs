@@ -1,0 +1,109 @@
+//! What opens sockets, so that a simulator or another transport can take its place.
+
+use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UdpSocket, lookup_host},
+};
+
+/// A boxed future, as the methods of a trait object return it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A stream of bytes in both directions. Implemented by whatever can be one.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A stream of a [`Network`].
+pub type BoxStream = Box<dyn Duplex>;
+
+/// Opens streams and datagram sockets.
+pub trait Network: fmt::Debug + Send + Sync {
+    /// The addresses of a host, best first. `host` may be an address.
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
+
+    /// Opens a stream.
+    fn dial(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>>;
+
+    /// Accepts streams; port 0 takes a free one.
+    fn listen(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
+
+    /// Opens a datagram socket; port 0 takes a free one.
+    fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Datagrams>>>;
+}
+
+/// Accepts streams.
+pub trait Listener: Send + Sync {
+    /// Where.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// The next stream and where it comes from. Dropping the future loses no stream.
+    fn accept(&self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>>;
+}
+
+/// Sends and receives datagrams.
+pub trait Datagrams: Send + Sync {
+    /// Where.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Receives into `buffer`: how many bytes, and where from. Dropping the future loses no datagram.
+    fn receive<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<(usize, SocketAddr)>>;
+
+    /// Sends at once or fails: datagrams may be lost anyway.
+    fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()>;
+}
+
+/// The operating system's network.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TcpNetwork;
+
+impl Network for TcpNetwork {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) })
+    }
+
+    fn dial(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(addr).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream) as BoxStream)
+        })
+    }
+
+    fn listen(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move { Ok(Box::new(TcpListener::bind(addr).await?) as Box<dyn Listener>) })
+    }
+
+    fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Datagrams>>> {
+        Box::pin(async move { Ok(Box::new(UdpSocket::bind(addr).await?) as Box<dyn Datagrams>) })
+    }
+}
+
+impl Listener for TcpListener {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Self::local_addr(self)
+    }
+
+    fn accept(&self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
+        Box::pin(async move {
+            let (stream, addr) = Self::accept(self).await?;
+            stream.set_nodelay(true)?;
+            Ok((Box::new(stream) as BoxStream, addr))
+        })
+    }
+}
+
+impl Datagrams for UdpSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Self::local_addr(self)
+    }
+
+    fn receive<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<(usize, SocketAddr)>> {
+        Box::pin(self.recv_from(buffer))
+    }
+
+    fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.try_send_to(datagram, to).map(drop)
+    }
+}

@@ -1,0 +1,88 @@
+//! Reading and writing one stream from one task.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::{
+    io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+/// What a step brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Bytes were added to the inbox: on a TLS stream those of one record, which in the prototype's dialect is one
+    /// message.
+    Read,
+    /// The chunk is written and flushed.
+    Written,
+    /// The other end will send nothing more.
+    End,
+}
+
+/// Writes what is left of `chunk` and, if `may_read`, reads into `inbox`, until either gets somewhere.
+///
+/// May be dropped and called again: what was done is recorded in the arguments.
+pub(super) async fn step<S: AsyncBufRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    chunk: &mut Option<Bytes>,
+    inbox: &mut BytesMut,
+    may_read: bool,
+) -> io::Result<Progress> {
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = poll_write_all(stream, chunk, cx) {
+            return Poll::Ready(result.map(|()| Progress::Written));
+        }
+        if !may_read {
+            return Poll::Pending;
+        }
+        let read = ready!(Pin::new(&mut *stream).poll_fill_buf(cx))?;
+        let count = read.len();
+        inbox.extend_from_slice(read);
+        Pin::new(&mut *stream).consume(count);
+        Poll::Ready(Ok(if count == 0 { Progress::End } else { Progress::Read }))
+    })
+    .await
+}
+
+/// Ready once there was a chunk and all of it is flushed.
+fn poll_write_all<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    chunk: &mut Option<Bytes>,
+    cx: &mut std::task::Context<'_>,
+) -> Poll<io::Result<()>> {
+    let Some(left) = chunk else { return Poll::Pending };
+    while !left.is_empty() {
+        match ready!(Pin::new(&mut *stream).poll_write(cx, left))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            written => left.advance(written),
+        }
+    }
+    ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+    *chunk = None;
+    Poll::Ready(Ok(()))
+}
+
+/// Ends a stream so that what was written last arrives: closing with unread bytes would make the system throw it away, so
+/// those are read for a while.
+pub(super) async fn close<S: AsyncBufRead + AsyncWrite + Unpin>(stream: &mut S) {
+    const LINGER: Duration = Duration::from_secs(1);
+    let drain = async {
+        stream.shutdown().await?;
+        loop {
+            let count = poll_fn(|cx| Pin::new(&mut *stream).poll_fill_buf(cx).map_ok(<[u8]>::len)).await?;
+            if count == 0 {
+                return io::Result::Ok(());
+            }
+            Pin::new(&mut *stream).consume(count);
+        }
+    };
+    // Whatever goes wrong, the stream is dropped next.
+    let _ = timeout(LINGER, drain).await;
+}

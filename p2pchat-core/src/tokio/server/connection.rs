@@ -1,0 +1,285 @@
+//! One peer's registry stream: TLS handshake, reading, writing, time limits, closing.
+
+use std::{net::SocketAddr, sync::Arc, sync::atomic::Ordering};
+
+use bytes::{Bytes, BytesMut};
+use p2pchat_proto::{Dialect, Malformed, Message, ToRegistry, codec::RegistryCodec};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::codec::Decoder;
+
+use super::shared::Shared;
+use crate::{
+    registry::ConnId,
+    tokio::{
+        outbox::{Fate, Outbox},
+        pump::{self, Progress},
+        tls,
+    },
+};
+
+/// While more than this waits to be written, requests wait too: their answers would only add to it.
+const ENOUGH_QUEUED: usize = 64 * 1024;
+
+/// Serves a stream from its TLS handshake to its end.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    shared: Arc<Shared>,
+    stream: S,
+    remote: SocketAddr,
+) {
+    // A socket for both kinds of addresses shows IPv4's in a form that nobody could dial.
+    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+    let outbox = Arc::new(Outbox::new(shared.config.send_queue_bytes));
+    let conn = match shared.connect(remote, outbox.clone()) {
+        Ok(conn) => conn,
+        Err(refused) => return tracing::warn!(%remote, %refused, "refused a connection"),
+    };
+    // From here on the machine is told of the end, however this future ends.
+    let registered = Registered { shared, conn };
+    let shared = &registered.shared;
+
+    let handshake = TlsAcceptor::from(shared.config.tls.config.clone()).accept(stream);
+    let stream = match timeout(shared.config.times.handshake, handshake).await {
+        Ok(Ok(stream)) => stream,
+        failed => {
+            shared.counters.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+            let error = failed.map_or_else(|late| late.to_string(), |result| format!("{:?}", result.err()));
+            return tracing::debug!(?conn, %remote, error, "the TLS handshake failed");
+        }
+    };
+    tracing::debug!(?conn, %remote, "connected");
+    let connection = Connection::new(shared, conn, outbox, stream);
+    let end = connection.run().await;
+    tracing::debug!(?conn, %remote, ?end, "disconnected");
+}
+
+struct Registered {
+    shared: Arc<Shared>,
+    conn: ConnId,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.shared.disconnect(self.conn);
+    }
+}
+
+struct Connection<'a, S> {
+    shared: &'a Shared,
+    conn: ConnId,
+    outbox: Arc<Outbox>,
+    stream: TlsStream<S>,
+    codec: RegistryCodec,
+    inbox: BytesMut,
+    chunk: Option<Bytes>,
+    /// The size of `chunk` when it was taken.
+    chunk_size: usize,
+    dialect: Option<Dialect>,
+    waits: Waits,
+}
+
+/// What is being waited for, and since when.
+struct Waits {
+    /// A first message has come.
+    greeted: bool,
+    /// Somebody is logged in.
+    session: bool,
+    /// The last message, or the handshake.
+    heard: Instant,
+    /// The first byte of a frame that isn't whole.
+    frame: Option<Instant>,
+    /// A hello without a line ending.
+    hello: Option<Instant>,
+    /// The stream is to be closed.
+    closing: Option<Instant>,
+}
+
+/// Whose turn it is when a time limit is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    Hello,
+    FirstMessage,
+    Frame,
+    Idle,
+    Flush,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+#[expect(dead_code, reason = "read by the log, through Debug")]
+enum End {
+    /// Everything that the machine wanted to say is said.
+    Closed,
+    /// The stream broke, or the peer closed it.
+    Broken(std::io::ErrorKind),
+    /// The peer doesn't read what it is sent.
+    SlowReader,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
+    fn new(shared: &'a Shared, conn: ConnId, outbox: Arc<Outbox>, stream: TlsStream<S>) -> Self {
+        let mut codec = RegistryCodec::new(shared.config.machine.limits);
+        if tls::is_ours(stream.get_ref().1.alpn_protocol()) {
+            codec.set_dialect(Dialect::Canonical);
+        }
+        let heard = shared.clock.instant_now();
+        let waits = Waits { greeted: false, session: false, heard, frame: None, hello: None, closing: None };
+        Self {
+            shared,
+            conn,
+            outbox,
+            stream,
+            codec,
+            inbox: BytesMut::new(),
+            chunk: None,
+            chunk_size: 0,
+            dialect: None,
+            waits,
+        }
+    }
+
+    async fn run(mut self) -> End {
+        loop {
+            let starved = self.take_messages();
+            if self.chunk.is_none() {
+                self.chunk = self.outbox.take();
+                self.chunk_size = self.chunk.as_ref().map_or(0, Bytes::len);
+            }
+            match self.outbox.fate() {
+                Fate::Open => {}
+                Fate::Overflowed => return self.slow_reader(),
+                Fate::Closing if self.chunk.is_none() => {
+                    pump::close(&mut self.stream).await;
+                    return End::Closed;
+                }
+                Fate::Closing => {
+                    self.waits.closing.get_or_insert_with(|| self.shared.clock.instant_now());
+                }
+            }
+            let may_read = starved && self.waits.closing.is_none();
+            let next = self.next_limit();
+            let (deadline, limit) = next.unzip();
+            let sleep = async {
+                if let Some(deadline) = deadline {
+                    sleep_until(deadline).await;
+                }
+            };
+            tokio::select! {
+                progress = pump::step(&mut self.stream, &mut self.chunk, &mut self.inbox, may_read) => match progress {
+                    Ok(Progress::Read) => {}
+                    Ok(Progress::Written) => self.outbox.written(self.chunk_size),
+                    Ok(Progress::End) => self.end_of_input(),
+                    Err(error) => return End::Broken(error.kind()),
+                },
+                () = self.outbox.changed() => {}
+                () = sleep, if deadline.is_some() => match limit {
+                    Some(Limit::Hello) => {
+                        self.waits.hello = None;
+                        self.codec.grace_expired();
+                    }
+                    Some(Limit::Flush) => return self.slow_reader(),
+                    Some(limit) => self.give_up(limit),
+                    None => {}
+                },
+            }
+        }
+    }
+
+    /// Hands the machine every message that has come, up to the first that has to wait. True if more bytes are needed.
+    fn take_messages(&mut self) -> bool {
+        loop {
+            if self.outbox.fate() != Fate::Open || self.outbox.queued() > ENOUGH_QUEUED {
+                return false;
+            }
+            let (ready, session) = self
+                .shared
+                .act(|registry, _| (registry.is_ready(self.conn), registry.has_session(self.conn)));
+            self.waits.session = session;
+            if !ready {
+                return false;
+            }
+            // The decoder's error type is what its trait asks for; it has none of its own.
+            let Ok(Some(item)) = self.codec.decode(&mut self.inbox) else { break };
+            self.take(item);
+        }
+        let now = self.shared.clock.instant_now();
+        let awaits = |since: &mut Option<Instant>, awaited: bool| {
+            *since = if awaited { since.or(Some(now)) } else { None };
+        };
+        let hello = self.codec.awaits_grace(&self.inbox);
+        awaits(&mut self.waits.hello, hello);
+        awaits(&mut self.waits.frame, !hello && !self.inbox.is_empty());
+        true
+    }
+
+    fn take(&mut self, item: Result<ToRegistry, Malformed>) {
+        self.waits.greeted = true;
+        self.waits.frame = None;
+        self.waits.heard = self.shared.clock.instant_now();
+        let found = self.codec.dialect().filter(|&dialect| self.dialect != Some(dialect));
+        if let Some(dialect) = found {
+            self.dialect = Some(dialect);
+            self.outbox.set_dialect(dialect);
+        }
+        self.shared.act(|registry, now| {
+            if let Some(dialect) = found {
+                registry.handle_dialect(self.conn, dialect);
+            }
+            match item {
+                Ok(message) => {
+                    tracing::debug!(conn = ?self.conn, verb = %message.verb(), "received");
+                    registry.handle_message(now, self.conn, message);
+                }
+                Err(malformed) => registry.handle_malformed(now, self.conn, malformed),
+            }
+        });
+    }
+
+    /// The peer will say nothing more: what is cut off is answered, and that is the end.
+    fn end_of_input(&mut self) {
+        if let Ok(Some(item)) = self.codec.decode_eof(&mut self.inbox) {
+            self.take(item);
+        }
+        self.shared.disconnect(self.conn);
+        self.outbox.close();
+    }
+
+    fn next_limit(&self) -> Option<(Instant, Limit)> {
+        let times = &self.shared.config.times;
+        let waits = &self.waits;
+        if let Some(since) = waits.closing {
+            return Some((since + times.flush, Limit::Flush));
+        }
+        let first_message =
+            (!waits.greeted).then_some((waits.heard + times.first_message, Limit::FirstMessage));
+        let idle = (!waits.session).then_some((waits.heard + times.anonymous_idle, Limit::Idle));
+        let frame = waits.frame.map(|since| (since + times.frame, Limit::Frame));
+        let hello = waits.hello.map(|since| (since + times.hello_grace, Limit::Hello));
+        [first_message, idle, frame, hello].into_iter().flatten().min_by_key(|&(at, _)| at)
+    }
+
+    fn give_up(&mut self, limit: Limit) {
+        let times = &self.shared.config.times;
+        let why = match limit {
+            Limit::FirstMessage => format!("no message came within {:?}", times.first_message),
+            Limit::Frame => format!("a message took more than {:?}", times.frame),
+            Limit::Idle | Limit::Hello | Limit::Flush => {
+                format!("nobody logged in within {:?} of the last message", times.anonymous_idle)
+            }
+        };
+        if limit != Limit::Idle {
+            self.shared.counters.slow_writers.fetch_add(1, Ordering::Relaxed);
+        }
+        tracing::info!(conn = ?self.conn, why, "gave a connection up");
+        self.shared.act(|registry, now| registry.give_up(now, self.conn, &why));
+    }
+
+    fn slow_reader(&self) -> End {
+        self.shared.counters.slow_readers.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(conn = ?self.conn, limit = self.shared.config.send_queue_bytes, "closed: the peer reads too slowly");
+        End::SlowReader
+    }
+}

@@ -1,0 +1,189 @@
+//! The server: a task for each connection, one for datagrams, one for deadlines, one for answers; the registry machine
+//! between them behind a lock that is never held across a wait.
+
+mod config;
+mod connection;
+mod hash;
+mod shared;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use p2pchat_proto::{Dialect, Message, ToRegistryDatagram};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+pub use self::{
+    config::{HashConfig, ServerConfig, TimeLimits},
+    shared::ServerStats,
+};
+use self::{
+    hash::HashPool,
+    shared::{Answer, Shared},
+};
+use super::{
+    network::{Datagrams, Listener},
+    store::Store,
+};
+
+/// A registry on its sockets: bound, and serving while [`run`](Self::run) runs.
+pub struct Server {
+    shared: Arc<Shared>,
+    listener: Box<dyn Listener>,
+    answers: mpsc::UnboundedReceiver<Answer>,
+    tcp: SocketAddr,
+    udp: SocketAddr,
+}
+
+/// A way to a running [`Server`], for figures and for streams that come by another way than its listener.
+#[derive(Debug, Clone)]
+pub struct ServerHandle {
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Binds both sockets and prepares the password hash.
+    ///
+    /// # Errors
+    /// The sockets', and [`io::ErrorKind::InvalidInput`] for parameters that the password hash can't work with.
+    pub async fn bind(config: ServerConfig, store: Arc<dyn Store>) -> io::Result<Self> {
+        let hashes = HashPool::new(&config.hash).await?;
+        let listener = config.network.listen(config.tcp).await?;
+        let datagrams: Arc<dyn Datagrams> = config.network.bind(config.udp).await?.into();
+        let (tcp, udp) = (listener.local_addr()?, datagrams.local_addr()?);
+        let (answer, answers) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared::new(config, store, hashes, datagrams, answer));
+        Ok(Self { shared, listener, answers, tcp, udp })
+    }
+
+    /// Where streams are accepted.
+    pub fn local_tcp(&self) -> SocketAddr {
+        self.tcp
+    }
+
+    /// Where datagrams are received.
+    pub fn local_udp(&self) -> SocketAddr {
+        self.udp
+    }
+
+    /// A handle that outlives the call of [`run`](Self::run).
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { shared: self.shared.clone() }
+    }
+
+    /// Serves until `shutdown` is ready; then no stream is accepted any more, those that are open are flushed and closed,
+    /// within [`TimeLimits::drain`].
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { shared, listener, answers, .. } = self;
+        let mut loops = JoinSet::new();
+        loops.spawn(receive_datagrams(shared.clone()));
+        loops.spawn(keep_deadlines(shared.clone()));
+        loops.spawn(take_answers(shared.clone(), answers));
+
+        let mut connections = JoinSet::new();
+        tokio::select! {
+            () = shutdown => {}
+            () = accept(&shared, &*listener, &mut connections) => {}
+        }
+        drop(listener);
+        tracing::info!(connections = connections.len(), "shutting down");
+        shared.act(|registry, _| registry.disconnect_all());
+        let drained =
+            timeout(shared.config.times.drain, async { while connections.join_next().await.is_some() {} });
+        if drained.await.is_err() {
+            tracing::warn!(
+                connections = connections.len(),
+                "connections were cut off that did not drain in time"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("tcp", &self.tcp).field("udp", &self.udp).finish_non_exhaustive()
+    }
+}
+
+impl ServerHandle {
+    /// Serves one stream, TLS included, until it ends. `remote` is where it comes from: the address that others are told,
+    /// and the only one whose keep-alives count.
+    pub async fn serve_stream(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin, remote: SocketAddr) {
+        connection::serve(self.shared.clone(), stream, remote).await;
+    }
+
+    /// How much there is of what.
+    pub fn stats(&self) -> ServerStats {
+        self.shared.stats()
+    }
+}
+
+async fn accept(shared: &Arc<Shared>, listener: &dyn Listener, connections: &mut JoinSet<()>) {
+    /// Long enough for streams to end, when what fails is for want of file descriptors.
+    const PAUSE: Duration = Duration::from_millis(100);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, remote)) => {
+                    connections.spawn(connection::serve(shared.clone(), stream, remote));
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "can't accept a connection");
+                    sleep(PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn receive_datagrams(shared: Arc<Shared>) {
+    // The longest datagram that UDP can carry, so that none is cut and taken for a shorter one.
+    let mut buffer = vec![0; 65_536];
+    loop {
+        let (size, from) = match shared.datagrams.receive(&mut buffer).await {
+            Ok(received) => received,
+            Err(error) => {
+                // Such as a report that an earlier answer didn't arrive.
+                tracing::debug!(%error, "can't receive a datagram");
+                tokio::task::yield_now().await;
+                continue;
+            }
+        };
+        let frame = Bytes::copy_from_slice(buffer.get(..size).unwrap_or_default());
+        let limits = &shared.config.machine.limits;
+        match ToRegistryDatagram::parse(&frame, Dialect::Canonical, limits) {
+            Ok(message) => shared.act(|registry, now| registry.handle_datagram(now, from, message)),
+            Err(error) => tracing::debug!(%from, %error, "malformed datagram"),
+        }
+    }
+}
+
+async fn keep_deadlines(shared: Arc<Shared>) {
+    loop {
+        let due = shared.next_deadline();
+        tokio::select! {
+            () = shared.deadline_moved.notified() => {}
+            () = async { tokio::time::sleep_until(shared.clock.instant(due.unwrap_or_default())).await }, if due.is_some() => {
+                shared.act(|registry, now| registry.handle_timeout(now));
+            }
+        }
+    }
+}
+
+async fn take_answers(shared: Arc<Shared>, mut answers: mpsc::UnboundedReceiver<Answer>) {
+    let mut batch = Vec::new();
+    while answers.recv_many(&mut batch, 64).await > 0 {
+        shared.act(|registry, now| {
+            for answer in batch.drain(..) {
+                answer.tell(registry, now);
+            }
+        });
+    }
+}

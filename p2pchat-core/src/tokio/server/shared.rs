@@ -1,0 +1,219 @@
+//! The registry machine behind its lock, and the carrying out of its effects.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use p2pchat_proto::{Dialect, FromRegistryDatagram, Message};
+use slotmap::SecondaryMap;
+use tokio::sync::{Notify, mpsc};
+
+use super::{ServerConfig, hash::HashPool};
+use crate::{
+    Time,
+    registry::{
+        ConnId, Effect, HashAnswer, OpId, Refused, Registry, Stats,
+        store::{StoreAnswer, StoreError, StoreRequest},
+    },
+    tokio::{clock::Clock, network::Datagrams, outbox::Outbox, store::Store},
+};
+
+/// How much there is of what, and how often what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct ServerStats {
+    /// The machine's figures.
+    pub registry: Stats,
+    /// Streams that were closed because their peer read too slowly.
+    pub slow_readers: u64,
+    /// Streams that were closed because their peer took too long to say something whole.
+    pub slow_writers: u64,
+    /// TLS handshakes that failed.
+    pub failed_handshakes: u64,
+}
+
+/// What every task of the server can reach.
+pub(super) struct Shared {
+    pub(super) config: ServerConfig,
+    pub(super) clock: Clock,
+    pub(super) datagrams: Arc<dyn Datagrams>,
+    /// The machine's next deadline is earlier than it was.
+    pub(super) deadline_moved: Notify,
+    pub(super) counters: Counters,
+    store: Arc<dyn Store>,
+    hashes: HashPool,
+    answer: mpsc::UnboundedSender<Answer>,
+    core: Mutex<Core>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) slow_readers: AtomicU64,
+    pub(super) slow_writers: AtomicU64,
+    pub(super) failed_handshakes: AtomicU64,
+}
+
+struct Core {
+    registry: Registry,
+    outboxes: SecondaryMap<ConnId, Arc<Outbox>>,
+    /// The deadline that the task of deadlines sleeps until.
+    awaited: Option<Time>,
+}
+
+/// An answer on its way to the machine. There are never more of them than questions it allows itself.
+pub(super) enum Answer {
+    Stored(OpId, StoreAnswer),
+    Hashed(OpId, HashAnswer),
+}
+
+impl Answer {
+    pub(super) fn tell(self, registry: &mut Registry, now: Time) {
+        match self {
+            Self::Stored(op, answer) => registry.handle_stored(now, op, answer),
+            Self::Hashed(op, answer) => registry.handle_hashed(now, op, answer),
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(
+        config: ServerConfig,
+        store: Arc<dyn Store>,
+        hashes: HashPool,
+        datagrams: Arc<dyn Datagrams>,
+        answer: mpsc::UnboundedSender<Answer>,
+    ) -> Self {
+        let registry = Registry::new(config.machine.clone());
+        Self {
+            config,
+            clock: Clock::start(),
+            datagrams,
+            deadline_moved: Notify::new(),
+            counters: Counters::default(),
+            store,
+            hashes,
+            answer,
+            core: Mutex::new(Core { registry, outboxes: SecondaryMap::new(), awaited: None }),
+        }
+    }
+
+    /// Tells the machine something and carries out what follows from it.
+    pub(super) fn act<T>(&self, act: impl FnOnce(&mut Registry, Time) -> T) -> T {
+        let mut core = self.lock();
+        let result = act(&mut core.registry, self.clock.now());
+        self.carry_out(&mut core);
+        result
+    }
+
+    /// Takes a new stream on.
+    pub(super) fn connect(&self, remote: SocketAddr, outbox: Arc<Outbox>) -> Result<ConnId, Refused> {
+        let mut core = self.lock();
+        let conn = core.registry.handle_connected(self.clock.now(), remote)?;
+        core.outboxes.insert(conn, outbox);
+        Ok(conn)
+    }
+
+    /// The stream is gone, or is given up.
+    pub(super) fn disconnect(&self, conn: ConnId) {
+        let mut core = self.lock();
+        core.outboxes.remove(conn);
+        core.registry.handle_disconnected(self.clock.now(), conn);
+        self.carry_out(&mut core);
+    }
+
+    /// The machine's next deadline, which the caller is going to sleep until.
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let mut core = self.lock();
+        core.awaited = core.registry.poll_timeout();
+        core.awaited
+    }
+
+    pub(super) fn stats(&self) -> ServerStats {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ServerStats {
+            registry: self.lock().registry.stats(),
+            slow_readers: count(&self.counters.slow_readers),
+            slow_writers: count(&self.counters.slow_writers),
+            failed_handshakes: count(&self.counters.failed_handshakes),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn carry_out(&self, core: &mut Core) {
+        while let Some(effect) = core.registry.poll_effect() {
+            match effect {
+                Effect::Send { conn, message } => {
+                    if let Some(outbox) = core.outboxes.get(conn) {
+                        tracing::trace!(?conn, verb = %message.verb(), "sending");
+                        outbox.push(&message);
+                    }
+                }
+                Effect::Close { conn } => {
+                    if let Some(outbox) = core.outboxes.remove(conn) {
+                        outbox.close();
+                    }
+                }
+                Effect::SendDatagram { to, message } => self.send_datagram(to, &message),
+                Effect::Store { op, request } => self.ask_store(op, request),
+                Effect::Hash { op, request } => {
+                    let answers = self.answer.clone();
+                    // Nobody listens any more once the server has ended.
+                    self.hashes.submit(request, move |answer| drop(answers.send(Answer::Hashed(op, answer))));
+                }
+                Effect::Publish(event) => tracing::debug!(?event, "there is no other node to be told"),
+            }
+        }
+        if let Some(next) = core.registry.poll_timeout()
+            && core.awaited.is_none_or(|awaited| next < awaited)
+        {
+            core.awaited = Some(next);
+            self.deadline_moved.notify_one();
+        }
+    }
+
+    fn send_datagram(&self, to: SocketAddr, message: &FromRegistryDatagram) {
+        if let Err(error) = self.datagrams.try_send(&message.to_bytes(Dialect::Canonical), to) {
+            tracing::debug!(%to, %error, "can't send a datagram");
+        }
+    }
+
+    fn ask_store(&self, op: OpId, request: StoreRequest) {
+        let mut answer = StoreReply { op, answers: Some(self.answer.clone()) };
+        self.store.submit(request, Box::new(move |stored| answer.send(stored)));
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// Answers for a store that drops a question, so that nobody waits for ever.
+struct StoreReply {
+    op: OpId,
+    answers: Option<mpsc::UnboundedSender<Answer>>,
+}
+
+impl StoreReply {
+    fn send(&mut self, answer: StoreAnswer) {
+        if let Some(answers) = self.answers.take() {
+            // Nobody listens any more once the server has ended.
+            drop(answers.send(Answer::Stored(self.op, answer)));
+        }
+    }
+}
+
+impl Drop for StoreReply {
+    fn drop(&mut self) {
+        self.send(StoreAnswer::Failed(StoreError::Engine("it gave no answer".into())));
+    }
+}
