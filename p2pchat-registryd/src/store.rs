@@ -1,6 +1,6 @@
 //! Accounts, rooms and memberships in a redb file.
 //!
-//! What a request means is written once, in [`p2pchat_core::registry`]; here it is run against an engine. One thread
+//! What a request means is written once, in [`p2pchat_core::registry::store`]; here it is run against an engine. One thread
 //! writes: it takes all that waits, runs it in one transaction, makes that durable, and only then answers, so that many
 //! writers share one commit. Two threads read, each from a view of its own.
 
@@ -18,7 +18,7 @@ use std::{
 };
 
 use p2pchat_core::{
-    registry::{Read, StoreAnswer, StoreError, StoreRequest, Write, read, write},
+    registry::store::{Read, StoreAnswer, StoreError, StoreRequest, Write, read, write},
     tokio::Store,
 };
 

@@ -4,10 +4,16 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
+};
+
+use p2pchat_core::{
+    proto::PasswordDigest,
+    tokio::{ClientConfig, Events, Peer, Trust},
 };
 
 const FREE_PORTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--udp-listen", "127.0.0.1:0"];
@@ -24,6 +30,7 @@ fn command(data_dir: &Path) -> Command {
 struct Daemon {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    log: Option<JoinHandle<String>>,
     tcp: String,
     udp: String,
     fingerprint: String,
@@ -33,18 +40,23 @@ impl Daemon {
     fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = child.stderr.take().unwrap();
+        // Read all along: a full pipe would hold the daemon up.
+        let log = thread::spawn(move || {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).unwrap();
+            log
+        });
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let fields: Vec<_> = line.trim_end().split(' ').collect();
         let ["ready", tcp, udp, fingerprint] = fields.as_slice() else {
-            let mut log = String::new();
-            child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-            panic!("not ready: {line:?}\n{log}");
+            panic!("not ready: {line:?}\n{}", log.join().unwrap());
         };
         let value = |field: &str, key: &str| field.strip_prefix(key).unwrap().to_owned();
         let (tcp, udp) = (value(tcp, "tcp="), value(udp, "udp="));
         let fingerprint = value(fingerprint, "fingerprint=sha256:");
-        Self { child, stdout, tcp, udp, fingerprint }
+        Self { child, stdout, log: Some(log), tcp, udp, fingerprint }
     }
 
     fn signal(&self, name: &str) {
@@ -54,10 +66,9 @@ impl Daemon {
 
     /// Its exit status, what else it wrote to standard output, and its log.
     fn end(mut self) -> (ExitStatus, String, String) {
-        let (mut rest, mut log) = (String::new(), String::new());
+        let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (self.child.wait().unwrap(), rest, log)
+        (self.child.wait().unwrap(), rest, self.log.take().unwrap().join().unwrap())
     }
 }
 
@@ -104,6 +115,57 @@ fn its_identity_outlives_it() {
     first.end();
     let second = Daemon::start(&mut command(folder.path()));
     assert_eq!(second.fingerprint, fingerprint);
+}
+
+async fn connect(daemon: &Daemon) -> (Peer, Events) {
+    let trust = Trust::Pinned(format!("sha256:{}", daemon.fingerprint).parse().unwrap());
+    let (tcp, udp): (SocketAddr, SocketAddr) = (daemon.tcp.parse().unwrap(), daemon.udp.parse().unwrap());
+    let config = ClientConfig::new(tcp.ip().to_string(), tcp.port(), trust);
+    let config = config.registry_udp(udp.ip().to_string(), udp.port()).listen("127.0.0.1:0".parse().unwrap());
+    Peer::connect(config).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_it_acknowledged_survives_its_death() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let (alice, _events) = connect(&daemon).await;
+    alice.register("alice", "secret").await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+    alice.create("den", Some("door"), 2, "where we meet").await.unwrap();
+    daemon.signal("KILL");
+    daemon.end();
+    alice.close().await;
+
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let (bob, _events) = connect(&daemon).await;
+    assert!(bob.register("Alice", "other").await.is_err());
+    bob.register("bob", "secret").await.unwrap();
+    bob.login("bob", "secret").await.unwrap();
+    let rooms = bob.rooms().await.unwrap();
+    assert_eq!(rooms.iter().map(|room| (room.name.as_str(), room.members)).collect::<Vec<_>>(), [("den", 1)]);
+    assert!(bob.join("den", Some("window")).await.is_err());
+    bob.join("den", Some("door")).await.unwrap();
+
+    let (alice, _events) = connect(&daemon).await;
+    assert!(alice.login("alice", "wrong").await.is_err());
+    alice.login("alice", "secret").await.unwrap();
+    let members = alice.members("den").await.unwrap();
+    assert_eq!(members.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["alice", "bob"]);
+}
+
+#[tokio::test]
+async fn its_log_holds_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(command(folder.path()).args(["--log-level", "trace"]));
+    let (alice, _events) = connect(&daemon).await;
+    alice.register("alice", "secret").await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+    alice.create("den", Some("secret"), 2, "").await.unwrap();
+    daemon.signal("TERM");
+    let (_, _, log) = daemon.end();
+    let digest = PasswordDigest::of_password("secret");
+    assert!(!log.is_empty() && !log.contains(digest.expose()) && !log.contains("argon2"), "{log}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use p2pchat_core::registry::StoreError;
+use p2pchat_core::registry::store::StoreError;
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition,
     TableHandle,

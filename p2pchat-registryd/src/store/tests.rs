@@ -2,7 +2,7 @@ use std::sync::mpsc;
 
 use p2pchat_core::{
     proto::{Capacity, Description, RoomName, Username},
-    registry::{Table, WriteTransaction},
+    registry::store::{Table, WriteTransaction},
 };
 use redb::{Database, ReadableDatabase, TableDefinition};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use p2pchat_core::registry::{ReadTransaction, StoreError, Table, WriteTransaction};
+use p2pchat_core::registry::store::{ReadTransaction, StoreError, Table, WriteTransaction};
 use redb::{ReadOnlyTable, ReadableTable, TableDefinition, TableError};
 
 type Key = &'static [u8];
