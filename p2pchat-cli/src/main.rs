@@ -1,3 +1,59 @@
-//! The p2pchat terminal client.
+//! The p2pchat terminal client: a prompt, menus as the prototype had them, and one-shot commands for scripts.
 
-fn main() {}
+mod args;
+mod console;
+mod exit;
+mod json;
+mod line;
+mod log;
+mod menu;
+mod oneshot;
+mod output;
+mod requests;
+mod sanitize;
+mod session;
+mod show;
+mod sign_in;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    args::Arguments,
+    exit::{Exit, Failure},
+    output::{Tone, write_stderr},
+};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let color = arguments.global.color;
+    match run(arguments) {
+        Ok(()) => Exit::Ok.into(),
+        Err(failure) => {
+            write_stderr(color, Tone::Error, &format!("p2pchat: {failure}"));
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    if let Some(file) = &arguments.global.log {
+        log::to_file(file)?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, format!("can't start: {error}")))?;
+    let outcome = runtime.block_on(async {
+        match &arguments.command {
+            Some(command) => oneshot::run(&arguments.global, command).await,
+            None if arguments.global.menu => menu::run(&arguments.global).await,
+            None => line::run(&arguments.global).await,
+        }
+    });
+    // A name that is still being looked up must not keep a program from ending that has said goodbye.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,314 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  p2pchat --registry chat.example.org          ask for the rest, then chat
+  p2pchat --registry 127.0.0.1 --user alice    on the same machine, as alice
+  p2pchat --menu                               numbered menus instead of commands
+
+In scripts (the password comes from a file or from $P2PCHAT_PASSWORD, never from an argument):
+  export P2PCHAT_REGISTRY=chat.example.org:15600 P2PCHAT_USER=backup-bot
+  p2pchat --password-file bot.key register
+  p2pchat --password-file bot.key send alice \"backup done\"
+  p2pchat --password-file bot.key say operators \"backup done\"
+  p2pchat --password-file bot.key listen --json --accept all | jq -r .text
+  p2pchat --password-file bot.key peers --detailed --json
+
+Exit codes:
+  0  done                               4  wrong username or password, or logged in elsewhere
+  1  failed, or refused                 5  the user is not online, or does not exist
+  2  the command line is wrong          6  declined, or not delivered
+  3  the registry can't be reached      7  somebody took too long
+     or trusted";
+
+/// Talk to people directly: a registry introduces you, then messages go from peer to peer.
+///
+/// Started plainly, p2pchat asks for what it lacks and gives you a prompt; /help lists what can be typed there.
+#[derive(Debug, Parser)]
+#[command(name = "p2pchat", version, after_help = EXAMPLES, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What every mode understands.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The registry's address; the port is 15600 unless given.
+    #[arg(long, global = true, value_name = "HOST[:PORT]", env = "P2PCHAT_REGISTRY", value_parser = tcp_address)]
+    pub(crate) registry: Option<Address>,
+    /// Where the registry takes keep-alives [default: the registry's host, port 15500].
+    #[arg(long, global = true, value_name = "HOST[:PORT]", env = "P2PCHAT_REGISTRY_UDP", value_parser = udp_address)]
+    pub(crate) registry_udp: Option<Address>,
+    /// Your username.
+    #[arg(long, global = true, value_name = "NAME", env = "P2PCHAT_USER")]
+    pub(crate) user: Option<String>,
+    /// A file whose first line is your password [else: $P2PCHAT_PASSWORD, else you are asked].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// The port on which other peers reach you, 1024 or above; 0 takes a free one.
+    #[arg(long, global = true, value_name = "PORT", default_value_t = 0, value_parser = peer_port)]
+    pub(crate) peer_port: u16,
+    /// Where known registries are kept [default: p2pchat in your data folder].
+    #[arg(long, global = true, value_name = "DIR", env = "P2PCHAT_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Numbered menus instead of a prompt.
+    #[arg(long)]
+    pub(crate) menu: bool,
+    /// Trust only a registry whose certificate an authority in this PEM file has signed.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "fingerprint")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Trust only the registry with this certificate.
+    ///
+    /// The registry prints it when it starts. Without --ca and --fingerprint a registry is trusted when it is first met,
+    /// and has to have the same certificate from then on.
+    #[arg(long, global = true, value_name = "sha256:HEX")]
+    pub(crate) fingerprint: Option<String>,
+    /// When to use colours; `auto` uses them on a terminal unless NO_COLOR is set.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+    /// Write a log to this file; $RUST_LOG says how much.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do once, for scripts.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create an account.
+    Register,
+    /// Say where a user can be reached.
+    Search {
+        /// Whom to look for.
+        username: String,
+        /// Print a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List who is online.
+    Peers {
+        /// With a room, port and address each.
+        #[arg(long)]
+        detailed: bool,
+        /// Print a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the rooms with what they are about.
+    Rooms {
+        /// Names alone.
+        #[arg(long)]
+        names: bool,
+        /// Print a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the members of a room of yours who are online.
+    Members {
+        /// Which room.
+        room: String,
+        /// Print a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask somebody for a chat, send one message once they accept, and wait until it has arrived.
+    Send {
+        /// To whom.
+        username: String,
+        /// What to say; `-` reads it from standard input.
+        #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]
+        text: Vec<String>,
+        /// How many seconds they may take to accept.
+        #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+        timeout: Duration,
+    },
+    /// Send one message to everybody online in a room of yours, and wait until it has arrived.
+    Say {
+        /// Which room.
+        room: String,
+        /// What to say; `-` reads it from standard input.
+        #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]
+        text: Vec<String>,
+    },
+    /// Stay online and print what happens, until interrupted.
+    Listen {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+        /// Which chat requests to accept.
+        #[arg(long, value_name = "WHICH", default_value = "none")]
+        accept: Accept,
+        /// Join this room first; may be repeated.
+        #[arg(long, value_name = "ROOM")]
+        room: Vec<String>,
+        /// End when standard input does, too.
+        #[arg(long)]
+        until_eof: bool,
+    },
+    /// Open a room.
+    Create {
+        /// Its name.
+        room: String,
+        /// What it is about.
+        #[arg(default_value = "")]
+        description: String,
+        /// How many members it takes.
+        #[arg(long, default_value_t = crate::session::DEFAULT_CAPACITY)]
+        capacity: u32,
+        #[command(flatten)]
+        password: RoomPassword,
+    },
+    /// Become a member of a room.
+    Join {
+        /// Which room.
+        room: String,
+        #[command(flatten)]
+        password: RoomPassword,
+    },
+    /// Stop being a member of a room.
+    Leave {
+        /// Which room.
+        room: String,
+    },
+}
+
+/// A room's password.
+#[derive(Debug, Args)]
+pub(crate) struct RoomPassword {
+    /// A file whose first line is the room's password.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) room_password_file: Option<PathBuf>,
+}
+
+/// Which chat requests `listen` accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Accept {
+    /// Everybody's.
+    All,
+    /// Nobody's: they are declined.
+    None,
+}
+
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// A name or an IP address, without brackets.
+    pub(crate) host: String,
+    /// The port.
+    pub(crate) port: u16,
+}
+
+/// Where a registry listens for streams unless told otherwise.
+const TCP_PORT: u16 = 15_600;
+/// Where a registry listens for datagrams unless told otherwise.
+const UDP_PORT: u16 = 15_500;
+
+/// `HOST`, `HOST:PORT`, an IPv6 address, or one in brackets with or without a port.
+pub(crate) fn tcp_address(text: &str) -> Result<Address, String> {
+    address(text, TCP_PORT)
+}
+
+fn udp_address(text: &str) -> Result<Address, String> {
+    address(text, UDP_PORT)
+}
+
+fn address(text: &str, default_port: u16) -> Result<Address, String> {
+    let text = text.trim();
+    let (host, port) =
+        if let Some((host, after)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            match after.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if after.is_empty() => (host, None),
+                None => return Err("after `]` comes nothing, or `:` and a port".to_owned()),
+            }
+        } else {
+            match text.split_once(':') {
+                // Several colons without brackets are an IPv6 address.
+                Some((host, port)) if !port.contains(':') => (host, Some(port)),
+                _ => (text, None),
+            }
+        };
+    if host.is_empty() || host.contains(char::is_whitespace) {
+        return Err("a host name or an IP address is wanted".to_owned());
+    }
+    let port = match port {
+        None => default_port,
+        Some(port) => port
+            .parse()
+            .ok()
+            .filter(|&port| port != 0)
+            .ok_or_else(|| format!("`{port}` is no port: a number from 1 to 65535 is wanted"))?,
+    };
+    Ok(Address { host: host.to_owned(), port })
+}
+
+/// 0, or a port that is not a system service's.
+pub(crate) fn peer_port(text: &str) -> Result<u16, String> {
+    match text.trim().parse() {
+        Ok(port @ (0 | 1_024..)) => Ok(port),
+        _ => Err("a number from 1024 to 65535 is wanted, or 0 for a free port".to_owned()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err("a number from 1 to 86400 is wanted".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn addresses_in_every_spelling() {
+        let ok = |host: &str, port| Ok(Address { host: host.to_owned(), port });
+        assert_eq!(tcp_address("chat.example.org"), ok("chat.example.org", 15_600));
+        assert_eq!(tcp_address("10.0.0.1:9"), ok("10.0.0.1", 9));
+        assert_eq!(tcp_address("::1"), ok("::1", 15_600));
+        assert_eq!(tcp_address("[::1]"), ok("::1", 15_600));
+        assert_eq!(udp_address("[::1]:7"), ok("::1", 7));
+        for bad in ["", ":1", "host:", "host:0", "host:65536", "host:x", "[::1]x", "a b"] {
+            assert!(tcp_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_made_to_dial_a_system_service() {
+        assert_eq!((peer_port("0"), peer_port("1024")), (Ok(0), Ok(1_024)));
+        assert!(peer_port("80").is_err() && peer_port("70000").is_err());
+    }
+
+    #[test]
+    fn a_message_may_start_with_a_dash() {
+        let arguments =
+            Arguments::parse_from(["p2pchat", "send", "--timeout", "5", "bob", "-1", "is", "--json"]);
+        let Some(Command::Send { text, timeout, .. }) = arguments.command else { panic!("not send") };
+        assert_eq!((text.join(" "), timeout), ("-1 is --json".to_owned(), Duration::from_secs(5)));
+    }
+}

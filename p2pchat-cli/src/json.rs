@@ -1,0 +1,121 @@
+//! Events and lists as JSON, one object a line, for programs.
+//!
+//! Nothing is removed or replaced, as programs want what was sent; what could fool a terminal is written as `\u` escapes,
+//! which mean the same.
+
+use p2pchat_core::{
+    peer::Event,
+    proto::{Found, PeerRecord, RoomRecord, Username},
+};
+use serde_json::{Value, json};
+
+use crate::sanitize;
+
+/// A value on one line, without its end.
+pub(crate) fn line(value: &Value) -> String {
+    let text = value.to_string();
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        // A value's own text has no bare control character, so whatever is unsafe stands inside a string.
+        if sanitize::is_unsafe(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// `{"username", "ip", "port"}`.
+pub(crate) fn found(asked: &str, found: &Found) -> Value {
+    let username = found.username.as_ref().map_or(asked, Username::as_str);
+    json!({ "username": username, "ip": found.ip, "port": found.port })
+}
+
+/// `{"username", "room", "ip", "port"}`; `room` may be null.
+pub(crate) fn peer(peer: &PeerRecord) -> Value {
+    let room = peer.room.as_ref().map(AsRef::<str>::as_ref);
+    json!({ "username": peer.username.as_str(), "room": room, "ip": peer.ip, "port": peer.port })
+}
+
+/// `{"name", "description", "members", "capacity"}`.
+pub(crate) fn room(room: &RoomRecord) -> Value {
+    json!({
+        "name": room.name.as_str(),
+        "description": room.description.as_str(),
+        "members": room.members,
+        "capacity": room.capacity.get(),
+    })
+}
+
+/// An array of strings.
+pub(crate) fn names<'a, T: AsRef<str> + 'a>(names: impl IntoIterator<Item = &'a T>) -> Value {
+    names.into_iter().map(|name| Value::from(name.as_ref())).collect()
+}
+
+/// `{"event": …}` with the event's own fields; null for an event that this program doesn't know.
+pub(crate) fn event(event: &Event) -> Value {
+    let user = |username: &Option<Username>| username.as_ref().map(|name| name.as_str().to_owned());
+    match event {
+        Event::Connected => json!({ "event": "connected" }),
+        Event::Disconnected { reason, retry_in } => {
+            json!({ "event": "disconnected", "reason": reason, "retry_in": retry_in.as_secs_f64() })
+        }
+        Event::Reconnected => json!({ "event": "reconnected" }),
+        Event::LoggedOut { reason } => json!({ "event": "logged_out", "reason": reason }),
+        Event::ChatRequested { from, addr, .. } => {
+            json!({ "event": "chat_requested", "from": user(from), "address": addr })
+        }
+        Event::ChatOpened { with } => json!({ "event": "chat_opened", "with": user(with) }),
+        Event::ChatClosed { with, reason } => {
+            json!({ "event": "chat_closed", "with": user(with), "reason": reason })
+        }
+        Event::Message { from, text, .. } => {
+            json!({ "event": "message", "from": from.as_str(), "text": text.as_str() })
+        }
+        Event::Broadcast { room, from, text, .. } => json!({
+            "event": "broadcast",
+            "room": room.as_ref().map(AsRef::<str>::as_ref),
+            "from": from.as_str(),
+            "text": text.as_str(),
+        }),
+        Event::RoomEntered { room, members } => {
+            json!({ "event": "room_entered", "room": room.as_str(), "members": names(members) })
+        }
+        Event::MemberOnline { room, username } => {
+            json!({ "event": "member_online", "room": room.as_str(), "username": username.as_str() })
+        }
+        Event::MemberLeft { room, username } => {
+            json!({ "event": "member_left", "room": room.as_str(), "username": username.as_str() })
+        }
+        Event::MemberOffline { username, rooms } => {
+            json!({ "event": "member_offline", "username": username.as_str(), "rooms": names(rooms) })
+        }
+        Event::Fault { culprit, what } => json!({ "event": "fault", "culprit": culprit, "what": what }),
+        _ => Value::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_escaped_line_means_what_was_sent() {
+        assert_eq!(line(&json!("a\u{202e}\u{9b}\u{e0041}\n")), r#""a\u202e\u009b\udb40\udc41\n""#);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_and_nothing_is_unsafe(text in any::<String>()) {
+            let written = line(&json!({ "text": text }));
+            prop_assert!(!written.contains(sanitize::is_unsafe));
+            let read: Value = serde_json::from_str(&written).unwrap();
+            prop_assert_eq!(read, json!({ "text": text }));
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What can be typed at the prompt.
+
+use crate::{sanitize, session::DEFAULT_CAPACITY};
+
+/// A command, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Command {
+    Help(Option<String>),
+    Who {
+        detailed: bool,
+    },
+    Search(String),
+    Chat(String),
+    Accept(Option<String>),
+    Reject {
+        who: Option<String>,
+        reason: Option<String>,
+    },
+    Message {
+        to: String,
+        text: String,
+    },
+    Rooms,
+    Create {
+        room: String,
+        capacity: u32,
+        description: String,
+        with_password: bool,
+    },
+    Join {
+        room: String,
+        with_password: bool,
+    },
+    Leave(Option<String>),
+    Members(Option<String>),
+    Switch(String),
+    Logout,
+    Quit,
+    /// Text for the open chat or room.
+    Say(String),
+}
+
+/// A command's line in `/help`.
+pub(super) struct Help {
+    /// Its name, with the slash.
+    pub(super) name: &'static str,
+    /// Its name and arguments.
+    pub(super) usage: &'static str,
+    /// What it does.
+    pub(super) what: &'static str,
+}
+
+macro_rules! help {
+    ($($name:literal $arguments:literal $what:literal)*) => {
+        &[$(Help { name: $name, usage: concat!($name, $arguments), what: $what }),*]
+    };
+}
+
+/// All commands, in the order of `/help`.
+pub(super) const HELP: &[Help] = help! {
+    "/who" " [-d]" "who is online; -d also where"
+    "/search" " USER" "whether a user is online, and where"
+    "/chat" " USER" "ask somebody to chat; what you type then goes to them"
+    "/accept" " [USER]" "accept somebody's wish to chat"
+    "/reject" " [USER [REASON]]" "decline somebody's wish to chat"
+    "/msg" " USER|#ROOM TEXT" "say something in a chat or room that isn't the open one"
+    "/rooms" "" "which rooms there are"
+    "/create" " [-p] ROOM [CAPACITY] [DESCRIPTION]" "open a room; -p asks for a password to protect it"
+    "/join" " [-p] ROOM" "become a member of a room; -p asks for its password"
+    "/leave" " [ROOM]" "stop being a member of a room; plain: leave the open room or end the open chat"
+    "/members" " [ROOM]" "which members of a room are online"
+    "/switch" " USER|#ROOM" "let what you type go to another open chat or room of yours"
+    "/logout" "" "log out; you can log in again, also as somebody else"
+    "/quit" "" "log out and leave; Ctrl-D does the same"
+    "/help" " [COMMAND]" "this list, or one command's line of it"
+};
+
+/// Understands a line that isn't blank, or says how the command is used.
+pub(super) fn parse(line: &str) -> Result<Command, String> {
+    let Some(command) = line.strip_prefix('/') else { return Ok(Command::Say(line.to_owned())) };
+    if command.starts_with('/') {
+        // A text that starts with a slash is written with two.
+        return Ok(Command::Say(command.to_owned()));
+    }
+    let (verb, mut rest) = Words(line).next_word()?.unwrap_or_default();
+    let verb = verb.to_lowercase();
+    let Some(help) = HELP.iter().find(|help| help.name == verb) else {
+        return Err(format!("there is no {}; /help lists what there is", sanitize::line(&verb)));
+    };
+    let command = match help.name {
+        "/help" => rest.word()?.map_or(Some(Command::Help(None)), |name| Some(Command::Help(Some(name)))),
+        "/who" => match rest.word()?.as_deref() {
+            None => Some(Command::Who { detailed: false }),
+            Some("-d") => Some(Command::Who { detailed: true }),
+            Some(_) => None,
+        },
+        "/search" => rest.word()?.map(Command::Search),
+        "/chat" => rest.word()?.map(Command::Chat),
+        "/accept" => Some(Command::Accept(rest.word()?)),
+        "/reject" => Some(Command::Reject { who: rest.word()?, reason: rest.remainder() }),
+        "/msg" => rest.word()?.zip(rest.remainder()).map(|(to, text)| Command::Message { to, text }),
+        "/rooms" => Some(Command::Rooms),
+        "/create" => {
+            let with_password = rest.flag("-p");
+            rest.word()?.map(|room| {
+                let capacity = rest.number();
+                let description = rest.remainder().unwrap_or_default();
+                Command::Create {
+                    room: plain_room(room),
+                    capacity: capacity.unwrap_or(DEFAULT_CAPACITY),
+                    description,
+                    with_password,
+                }
+            })
+        }
+        "/join" => {
+            let with_password = rest.flag("-p");
+            rest.word()?.map(|room| Command::Join { room: plain_room(room), with_password })
+        }
+        "/leave" => Some(Command::Leave(rest.word()?.map(plain_room))),
+        "/members" => Some(Command::Members(rest.word()?.map(plain_room))),
+        "/switch" => rest.word()?.map(Command::Switch),
+        "/logout" => Some(Command::Logout),
+        _ => Some(Command::Quit),
+    };
+    command
+        .filter(|_| rest.is_empty())
+        .ok_or_else(|| format!("usage: {}   ({}; names with blanks go in \"quotes\")", help.usage, help.what))
+}
+
+/// A room's name without the `#` that this program shows before it.
+pub(super) fn plain_room(name: String) -> String {
+    match name.strip_prefix('#') {
+        Some(plain) if !plain.is_empty() => plain.to_owned(),
+        _ => name,
+    }
+}
+
+/// What is left of a line.
+#[derive(Default)]
+struct Words<'a>(&'a str);
+
+impl<'a> Words<'a> {
+    /// The next word, or what stands in double quotes, and what comes after it.
+    fn next_word(&self) -> Result<Option<(String, Words<'a>)>, String> {
+        let text = self.0.trim_start();
+        // A room may be written as it is shown, `#"tea room"`.
+        let (hash, text) = match text.strip_prefix('#') {
+            Some(quoted) if quoted.starts_with('"') => ("#", quoted),
+            _ => ("", text),
+        };
+        let (word, rest) = match text.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').ok_or("a closing quote is missing")?,
+            None => text.split_at(text.find(char::is_whitespace).unwrap_or(text.len())),
+        };
+        Ok((!word.is_empty()).then(|| (format!("{hash}{word}"), Words(rest))))
+    }
+
+    fn word(&mut self) -> Result<Option<String>, String> {
+        let Some((word, rest)) = self.next_word()? else { return Ok(None) };
+        *self = rest;
+        Ok(Some(word))
+    }
+
+    fn flag(&mut self, flag: &str) -> bool {
+        match self.next_word() {
+            Ok(Some((word, rest))) if word == flag => {
+                *self = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn number(&mut self) -> Option<u32> {
+        let (word, rest) = self.next_word().ok().flatten()?;
+        let number = word.parse().ok()?;
+        *self = rest;
+        Some(number)
+    }
+
+    fn remainder(&mut self) -> Option<String> {
+        let text = std::mem::take(&mut self.0).trim();
+        (!text.is_empty()).then(|| text.to_owned())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.trim().is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn commands_and_text() {
+        for (line, command) in [
+            ("hello /there", Command::Say("hello /there".to_owned())),
+            ("//etc", Command::Say("/etc".to_owned())),
+            ("/WHO", Command::Who { detailed: false }),
+            ("/who -d", Command::Who { detailed: true }),
+            ("/chat  bob ", Command::Chat("bob".to_owned())),
+            ("/accept", Command::Accept(None)),
+            ("/reject bob not now", Command::Reject { who: some("bob"), reason: some("not now") }),
+            (
+                "/msg bob a \"b\" <c>",
+                Command::Message { to: "bob".to_owned(), text: "a \"b\" <c>".to_owned() },
+            ),
+            ("/msg #\"tea room\" hi", Command::Message { to: "#tea room".to_owned(), text: "hi".to_owned() }),
+            ("/join #tea", Command::Join { room: "tea".to_owned(), with_password: false }),
+            ("/join -p \"tea room\"", Command::Join { room: "tea room".to_owned(), with_password: true }),
+            ("/leave", Command::Leave(None)),
+            ("/quit", Command::Quit),
+        ] {
+            assert_eq!(parse(line), Ok(command), "{line}");
+        }
+        let create = |room: &str, capacity, description: &str, with_password| {
+            Ok(Command::Create {
+                room: room.to_owned(),
+                capacity,
+                description: description.to_owned(),
+                with_password,
+            })
+        };
+        assert_eq!(parse("/create tea"), create("tea", DEFAULT_CAPACITY, "", false));
+        assert_eq!(parse("/create -p tea 5 for two"), create("tea", 5, "for two", true));
+        assert_eq!(parse("/create tea for two"), create("tea", DEFAULT_CAPACITY, "for two", false));
+    }
+
+    #[test]
+    fn wrong_usage_is_explained() {
+        for line in ["/chat", "/chat a b", "/who -x", "/msg bob", "/join", "/quit now", "/search"] {
+            assert!(parse(line).unwrap_err().starts_with("usage: /"), "{line}");
+        }
+        assert!(parse("/nonsense").unwrap_err().contains("/help"));
+        assert!(parse("/chat \"bob").unwrap_err().contains("quote"));
+        assert!(!parse("/\u{1b}[2J").unwrap_err().contains('\u{1b}'));
+    }
+
+    #[test]
+    fn every_command_has_its_line_of_help() {
+        for help in HELP {
+            let with_arguments = format!("{} bob hi", help.name);
+            assert!(
+                parse(help.name).is_ok()
+                    || parse(&with_arguments).is_ok()
+                    || parse(&format!("{} bob", help.name)).is_ok()
+            );
+        }
+    }
+}

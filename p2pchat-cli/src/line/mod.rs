@@ -1,0 +1,495 @@
+//! The interactive line mode: a prompt that shows where text goes, commands behind a slash.
+
+mod command;
+
+use std::{pin::pin, time::Duration};
+
+use p2pchat_core::{
+    peer::Event,
+    proto::{RoomName, Username},
+    tokio::Peer,
+};
+use tokio::{task::JoinSet, time};
+
+use self::command::{Command, HELP, plain_room};
+use crate::{
+    args::Global,
+    console::{Console, Input},
+    exit::{Exit, Failure},
+    output::{Paint, Tone},
+    requests::Requests,
+    sanitize,
+    session::{self, Session, Signals},
+    show,
+    sign_in::{self, Left},
+};
+
+/// How long the next prompt waits for a command's answer, so that most answers come before it.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// Where text goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    User(Username),
+    Room(RoomName),
+}
+
+impl Target {
+    fn shown(&self) -> String {
+        match self {
+            Self::User(username) => show::name(username),
+            Self::Room(room) => show::room(room),
+        }
+    }
+
+    /// `USER`, or a room behind a `#`.
+    fn parse(text: &str) -> Result<Self, String> {
+        match text.strip_prefix('#') {
+            Some(room) => {
+                RoomName::new(room).map(Self::Room).map_err(|problem| format!("a room's name {problem}"))
+            }
+            None => Username::new(text).map(Self::User).map_err(|problem| format!("a username {problem}")),
+        }
+    }
+}
+
+/// What a command's task brings back.
+#[derive(Default)]
+struct Report {
+    /// To be shown, coloured already.
+    lines: Vec<String>,
+    /// Where text goes from now on.
+    open: Option<Target>,
+    /// What text can't go to any more.
+    close: Option<Target>,
+}
+
+impl Report {
+    fn lines(lines: Vec<String>) -> Self {
+        Self { lines, ..Self::default() }
+    }
+
+    fn failure(paint: Paint, what: &str, error: impl Into<Failure>) -> Self {
+        Self::lines(vec![paint.paint(Tone::Error, &error.into().context(what).to_string())])
+    }
+}
+
+/// How a session ended.
+enum End {
+    Quit,
+    /// By `/logout`: somebody may log in again.
+    LoggedOut,
+    /// By the registry, or the link.
+    Lost,
+}
+
+/// Runs the mode until the user leaves.
+pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
+    let mut console = Console::open(global.color, false);
+    let result = sessions(&mut console, global).await;
+    console.out.finish();
+    result
+}
+
+async fn sessions(console: &mut Console, global: &Global) -> Result<(), Failure> {
+    let Ok(registry) = sign_in::registry(console, global).await else { return left(console) };
+    let mut global = global.clone();
+    let mut password = session::password(&global)?;
+    loop {
+        let session = Session::connect(&global, &registry, None).await?;
+        if let Some(notice) = session.first_meeting() {
+            console.out.say(Tone::Notice, &notice);
+        }
+        match sign_in::log_in(console, &global, password.take(), &session).await {
+            Ok(Ok(())) => {}
+            Ok(Err(Left)) => {
+                session.end().await;
+                return left(console);
+            }
+            Err(failure) => {
+                session.end().await;
+                return Err(failure);
+            }
+        }
+        console.out.line("/help lists what you can do");
+        match Line::new(console, session).run().await? {
+            End::Quit => return Ok(()),
+            End::Lost if !console.is_terminal() => {
+                return Err(Failure::new(Exit::Registry, "the session has ended"));
+            }
+            End::LoggedOut | End::Lost => {
+                // Whoever comes now says who they are.
+                global.user = None;
+            }
+        }
+    }
+}
+
+/// Somebody may leave instead of logging in; a script that ends there lacks something.
+fn left(console: &Console) -> Result<(), Failure> {
+    if console.is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, "the input ended before the login: give --registry, --user and a password"))
+}
+
+struct Line<'a> {
+    console: &'a mut Console,
+    session: Session,
+    me: String,
+    paint: Paint,
+    /// Where text goes.
+    open: Option<Target>,
+    /// Where the prompt on the screen says that it goes.
+    prompted: Option<Target>,
+    /// A chat is open with somebody whose name comes with their first message.
+    unnamed: bool,
+    requests: Requests,
+    tasks: JoinSet<Report>,
+}
+
+impl<'a> Line<'a> {
+    fn new(console: &'a mut Console, session: Session) -> Self {
+        let me = session.peer.username().as_ref().map(show::name).unwrap_or_default();
+        let paint = console.out.paint();
+        Self {
+            console,
+            session,
+            me,
+            paint,
+            open: None,
+            prompted: None,
+            unnamed: false,
+            requests: Requests::default(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    async fn run(mut self) -> Result<End, Failure> {
+        let mut signals = Signals::catch()?;
+        let mut settled = true;
+        let mut settle = pin!(time::sleep(SETTLE));
+        let end = loop {
+            // A script's next line waits for the last one's answer, a person doesn't.
+            if !self.console.is_waiting()
+                && (self.tasks.is_empty() || (settled && self.console.is_terminal()))
+            {
+                self.prompted.clone_from(&self.open);
+                let prompt = self.prompt();
+                self.console.prompt(&prompt);
+            }
+            tokio::select! {
+                input = self.console.answer(), if self.console.is_waiting() => match input {
+                    Input::Line(line) if line.trim().is_empty() => {}
+                    Input::Line(line) => match command::parse(&line) {
+                        Ok(Command::Quit) => break End::Quit,
+                        Ok(Command::Logout) => break End::LoggedOut,
+                        Ok(command) => {
+                            settled = matches!(command, Command::Say(_) | Command::Message { .. });
+                            settle.set(time::sleep(SETTLE));
+                            self.obey(command).await;
+                        }
+                        Err(problem) => self.console.out.say(Tone::Error, &problem),
+                    },
+                    Input::Interrupted => self.console.out.say(Tone::Notice, "/quit or Ctrl-D leaves"),
+                    Input::Closed => break End::Quit,
+                },
+                event = self.session.events.next() => match event {
+                    Some(event) => {
+                        let is_over = matches!(event, Event::LoggedOut { .. });
+                        self.happened(event);
+                        if is_over {
+                            break End::Lost;
+                        }
+                    }
+                    None => break End::Lost,
+                },
+                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    // A task that was cut off has nothing to tell.
+                    self.take(done.unwrap_or_default());
+                }
+                () = &mut settle, if !settled => settled = true,
+                () = signals.received() => break End::Quit,
+            }
+        };
+        self.tasks.shutdown().await;
+        self.session.end().await;
+        if matches!(end, End::Lost) && self.console.is_waiting() && self.console.is_terminal() {
+            self.console.out.say(Tone::Prompt, "press Enter to log in again");
+            if self.console.answer().await == Input::Closed {
+                return Ok(End::Quit);
+            }
+        }
+        Ok(end)
+    }
+
+    fn prompt(&self) -> String {
+        match &self.open {
+            Some(target) => format!("{} → {}> ", self.me, target.shown()),
+            None => format!("{}> ", self.me),
+        }
+    }
+
+    /// Shows an event, and keeps in mind what it changes.
+    fn happened(&mut self, event: Event) {
+        if let Event::Message { from, .. } = &event
+            && std::mem::take(&mut self.unnamed)
+        {
+            self.open(Target::User(from.clone()));
+        }
+        if let Some(line) = show::event(&event, self.paint) {
+            self.console.out.line(&line);
+        }
+        match event {
+            Event::ChatRequested { request, from, addr } => {
+                let label = self.requests.add(request, from, addr);
+                self.console.out.say(Tone::Notice, &format!("    /accept {label} or /reject {label}"));
+            }
+            Event::ChatOpened { with: None } => self.unnamed = true,
+            Event::ChatOpened { with: Some(username) } => self.open = Some(Target::User(username)),
+            Event::ChatClosed { with, .. } => {
+                self.requests.withdraw(with.as_ref());
+                match with {
+                    Some(username) => self.close(&Target::User(username)),
+                    None => self.unnamed = false,
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, report: Report) {
+        for line in &report.lines {
+            self.console.out.line(line);
+        }
+        if let Some(target) = report.close {
+            self.close(&target);
+        }
+        if let Some(target) = report.open {
+            self.open(target);
+        }
+    }
+
+    fn open(&mut self, target: Target) {
+        if self.open.as_ref() != Some(&target) {
+            self.console.out.say(Tone::Success, &format!("what you type now goes to {}", target.shown()));
+            self.open = Some(target);
+        }
+    }
+
+    fn close(&mut self, target: &Target) {
+        if self.open.as_ref() == Some(target) {
+            self.open = None;
+        }
+    }
+
+    fn task(&mut self, work: impl Future<Output = Report> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    async fn obey(&mut self, command: Command) {
+        let peer = self.session.peer.clone();
+        let paint = self.paint;
+        match command {
+            Command::Help(name) => self.help(name.as_deref()),
+            Command::Who { detailed } => self.task(who(peer, paint, detailed)),
+            Command::Search(user) => self.task(search(peer, paint, user)),
+            Command::Rooms => self.task(rooms(peer, paint)),
+            Command::Chat(user) => match Target::parse(&user) {
+                Ok(Target::User(username)) => {
+                    let shown = show::name(&username);
+                    self.console.out.line(&format!("asking {shown} to chat …"));
+                    self.task(async move {
+                        match peer.chat(username.as_str()).await {
+                            Ok(()) => Report { open: Some(Target::User(username)), ..Report::default() },
+                            Err(error) => Report::failure(paint, &shown, error),
+                        }
+                    });
+                }
+                Ok(Target::Room(_)) => self.console.out.say(Tone::Error, "a room is joined: /join ROOM"),
+                Err(problem) => self.console.out.say(Tone::Error, &problem),
+            },
+            Command::Accept(who) => match self.requests.take(who.as_deref()) {
+                Ok(pending) => self.task(async move {
+                    match peer.accept(pending.id).await {
+                        Ok(()) => Report { open: pending.from.map(Target::User), ..Report::default() },
+                        Err(error) => Report::failure(paint, &pending.label, error),
+                    }
+                }),
+                Err(problem) => self.console.out.say(Tone::Error, &problem),
+            },
+            Command::Reject { who, reason } => match self.requests.take(who.as_deref()) {
+                Ok(pending) => self.task(async move {
+                    match peer.reject(pending.id, reason.as_deref()).await {
+                        Ok(()) => Report::lines(vec![format!("declined {}", pending.label)]),
+                        Err(error) => Report::failure(paint, &pending.label, error),
+                    }
+                }),
+                Err(problem) => self.console.out.say(Tone::Error, &problem),
+            },
+            Command::Say(text) => match self.prompted.clone().or_else(|| self.open.clone()) {
+                Some(target) => self.say(target, text),
+                None => self.console.out.say(Tone::Error, "nothing is open: /chat USER or /join ROOM first"),
+            },
+            Command::Message { to, text } => match Target::parse(&to) {
+                Ok(target) => self.say(target, text),
+                Err(problem) => self.console.out.say(Tone::Error, &problem),
+            },
+            Command::Switch(to) => match Target::parse(&to) {
+                Ok(target) => self.open(target),
+                Err(problem) => self.console.out.say(Tone::Error, &problem),
+            },
+            Command::Create { room, capacity, description, with_password } => {
+                let Ok(password) = self.room_password(with_password).await else { return };
+                self.task(async move {
+                    let created = peer.create(&room, password.as_deref(), capacity, &description).await;
+                    entered(paint, &room, "opened", created)
+                });
+            }
+            Command::Join { room, with_password } => {
+                let Ok(password) = self.room_password(with_password).await else { return };
+                self.task(async move {
+                    let joined = peer.join(&room, password.as_deref()).await;
+                    entered(paint, &room, "joined", joined)
+                });
+            }
+            Command::Leave(room) => self.leave(room),
+            Command::Members(room) => match (room, &self.open) {
+                (Some(room), _) => self.task(members(peer, paint, room)),
+                (None, Some(Target::Room(room))) => {
+                    let room = room.as_str().to_owned();
+                    self.task(members(peer, paint, room));
+                }
+                (None, _) => self.console.out.say(Tone::Error, "of which room? /members ROOM"),
+            },
+            // Ends the session, which is the loop's to do.
+            Command::Logout | Command::Quit => {}
+        }
+    }
+
+    fn help(&self, name: Option<&str>) {
+        let wanted = name.map(|name| format!("/{}", name.trim_start_matches('/')));
+        let width = HELP.iter().map(|help| help.usage.len()).max().unwrap_or_default();
+        let mut lines =
+            HELP.iter().filter(|help| wanted.as_ref().is_none_or(|name| name == help.name)).peekable();
+        if lines.peek().is_none() {
+            self.console.out.say(Tone::Error, "there is no such command; /help lists what there is");
+        }
+        for help in lines {
+            self.console.out.line(&format!("{:width$}   {}", help.usage, help.what));
+        }
+        if wanted.is_none() {
+            self.console.out.line(
+                "Everything else goes to the open chat or room. //text sends a text that starts with /.",
+            );
+        }
+    }
+
+    fn say(&mut self, target: Target, text: String) {
+        let peer = self.session.peer.clone();
+        let paint = self.paint;
+        self.task(async move {
+            match target {
+                Target::User(username) => match peer.send(username.as_str(), &text).await {
+                    Ok(()) => Report::default(),
+                    Err(error) => {
+                        Report::failure(paint, &format!("not delivered to {}", show::name(&username)), error)
+                    }
+                },
+                Target::Room(room) => match peer.broadcast(room.as_str(), &text).await {
+                    Ok(report) => {
+                        let missed = show::missed(&report);
+                        Report::lines(missed.iter().map(|line| paint.paint(Tone::Error, line)).collect())
+                    }
+                    Err(error) => {
+                        Report::failure(paint, &format!("not sent to {}", show::room(&room)), error)
+                    }
+                },
+            }
+        });
+    }
+
+    fn leave(&mut self, room: Option<String>) {
+        let target = match room {
+            Some(room) => Target::parse(&format!("#{}", plain_room(room))),
+            None => self.open.clone().ok_or_else(|| "nothing is open: /leave ROOM".to_owned()),
+        };
+        let target = match target {
+            Ok(target) => target,
+            Err(problem) => return self.console.out.say(Tone::Error, &problem),
+        };
+        let peer = self.session.peer.clone();
+        let paint = self.paint;
+        self.task(async move {
+            let left = match &target {
+                Target::User(username) => peer.hang_up(username.as_str()).await,
+                Target::Room(room) => peer.leave(room.as_str()).await,
+            };
+            match left {
+                Ok(()) => {
+                    let line = paint.paint(Tone::Success, &format!("left {}", target.shown()));
+                    Report { lines: vec![line], close: Some(target), ..Report::default() }
+                }
+                Err(error) => Report::failure(paint, &target.shown(), error),
+            }
+        });
+    }
+
+    /// Asked for apart from the command, so that it is neither seen nor kept in the editor's history.
+    async fn room_password(&mut self, wanted: bool) -> Result<Option<String>, Left> {
+        if !wanted {
+            return Ok(None);
+        }
+        sign_in::ask_password(self.console, "The room's password: ").await.map(Some)
+    }
+}
+
+fn entered(paint: Paint, room: &str, how: &str, outcome: Result<(), p2pchat_core::tokio::Error>) -> Report {
+    let shown = format!("#{}", sanitize::line(room));
+    match outcome {
+        Ok(()) => Report {
+            lines: vec![paint.paint(Tone::Success, &format!("{how} {shown}"))],
+            open: RoomName::new(room).ok().map(Target::Room),
+            close: None,
+        },
+        Err(error) => Report::failure(paint, &shown, error),
+    }
+}
+
+async fn who(peer: Peer, paint: Paint, detailed: bool) -> Report {
+    let listed = if detailed {
+        peer.peers().await.map(|peers| show::peers(&peers))
+    } else {
+        peer.names().await.map(|names| if names.is_empty() { Vec::new() } else { vec![show::names(&names)] })
+    };
+    match listed {
+        Ok(lines) if lines.is_empty() => Report::lines(vec!["nobody else is online".to_owned()]),
+        Ok(lines) => Report::lines(lines),
+        Err(error) => Report::failure(paint, "/who", error),
+    }
+}
+
+async fn search(peer: Peer, paint: Paint, user: String) -> Report {
+    match peer.search(&user).await {
+        Ok(found) => Report::lines(vec![paint.paint(Tone::Success, &show::found(&user, &found))]),
+        Err(error) => Report::failure(paint, &sanitize::line(&user), error),
+    }
+}
+
+async fn rooms(peer: Peer, paint: Paint) -> Report {
+    match peer.rooms().await {
+        Ok(rooms) if rooms.is_empty() => {
+            Report::lines(vec!["there are no rooms; /create opens one".to_owned()])
+        }
+        Ok(rooms) => Report::lines(show::rooms(&rooms)),
+        Err(error) => Report::failure(paint, "/rooms", error),
+    }
+}
+
+async fn members(peer: Peer, paint: Paint, room: String) -> Report {
+    let shown = format!("#{}", sanitize::line(&room));
+    match peer.members(&room).await {
+        Ok(members) => Report::lines(vec![format!("online in {shown}: {}", show::names(&members))]),
+        Err(error) => Report::failure(paint, &shown, error),
+    }
+}

@@ -1,0 +1,226 @@
+//! The subcommands: one thing each, for scripts.
+
+use std::io::{self, Read};
+
+use p2pchat_core::{peer::Event, tokio::Error};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::{
+    args::{Accept, Command, Global, RoomPassword},
+    console::Console,
+    exit::{Exit, Failure},
+    json,
+    output::{Paint, Tone, write_stderr, write_stdout},
+    session::{self, Session, Signals},
+    show, sign_in,
+};
+
+/// How many bytes of standard input a message of `-` is read from at most; the protocol's own limit is far below.
+const STDIN_BYTES: u64 = 1 << 20;
+
+/// Does what `command` says.
+pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failure> {
+    let registry = global
+        .registry
+        .as_ref()
+        .ok_or_else(|| Failure::new(Exit::Usage, "which registry? Give --registry or $P2PCHAT_REGISTRY"))?;
+    let user = global
+        .user
+        .as_deref()
+        .ok_or_else(|| Failure::new(Exit::Usage, "who are you? Give --user or $P2PCHAT_USER"))?;
+    let text = text(command)?;
+    let room_password = room_password(command)?;
+    let password = match session::password(global)? {
+        Some(password) => password,
+        None => ask_password(global, matches!(command, Command::Register)).await?,
+    };
+
+    let timeout = if let Command::Send { timeout, .. } = command { Some(*timeout) } else { None };
+    let mut session = Session::connect(global, registry, timeout).await?;
+    if let Some(notice) = session.first_meeting() {
+        write_stderr(global.color, Tone::Notice, &notice);
+    }
+    let done = async {
+        if matches!(command, Command::Register) {
+            return Ok(session.peer.register(user, &password).await?);
+        }
+        session.peer.login(user, &password).await.map_err(|error| Failure::from(error).context("login"))?;
+        obey(global, command, &mut session, &text, room_password.as_deref()).await
+    };
+    let outcome = done.await;
+    session.end().await;
+    outcome
+}
+
+async fn obey(
+    global: &Global,
+    command: &Command,
+    session: &mut Session,
+    text: &str,
+    room_password: Option<&str>,
+) -> Result<(), Failure> {
+    let peer = session.peer.clone();
+    match command {
+        // Done before the login.
+        Command::Register => Ok(()),
+        Command::Search { username, json } => {
+            let found = peer.search(username).await?;
+            if *json {
+                print(&json::line(&json::found(username, &found)))
+            } else {
+                print(&show::found(username, &found))
+            }
+        }
+        Command::Peers { detailed: true, json } => {
+            let peers = peer.peers().await?;
+            print_list(*json, peers.iter().map(json::peer).collect(), &show::peers(&peers))
+        }
+        Command::Peers { detailed: false, json } => {
+            let names = peer.names().await?;
+            print_list(*json, json::names(&names), &names.iter().map(show::name).collect::<Vec<_>>())
+        }
+        Command::Rooms { names: true, json } => {
+            let names = peer.room_names().await?;
+            print_list(*json, json::names(&names), &names.iter().map(show::name).collect::<Vec<_>>())
+        }
+        Command::Rooms { names: false, json } => {
+            let rooms = peer.rooms().await?;
+            print_list(*json, rooms.iter().map(json::room).collect(), &show::rooms(&rooms))
+        }
+        Command::Members { room, json } => {
+            let members = peer.members(room).await?;
+            print_list(*json, json::names(&members), &members.iter().map(show::name).collect::<Vec<_>>())
+        }
+        Command::Send { username, .. } => {
+            peer.chat(username).await?;
+            peer.send(username, text).await?;
+            Ok(peer.hang_up(username).await?)
+        }
+        Command::Say { room, .. } => {
+            let report = peer.broadcast(room, text).await?;
+            let missed = show::missed(&report);
+            if missed.is_empty() { Ok(()) } else { Err(Failure::new(Exit::NotDelivered, missed.join("\n"))) }
+        }
+        Command::Create { room, description, capacity, .. } => {
+            Ok(peer.create(room, room_password, *capacity, description).await?)
+        }
+        Command::Join { room, .. } => Ok(peer.join(room, room_password).await?),
+        Command::Leave { room } => Ok(peer.leave(room).await?),
+        Command::Listen { json, accept, room, until_eof } => {
+            for room in room {
+                peer.join(room, None).await.map_err(|error| Failure::from(error).context("join"))?;
+            }
+            listen(global, session, *json, *accept, *until_eof).await
+        }
+    }
+}
+
+/// Prints what happens until a signal comes, standard output's reader is gone, or the registry ends the session.
+async fn listen(
+    global: &Global,
+    session: &mut Session,
+    json: bool,
+    accept: Accept,
+    until_eof: bool,
+) -> Result<(), Failure> {
+    let mut signals = Signals::catch()?;
+    let mut eof = until_eof.then(stdin_end);
+    let paint = Paint::for_stream(global.color, &io::stdout());
+    let me = session.peer.username();
+    let me = me.as_ref().map(AsRef::<str>::as_ref);
+    if json {
+        print(&json::line(&json!({ "event": "ready", "username": me, "port": session.peer.port() })))?;
+    }
+    loop {
+        let event = tokio::select! {
+            event = session.events.next() => event,
+            () = signals.received() => return Ok(()),
+            () = async { match &mut eof { Some(end) => drop(end.await), None => std::future::pending().await } } => return Ok(()),
+        };
+        let Some(event) = event else { return Err(Failure::new(Exit::Registry, "the session has ended")) };
+        let line = if json {
+            Some(json::event(&event)).filter(|value| *value != Value::Null).map(|value| json::line(&value))
+        } else {
+            show::event(&event, paint)
+        };
+        if let Some(line) = line {
+            print(&line)?;
+        }
+        match event {
+            Event::ChatRequested { request, .. } => {
+                let answered = match accept {
+                    Accept::All => session.peer.accept(request).await,
+                    Accept::None => session.peer.reject(request, None).await,
+                };
+                // Whoever asked may be gone by now, which ends nothing here.
+                if let Err(error) = answered {
+                    tracing::info!(%error, "chat request not answered");
+                }
+            }
+            Event::LoggedOut { reason } => {
+                let failure =
+                    Failure::from(Error::Request(p2pchat_core::peer::RequestError::Refused(Some(reason))));
+                return Err(failure.context("logged out"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Ends when standard input does.
+fn stdin_end() -> oneshot::Receiver<()> {
+    let (ended, end) = oneshot::channel();
+    std::thread::spawn(move || {
+        // What it holds is of no interest.
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        ended.send(())
+    });
+    end
+}
+
+fn text(command: &Command) -> Result<String, Failure> {
+    let (Command::Send { text, .. } | Command::Say { text, .. }) = command else { return Ok(String::new()) };
+    if text.iter().map(String::as_str).ne(["-"]) {
+        return Ok(text.join(" "));
+    }
+    let mut read = String::new();
+    io::stdin()
+        .lock()
+        .take(STDIN_BYTES)
+        .read_to_string(&mut read)
+        .map_err(|error| Failure::new(Exit::Usage, format!("can't read the message: {error}")))?;
+    Ok(read.strip_suffix('\n').unwrap_or(&read).to_owned())
+}
+
+fn room_password(command: &Command) -> Result<Option<String>, Failure> {
+    let (Command::Create { password, .. } | Command::Join { password, .. }) = command else {
+        return Ok(None);
+    };
+    let RoomPassword { room_password_file } = password;
+    room_password_file.as_deref().map(|file| session::first_line(file, "--room-password-file")).transpose()
+}
+
+async fn ask_password(global: &Global, is_new: bool) -> Result<String, Failure> {
+    let lacking = || Failure::new(Exit::Usage, "your password? Give --password-file or $P2PCHAT_PASSWORD");
+    let mut console = Console::open(global.color, false);
+    if !console.is_terminal() {
+        return Err(lacking());
+    }
+    let asked = if is_new {
+        sign_in::ask_new_password(&mut console).await
+    } else {
+        sign_in::ask_password(&mut console, "Password: ").await
+    };
+    console.out.finish();
+    asked.map_err(|_| lacking())
+}
+
+fn print_list(as_json: bool, value: Value, lines: &[String]) -> Result<(), Failure> {
+    if as_json { print(&json::line(&value)) } else { lines.iter().try_for_each(|line| print(line)) }
+}
+
+fn print(line: &str) -> Result<(), Failure> {
+    write_stdout(&format!("{line}\n"))
+        .map_err(|error| Failure::new(Exit::Failed, format!("can't write to standard output: {error}")))
+}

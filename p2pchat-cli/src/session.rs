@@ -1,0 +1,203 @@
+//! From the command line to a connection: where the registry is, whether to trust it, whose password.
+
+use std::{
+    fs, io,
+    net::{Ipv6Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use etcetera::{BaseStrategy, choose_base_strategy};
+use p2pchat_core::{
+    peer,
+    tokio::{ClientConfig, Error, Events, Fingerprint, Peer, Trust},
+};
+
+use crate::{
+    args::{Address, Global},
+    exit::{Exit, Failure},
+    output::{Tone, write_stderr},
+};
+
+/// How many members a room takes if its creator doesn't say.
+pub(crate) const DEFAULT_CAPACITY: u32 = 100;
+
+/// How long saying goodbye to the registry may take.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// A connected client.
+pub(crate) struct Session {
+    /// What it can be asked to do.
+    pub(crate) peer: Peer,
+    /// What happens to it.
+    pub(crate) events: Events,
+    known_registries: Option<PathBuf>,
+}
+
+impl Session {
+    /// Reaches the registry, judges its certificate and greets it. `chat_timeout` is how long somebody may take to accept
+    /// a chat, if not as long as is usual.
+    pub(crate) async fn connect(
+        global: &Global,
+        registry: &Address,
+        chat_timeout: Option<Duration>,
+    ) -> Result<Self, Failure> {
+        let trust = trust(global)?;
+        let known_registries = match &trust {
+            Trust::KnownRegistries(file) => Some(file.clone()),
+            _ => None,
+        };
+        let mut machine = peer::Config::default();
+        machine.chat_timeout = chat_timeout.unwrap_or(machine.chat_timeout);
+        let mut config = ClientConfig::new(registry.host.clone(), registry.port, trust)
+            .listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, global.peer_port)))
+            .machine(machine);
+        if let Some(udp) = &global.registry_udp {
+            config = config.registry_udp(udp.host.clone(), udp.port);
+        }
+        match Peer::connect(config).await {
+            Ok((peer, events)) => Ok(Self { peer, events, known_registries }),
+            Err(error @ Error::Request(_)) => Err(Failure::new(
+                Exit::Registry,
+                format!("the registry does not answer as one: {}", Failure::from(error)),
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What the user should know about a registry that was never met before.
+    pub(crate) fn first_meeting(&self) -> Option<String> {
+        let seen = self.peer.certificate().filter(|seen| seen.first_use)?;
+        let file = self.known_registries.as_deref()?;
+        Some(format!(
+            "This registry is met for the first time. Its certificate is\n    {}\nCompare that with what its operator \
+             tells you. It is kept in {} and has to stay the same from now on.",
+            seen.fingerprint,
+            file.display()
+        ))
+    }
+
+    /// Logs out and closes every stream, without waiting for long.
+    pub(crate) async fn end(self) {
+        if self.peer.username().is_some() {
+            // Gone is gone: a registry that doesn't answer drops the session by itself.
+            let _ = tokio::time::timeout(GOODBYE, self.peer.logout()).await;
+        }
+        let _ = tokio::time::timeout(GOODBYE, self.peer.close()).await;
+    }
+}
+
+fn trust(global: &Global) -> Result<Trust, Failure> {
+    if let Some(fingerprint) = &global.fingerprint {
+        let pinned: Fingerprint = fingerprint
+            .parse()
+            .map_err(|error| Failure::new(Exit::Usage, format!("--fingerprint: {error}")))?;
+        return Ok(Trust::Pinned(pinned));
+    }
+    if let Some(file) = &global.ca {
+        let pem = fs::read(file).map_err(|error| unreadable("--ca", file, &error))?;
+        return Ok(Trust::Authorities(pem));
+    }
+    Ok(Trust::KnownRegistries(data_dir(global)?.join("known_registries")))
+}
+
+fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
+    if let Some(dir) = &global.data_dir {
+        return Ok(dir.clone());
+    }
+    let strategy = choose_base_strategy().map_err(|_| {
+        Failure::new(Exit::Usage, "there is no home folder to keep known registries in: give --data-dir")
+    })?;
+    Ok(strategy.data_dir().join("p2pchat"))
+}
+
+/// The account's password, if a file or the environment has it.
+pub(crate) fn password(global: &Global) -> Result<Option<String>, Failure> {
+    if let Some(file) = &global.password_file {
+        let password = first_line(file, "--password-file")?;
+        if is_open_to_others(file) {
+            let advice = format!("others can read {}: chmod 600 it", file.display());
+            write_stderr(global.color, Tone::Notice, &advice);
+        }
+        return Ok(Some(password));
+    }
+    Ok(std::env::var("P2PCHAT_PASSWORD").ok().filter(|password| !password.is_empty()))
+}
+
+/// A password in a file of its own.
+pub(crate) fn first_line(file: &Path, option: &str) -> Result<String, Failure> {
+    let text = fs::read_to_string(file).map_err(|error| unreadable(option, file, &error))?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(line.to_owned()),
+        _ => Err(Failure::new(Exit::Usage, format!("{option}: {} has no first line", file.display()))),
+    }
+}
+
+fn unreadable(option: &str, file: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Usage, format!("{option}: can't read {}: {error}", file.display()))
+}
+
+#[cfg(unix)]
+fn is_open_to_others(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_file: &Path) -> bool {
+    false
+}
+
+/// The signals that ask a program to end.
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// From now on such a signal doesn't end the program by itself, but [`received`](Self::received).
+    pub(crate) fn catch() -> Result<Self, Failure> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let catch = |kind| {
+                signal(kind)
+                    .map_err(|error| Failure::new(Exit::Failed, format!("can't handle signals: {error}")))
+            };
+            Ok(Self { terminate: catch(SignalKind::terminate())?, hang_up: catch(SignalKind::hangup())? })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Ends when one has come.
+    pub(crate) async fn received(&mut self) {
+        let interrupt = tokio::signal::ctrl_c();
+        #[cfg(unix)]
+        tokio::select! {
+            _ = interrupt => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+        }
+        #[cfg(not(unix))]
+        drop(interrupt.await);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_file_is_its_first_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("password");
+        fs::write(&file, "correct horse \r\nsecond\n").unwrap();
+        assert_eq!(first_line(&file, "--password-file").unwrap(), "correct horse ");
+        fs::write(&file, "\n").unwrap();
+        assert_eq!(first_line(&file, "--password-file").unwrap_err().exit, Exit::Usage);
+        assert_eq!(first_line(&dir.path().join("none"), "--password-file").unwrap_err().exit, Exit::Usage);
+    }
+}

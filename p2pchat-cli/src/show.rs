@@ -1,0 +1,152 @@
+//! Events and lists as lines for people.
+
+use p2pchat_core::{
+    peer::{BroadcastReport, Event, RequestError},
+    proto::{Found, PeerRecord, RoomName, RoomRecord, Username},
+};
+
+use crate::{
+    output::{Paint, Tone},
+    sanitize, text,
+};
+
+/// A name, sanitised.
+pub(crate) fn name(name: &impl AsRef<str>) -> String {
+    sanitize::line(name.as_ref())
+}
+
+/// A room's name, marked as one.
+pub(crate) fn room(room: &RoomName) -> String {
+    format!("#{}", name(room))
+}
+
+fn maybe_name(username: Option<&Username>) -> String {
+    username.map_or_else(|| "somebody who gave no name".to_owned(), name)
+}
+
+/// Names, parted by commas.
+pub(crate) fn names<'a, T: AsRef<str> + 'a>(all: impl IntoIterator<Item = &'a T>) -> String {
+    all.into_iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// An event in words; `None` for what has no words of its own.
+pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
+    let said = |label: String, what: &str| Some(text::message(&paint.paint(Tone::Name, &label), what, paint));
+    let (tone, line) = match event {
+        Event::Message { from, text, .. } => return said(format!("{}:", name(from)), text.as_str()),
+        Event::Broadcast { room: Some(room), from, text, .. } => {
+            return said(format!("{} {}:", self::room(room), name(from)), text.as_str());
+        }
+        Event::Broadcast { room: None, from, text, .. } => {
+            return said(format!("{} (in a room):", name(from)), text.as_str());
+        }
+        Event::Disconnected { reason, retry_in } => {
+            let seconds = retry_in.as_secs_f32();
+            (
+                Tone::Notice,
+                format!("the registry is gone ({}); trying again in {seconds:.1} s", sanitize::line(reason)),
+            )
+        }
+        Event::Reconnected => (Tone::Success, "back again, and back in your rooms".to_owned()),
+        Event::LoggedOut { reason } => (Tone::Error, format!("logged out: {}", sanitize::line(reason))),
+        Event::ChatRequested { from, addr, .. } => {
+            let who = from.as_ref().map_or_else(|| format!("somebody at {addr}"), name);
+            (Tone::Notice, format!("{who} wants to chat"))
+        }
+        Event::ChatOpened { with } => {
+            (Tone::Success, format!("you are chatting with {}", maybe_name(with.as_ref())))
+        }
+        Event::ChatClosed { with, reason } => {
+            let who = maybe_name(with.as_ref());
+            (Tone::Notice, format!("the chat with {who} has ended: {}", sanitize::line(reason)))
+        }
+        Event::RoomEntered { room, members } => {
+            (Tone::Registry, format!("you are in {} with {} online", self::room(room), names(members)))
+        }
+        Event::MemberOnline { room, username } => {
+            (Tone::Registry, format!("{} is in {}", name(username), self::room(room)))
+        }
+        Event::MemberLeft { room, username } => {
+            (Tone::Registry, format!("{} left {}", name(username), self::room(room)))
+        }
+        Event::MemberOffline { username, .. } => (Tone::Registry, format!("{} went offline", name(username))),
+        Event::Fault { culprit, what } => {
+            (Tone::Notice, format!("{}: {}", sanitize::line(culprit), sanitize::line(what)))
+        }
+        _ => return None,
+    };
+    Some(paint.paint(tone, &line))
+}
+
+/// Where a user can be reached.
+pub(crate) fn found(asked: &str, found: &Found) -> String {
+    let who = found.username.as_ref().map_or_else(|| sanitize::line(asked), name);
+    match found.port {
+        0 => format!("{who}  {} (can't be dialled)", found.ip),
+        port => format!("{who}  {}", std::net::SocketAddr::new(found.ip, port)),
+    }
+}
+
+/// A line for each peer.
+pub(crate) fn peers(peers: &[PeerRecord]) -> Vec<String> {
+    let rows = peers.iter().map(|peer| {
+        let room = peer.room.as_ref().map(room).unwrap_or_default();
+        [name(&peer.username), std::net::SocketAddr::new(peer.ip, peer.port).to_string(), room]
+    });
+    table(&rows.collect::<Vec<_>>())
+}
+
+/// A line for each room.
+pub(crate) fn rooms(rooms: &[RoomRecord]) -> Vec<String> {
+    let rows = rooms.iter().map(|room| {
+        let members = format!("{}/{}", room.members, room.capacity);
+        [self::room(&room.name), members, sanitize::line(room.description.as_str())]
+    });
+    table(&rows.collect::<Vec<_>>())
+}
+
+fn table(rows: &[[String; 3]]) -> Vec<String> {
+    let width =
+        |column: fn(&[String; 3]) -> &String| rows.iter().map(|row| column(row).chars().count()).max();
+    let (first, second) =
+        (width(|row| &row[0]).unwrap_or_default(), width(|row| &row[1]).unwrap_or_default());
+    let line = |[a, b, c]: &[String; 3]| format!("{a:first$}  {b:second$}  {c}").trim_end().to_owned();
+    rows.iter().map(line).collect()
+}
+
+/// Who doesn't have a broadcast, and why; nothing if everybody has it.
+pub(crate) fn missed(report: &BroadcastReport) -> Vec<String> {
+    let line = |(who, why): &(Username, RequestError)| {
+        format!("not delivered to {}: {}", name(who), sanitize::line(&why.to_string()))
+    };
+    report.failed.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_others_say_is_harmless_on_a_terminal() {
+        let events = [
+            Event::LoggedOut { reason: "bye\u{1b}]0;owned\u{7}".to_owned() },
+            Event::Disconnected { reason: "\u{1b}[2J".to_owned(), retry_in: Duration::from_secs(1) },
+            Event::Fault { culprit: "\u{9b}".to_owned(), what: "\u{202e}".to_owned() },
+            Event::ChatClosed { with: None, reason: "\n\u{1b}[1A".to_owned() },
+        ];
+        for shown in events.iter().filter_map(|e| event(e, Paint::forced(false))) {
+            assert!(!shown.contains(|c: char| c.is_control() || c == '\u{202e}'), "{shown}");
+        }
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let rows = [
+            ["a".to_owned(), "1/2".to_owned(), "x".to_owned()],
+            ["bcd".to_owned(), "10/20".to_owned(), String::new()],
+        ];
+        assert_eq!(table(&rows), ["a    1/2    x", "bcd  10/20"]);
+    }
+}
