@@ -46,7 +46,7 @@ pub enum CertificateError {
     },
     /// A new certificate can't be made.
     #[error("can't make a certificate: {0}")]
-    Generate(#[from] rcgen::Error),
+    Generate(String),
 }
 
 impl Pem {
@@ -85,13 +85,14 @@ impl Pem {
     }
 
     fn generate(addresses: &[IpAddr]) -> Result<Self, CertificateError> {
-        let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(names(addresses))?;
+        let failed = |error: rcgen::Error| CertificateError::Generate(error.to_string());
+        let key = KeyPair::generate().map_err(failed)?;
+        let mut params = CertificateParams::new(names(addresses)).map_err(failed)?;
         params.distinguished_name.push(DnType::CommonName, "p2pchat registry");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         // Clients know this certificate by its fingerprint. One that runs out would only teach them to pass over the
         // warning of a changed one, so it keeps rcgen's dates, which never come.
-        let cert = params.self_signed(&key)?;
+        let cert = params.self_signed(&key).map_err(failed)?;
         Ok(Self { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() })
     }
 }
