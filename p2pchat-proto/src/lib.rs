@@ -36,6 +36,9 @@ pub mod dialect;
 mod encode;
 mod error;
 pub mod frame;
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod limits;
 mod list;
 mod message;
@@ -59,3 +62,8 @@ pub use value::{
     Capabilities, Capability, Capacity, Description, PROTOCOL_VERSION, PasswordDigest, PeerPort, Reason, Text,
 };
 pub use verb::Verb;
+
+/// The README's code runs as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
