@@ -59,7 +59,9 @@ impl Registry {
             let shutdown = async { _ = stopped.await };
             serve(&config, shutdown, |ready| _ = say_ready.send(ready)).await
         });
-        let Ok(ready) = is_ready.await else { return Err(task.await?.err().ok_or("the registry ended")?.into()) };
+        let Ok(ready) = is_ready.await else {
+            return Err(task.await?.err().ok_or("the registry ended")?.into());
+        };
         say("registry", &format!("listening on {} (TCP with TLS) and {} (UDP)", ready.tcp, ready.udp));
         say("registry", &format!("certificate {}", ready.fingerprint));
         Ok(Self { ready, stop, task })
@@ -67,10 +69,14 @@ impl Registry {
 
     fn invite(&self) {
         let Ready { tcp, udp, fingerprint, .. } = &self.ready;
-        println!("\nThe registry stays up until Ctrl-C. In other terminals, join it as two people of your choice:\n");
+        println!(
+            "\nThe registry stays up until Ctrl-C. In other terminals, join it as two people of your choice:\n"
+        );
         for name in ["dora", "emil"] {
             let client = "cargo run --release -p p2pchat-cli --";
-            println!("  {client} --registry {tcp} --registry-udp {udp} --fingerprint {fingerprint} --user {name}");
+            println!(
+                "  {client} --registry {tcp} --registry-udp {udp} --fingerprint {fingerprint} --user {name}"
+            );
         }
     }
 
@@ -111,33 +117,42 @@ impl Person {
                 }
             }
         };
-        timeout(Duration::from_secs(20), waiting).await.map_err(|_| format!("{} waited in vain", self.name))?
+        timeout(Duration::from_secs(20), waiting)
+            .await
+            .map_err(|_| format!("{} waited in vain", self.name))?
     }
 
     async fn tell(&self, other: &mut Person, text: &str) -> Result<()> {
-        let hears = async {
-            let heard = other.expect(|event| match event {
-                Event::Message { from, text, .. } => Some((from.clone(), text.clone())),
-                _ => None,
-            });
-            heard.await
-        };
-        let (sent, heard) = tokio::join!(self.peer.send(other.name, text), hears);
+        let name = other.name;
+        let hears = other.expect(|event| match event {
+            Event::Message { from, text, .. } => Some((from.clone(), text.clone())),
+            _ => None,
+        });
+        let (sent, heard) = tokio::join!(self.peer.send(name, text), hears);
         sent?;
         let (from, heard) = heard?;
-        say(&format!("{from} → {}", other.name), heard.as_str());
+        say(&format!("{from} → {name}"), heard.as_str());
+        Ok(())
+    }
+
+    async fn hears_the_room(&mut self) -> Result<()> {
+        let heard = self.expect(|event| match event {
+            Event::Broadcast { from, text, .. } => Some(format!("{from}: {text}")),
+            _ => None,
+        });
+        let heard = heard.await?;
+        say(&format!("{} hears", self.name), &heard);
         Ok(())
     }
 
     async fn say_in_the_room(&self, others: [&mut Person; 2], text: &str) -> Result<()> {
-        let report = self.peer.broadcast(ROOM, text).await?;
-        for other in others {
-            let heard = other.expect(|event| match event {
-                Event::Broadcast { from, text, .. } => Some(format!("{from}: {text}")),
-                _ => None,
-            });
-            say(&format!("{} hears", other.name), &heard.await?);
-        }
+        let [first, second] = others;
+        let broadcast = self.peer.broadcast(ROOM, text);
+        let (report, first, second) =
+            tokio::join!(broadcast, first.hears_the_room(), second.hears_the_room());
+        first?;
+        second?;
+        let report = report?;
         let delivered: Vec<_> = report.delivered.iter().map(|name| name.as_str()).collect();
         say(self.name, &format!("knows that {} got it", delivered.join(" and ")));
         match report.failed.is_empty() {
@@ -173,12 +188,16 @@ async fn conversation(registry: &Registry) -> Result<()> {
     asked?;
     accepted?;
     alice.tell(&mut bob, "Is it true that nobody sits between us?").await?;
-    bob.tell(&mut alice, "Only a cable. <b>Brackets</b>, emoji 🦀 and\nsecond lines arrive as they are.").await?;
+    bob.tell(&mut alice, "Only a cable. <b>Brackets</b>, emoji 🦀 and\nsecond lines arrive as they are.")
+        .await?;
 
     println!();
     alice.peer.create(ROOM, Some("under the pot"), 10, "tools, seeds, gossip").await?;
     for room in alice.peer.rooms().await? {
-        say("alice", &format!("opened “{}” ({}), {} of {}", room.name, room.description, room.members, room.capacity));
+        say(
+            "alice",
+            &format!("opened “{}” ({}), {} of {}", room.name, room.description, room.members, room.capacity),
+        );
     }
     if let Err(error) = bob.peer.join(ROOM, Some("behind the door")).await {
         say("bob", &format!("tries to join with a wrong password: {error}"));
