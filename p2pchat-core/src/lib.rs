@@ -21,3 +21,8 @@ pub mod tokio;
 
 pub use p2pchat_proto as proto;
 pub use time::Time;
+
+/// The README's code, run as tests.
+#[cfg(all(doctest, feature = "tokio"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,6 +1,12 @@
 //! What opens sockets, so that a simulator or another transport can take its place.
 
-use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin};
+use std::{
+    fmt,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -18,7 +24,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// A stream of a [`Network`].
 pub type BoxStream = Box<dyn Duplex>;
 
-/// Opens streams and datagram sockets.
+/// Opens streams and datagram sockets. Remote addresses are told in canonical form: IPv4 never mapped into IPv6.
 pub trait Network: fmt::Debug + Send + Sync {
     /// The addresses of a host, best first. `host` may be an address.
     fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>>;
@@ -89,7 +95,7 @@ impl Listener for TcpListener {
         Box::pin(async move {
             let (stream, addr) = Self::accept(self).await?;
             stream.set_nodelay(true)?;
-            Ok((Box::new(stream) as BoxStream, addr))
+            Ok((Box::new(stream) as BoxStream, canonical(addr)))
         })
     }
 }
@@ -100,10 +106,25 @@ impl Datagrams for UdpSocket {
     }
 
     fn receive<'a>(&'a self, buffer: &'a mut [u8]) -> BoxFuture<'a, io::Result<(usize, SocketAddr)>> {
-        Box::pin(self.recv_from(buffer))
+        Box::pin(async move {
+            let (size, from) = self.recv_from(buffer).await?;
+            Ok((size, canonical(from)))
+        })
     }
 
     fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
+        let to = match (Self::local_addr(self)?, to.ip()) {
+            // A socket for both kinds of addresses wants IPv4's in a form of its own.
+            (SocketAddr::V6(_), IpAddr::V4(ip)) => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+            _ => to,
+        };
         self.try_send_to(datagram, to).map(drop)
+    }
+}
+
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
+        IpAddr::V6(_) => addr,
     }
 }

@@ -133,7 +133,6 @@ async fn accept(listener: Box<dyn Listener>, facts: mpsc::Sender<Fact>) {
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {
-                let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
                 if facts.send(Fact::Accepted(stream, addr)).await.is_err() {
                     return;
                 }
@@ -325,8 +324,8 @@ impl Actor {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 Effect::ConnectRegistry => self.connect_registry(),
-                Effect::SendRegistry(message) => self.to_link(Outgoing::Message(message)),
-                Effect::SendDatagram(message) => self.to_link(Outgoing::Datagram(message)),
+                Effect::SendRegistry(message) => self.send_to_link(Outgoing::Message(message)),
+                Effect::SendDatagram(message) => self.send_to_link(Outgoing::Datagram(message)),
                 Effect::CloseRegistry => self.link = None,
                 Effect::Dial { stream, addr } => {
                     let task = self.add_stream(stream);
@@ -367,7 +366,7 @@ impl Actor {
         self.tasks.spawn(task.run());
     }
 
-    fn to_link(&mut self, outgoing: Outgoing) {
+    fn send_to_link(&mut self, outgoing: Outgoing) {
         let Some(link) = &self.link else { return };
         if link.outgoing.try_send(outgoing).is_err() {
             self.link = None;

@@ -46,10 +46,12 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
-    /// A client of the registry at `host` (a name or an address) and TCP `port`.
+    /// A client of the registry at `host` (a name or an address, IPv6 with or without square brackets) and TCP `port`.
     pub fn new(host: impl Into<String>, port: u16, trust: Trust) -> Self {
+        let host = host.into();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         Self {
-            host: host.into(),
+            host: bare.map(str::to_owned).unwrap_or(host),
             port,
             udp: None,
             trust,
@@ -108,8 +110,8 @@ impl ClientConfig {
     }
 
     /// How many events may wait for [`Events::next`](super::Events::next). 1,024. From an eighth of them on, what others
-    /// say is left unread, so that they wait instead of the memory here growing; at the limit, what the registry pushes
-    /// about rooms is dropped, and logged.
+    /// say is left unread, so that they wait instead of the memory here growing; at the limit, events that
+    /// are no messages are dropped, and logged.
     #[must_use]
     pub fn events(mut self, limit: usize) -> Self {
         self.events = limit.max(8);

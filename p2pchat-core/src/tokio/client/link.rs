@@ -32,8 +32,6 @@ use crate::tokio::{
 const FLUSH: Duration = Duration::from_secs(2);
 /// A datagram of the registry's fits easily.
 const DATAGRAM_BYTES: usize = 2 * 1024;
-/// More than this many messages are not taken from the machine while they can't be written.
-const WAITING_CHUNKS: usize = 32;
 
 /// What happens on a link.
 pub(super) enum LinkFact {
@@ -132,6 +130,7 @@ impl LinkTask {
         let mut inbox = BytesMut::new();
         let mut datagram = vec![0; DATAGRAM_BYTES];
         let mut chunk: Option<Bytes> = None;
+        // Bounded by how many requests the machine sends ahead of their replies.
         let mut chunks = VecDeque::new();
         loop {
             if chunk.is_none() {
@@ -159,7 +158,7 @@ impl LinkTask {
                         return "the registry closed the connection".to_owned();
                     }
                 }
-                outgoing = self.outgoing.recv(), if chunks.len() < WAITING_CHUNKS => match outgoing {
+                outgoing = self.outgoing.recv() => match outgoing {
                     Some(Outgoing::Message(message)) => {
                         let mut bytes = BytesMut::new();
                         // As with the decoder: it has no error of its own.
@@ -213,7 +212,7 @@ async fn hung_up(outgoing: &mut mpsc::Receiver<Outgoing>) {
 }
 
 fn same(one: SocketAddr, other: SocketAddr) -> bool {
-    one.port() == other.port() && one.ip().to_canonical() == other.ip().to_canonical()
+    (one.ip(), one.port()) == (other.ip(), other.port())
 }
 
 async fn open(config: &ClientConfig, vouching: &Vouching) -> Result<OpenLink, Error> {

@@ -13,7 +13,7 @@ use tokio_util::codec::Decoder;
 
 use super::shared::Shared;
 use crate::{
-    registry::ConnId,
+    registry::{ConnId, Registry},
     tokio::{
         outbox::{Fate, Outbox},
         pump::{self, Progress},
@@ -87,6 +87,8 @@ struct Waits {
     greeted: bool,
     /// Somebody is logged in.
     session: bool,
+    /// The machine takes the next message. Only a message makes that false, only an answer true again.
+    ready: bool,
     /// The last message, or the handshake.
     heard: Instant,
     /// The first byte of a frame that isn't whole.
@@ -95,6 +97,13 @@ struct Waits {
     hello: Option<Instant>,
     /// The stream is to be closed.
     closing: Option<Instant>,
+}
+
+impl Waits {
+    fn ask(&mut self, registry: &Registry, conn: ConnId) {
+        self.ready = registry.is_ready(conn);
+        self.session = registry.has_session(conn);
+    }
 }
 
 /// Whose turn it is when a time limit is reached.
@@ -126,7 +135,15 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             codec.set_dialect(Dialect::Canonical);
         }
         let heard = shared.clock.instant_now();
-        let waits = Waits { greeted: false, session: false, heard, frame: None, hello: None, closing: None };
+        let waits = Waits {
+            greeted: false,
+            session: false,
+            ready: true,
+            heard,
+            frame: None,
+            hello: None,
+            closing: None,
+        };
         Self {
             shared,
             conn,
@@ -190,15 +207,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     /// Hands the machine every message that has come, up to the first that has to wait. True if more bytes are needed.
     fn take_messages(&mut self) -> bool {
+        if !self.waits.ready {
+            let (conn, waits) = (self.conn, &mut self.waits);
+            self.shared.act(|registry, _| waits.ask(registry, conn));
+        }
         loop {
-            if self.outbox.fate() != Fate::Open || self.outbox.queued() > ENOUGH_QUEUED {
-                return false;
-            }
-            let (ready, session) = self
-                .shared
-                .act(|registry, _| (registry.is_ready(self.conn), registry.has_session(self.conn)));
-            self.waits.session = session;
-            if !ready {
+            if !self.waits.ready || self.outbox.queued() > ENOUGH_QUEUED || self.outbox.fate() != Fate::Open {
+                // The peer isn't waited for while it is not read from.
+                (self.waits.frame, self.waits.hello) = (None, None);
                 return false;
             }
             // The decoder's error type is what its trait asks for; it has none of its own.
@@ -216,9 +232,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     }
 
     fn take(&mut self, item: Result<ToRegistry, Malformed>) {
-        self.waits.greeted = true;
-        self.waits.frame = None;
-        self.waits.heard = self.shared.clock.instant_now();
+        let (conn, waits) = (self.conn, &mut self.waits);
+        waits.greeted = true;
+        waits.frame = None;
+        waits.heard = self.shared.clock.instant_now();
         let found = self.codec.dialect().filter(|&dialect| self.dialect != Some(dialect));
         if let Some(dialect) = found {
             self.dialect = Some(dialect);
@@ -226,15 +243,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
         self.shared.act(|registry, now| {
             if let Some(dialect) = found {
-                registry.handle_dialect(self.conn, dialect);
+                registry.handle_dialect(conn, dialect);
             }
             match item {
                 Ok(message) => {
-                    tracing::debug!(conn = ?self.conn, verb = %message.verb(), "received");
-                    registry.handle_message(now, self.conn, message);
+                    tracing::debug!(?conn, verb = %message.verb(), "received");
+                    registry.handle_message(now, conn, message);
                 }
-                Err(malformed) => registry.handle_malformed(now, self.conn, malformed),
+                Err(malformed) => registry.handle_malformed(now, conn, malformed),
             }
+            waits.ask(registry, conn);
         });
     }
 

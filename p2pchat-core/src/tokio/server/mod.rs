@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
     task::JoinSet,
-    time::{sleep, timeout},
+    time::{sleep, sleep_until, timeout},
 };
 
 pub use self::{
@@ -111,7 +111,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl ServerHandle {
-    /// Serves one stream, TLS included, until it ends. `remote` is where it comes from: the address that others are told,
+    /// Serves one stream, TLS included, until it ends, while [`Server::run`] runs; its draining doesn't wait for it. `remote` is where it comes from: the address that others are told,
     /// and the only one whose keep-alives count.
     pub async fn serve_stream(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin, remote: SocketAddr) {
         connection::serve(self.shared.clone(), stream, remote).await;
@@ -170,7 +170,7 @@ async fn keep_deadlines(shared: Arc<Shared>) {
         let due = shared.next_deadline();
         tokio::select! {
             () = shared.deadline_moved.notified() => {}
-            () = async { tokio::time::sleep_until(shared.clock.instant(due.unwrap_or_default())).await }, if due.is_some() => {
+            () = sleep_until(shared.clock.instant(due.unwrap_or_default())), if due.is_some() => {
                 shared.act(|registry, now| registry.handle_timeout(now));
             }
         }

@@ -1,0 +1,15 @@
+//! The driver over real sockets on loopback: TLS, TCP and UDP, with a store in memory and a cheap password hash.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
+)]
+
+mod bad_input;
+mod peers;
+mod registry_lost;
+mod support;
+mod talk;
+mod trust;

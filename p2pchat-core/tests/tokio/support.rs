@@ -1,0 +1,188 @@
+//! A registry and clients for a test, and a TLS stream that says whatever the test likes.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use p2pchat_core::{
+    peer::{self, Event},
+    tokio::{
+        ClientConfig, Events, HashConfig, Peer, Server, ServerConfig, ServerHandle, ServerTls,
+        SharedMemoryStore, TlsVersion, Trust,
+    },
+};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, ServerName},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+/// Longer than anything here takes, also on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A certificate with its key.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) der: CertificateDer<'static>,
+    pub(crate) tls: ServerTls,
+}
+
+impl Identity {
+    pub(crate) fn new() -> Self {
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
+        let certificate = cert.pem();
+        let tls = ServerTls::from_pem(
+            certificate.as_bytes(),
+            signing_key.serialize_pem().as_bytes(),
+            TlsVersion::Tls13,
+        );
+        Self { certificate, der: cert.der().clone(), tls: tls.unwrap() }
+    }
+}
+
+/// A registry that runs until the test stops it.
+pub(crate) struct Registry {
+    pub(crate) identity: Identity,
+    pub(crate) store: Arc<SharedMemoryStore>,
+    pub(crate) tcp: SocketAddr,
+    pub(crate) udp: SocketAddr,
+    pub(crate) handle: ServerHandle,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<std::io::Result<()>>,
+}
+
+impl Registry {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_on(loopback, loopback, Identity::new(), Arc::default(), change).await
+    }
+
+    pub(crate) async fn start_on(
+        tcp: SocketAddr,
+        udp: SocketAddr,
+        identity: Identity,
+        store: Arc<SharedMemoryStore>,
+        change: impl FnOnce(&mut ServerConfig),
+    ) -> Self {
+        let mut config = ServerConfig::new(tcp, udp, identity.tls.clone());
+        let mut hash = HashConfig::default();
+        (hash.memory_kib, hash.iterations) = (8, 1);
+        config.hash = hash;
+        change(&mut config);
+        let server = Server::bind(config, store.clone()).await.unwrap();
+        let (tcp, udp, handle) = (server.local_tcp(), server.local_udp(), server.handle());
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(server.run(async { stopped.await.unwrap_or_default() }));
+        Self { identity, store, tcp, udp, handle, stop, running }
+    }
+
+    /// Shuts down, and gives what a successor needs.
+    pub(crate) async fn stop(self) -> (SocketAddr, SocketAddr, Identity, Arc<SharedMemoryStore>) {
+        self.stop.send(()).unwrap();
+        timeout(PATIENCE, self.running).await.expect("did not drain").unwrap().unwrap();
+        (self.tcp, self.udp, self.identity, self.store)
+    }
+
+    pub(crate) fn client(&self) -> ClientConfig {
+        self.client_trusting(Trust::Pinned(self.identity.tls.fingerprint()))
+    }
+
+    pub(crate) fn client_trusting(&self, trust: Trust) -> ClientConfig {
+        let mut machine = peer::Config::default();
+        machine.backoff_base = Duration::from_millis(50);
+        machine.backoff_cap = Duration::from_millis(500);
+        ClientConfig::new("127.0.0.1", self.tcp.port(), trust)
+            .registry_udp("127.0.0.1", self.udp.port())
+            .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .machine(machine)
+    }
+
+    /// Connects somebody with a new account.
+    pub(crate) async fn newcomer(&self, name: &str) -> (Peer, Events) {
+        let (peer, events) = Peer::connect(self.client()).await.unwrap();
+        peer.register(name, "secret").await.unwrap();
+        peer.login(name, "secret").await.unwrap();
+        (peer, events)
+    }
+
+    /// A TLS stream with nothing said on it yet.
+    pub(crate) async fn raw(&self) -> Raw {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.identity.der.clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let stream = TcpStream::connect(self.tcp).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        Raw(TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap())
+    }
+}
+
+/// Bytes to and from a registry.
+pub(crate) struct Raw(pub(crate) TlsStream<TcpStream>);
+
+impl Raw {
+    /// Writes one TLS record (of at most 16 KiB).
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).await.unwrap();
+        self.0.flush().await.unwrap();
+    }
+
+    /// What comes with the next read.
+    pub(crate) async fn hear(&mut self) -> String {
+        let mut buffer = [0; 1024];
+        let count = timeout(PATIENCE, self.0.read(&mut buffer)).await.expect("heard nothing").unwrap();
+        String::from_utf8(buffer[..count].to_vec()).unwrap()
+    }
+
+    /// Everything up to the end of the stream.
+    pub(crate) async fn hear_out(&mut self) -> String {
+        let mut text = String::new();
+        // A stream that is cut rather than closed has ended all the same.
+        let _ = timeout(PATIENCE, self.0.read_to_string(&mut text)).await.expect("was not closed");
+        text
+    }
+}
+
+/// The next event that `wanted` takes; those before it are passed over.
+pub(crate) async fn until<T>(events: &mut Events, mut wanted: impl FnMut(Event) -> Option<T>) -> T {
+    let found = async {
+        loop {
+            let event = events.next().await.expect("the client has ended");
+            if let Some(found) = wanted(event) {
+                return found;
+            }
+        }
+    };
+    timeout(PATIENCE, found).await.expect("the event did not come")
+}
+
+/// Opens a chat from one to the other.
+pub(crate) async fn chat(asker: &Peer, asked: &str, other: &Peer, events: &mut Events) {
+    let accept = async {
+        let request = until(events, |event| match event {
+            Event::ChatRequested { request, .. } => Some(request),
+            _ => None,
+        })
+        .await;
+        other.accept(request).await.unwrap();
+    };
+    let (asked, ()) = tokio::join!(asker.chat(asked), accept);
+    asked.unwrap();
+}

@@ -1,0 +1,149 @@
+//! What the system is for.
+
+use std::time::Duration;
+
+use p2pchat_core::{
+    peer::{self, Event, RequestError},
+    proto::PasswordDigest,
+    tokio::{Error, Peer},
+};
+
+use crate::support::{Registry, chat, until};
+
+#[tokio::test]
+async fn two_people_find_each_other_and_chat() {
+    let registry = Registry::start().await;
+    let (alice, mut alice_events) = registry.newcomer("alice").await;
+    let (bob, mut bob_events) = registry.newcomer("Bob").await;
+    assert_eq!(alice.username().unwrap().as_str(), "alice");
+
+    let found = alice.search("bob").await.unwrap();
+    assert_eq!((found.port, found.ip.to_string().as_str()), (bob.port(), "127.0.0.1"));
+    assert_eq!(alice.search("carol").await, Err(Error::Request(RequestError::NotFound)));
+    assert_eq!(alice.names().await.unwrap(), ["bob".parse().unwrap()]);
+    assert_eq!(alice.peers().await.unwrap()[0].port, bob.port());
+
+    chat(&alice, "bob", &bob, &mut bob_events).await;
+    for text in ["hello", "two\nlines", "<b> \\ 👋 שלום", ""] {
+        let heard = until(&mut bob_events, |event| match event {
+            Event::Message { from, text, .. } => Some((from, text)),
+            _ => None,
+        });
+        let (sent, (from, heard)) = tokio::join!(alice.send("bob", text), heard);
+        sent.unwrap();
+        assert_eq!((from.as_str(), heard.as_str()), ("alice", text));
+    }
+    let heard = until(&mut alice_events, |event| match event {
+        Event::Message { text, .. } => Some(text),
+        _ => None,
+    });
+    let (sent, heard) = tokio::join!(bob.send("alice", "and you?"), heard);
+    sent.unwrap();
+    assert_eq!(heard.as_str(), "and you?");
+
+    alice.hang_up("bob").await.unwrap();
+    until(&mut bob_events, |event| matches!(event, Event::ChatClosed { .. }).then_some(())).await;
+    assert_eq!(alice.send("bob", "x").await, Err(Error::Request(RequestError::NoChat)));
+
+    alice.logout().await.unwrap();
+    assert_eq!(alice.username(), None);
+    assert_eq!(bob.search("alice").await, Err(Error::Request(RequestError::NotOnline)));
+    alice.login("alice", "secret").await.unwrap();
+    assert!(bob.search("alice").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_room_talks() {
+    let registry = Registry::start().await;
+    let (alice, mut alice_events) = registry.newcomer("alice").await;
+    let (bob, mut bob_events) = registry.newcomer("bob").await;
+    let (carol, mut carol_events) = registry.newcomer("carol").await;
+
+    alice.create("tea", Some("open sesame"), 2, "hot water").await.unwrap();
+    assert!(matches!(bob.join("tea", Some("wrong")).await, Err(Error::Request(RequestError::Refused(_)))));
+    bob.join("tea", Some("open sesame")).await.unwrap();
+    let full = carol.join("tea", Some("open sesame")).await;
+    assert!(
+        matches!(&full, Err(Error::Request(RequestError::Refused(Some(why)))) if why.contains("full")),
+        "{full:?}"
+    );
+    let rooms = carol.rooms().await.unwrap();
+    assert_eq!((rooms[0].name.as_str(), rooms[0].members, rooms[0].capacity.get()), ("tea", 2, 2));
+    assert_eq!(alice.members("tea").await.unwrap().len(), 2);
+    assert!(carol.members("tea").await.is_err());
+
+    until(&mut alice_events, |event| matches!(event, Event::MemberOnline { .. }).then_some(())).await;
+    let heard = until(&mut bob_events, |event| match event {
+        Event::Broadcast { room, from, text, .. } => Some((room.unwrap(), from, text)),
+        _ => None,
+    });
+    let (report, (room, from, text)) = tokio::join!(alice.broadcast("tea", "it is ready"), heard);
+    let report = report.unwrap();
+    assert_eq!((report.delivered, report.failed), (vec!["bob".parse().unwrap()], vec![]));
+    assert_eq!((room.as_str(), from.as_str(), text.as_str()), ("tea", "alice", "it is ready"));
+
+    bob.leave("tea").await.unwrap();
+    until(&mut alice_events, |event| matches!(event, Event::MemberLeft { .. }).then_some(())).await;
+    carol.join("tea", Some("open sesame")).await.unwrap();
+    until(&mut carol_events, |event| matches!(event, Event::RoomEntered { .. }).then_some(())).await;
+    alice.logout().await.unwrap();
+    let rooms = until(&mut carol_events, |event| match event {
+        Event::MemberOffline { username, rooms } if username.as_str() == "alice" => Some(rooms),
+        _ => None,
+    });
+    assert_eq!(rooms.await, ["tea".parse().unwrap()]);
+}
+
+#[tokio::test]
+async fn what_cannot_exist_is_refused_here_and_what_may_not_be_there() {
+    let registry = Registry::start().await;
+    let (alice, _events) = registry.newcomer("alice").await;
+    assert!(matches!(alice.search("a b").await, Err(Error::Invalid { field: "username", .. })));
+    assert!(matches!(
+        alice.create("PARTIAL", None, 2, "").await,
+        Err(Error::Invalid { field: "room name", .. })
+    ));
+    assert!(matches!(alice.create("r", None, 0, "").await, Err(Error::Invalid { field: "capacity", .. })));
+    assert!(matches!(
+        alice.send("bob", &"x".repeat(16_385)).await,
+        Err(Error::Invalid { field: "text", .. })
+    ));
+    assert_eq!(alice.register("alice", "x").await, Err(Error::Request(RequestError::NameTaken)));
+    assert_eq!(alice.login("alice", "secret").await, Err(Error::Request(RequestError::AlreadyLoggedIn)));
+
+    let (other, _events) = Peer::connect(registry.client()).await.unwrap();
+    assert!(matches!(other.login("alice", "wrong").await, Err(Error::Request(RequestError::LoginFailed(_)))));
+    assert!(matches!(other.login("nobody", "x").await, Err(Error::Request(RequestError::LoginFailed(_)))));
+    assert_eq!(other.login("alice", "secret").await, Err(Error::Request(RequestError::AlreadyOnline)));
+}
+
+#[tokio::test]
+async fn a_session_is_kept_alive_by_datagrams_and_ends_without_them() {
+    let registry = Registry::start_with(|config| {
+        config.machine.min_lease = Duration::from_millis(600);
+        config.machine.default_lease = Duration::from_millis(600);
+    })
+    .await;
+    let mut machine = peer::Config::default();
+    machine.lease = Duration::from_secs(1);
+    machine.keep_alive_interval = Duration::from_millis(200);
+    let (kept, mut events) = Peer::connect(registry.client().machine(machine)).await.unwrap();
+    kept.register("kept", "x").await.unwrap();
+    kept.login("kept", "x").await.unwrap();
+
+    let mut silent = registry.raw().await;
+    silent.say("HELLO_P2P\n").await;
+    assert_eq!(silent.hear().await, "HELLO_BACK <SUCCESS> <200>\n");
+    let digest = PasswordDigest::of_password("x");
+    silent.say(format!("REGISTER <silent> <{0}>\nLOGIN <silent> <{0}>\n", digest.expose())).await;
+    let said = silent.hear_out().await;
+    assert_eq!(said, "REGISTER <SUCCESS> <200>\nAUTH <SUCCESS> <200>\nTIMEOUT <silent>\n");
+
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!(registry.handle.stats().registry.sessions, 1, "the one that is kept alive");
+    assert_eq!(kept.names().await, Ok(vec![]), "nobody else is online");
+    kept.close().await;
+    while let Some(event) = events.next().await {
+        assert!(!matches!(event, Event::Disconnected { .. }), "{event:?}");
+    }
+}
