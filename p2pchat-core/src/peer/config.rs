@@ -31,6 +31,8 @@ pub struct Config {
     pub chat_timeout: Duration,
     /// How long a peer may take to connect, or to confirm a message. 10 s.
     pub delivery_timeout: Duration,
+    /// For how long an address that could not be dialled is not dialled again (§8.1). 1 s.
+    pub redial_pause: Duration,
     /// How long a peer stream without a chat may be idle before it is closed. 2 minutes.
     pub idle_timeout: Duration,
     /// How often a room's members are asked for if the registry doesn't push them (no capability `roster`). 30 s.
@@ -64,6 +66,7 @@ impl Default for Config {
             request_timeout: Duration::from_secs(15),
             chat_timeout: Duration::from_secs(120),
             delivery_timeout: Duration::from_secs(10),
+            redial_pause: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(120),
             roster_interval: Duration::from_secs(30),
             requests: 256,

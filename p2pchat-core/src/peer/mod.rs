@@ -47,6 +47,7 @@ mod streams;
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -93,6 +94,8 @@ pub struct Peer {
     accepted: usize,
     /// The way to everybody who is being dialled or was.
     reaches: BTreeMap<Username, Reach>,
+    /// Addresses that were dialled in vain, when, and what came of it.
+    failed_dials: BTreeMap<SocketAddr, (Time, String)>,
     /// The open chats, and the stream that is written to for each.
     chats: BTreeMap<Username, StreamId>,
     chat_requests: BTreeMap<ChatRequestId, StreamId>,
@@ -140,6 +143,7 @@ impl Peer {
             streams: BTreeMap::new(),
             accepted: 0,
             reaches: BTreeMap::new(),
+            failed_dials: BTreeMap::new(),
             chats: BTreeMap::new(),
             chat_requests: BTreeMap::new(),
             receipts: BTreeMap::new(),
@@ -178,6 +182,12 @@ impl Peer {
     /// passed over and commands refused.
     pub fn shutdown(&mut self, now: Time) -> RequestId {
         self.command(|peer, request| {
+            // First of all, since what follows would end some of them with its own errors.
+            for open in std::mem::replace(&mut peer.open, BTreeSet::from([request])) {
+                if open != request {
+                    peer.tell(Event::Completed { request: open, outcome: Err(RequestError::Closed) });
+                }
+            }
             peer.hang_up_registry();
             peer.end_session(now, "closed");
             peer.lose_link(now, "closed", RequestError::Closed, true);
@@ -187,9 +197,6 @@ impl Peer {
             peer.timers = Timers::new();
             peer.closed = true;
             peer.complete(request, Ok(Response::Done));
-            for request in std::mem::take(&mut peer.open) {
-                peer.tell(Event::Completed { request, outcome: Err(RequestError::Closed) });
-            }
             Ok(())
         })
     }

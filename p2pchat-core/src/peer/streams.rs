@@ -141,7 +141,8 @@ impl Peer {
     }
 
     /// A stream could not be opened, or has ended.
-    pub fn handle_stream_closed(&mut self, _now: Time, stream: StreamId, reason: String) {
+    pub fn handle_stream_closed(&mut self, now: Time, stream: StreamId, reason: String) {
+        self.note_failed_dial(now, stream, &reason);
         self.drop_stream(stream, &reason, false);
     }
 
@@ -189,6 +190,11 @@ impl Peer {
             return Err(RequestError::Unexpected("another user's address".to_owned()));
         }
         let addr = dialable(found.ip, found.port)?;
+        if let Some((at, reason)) = self.failed_dials.get(&addr)
+            && now.since(*at) < self.config.redial_pause
+        {
+            return Err(RequestError::Unreachable(reason.clone()));
+        }
         let limit = self.config.streams;
         if self.streams.len() - self.accepted >= limit {
             return Err(RequestError::TooMany { what: "peer streams", limit });
@@ -265,7 +271,18 @@ impl Peer {
             Stream { silent: true, dialled: false, .. } => "they said nothing",
             _ => "idle",
         };
+        self.note_failed_dial(now, id, reason);
         self.drop_stream(id, reason, true);
+    }
+
+    /// A stream is about to be dropped: if it was never open, its address is left alone for a while.
+    fn note_failed_dial(&mut self, now: Time, id: StreamId, reason: &str) {
+        let Some(stream) = self.streams.get(&id).filter(|stream| !stream.connected) else { return };
+        let pause = self.config.redial_pause;
+        self.failed_dials.retain(|_, (at, _)| now.since(*at) < pause);
+        if self.failed_dials.len() < self.config.streams {
+            self.failed_dials.insert(stream.addr, (now, reason.to_owned()));
+        }
     }
 
     /// Forgets a stream and ends what hung on it.
