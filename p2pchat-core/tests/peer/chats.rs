@@ -1,0 +1,365 @@
+//! Chats and the messages in them.
+
+use p2pchat_core::peer::Config;
+use p2pchat_proto::{FrameError, Malformed, Reason};
+
+use crate::solo::{ALL, SECOND, Solo, text, user};
+
+const BOB: &str = "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2>";
+const NOBODY: [&str; 0] = [];
+
+/// alice, on her way to bob: the registry has said where he is, and stream 0 is being dialled.
+fn dialling_bob(capabilities: &str) -> Solo {
+    let mut s = Solo::alice();
+    s.peer.chat(s.now, user("bob"));
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>"]);
+    s.registry(&format!("{BOB}{capabilities}"));
+    assert_eq!(s.did(), ["dial s0 192.0.2.2:4000"]);
+    s
+}
+
+/// alice, in a chat with bob on stream 0.
+fn chatting() -> Solo {
+    let mut s = dialling_bob("");
+    s.connected(0);
+    s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>");
+    s
+}
+
+#[test]
+fn a_chat_is_searched_dialled_and_asked_for() {
+    let mut s = dialling_bob("");
+    s.connected(0);
+    assert_eq!(s.did(), ["s0 CHAT_REQUEST <bob>"], "bob is not known to read a second field");
+    let did = s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>");
+    assert_eq!(did, ["chat with bob", "ok Done"]);
+    assert_eq!(s.peer.chats().count(), 1);
+    s.peer.chat(s.now, user("Bob"));
+    assert_eq!(s.did(), ["ok Done"], "it is open");
+
+    let mut s = dialling_bob(" <sender>");
+    s.connected(0);
+    assert_eq!(s.did(), ["s0 CHAT_REQUEST <bob> <alice>"]);
+}
+
+#[test]
+fn a_chat_that_comes_to_nothing_says_why() {
+    let mut s = dialling_bob("");
+    s.connected(0);
+    s.did();
+    let did = s.peer(0, "CHAT_REQUEST_RESPONSE <REJECT> <404> <bob> <not now>");
+    assert_eq!(did, ["failed: declined: not now"]);
+    s.peer.chat(s.now, user("bob"));
+    assert_eq!(s.did(), ["s0 CHAT_REQUEST <bob>"], "the stream is open still, and the address is known");
+    s.closed(0);
+    assert_eq!(s.did(), ["failed: that user can't be reached: reset"]);
+
+    let mut s = dialling_bob("");
+    assert_eq!(
+        s.wait_quietly(SECOND * 10),
+        ["close s0", "failed: that user can't be reached: no connection in time"]
+    );
+
+    let mut s = dialling_bob("");
+    s.connected(0);
+    s.did();
+    assert_eq!(s.wait_quietly(SECOND * 119), NOBODY);
+    assert_eq!(s.wait_quietly(SECOND), ["failed: no answer came in time", "close s0"]);
+
+    let mut s = dialling_bob("");
+    s.connected(0);
+    s.did();
+    let did = s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <mallory>");
+    assert_eq!(
+        did,
+        [
+            "fault of bob at 192.0.2.2:4000: answered as mallory",
+            "close s0",
+            "failed: that user can't be reached: mallory answered instead"
+        ]
+    );
+}
+
+#[test]
+fn a_search_that_finds_nobody_to_dial_ends_the_chat() {
+    for (answer, failed) in [
+        ("<NOT_ONLINE> <300>", "that user is not online"),
+        ("<NOT_FOUND> <404>", "there is no such user"),
+        ("<SUCCESS> <200> <bob> <0> <192.0.2.2>", "that user can't be reached: no port announced"),
+        ("<SUCCESS> <200> <bob> <22> <192.0.2.2>", "that user can't be reached: no port announced"),
+        ("<SUCCESS> <200> <bob> <4000> <0.0.0.0>", "that user can't be reached: 0.0.0.0 is nobody's address"),
+        ("<SUCCESS> <200> <bob> <4000> <ff02::1>", "that user can't be reached: ff02::1 is nobody's address"),
+        (
+            "<SUCCESS> <200> <eve> <4000> <192.0.2.2>",
+            "the registry answered something unexpected: another user's address",
+        ),
+    ] {
+        let mut s = Solo::alice();
+        s.peer.chat(s.now, user("bob"));
+        s.did();
+        s.registry(&format!("SEARCH_USER_RESPONSE {answer}"));
+        assert_eq!(s.did(), [format!("failed: {failed}")]);
+    }
+    let mut s = Solo::alice();
+    s.peer.chat(s.now, user("alice"));
+    assert_eq!(s.did(), ["failed: nobody chats with themselves here"]);
+}
+
+#[test]
+fn a_failed_dial_is_not_repeated_at_once() {
+    let mut s = dialling_bob("");
+    s.closed(0);
+    s.did();
+    s.peer.chat(s.now, user("bob"));
+    s.registry(BOB);
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>", "failed: that user can't be reached: reset"]);
+    s.peer.chat(s.now, user("bob"));
+    s.registry(&BOB.replace("4000", "4001"));
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>", "dial s1 192.0.2.2:4001"], "it is another address");
+    s.closed(1);
+    s.wait(SECOND);
+    s.did();
+    s.peer.chat(s.now, user("bob"));
+    s.registry(BOB);
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>", "dial s2 192.0.2.2:4000"]);
+}
+
+#[test]
+fn two_wishes_for_one_chat_share_the_way() {
+    let mut s = Solo::alice();
+    s.peer.chat(s.now, user("bob"));
+    s.peer.chat(s.now, user("bob"));
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>"]);
+    s.registry(BOB);
+    s.did();
+    s.connected(0);
+    assert_eq!(s.did(), ["s0 CHAT_REQUEST <bob>"]);
+    assert_eq!(s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <bob>"), ["chat with bob", "ok Done", "ok Done"]);
+}
+
+#[test]
+fn a_message_is_done_when_it_is_confirmed() {
+    let mut s = chatting();
+    s.peer.send(s.now, user("bob"), text("hi"));
+    s.peer.send(s.now, user("bob"), text("there"));
+    assert_eq!(s.did(), ["s0 DIRECT_MESSAGE <alice> <bob> hi", "s0 DIRECT_MESSAGE <alice> <bob> there"]);
+    let notified = "DIRECT_UNICAST_NOTIFICATION";
+    assert_eq!(s.peer(0, &format!("{notified} <SUCCESS> <200> <alice> <nonsense>")), NOBODY);
+    assert_eq!(s.peer(0, &format!("{notified} <SUCCESS> <200> <bob> <hi>")), NOBODY, "not mine");
+    assert_eq!(
+        s.peer(0, "DIRECT_BROADCAST_NOTIFICATION <SUCCESS> <200> <alice> <hi>"),
+        NOBODY,
+        "not this kind"
+    );
+    assert_eq!(s.peer(0, &format!("{notified} <SUCCESS> <200> <alice> <hi>")), ["ok Done"]);
+    assert_eq!(s.peer(0, &format!("{notified} <FAILURE> <404> <alice> <there> <busy>")), ["failed: busy"]);
+    assert_eq!(s.peer(0, &format!("{notified} <SUCCESS> <200> <alice> <there>")), NOBODY, "once");
+}
+
+#[test]
+fn a_message_that_nobody_confirms_is_reported() {
+    let mut s = chatting();
+    s.peer.send(s.now, user("bob"), text("hi"));
+    s.did();
+    assert_eq!(s.wait_quietly(SECOND * 9), NOBODY);
+    assert_eq!(s.wait_quietly(SECOND), ["failed: no answer came in time"]);
+    s.peer.send(s.now, user("bob"), text("again"));
+    s.did();
+    s.closed(0);
+    assert_eq!(s.did(), ["failed: that user can't be reached: reset", "no chat with bob: reset"]);
+    s.peer.send(s.now, user("bob"), text("and again"));
+    assert_eq!(s.did(), ["failed: no chat is open with that user"]);
+}
+
+#[test]
+fn messages_on_their_way_are_bounded() {
+    let mut config = Config::default();
+    config.messages_in_flight = 2;
+    let mut s = Solo::alice_with(config, ALL);
+    let stream = s.accept();
+    s.peer(stream, "CHAT_REQUEST <alice> <bob>");
+    s.peer.accept(s.now, s.requests[0]);
+    s.did();
+    for _ in 0..3 {
+        s.peer.send(s.now, user("bob"), text("hi"));
+    }
+    assert_eq!(s.did()[2..], ["failed: too much is waiting: at most 2 messages"]);
+    for n in ["1", "2"] {
+        assert_eq!(s.peer(stream, &format!("DIRECT_MESSAGE <bob> <alice> {n}")), [format!("bob: {n}")]);
+    }
+    let did = s.peer(stream, "DIRECT_MESSAGE <bob> <alice> 3");
+    assert_eq!(did, ["s0 DIRECT_UNICAST_NOTIFICATION <FAILURE> <404> <bob> <3> <too much is waiting>"]);
+}
+
+#[test]
+fn a_wish_to_chat_is_the_application_s_to_answer() {
+    let mut s = Solo::alice();
+    let stream = s.accept();
+    assert_eq!(s.peer(stream, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat"]);
+    assert_eq!(s.peer(stream, "CHAT_REQUEST <alice> <bob>"), NOBODY, "one answer for both");
+    let busy = Reason::new("busy").unwrap();
+    s.peer.reject(s.now, s.requests[0], Some(busy.clone()));
+    assert_eq!(s.did(), ["s0 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice> <busy>", "ok Done"]);
+    s.peer.accept(s.now, s.requests[0]);
+    assert_eq!(s.did(), ["failed: there is no such chat request"]);
+
+    assert_eq!(s.peer(stream, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat"]);
+    s.peer.accept(s.now, s.requests[1]);
+    assert_eq!(s.did(), ["s0 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>", "chat with bob", "ok Done"]);
+    let did = s.peer(stream, "CHAT_REQUEST <alice> <bob>");
+    assert_eq!(did, ["s0 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>"], "open already");
+
+    let base = s.accept();
+    assert_eq!(s.peer(base, "CHAT_REQUEST <alice>"), ["? wants to chat"]);
+    s.peer.reject(s.now, s.requests[2], Some(busy));
+    let did = s.did();
+    assert_eq!(did[0], "s1 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice>", "not known to read reasons");
+    assert_eq!(s.peer(base, "CHAT_REQUEST <alice>"), ["? wants to chat"]);
+    s.closed(base);
+    assert_eq!(s.did(), ["no chat with ?: reset"]);
+}
+
+#[test]
+fn a_wish_to_chat_with_somebody_else_is_declined() {
+    let mut s = Solo::alice();
+    let stream = s.accept();
+    let why = "<nobody of that name is here>";
+    assert_eq!(s.peer(stream, "CHAT_REQUEST <eve>"), ["s0 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice>"]);
+    let did = s.peer(stream, "CHAT_REQUEST <eve> <bob>");
+    assert_eq!(did, [format!("s0 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice> {why}")]);
+    let did = s.peer(stream, "CHAT_REQUEST <alice> <Alice>");
+    assert_eq!(did, ["s0 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice> <that name is mine>"]);
+
+    let mut s = Solo::new();
+    let stream = s.accept();
+    let did = s.peer(stream, "CHAT_REQUEST <alice>");
+    assert_eq!(did, ["s0 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice>"], "nobody is logged in");
+}
+
+#[test]
+fn wishes_to_chat_are_bounded() {
+    let mut config = Config::default();
+    (config.chat_requests, config.streams) = (1, 2);
+    let mut s = Solo::alice_with(config, ALL);
+    let (first, second) = (s.accept(), s.accept());
+    assert_eq!(s.peer.accept_stream(s.now, ([192, 0, 2, 9], 1).into()), None);
+    s.peer(first, "CHAT_REQUEST <alice> <bob>");
+    let did = s.peer(second, "CHAT_REQUEST <alice> <carol>");
+    assert_eq!(did, ["s1 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice> <too many chat requests are waiting>"]);
+    s.closed(second);
+    s.accept();
+}
+
+#[test]
+fn two_who_ask_each_other_at_once_both_get_their_chat() {
+    let mut s = dialling_bob(" <sender>");
+    s.connected(0);
+    s.did();
+    let theirs = s.accept();
+    let did = s.peer(theirs, "CHAT_REQUEST <alice> <bob>");
+    assert_eq!(did, ["s1 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>", "chat with bob"]);
+    assert_eq!(s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>"), ["ok Done"]);
+    s.peer.send(s.now, user("bob"), text("hi"));
+    assert_eq!(s.did(), ["s0 DIRECT_MESSAGE <alice> <bob> hi"], "on the stream that was dialled");
+    assert_eq!(s.peer(theirs, "DIRECT_MESSAGE <bob> <alice> hi"), ["bob: hi"], "both are read");
+    s.closed(0);
+    let did = s.did();
+    assert_eq!(did, ["failed: that user can't be reached: reset"], "the other stream still carries the chat");
+    s.closed(theirs);
+    assert_eq!(s.did(), ["no chat with bob: reset"]);
+}
+
+#[test]
+fn a_message_in_is_confirmed_when_the_application_has_it() {
+    let mut s = chatting();
+    assert_eq!(s.peer(0, "DIRECT_MESSAGE <bob> <alice> one"), ["bob: one"]);
+    assert_eq!(s.peer(0, "DIRECT_MESSAGE <bob> <alice> two"), ["bob: two"]);
+    s.peer.confirm(s.now, s.receipts[1]);
+    assert_eq!(s.did(), NOBODY, "notifications keep the order of messages");
+    s.peer.confirm(s.now, s.receipts[0]);
+    s.peer.confirm(s.now, s.receipts[0]);
+    let notified = "s0 DIRECT_UNICAST_NOTIFICATION <SUCCESS> <200> <bob>";
+    assert_eq!(s.did(), [format!("{notified} <one>"), format!("{notified} <two>")]);
+}
+
+#[test]
+fn a_message_that_breaks_a_rule_is_refused() {
+    let mut s = Solo::alice();
+    let stream = s.accept();
+    let failed = "s0 DIRECT_UNICAST_NOTIFICATION <FAILURE> <404>";
+    assert_eq!(
+        s.peer(stream, "DIRECT_MESSAGE <bob> <alice> hi"),
+        [format!("{failed} <bob> <hi>")],
+        "no chat"
+    );
+    s.peer(stream, "CHAT_REQUEST <alice> <bob>");
+    let did = s.peer(stream, "DIRECT_MESSAGE <bob> <alice> hi");
+    assert_eq!(did, [format!("{failed} <bob> <hi> <no chat is open>")], "not accepted yet");
+    s.peer.accept(s.now, s.requests[0]);
+    s.did();
+    let did = s.peer(stream, "DIRECT_MESSAGE <bob> <eve> hi");
+    assert_eq!(did, [format!("{failed} <bob> <hi> <nobody of that name is here>")]);
+    let did = s.peer(stream, "DIRECT_MESSAGE <carol> <alice> hi");
+    assert_eq!(did, [format!("{failed} <carol> <hi> <this stream belongs to another name>")]);
+    assert_eq!(s.peer(stream, "DIRECT_MESSAGE <bob> <alice> hi"), ["bob: hi"]);
+}
+
+#[test]
+fn a_nameless_asker_is_named_by_what_they_say_first() {
+    let mut s = Solo::alice();
+    let stream = s.accept();
+    s.peer(stream, "CHAT_REQUEST <alice>");
+    s.peer.accept(s.now, s.requests[0]);
+    assert_eq!(s.did()[1..], ["chat with ?", "ok Done"]);
+    assert_eq!(s.peer(stream, "DIRECT_MESSAGE <bob> <alice> hi"), ["chat with bob", "bob: hi"]);
+    s.peer.confirm(s.now, s.receipts[0]);
+    s.did();
+    s.peer.send(s.now, user("bob"), text("hello"));
+    assert_eq!(s.did(), ["s0 DIRECT_MESSAGE <alice> <bob> hello"]);
+    let did = s.peer(stream, "DIRECT_MESSAGE <carol> <alice> hi");
+    assert_eq!(did, ["s0 DIRECT_UNICAST_NOTIFICATION <FAILURE> <404> <carol> <hi>"]);
+}
+
+#[test]
+fn hanging_up_closes_the_stream() {
+    let mut s = chatting();
+    s.peer.hang_up(s.now, user("bob"));
+    assert_eq!(s.did(), ["close s0", "no chat with bob: hung up", "ok Done"]);
+    s.peer.hang_up(s.now, user("bob"));
+    assert_eq!(s.did(), ["failed: no chat is open with that user"]);
+}
+
+#[test]
+fn rubbish_from_a_peer_costs_that_stream_and_no_other() {
+    let mut s = chatting();
+    let stream = s.accept();
+    let rubbish = || Malformed::Frame(FrameError::TooLong { limit: 9 });
+    s.peer.handle_stream_malformed(s.now, s.streams[stream], rubbish());
+    s.peer.handle_stream_malformed(s.now, s.streams[stream], rubbish());
+    assert_eq!(
+        s.did(),
+        ["fault of 192.0.2.9:50000: sent what is no message: a frame has more than 9 bytes", "close s1"]
+    );
+    assert_eq!(s.peer.chats().count(), 1);
+}
+
+#[test]
+fn idle_streams_are_closed_unless_a_chat_is_open() {
+    let mut s = chatting();
+    let (silent, idle) = (s.accept(), s.accept());
+    assert_eq!(s.peer(idle, "DIRECT_MESSAGE <bob> <alice> hi").len(), 1);
+    assert_eq!(s.wait_quietly(SECOND * 10), [format!("close s{silent}")]);
+    assert_eq!(s.wait_quietly(SECOND * 110), [format!("close s{idle}")]);
+    assert_eq!(s.wait_quietly(SECOND * 3_600), NOBODY);
+    assert_eq!(s.peer.chats().count(), 1);
+}
+
+#[test]
+fn a_chat_outlives_the_registry_link() {
+    let mut s = chatting();
+    s.peer.handle_registry_closed(s.now, "gone".to_owned());
+    s.did();
+    s.peer.send(s.now, user("bob"), text("still here?"));
+    assert_eq!(s.did(), ["s0 DIRECT_MESSAGE <alice> <bob> still here?"]);
+    assert_eq!(s.peer(0, "DIRECT_MESSAGE <bob> <alice> yes"), ["bob: yes"]);
+}

@@ -1,0 +1,11 @@
+//! The peer machine's behaviour on a virtual clock (PROTOCOL.md §5, §7, §8).
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
+
+mod any_order;
+mod broadcasts;
+mod chats;
+mod link;
+mod rooms;
+mod solo;
+mod together;
+mod world;
