@@ -1,6 +1,6 @@
 //! Chats: asked for, answered, ended (§8.2).
 
-use p2pchat_proto::{Capability, ChatReply, PeerMessage, Reason, Username};
+use p2pchat_proto::{ChatReply, PeerMessage, Reason, Username};
 
 use super::{
     ChatRequestId, Event, Peer, RequestError, RequestId, Response, StreamId, Timer,
@@ -53,7 +53,7 @@ impl Peer {
             let id = peer.chat_requests.remove(&chat_request).ok_or(RequestError::NoSuchRequest)?;
             if let Some(stream) = peer.streams.get_mut(&id) {
                 stream.chat = Chat::None;
-                let reason = reason.filter(|_| stream.capabilities.has(Capability::Reason));
+                let reason = reason.filter(|_| stream.sender);
                 peer.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Reject { username, reason }));
             }
             peer.complete(request, Ok(Response::Done));
@@ -99,7 +99,7 @@ impl Peer {
             Chat::None => {
                 let Some(recipient) = stream.peer.clone() else { return };
                 stream.chat = Chat::Asked(vec![request]);
-                let sender = sender.filter(|_| stream.capabilities.has(Capability::Sender));
+                let sender = sender.filter(|_| stream.sender);
                 self.send_peer(now, id, PeerMessage::ChatRequest { recipient, sender });
                 self.arm(Timer::Asked(id), now, self.config.chat_timeout);
             }

@@ -1,18 +1,16 @@
-//! The registry link: connecting, greeting, the session on it, and bringing both back (§5.1, §6.1).
+//! The registry link: connecting, greeting, losing it, and bringing it back (§5.1, §6.1).
 
 use std::time::Duration;
 
 use p2pchat_proto::{
-    AuthReply, Capabilities, Capability, Dialect, Extensions, FromRegistry, FromRegistryDatagram, HelloReply,
-    Malformed, PROTOCOL_VERSION, PasswordDigest, PeerPort, Reason, RegisterReply, ToRegistry,
-    ToRegistryDatagram, Username,
+    Capabilities, Capability, Dialect, Extensions, FromRegistry, FromRegistryDatagram, HelloReply, Malformed,
+    PROTOCOL_VERSION, PasswordDigest, Reason, ToRegistry, Username,
 };
 
-use super::{Effect, Event, Peer, RequestError, RequestId, Response, Timer, requests::Purpose};
+use super::{
+    Effect, Event, Peer, RequestError, RequestId, Response, Timer, requests::Purpose, session::Credentials,
+};
 use crate::time::Time;
-
-/// The prototype's registry drops a user after three seconds without a keep-alive (§6.2).
-const PROTOTYPE_KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// Where the registry link stands. Every state but `Down` and `Ready` ends by [`Timer::Link`] at the latest.
 #[derive(Debug)]
@@ -36,39 +34,6 @@ impl Link {
     fn has_stream(&self) -> bool {
         matches!(self, Self::Connecting | Self::Greeting { .. } | Self::Ready { .. })
     }
-}
-
-/// What a login needs, kept to log in again.
-#[derive(Debug, Clone)]
-pub(super) struct Credentials {
-    pub(super) username: Username,
-    password: PasswordDigest,
-    port: Option<PeerPort>,
-}
-
-impl Credentials {
-    fn login(&self) -> ToRegistry {
-        ToRegistry::Login {
-            username: self.username.clone(),
-            password: self.password.clone(),
-            port: self.port,
-        }
-    }
-}
-
-/// A session that the user wants, live or to be brought back.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub(super) credentials: Credentials,
-    pub(super) live: bool,
-    /// The registry ended it by TIMEOUT, so that ONLINE means that somebody else has taken it over.
-    timed_out: bool,
-    /// Since when the registry says ONLINE to our attempts to bring it back.
-    refused_since: Option<Time>,
-    /// When the registry last answered a keep-alive.
-    heard: Option<Time>,
-    /// Failed attempts since it was last live for a while.
-    attempts: u32,
 }
 
 /// What waits for the link to be ready.
@@ -96,35 +61,6 @@ impl Peer {
     /// Creates an account (§4.2), opening the link if there is none. Doesn't log in.
     pub fn register(&mut self, now: Time, username: Username, password: PasswordDigest) -> RequestId {
         self.command(|peer, request| peer.when_ready(now, Waiting::Register(request, username, password)))
-    }
-
-    /// Logs in (§4.3), opening the link if there is none. Without a `port` nobody can dial this peer. From then on the
-    /// session is kept alive, and brought back when the link is lost, until [`logout`](Self::logout).
-    pub fn login(
-        &mut self,
-        now: Time,
-        username: Username,
-        password: PasswordDigest,
-        port: Option<PeerPort>,
-    ) -> RequestId {
-        self.command(|peer, request| {
-            if peer.session.is_some() {
-                return Err(RequestError::AlreadyLoggedIn);
-            }
-            peer.when_ready(now, Waiting::Login(request, Credentials { username, password, port }))
-        })
-    }
-
-    /// Ends the session (§4.12), its chats and its streams, and closes the registry link.
-    pub fn logout(&mut self, now: Time) -> RequestId {
-        self.command(|peer, request| {
-            peer.me()?;
-            peer.hang_up_registry();
-            peer.end_session(now, "logged out");
-            peer.lose_link(now, "logged out", RequestError::NotConnected, true);
-            peer.complete(request, Ok(Response::Done));
-            Ok(())
-        })
     }
 
     /// The registry stream is open. `dialect` is known if the TLS handshake settled it (§6.1).
@@ -203,7 +139,7 @@ impl Peer {
         }
     }
 
-    fn when_ready(&mut self, now: Time, waiting: Waiting) -> Result<(), RequestError> {
+    pub(super) fn when_ready(&mut self, now: Time, waiting: Waiting) -> Result<(), RequestError> {
         if self.is_connected() {
             return self.proceed(now, waiting);
         }
@@ -350,138 +286,6 @@ impl Peer {
             let username = Some(session.credentials.username.clone());
             self.effects.push_back(Effect::SendRegistry(ToRegistry::Logout { username }));
         }
-    }
-
-    pub(super) fn registered(&mut self, request: RequestId, reply: RegisterReply) {
-        let text = |reason: Option<Reason>| reason.map(|reason| reason.as_str().to_owned());
-        let outcome = match reply {
-            RegisterReply::Success => Ok(Response::Done),
-            RegisterReply::Exists { .. } => Err(RequestError::NameTaken),
-            RegisterReply::Failure { reason } => Err(RequestError::Refused(text(reason))),
-            other => Err(RequestError::Unexpected(format!("{other:?}"))),
-        };
-        self.complete(request, outcome);
-    }
-
-    pub(super) fn logged_in(
-        &mut self,
-        now: Time,
-        request: RequestId,
-        credentials: Credentials,
-        reply: AuthReply,
-    ) {
-        let outcome = match reply {
-            AuthReply::Success => {
-                self.session = Some(Session {
-                    credentials,
-                    live: true,
-                    timed_out: false,
-                    refused_since: None,
-                    heard: None,
-                    attempts: 0,
-                });
-                self.session_begins(now);
-                Ok(Response::Done)
-            }
-            AuthReply::Failure { reason } => {
-                Err(RequestError::LoginFailed(reason.map(|reason| reason.as_str().to_owned())))
-            }
-            AuthReply::Online { .. } => Err(RequestError::AlreadyOnline),
-            other => Err(RequestError::Unexpected(format!("{other:?}"))),
-        };
-        self.complete(request, outcome);
-    }
-
-    /// The answer to logging in again. ONLINE may be our own old session, whose lease runs out if nobody renews it.
-    pub(super) fn resumed(&mut self, now: Time, reply: AuthReply) {
-        let lease = self.config.lease;
-        let Some(session) = &mut self.session else { return };
-        match reply {
-            AuthReply::Success => {
-                session.live = true;
-                session.timed_out = false;
-                session.refused_since = None;
-                session.heard = None;
-                self.session_begins(now);
-                self.tell(Event::Reconnected);
-                self.refresh_rooms(now);
-            }
-            AuthReply::Online { .. } => {
-                let since = *session.refused_since.get_or_insert(now);
-                if session.timed_out || now.since(since) >= lease {
-                    self.log_out(now, "logged in elsewhere");
-                } else {
-                    self.lose_link(
-                        now,
-                        "the registry still has the old session",
-                        RequestError::AlreadyOnline,
-                        true,
-                    );
-                }
-            }
-            AuthReply::Failure { reason } => {
-                let text =
-                    reason.as_ref().map_or("the registry refused the login", Reason::as_str).to_owned();
-                self.log_out(now, &text);
-            }
-            _ => {
-                self.lose_link(now, "the registry's answer makes no sense", RequestError::NotConnected, true)
-            }
-        }
-    }
-
-    fn log_out(&mut self, now: Time, reason: &str) {
-        self.end_session(now, reason);
-        self.tell(Event::LoggedOut { reason: reason.to_owned() });
-    }
-
-    fn session_begins(&mut self, now: Time) {
-        self.keep_alive(now);
-        self.arm(Timer::Settled, now, self.config.keep_alive_interval);
-        if !self.has(Capability::Roster) && !self.is_prototype() {
-            self.arm(Timer::Rosters, now, self.config.roster_interval);
-        }
-    }
-
-    pub(super) fn session_settled(&mut self) {
-        if let Some(session) = &mut self.session {
-            session.attempts = 0;
-        }
-    }
-
-    /// Forgets the user, and everything that belongs to him.
-    pub(super) fn end_session(&mut self, now: Time, reason: &str) {
-        if self.session.take().is_none() {
-            return;
-        }
-        for timer in [Timer::KeepAlive, Timer::Settled, Timer::Rosters] {
-            self.timers.cancel(timer);
-        }
-        self.drop_rooms(now);
-        self.drop_streams(reason);
-    }
-
-    fn session_timed_out(&mut self, now: Time, username: &Username) {
-        let Some(session) = self.session.as_mut().filter(|session| session.live) else { return };
-        if session.credentials.username == *username {
-            session.timed_out = true;
-            self.lose_link(now, "the registry ended the session", RequestError::NotConnected, true);
-        }
-    }
-
-    pub(super) fn keep_alive(&mut self, now: Time) {
-        let prototype = self.is_prototype();
-        let Some(session) = self.session.as_ref().filter(|session| session.live) else { return };
-        if session.heard.is_some_and(|heard| now.since(heard) > self.config.silence_timeout) {
-            self.lose_link(now, "the registry fell silent", RequestError::NotConnected, true);
-            return;
-        }
-        let lease = u32::try_from(self.config.lease.as_secs()).unwrap_or(u32::MAX);
-        let username = session.credentials.username.clone();
-        let timeout = (!prototype).then_some(lease);
-        self.effects.push_back(Effect::SendDatagram(ToRegistryDatagram::KeepAlive { username, timeout }));
-        let interval = if prototype { PROTOTYPE_KEEP_ALIVE } else { self.config.keep_alive_interval };
-        self.arm(Timer::KeepAlive, now, interval);
     }
 
     /// True if the registry agreed on a capability.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use p2pchat_proto::{Capability, Delivery, Notification, PeerMessage, RoomName, Text, Username};
+use p2pchat_proto::{Delivery, Notification, PeerMessage, RoomName, Text, Username};
 
 use super::{
     BroadcastReport, Peer, Receipt, RequestError, RequestId, Response, StreamId, Timer, inbox::Owed,
@@ -119,8 +119,7 @@ impl Peer {
         let (room, text) = (broadcast.room.clone(), broadcast.text.clone());
         match self.launch(now, id, Kind::Broadcast, request, &text) {
             Ok(()) => {
-                let named =
-                    self.streams.get(&id).is_some_and(|stream| stream.capabilities.has(Capability::Sender));
+                let named = self.streams.get(&id).is_some_and(|stream| stream.sender);
                 let message = PeerMessage::DirectBroadcast { sender, room: named.then_some(room), text };
                 self.send_peer(now, id, message);
             }

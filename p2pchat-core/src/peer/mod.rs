@@ -42,6 +42,7 @@ mod link;
 mod messages;
 mod requests;
 mod rooms;
+mod session;
 mod streams;
 
 use std::{
@@ -61,10 +62,11 @@ pub use self::{
 };
 use self::{
     inbox::Doubts,
-    link::{Link, Session},
+    link::Link,
     messages::{Broadcast, Kind},
     requests::Requests,
     rooms::Room,
+    session::Session,
     streams::{Reach, Stream},
 };
 use crate::{time::Time, timers::Timers};

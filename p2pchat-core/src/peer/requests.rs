@@ -7,10 +7,7 @@ use p2pchat_proto::{
     RoomsList, SearchReply, ToRegistry, Username,
 };
 
-use super::{
-    Effect, Peer, RequestError, RequestId, Response, Timer,
-    link::{Credentials, Waiting},
-};
+use super::{Effect, Peer, RequestError, RequestId, Response, Timer, link::Waiting, session::Credentials};
 use crate::time::Time;
 
 /// The requests that have not been answered.

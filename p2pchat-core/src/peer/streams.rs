@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use p2pchat_proto::{Capabilities, Capability, Found, Malformed, PeerMessage, Reason, ToRegistry, Username};
+use p2pchat_proto::{Capability, Found, Malformed, PeerMessage, Reason, ToRegistry, Username};
 
 use super::{
     Effect, Peer, RequestError, RequestId, StreamId, Timer,
@@ -28,22 +28,22 @@ pub(super) struct Stream {
     /// Nothing has come on it yet.
     silent: bool,
     pub(super) peer: Option<Username>,
-    /// What the other end is known to understand beyond the base protocol.
-    pub(super) capabilities: Capabilities,
+    /// Both ends have the capability `sender`: the long forms and reasons may be written (§7.4).
+    pub(super) sender: bool,
     pub(super) chat: Chat,
     pub(super) direct: Lane,
     pub(super) rooms: Lane,
 }
 
 impl Stream {
-    fn new(addr: SocketAddr, peer: Option<Username>, capabilities: Capabilities) -> Self {
+    fn new(addr: SocketAddr, peer: Option<Username>, sender: bool) -> Self {
         Self {
             addr,
             dialled: peer.is_some(),
             connected: peer.is_none(),
             silent: true,
             peer,
-            capabilities,
+            sender,
             chat: Chat::None,
             direct: Lane::default(),
             rooms: Lane::default(),
@@ -59,7 +59,7 @@ impl Stream {
 
     /// A refusal's reason, if the other end is known to read it.
     pub(super) fn reason(&self, text: &str) -> Option<Reason> {
-        self.capabilities.has(Capability::Reason).then(|| Reason::truncated(text))
+        self.sender.then(|| Reason::truncated(text))
     }
 }
 
@@ -86,7 +86,7 @@ impl Peer {
             return None;
         }
         let id = StreamId(self.next_id());
-        self.streams.insert(id, Stream::new(addr, None, Capabilities::NONE));
+        self.streams.insert(id, Stream::new(addr, None, false));
         self.accepted += 1;
         self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
         Some(id)
@@ -149,6 +149,7 @@ impl Peer {
     /// Gets a stream of our own to `user`, to do with it what is wanted.
     pub(super) fn reach(&mut self, now: Time, user: &Username, want: Want) {
         let limit = self.config.messages_in_flight;
+        let is_full = self.reaches.len() >= self.config.streams;
         match self.reaches.get_mut(user) {
             Some(Reach::Open(stream)) => {
                 let stream = *stream;
@@ -156,6 +157,10 @@ impl Peer {
             }
             Some(Reach::Searching(wants) | Reach::Dialling(wants)) if wants.len() < limit => wants.push(want),
             Some(_) => self.refuse(user, want, RequestError::TooMany { what: "messages", limit }),
+            None if is_full => {
+                let limit = self.config.streams;
+                self.refuse(user, want, RequestError::TooMany { what: "peer streams", limit });
+            }
             None => {
                 let search = ToRegistry::SearchUser { username: user.clone() };
                 self.reaches.insert(user.clone(), Reach::Searching(vec![want]));
@@ -195,13 +200,9 @@ impl Peer {
         {
             return Err(RequestError::Unreachable(reason.clone()));
         }
-        let limit = self.config.streams;
-        if self.streams.len() - self.accepted >= limit {
-            return Err(RequestError::TooMany { what: "peer streams", limit });
-        }
         let id = StreamId(self.next_id());
-        let capabilities = found.capabilities.and(self.config.capabilities);
-        self.streams.insert(id, Stream::new(addr, Some(user.clone()), capabilities));
+        let sender = found.capabilities.has(Capability::Sender) && self.has(Capability::Sender);
+        self.streams.insert(id, Stream::new(addr, Some(user.clone()), sender));
         self.effects.push_back(Effect::Dial { stream: id, addr });
         self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
         Ok(())
@@ -241,14 +242,11 @@ impl Peer {
         }
     }
 
-    /// The other end wrote a field that only the capability `sender` has. It passes over further ones, such as a
-    /// reason, if it doesn't know them (§3.1).
+    /// The other end wrote a field that only the capability `sender` has.
     pub(super) fn showed_sender(&mut self, stream: StreamId) {
-        let shown = [Capability::Reason, Capability::Sender].into_iter().collect::<Capabilities>();
-        if let Some(stream) = self.streams.get_mut(&stream)
-            && !stream.capabilities.has(Capability::Sender)
-        {
-            stream.capabilities = shown.and(self.config.capabilities);
+        let negotiated = self.session.as_ref().is_some_and(|session| session.sender);
+        if let Some(stream) = self.streams.get_mut(&stream) {
+            stream.sender |= negotiated;
         }
     }
 

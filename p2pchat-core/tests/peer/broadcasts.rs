@@ -73,6 +73,28 @@ fn every_way_to_fail_is_reported_of_that_member() {
 }
 
 #[test]
+fn streams_that_are_dialled_are_bounded() {
+    let mut config = Config::default();
+    config.streams = 1;
+    let mut s = Solo::alice_with(config, crate::solo::ALL);
+    s.registry("USER_JOINED <den> <alice>");
+    s.members("den", &["alice", "bob", "carol"]);
+    s.did();
+    s.peer.broadcast(s.now, room("den"), text("hi"));
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>"]);
+    s.registry("SEARCH_USER_RESPONSE <NOT_ONLINE> <300>");
+    assert_eq!(
+        s.did(),
+        [
+            "ok Broadcast(BroadcastReport { delivered: [], failed: [(\"carol\", TooMany { what: \"peer streams\", \
+          limit: 1 }), (\"bob\", NotOnline)] })"
+        ]
+    );
+    s.peer.chat(s.now, user("carol"));
+    assert_eq!(s.did(), ["> SEARCH_USER <carol>"], "there is room again");
+}
+
+#[test]
 fn a_room_of_one_s_own_hears_nothing() {
     let mut s = Solo::alice();
     s.registry("USER_JOINED <den> <alice>");

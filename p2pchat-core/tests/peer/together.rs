@@ -15,7 +15,11 @@ fn lively() -> World {
 
 impl World {
     fn create(&mut self, node: usize, name: &str) {
-        let (capacity, about) = (Capacity::new(10).unwrap(), Description::default());
+        self.create_for(node, name, 10);
+    }
+
+    fn create_for(&mut self, node: usize, name: &str, members: u32) {
+        let (capacity, about) = (Capacity::new(members).unwrap(), Description::default());
         self.nodes[node].solo.peer.create(self.now, room(name), None, capacity, about);
         self.run();
     }
@@ -91,6 +95,23 @@ fn a_room_talks() {
     assert_eq!(w.told(0), ["carol left den"]);
     w.nodes[0].solo.peer.logout(w.now);
     assert_eq!(w.told(1), ["carol left den", "alice is offline in [\"den\"]"]);
+}
+
+/// More members than requests go to the registry at once.
+#[test]
+fn a_large_room_hears_everything() {
+    let names: Vec<_> = (0..80).map(|n| format!("user{n}")).collect();
+    let mut w = World::new(&names.iter().map(String::as_str).collect::<Vec<_>>());
+    w.create_for(0, "hall", 100);
+    for node in 1..80 {
+        w.join(node, "hall");
+    }
+    w.forget();
+    w.say(0, "hall", "welcome");
+    for node in 1..80 {
+        assert_eq!(w.told(node), ["[hall] user0: welcome"]);
+    }
+    assert!(w.told(0)[0].ends_with("failed: [] })"));
 }
 
 #[test]
