@@ -128,6 +128,8 @@ fn editor(paint: Paint) -> Option<(DefaultEditor, Out)> {
     let mut editor = DefaultEditor::with_config(config).ok()?;
     // Fails on terminals that can't place a cursor; plain lines do there.
     let printer = editor.create_external_printer().ok()?;
+    // Prompts are coloured only for an editor with a helper, be it one that does nothing.
+    editor.set_helper(Some(()));
     Some((editor, Out::editor(printer, paint)))
 }
 

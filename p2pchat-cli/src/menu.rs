@@ -198,7 +198,7 @@ impl<'a> Menu<'a> {
                     Input::Line(line) => Ok(line.trim().to_owned()),
                     Input::Interrupted | Input::Closed => Err(Left),
                 },
-                Some(event) = self.session.events.next(), if !self.is_over => self.happened(event),
+                Some(event) = self.session.next_event(), if !self.is_over => self.happened(event),
             }
         }
     }
@@ -209,7 +209,7 @@ impl<'a> Menu<'a> {
         loop {
             tokio::select! {
                 done = &mut work => return done,
-                Some(event) = self.session.events.next(), if !self.is_over => self.happened(event),
+                Some(event) = self.session.next_event(), if !self.is_over => self.happened(event),
             }
         }
     }
@@ -329,7 +329,7 @@ impl<'a> Menu<'a> {
                     Input::Line(line) => line,
                     Input::Interrupted | Input::Closed => return Err(Left),
                 },
-                Some(event) = self.session.events.next() => {
+                Some(event) = self.session.next_event() => {
                     self.happened(event);
                     // If that ended the conversation, the line being typed is the menu's.
                     continue;

@@ -9,7 +9,7 @@ use std::{
 
 use etcetera::{BaseStrategy, choose_base_strategy};
 use p2pchat_core::{
-    peer,
+    peer::{self, Event},
     tokio::{ClientConfig, Error, Events, Fingerprint, Peer, Trust},
 };
 
@@ -32,6 +32,8 @@ pub(crate) struct Session {
     /// What happens to it.
     pub(crate) events: Events,
     known_registries: Option<PathBuf>,
+    /// Why the registry can't be reached, as far as the user was told.
+    cut_off_by: Option<String>,
 }
 
 impl Session {
@@ -56,12 +58,27 @@ impl Session {
             config = config.registry_udp(udp.host.clone(), udp.port);
         }
         match Peer::connect(config).await {
-            Ok((peer, events)) => Ok(Self { peer, events, known_registries }),
+            Ok((peer, events)) => Ok(Self { peer, events, known_registries, cut_off_by: None }),
             Err(error @ Error::Request(_)) => Err(Failure::new(
                 Exit::Registry,
                 format!("the registry does not answer as one: {}", Failure::from(error)),
             )),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The next event for a person to see: what keeps the registry from being reached again is told once, not at each
+    /// attempt.
+    pub(crate) async fn next_event(&mut self) -> Option<Event> {
+        loop {
+            let event = self.events.next().await?;
+            match &event {
+                Event::Disconnected { reason, .. } if self.cut_off_by.as_ref() == Some(reason) => continue,
+                Event::Disconnected { reason, .. } => self.cut_off_by = Some(reason.clone()),
+                Event::Connected | Event::Reconnected => self.cut_off_by = None,
+                _ => {}
+            }
+            return Some(event);
         }
     }
 

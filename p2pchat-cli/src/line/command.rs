@@ -115,11 +115,11 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         }
         "/join" => {
             let with_password = rest.flag("-p");
-            rest.word()?.map(|room| Command::Join { room: plain_room(room), with_password })
+            rest.name()?.map(|room| Command::Join { room: plain_room(room), with_password })
         }
-        "/leave" => Some(Command::Leave(rest.word()?.map(plain_room))),
-        "/members" => Some(Command::Members(rest.word()?.map(plain_room))),
-        "/switch" => rest.word()?.map(Command::Switch),
+        "/leave" => Some(Command::Leave(rest.name()?.map(plain_room))),
+        "/members" => Some(Command::Members(rest.name()?.map(plain_room))),
+        "/switch" => rest.name()?.map(Command::Switch),
         "/logout" => Some(Command::Logout),
         _ => Some(Command::Quit),
     };
@@ -160,6 +160,12 @@ impl<'a> Words<'a> {
         let Some((word, rest)) = self.next_word()? else { return Ok(None) };
         *self = rest;
         Ok(Some(word))
+    }
+
+    /// A name that nothing may follow, so that its blanks need no quotes.
+    fn name(&mut self) -> Result<Option<String>, String> {
+        let is_quoted = self.0.trim_start().trim_start_matches('#').starts_with('"');
+        if is_quoted { self.word() } else { Ok(self.remainder()) }
     }
 
     fn flag(&mut self, flag: &str) -> bool {
@@ -214,6 +220,9 @@ mod tests {
             ("/msg #\"tea room\" hi", Command::Message { to: "#tea room".to_owned(), text: "hi".to_owned() }),
             ("/join #tea", Command::Join { room: "tea".to_owned(), with_password: false }),
             ("/join -p \"tea room\"", Command::Join { room: "tea room".to_owned(), with_password: true }),
+            ("/join #tea room ", Command::Join { room: "tea room".to_owned(), with_password: false }),
+            ("/switch #\"tea room\"", Command::Switch("#tea room".to_owned())),
+            ("/members tea room", Command::Members(some("tea room"))),
             ("/leave", Command::Leave(None)),
             ("/quit", Command::Quit),
         ] {

@@ -1,78 +1,32 @@
 //! The interactive line mode: a prompt that shows where text goes, commands behind a slash.
 
 mod command;
+mod report;
 
 use std::{pin::pin, time::Duration};
 
-use p2pchat_core::{
-    peer::Event,
-    proto::{RoomName, Username},
-    tokio::Peer,
-};
+use p2pchat_core::peer::Event;
 use tokio::{task::JoinSet, time};
 
-use self::command::{Command, HELP, plain_room};
+use self::{
+    command::{Command, HELP, plain_room},
+    report::{Report, Target, entered, members, rooms, search, who},
+};
 use crate::{
     args::Global,
     console::{Console, Input},
     exit::{Exit, Failure},
     output::{Paint, Tone},
     requests::Requests,
-    sanitize,
     session::{self, Session, Signals},
     show,
     sign_in::{self, Left},
 };
 
-/// How long the next prompt waits for a command's answer, so that most answers come before it.
-const SETTLE: Duration = Duration::from_millis(300);
-
-/// Where text goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Target {
-    User(Username),
-    Room(RoomName),
-}
-
-impl Target {
-    fn shown(&self) -> String {
-        match self {
-            Self::User(username) => show::name(username),
-            Self::Room(room) => show::room(room),
-        }
-    }
-
-    /// `USER`, or a room behind a `#`.
-    fn parse(text: &str) -> Result<Self, String> {
-        match text.strip_prefix('#') {
-            Some(room) => {
-                RoomName::new(room).map(Self::Room).map_err(|problem| format!("a room's name {problem}"))
-            }
-            None => Username::new(text).map(Self::User).map_err(|problem| format!("a username {problem}")),
-        }
-    }
-}
-
-/// What a command's task brings back.
-#[derive(Default)]
-struct Report {
-    /// To be shown, coloured already.
-    lines: Vec<String>,
-    /// Where text goes from now on.
-    open: Option<Target>,
-    /// What text can't go to any more.
-    close: Option<Target>,
-}
-
-impl Report {
-    fn lines(lines: Vec<String>) -> Self {
-        Self { lines, ..Self::default() }
-    }
-
-    fn failure(paint: Paint, what: &str, error: impl Into<Failure>) -> Self {
-        Self::lines(vec![paint.paint(Tone::Error, &error.into().context(what).to_string())])
-    }
-}
+/// How long the next prompt waits for the registry's answer to a command, so that it can name where text goes then.
+const SETTLE: Duration = Duration::from_secs(5);
+/// The same for what waits for another person.
+const SETTLE_PERSON: Duration = Duration::from_millis(300);
 
 /// How a session ended.
 enum End {
@@ -186,7 +140,8 @@ impl<'a> Line<'a> {
                         Ok(Command::Logout) => break End::LoggedOut,
                         Ok(command) => {
                             settled = matches!(command, Command::Say(_) | Command::Message { .. });
-                            settle.set(time::sleep(SETTLE));
+                            let patience = if matches!(command, Command::Chat(_)) { SETTLE_PERSON } else { SETTLE };
+                            settle.set(time::sleep(patience));
                             self.obey(command).await;
                         }
                         Err(problem) => self.console.out.say(Tone::Error, &problem),
@@ -194,7 +149,7 @@ impl<'a> Line<'a> {
                     Input::Interrupted => self.console.out.say(Tone::Notice, "/quit or Ctrl-D leaves"),
                     Input::Closed => break End::Quit,
                 },
-                event = self.session.events.next() => match event {
+                event = self.session.next_event() => match event {
                     Some(event) => {
                         let is_over = matches!(event, Event::LoggedOut { .. });
                         self.happened(event);
@@ -237,6 +192,9 @@ impl<'a> Line<'a> {
         {
             self.open(Target::User(from.clone()));
         }
+        if let Event::ChatOpened { with: Some(username) } = event {
+            return self.open(Target::User(username));
+        }
         if let Some(line) = show::event(&event, self.paint) {
             self.console.out.line(&line);
         }
@@ -246,7 +204,6 @@ impl<'a> Line<'a> {
                 self.console.out.say(Tone::Notice, &format!("    /accept {label} or /reject {label}"));
             }
             Event::ChatOpened { with: None } => self.unnamed = true,
-            Event::ChatOpened { with: Some(username) } => self.open = Some(Target::User(username)),
             Event::ChatClosed { with, .. } => {
                 self.requests.withdraw(with.as_ref());
                 match with {
@@ -271,10 +228,17 @@ impl<'a> Line<'a> {
     }
 
     fn open(&mut self, target: Target) {
-        if self.open.as_ref() != Some(&target) {
-            self.console.out.say(Tone::Success, &format!("what you type now goes to {}", target.shown()));
-            self.open = Some(target);
+        if self.open.as_ref() == Some(&target) {
+            return;
         }
+        self.console.out.say(Tone::Success, &format!("what you type now goes to {}", target.shown()));
+        if let Some(prompted) = self.prompted.as_ref().filter(|prompted| **prompted != target)
+            && self.console.is_waiting()
+        {
+            let notice = format!("… after one more line to {}, as the prompt says", prompted.shown());
+            self.console.out.say(Tone::Notice, &notice);
+        }
+        self.open = Some(target);
     }
 
     fn close(&mut self, target: &Target) {
@@ -441,55 +405,5 @@ impl<'a> Line<'a> {
             return Ok(None);
         }
         sign_in::ask_password(self.console, "The room's password: ").await.map(Some)
-    }
-}
-
-fn entered(paint: Paint, room: &str, how: &str, outcome: Result<(), p2pchat_core::tokio::Error>) -> Report {
-    let shown = format!("#{}", sanitize::line(room));
-    match outcome {
-        Ok(()) => Report {
-            lines: vec![paint.paint(Tone::Success, &format!("{how} {shown}"))],
-            open: RoomName::new(room).ok().map(Target::Room),
-            close: None,
-        },
-        Err(error) => Report::failure(paint, &shown, error),
-    }
-}
-
-async fn who(peer: Peer, paint: Paint, detailed: bool) -> Report {
-    let listed = if detailed {
-        peer.peers().await.map(|peers| show::peers(&peers))
-    } else {
-        peer.names().await.map(|names| if names.is_empty() { Vec::new() } else { vec![show::names(&names)] })
-    };
-    match listed {
-        Ok(lines) if lines.is_empty() => Report::lines(vec!["nobody else is online".to_owned()]),
-        Ok(lines) => Report::lines(lines),
-        Err(error) => Report::failure(paint, "/who", error),
-    }
-}
-
-async fn search(peer: Peer, paint: Paint, user: String) -> Report {
-    match peer.search(&user).await {
-        Ok(found) => Report::lines(vec![paint.paint(Tone::Success, &show::found(&user, &found))]),
-        Err(error) => Report::failure(paint, &sanitize::line(&user), error),
-    }
-}
-
-async fn rooms(peer: Peer, paint: Paint) -> Report {
-    match peer.rooms().await {
-        Ok(rooms) if rooms.is_empty() => {
-            Report::lines(vec!["there are no rooms; /create opens one".to_owned()])
-        }
-        Ok(rooms) => Report::lines(show::rooms(&rooms)),
-        Err(error) => Report::failure(paint, "/rooms", error),
-    }
-}
-
-async fn members(peer: Peer, paint: Paint, room: String) -> Report {
-    let shown = format!("#{}", sanitize::line(&room));
-    match peer.members(&room).await {
-        Ok(members) => Report::lines(vec![format!("online in {shown}: {}", show::names(&members))]),
-        Err(error) => Report::failure(paint, &shown, error),
     }
 }

@@ -1,0 +1,109 @@
+//! What commands come to: each asks the registry or another peer, on a task of its own, and reports.
+
+use p2pchat_core::{
+    proto::{RoomName, Username},
+    tokio::{Error, Peer},
+};
+
+use crate::{
+    exit::Failure,
+    output::{Paint, Tone},
+    sanitize, show,
+};
+
+/// Where text goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    User(Username),
+    Room(RoomName),
+}
+
+impl Target {
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::User(username) => show::name(username),
+            Self::Room(room) => show::room(room),
+        }
+    }
+
+    /// `USER`, or a room behind a `#`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text.strip_prefix('#') {
+            Some(room) => {
+                RoomName::new(room).map(Self::Room).map_err(|problem| format!("a room's name {problem}"))
+            }
+            None => Username::new(text).map(Self::User).map_err(|problem| format!("a username {problem}")),
+        }
+    }
+}
+
+/// What a command's task brings back.
+#[derive(Default)]
+pub(super) struct Report {
+    /// To be shown, coloured already.
+    pub(super) lines: Vec<String>,
+    /// Where text goes from now on.
+    pub(super) open: Option<Target>,
+    /// What text can't go to any more.
+    pub(super) close: Option<Target>,
+}
+
+impl Report {
+    pub(super) fn lines(lines: Vec<String>) -> Self {
+        Self { lines, ..Self::default() }
+    }
+
+    pub(super) fn failure(paint: Paint, what: &str, error: impl Into<Failure>) -> Self {
+        Self::lines(vec![paint.paint(Tone::Error, &error.into().context(what).to_string())])
+    }
+}
+
+pub(super) fn entered(paint: Paint, room: &str, how: &str, outcome: Result<(), Error>) -> Report {
+    let shown = format!("#{}", sanitize::line(room));
+    match outcome {
+        Ok(()) => Report {
+            lines: vec![paint.paint(Tone::Success, &format!("{how} {shown}"))],
+            open: RoomName::new(room).ok().map(Target::Room),
+            close: None,
+        },
+        Err(error) => Report::failure(paint, &shown, error),
+    }
+}
+
+pub(super) async fn who(peer: Peer, paint: Paint, detailed: bool) -> Report {
+    let listed = if detailed {
+        peer.peers().await.map(|peers| show::peers(&peers))
+    } else {
+        peer.names().await.map(|names| if names.is_empty() { Vec::new() } else { vec![show::names(&names)] })
+    };
+    match listed {
+        Ok(lines) if lines.is_empty() => Report::lines(vec!["nobody else is online".to_owned()]),
+        Ok(lines) => Report::lines(lines),
+        Err(error) => Report::failure(paint, "/who", error),
+    }
+}
+
+pub(super) async fn search(peer: Peer, paint: Paint, user: String) -> Report {
+    match peer.search(&user).await {
+        Ok(found) => Report::lines(vec![paint.paint(Tone::Success, &show::found(&user, &found))]),
+        Err(error) => Report::failure(paint, &sanitize::line(&user), error),
+    }
+}
+
+pub(super) async fn rooms(peer: Peer, paint: Paint) -> Report {
+    match peer.rooms().await {
+        Ok(rooms) if rooms.is_empty() => {
+            Report::lines(vec!["there are no rooms; /create opens one".to_owned()])
+        }
+        Ok(rooms) => Report::lines(show::rooms(&rooms)),
+        Err(error) => Report::failure(paint, "/rooms", error),
+    }
+}
+
+pub(super) async fn members(peer: Peer, paint: Paint, room: String) -> Report {
+    let shown = format!("#{}", sanitize::line(&room));
+    match peer.members(&room).await {
+        Ok(members) => Report::lines(vec![format!("online in {shown}: {}", show::names(&members))]),
+        Err(error) => Report::failure(paint, &shown, error),
+    }
+}
