@@ -94,7 +94,7 @@ impl Registry {
     fn open(&mut self, now: Time, conn: ConnId, step: Step) -> Option<super::OpId> {
         if self.ops.len() >= self.config.operations {
             tracing::warn!(limit = self.config.operations, "too many operations are open");
-            self.refuse_step(now, conn, step.refused(), BUSY);
+            self.unable(now, conn, step.refused(), BUSY);
             return None;
         }
         let user = self.user(conn).cloned();
@@ -109,6 +109,16 @@ impl Registry {
         if self.connections.contains_key(conn) {
             self.refuse(conn, what, why);
             self.done(now, conn);
+        }
+    }
+
+    /// The request is not at fault, the registry can't. A login is no exception to what clients read in a failed AUTH,
+    /// that the password is wrong, so the stream is closed instead: they come back after a while (§5.1).
+    fn unable(&mut self, now: Time, conn: ConnId, what: Refused, why: &str) {
+        if what == Refused::Login && self.connections.contains_key(conn) {
+            self.fail(now, conn, why);
+        } else {
+            self.refuse_step(now, conn, what, why);
         }
     }
 
@@ -131,7 +141,7 @@ impl Registry {
         let Op { conn, step, .. } = op;
         let what = step.refused();
         match (step, answer) {
-            (_, HashAnswer::Busy) => self.refuse_step(now, conn, what, BUSY),
+            (_, HashAnswer::Busy) => self.unable(now, conn, what, BUSY),
             (Step::RegisterHash { username }, HashAnswer::Created(password)) => {
                 let request = Write::Register { username: username.clone(), password };
                 self.next(now, conn, StoreRequest::Write(request), Step::RegisterStore { username });
@@ -157,7 +167,7 @@ impl Registry {
             }
             (step, answer) => {
                 tracing::error!(?step, ?answer, "the password hash failed");
-                self.refuse_step(now, conn, what, FAULT);
+                self.unable(now, conn, what, FAULT);
             }
         }
     }
@@ -269,10 +279,10 @@ impl Registry {
                 };
                 self.reply(now, conn, FromRegistry::Search(reply));
             }
-            (_, StoreAnswer::Failed(StoreError::Busy)) => self.refuse_step(now, conn, what, BUSY),
+            (_, StoreAnswer::Failed(StoreError::Busy)) => self.unable(now, conn, what, BUSY),
             (step, answer) => {
                 tracing::error!(?step, ?answer, "the store failed");
-                self.refuse_step(now, conn, what, FAULT);
+                self.unable(now, conn, what, FAULT);
             }
         }
     }

@@ -449,6 +449,21 @@ fn what_a_remote_side_can_grow_is_bounded() {
 }
 
 #[test]
+fn a_registry_that_can_not_check_a_password_does_not_call_it_wrong() {
+    let mut config = Config::default();
+    config.operations = 1;
+    let mut w = World::with(config);
+    w.register("alice");
+    let (bob, alice) = (w.online("bob"), w.greet_extended("192.0.2.1"));
+    w.hold = true;
+    w.say(bob, "SEARCH_USER <x>");
+    let busy = "<the registry is busy; try again in a few seconds>";
+    let login = format!("LOGIN <alice> <{}>", digest("alice"));
+    assert_eq!(w.say(alice, &login), [format!("HELLO_BACK {NO} {busy}")]);
+    assert!(w.is_closed(alice));
+}
+
+#[test]
 fn nothing_stays_in_memory_of_those_who_left() {
     let mut w = World::new();
     for round in 0..50 {

@@ -101,7 +101,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn escaped(&mut self, text: &str, escape: fn(u8) -> Option<u8>) {
+    fn escaped(&mut self, text: &str, escape: impl Fn(u8) -> Option<u8>) {
         let mut rest = text.as_bytes();
         while let Some((at, letter)) =
             rest.iter().enumerate().find_map(|(at, &byte)| Some((at, escape(byte)?)))
