@@ -8,7 +8,9 @@
 )]
 
 mod bad_input;
+mod other_network;
 mod peers;
+mod prototype;
 mod registry_lost;
 mod support;
 mod talk;

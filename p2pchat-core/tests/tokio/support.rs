@@ -30,6 +30,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) certificate: String,
+    pub(crate) key: String,
     pub(crate) der: CertificateDer<'static>,
     pub(crate) tls: ServerTls,
 }
@@ -38,13 +39,9 @@ impl Identity {
     pub(crate) fn new() -> Self {
         let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).unwrap();
-        let certificate = cert.pem();
-        let tls = ServerTls::from_pem(
-            certificate.as_bytes(),
-            signing_key.serialize_pem().as_bytes(),
-            TlsVersion::Tls13,
-        );
-        Self { certificate, der: cert.der().clone(), tls: tls.unwrap() }
+        let (certificate, key) = (cert.pem(), signing_key.serialize_pem());
+        let tls = ServerTls::from_pem(certificate.as_bytes(), key.as_bytes(), TlsVersion::Tls13);
+        Self { certificate, key, der: cert.der().clone(), tls: tls.unwrap() }
     }
 }
 
