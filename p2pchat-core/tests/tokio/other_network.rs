@@ -1,14 +1,20 @@
-//! Both ends over a network that has no sockets: streams are pipes in memory, datagrams are lost.
+//! Networks other than the operating system's: one without sockets, where streams are pipes in memory and datagrams are
+//! lost, and one whose listener fails at times.
 
 use std::{
     fmt,
     future::pending,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use p2pchat_core::tokio::{BoxFuture, BoxStream, Datagrams, Listener, Network, Peer, ServerHandle};
+use p2pchat_core::tokio::{
+    BoxFuture, BoxStream, Datagrams, Listener, Network, Peer, ServerHandle, TcpNetwork,
+};
 
 use crate::support::Registry;
 
@@ -78,4 +84,53 @@ async fn another_transport_plugs_in_at_both_ends() {
     let (bob, _events) = registry.newcomer("bob").await;
     let found = bob.search("alice").await.unwrap();
     assert_eq!((found.ip.to_string().as_str(), found.port), ("192.0.2.7", 4000));
+}
+
+/// Fails to accept the first few times, as without a free file descriptor.
+#[derive(Debug)]
+struct Exhausted;
+
+struct FailsAtFirst {
+    inner: Box<dyn Listener>,
+    failures: AtomicUsize,
+}
+
+impl Network for Exhausted {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        TcpNetwork.resolve(host, port)
+    }
+
+    fn dial(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
+        TcpNetwork.dial(addr)
+    }
+
+    fn listen(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        Box::pin(async move {
+            let inner = TcpNetwork.listen(addr).await?;
+            Ok(Box::new(FailsAtFirst { inner, failures: AtomicUsize::new(0) }) as Box<dyn Listener>)
+        })
+    }
+
+    fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Datagrams>>> {
+        TcpNetwork.bind(addr)
+    }
+}
+
+impl Listener for FailsAtFirst {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn accept(&self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
+        if self.failures.fetch_add(1, Ordering::Relaxed) < 3 {
+            return Box::pin(async { Err(io::Error::other("too many open files")) });
+        }
+        self.inner.accept()
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_fails_is_tried_again() {
+    let registry = Registry::start_with(|config| config.network = Arc::new(Exhausted)).await;
+    assert!(Peer::connect(registry.client()).await.is_ok());
 }

@@ -77,6 +77,9 @@ impl Server {
 
     /// Serves until `shutdown` is ready; then no stream is accepted any more, those that are open are flushed and closed,
     /// within [`TimeLimits::drain`].
+    ///
+    /// # Errors
+    /// Only if a part of the server has panicked, which is a defect of it.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let Self { shared, listener, answers, .. } = self;
         let mut loops = JoinSet::new();
@@ -88,6 +91,7 @@ impl Server {
         tokio::select! {
             () = shutdown => {}
             () = accept(&shared, &*listener, &mut connections) => {}
+            Some(Err(error)) = loops.join_next() => return Err(io::Error::other(error)),
         }
         drop(listener);
         tracing::info!(connections = connections.len(), "shutting down");
