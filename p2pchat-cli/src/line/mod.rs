@@ -233,6 +233,7 @@ impl<'a> Line<'a> {
         }
         self.console.out.say(Tone::Success, &format!("what you type now goes to {}", target.shown()));
         if let Some(prompted) = self.prompted.as_ref().filter(|prompted| **prompted != target)
+            && self.console.is_terminal()
             && self.console.is_waiting()
         {
             let notice = format!("… after one more line to {}, as the prompt says", prompted.shown());
@@ -291,7 +292,7 @@ impl<'a> Line<'a> {
                 }),
                 Err(problem) => self.console.out.say(Tone::Error, &problem),
             },
-            Command::Say(text) => match self.prompted.clone().or_else(|| self.open.clone()) {
+            Command::Say(text) => match self.target() {
                 Some(target) => self.say(target, text),
                 None => self.console.out.say(Tone::Error, "nothing is open: /chat USER or /join ROOM first"),
             },
@@ -329,6 +330,12 @@ impl<'a> Line<'a> {
             // Ends the session, which is the loop's to do.
             Command::Logout | Command::Quit => {}
         }
+    }
+
+    /// Where a line of text goes: whoever sees a prompt typed it for whom the prompt names.
+    fn target(&self) -> Option<Target> {
+        let prompted = self.prompted.as_ref().filter(|_| self.console.is_terminal());
+        prompted.or(self.open.as_ref()).cloned()
     }
 
     fn help(&self, name: Option<&str>) {
