@@ -42,7 +42,11 @@ pub(super) async fn step<S: AsyncBufRead + AsyncWrite + Unpin>(
         if !may_read {
             return Poll::Pending;
         }
-        let read = ready!(Pin::new(&mut *stream).poll_fill_buf(cx))?;
+        let read = match ready!(Pin::new(&mut *stream).poll_fill_buf(cx)) {
+            // A TLS stream that was cut without its close_notify. A frame that is cut shows by itself.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(Progress::End)),
+            read => read?,
+        };
         let count = read.len();
         inbox.extend_from_slice(read);
         Pin::new(&mut *stream).consume(count);
