@@ -39,7 +39,7 @@ pub(super) enum Step {
     /// For the verdict on the password.
     LoginVerify { username: Username, port: Option<PeerPort> },
     /// For the account's rooms.
-    LoginSession { username: Username, port: Option<PeerPort> },
+    LoginSession { port: Option<PeerPort> },
     /// For the new room's hash.
     CreateHash { create: Box<Write> },
     /// For the new room.
@@ -147,8 +147,8 @@ impl Registry {
                 self.next(now, conn, StoreRequest::Write(request), Step::RegisterStore { username });
             }
             (Step::LoginVerify { username, port }, HashAnswer::Match { upgraded }) => {
-                let request = Write::OpenSession { username: username.clone(), password: upgraded };
-                self.next(now, conn, StoreRequest::Write(request), Step::LoginSession { username, port });
+                let request = Write::OpenSession { username, password: upgraded };
+                self.next(now, conn, StoreRequest::Write(request), Step::LoginSession { port });
             }
             (Step::LoginVerify { username, .. }, HashAnswer::Mismatch) => {
                 tracing::info!(?conn, user = %username, "login failed");
@@ -206,7 +206,7 @@ impl Registry {
                     self.hash(now, conn, HashRequest::Verify { digest, stored }, step);
                 }
             }
-            (Step::LoginSession { username, port }, StoreAnswer::Session(Some(rooms))) => {
+            (Step::LoginSession { port }, StoreAnswer::Session(Some((username, rooms)))) => {
                 if self.connections.contains_key(conn) {
                     match self.log_in(now, conn, Login { username, port, rooms }) {
                         Ok(()) => self.done(now, conn),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use p2pchat_proto::{Capacity, Description, Limits, RoomName, RoomRecord};
+use p2pchat_proto::{Capacity, Description, Limits, RoomName, RoomRecord, Username};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::store::StoreError;
@@ -19,6 +19,10 @@ pub(super) struct Account {
 }
 
 impl Account {
+    pub(super) fn username(&self) -> Result<Username, StoreError> {
+        Username::with_limits(&self.name, &STORED).map_err(|_| StoreError::Corrupt("username"))
+    }
+
     pub(super) fn room_names(&self) -> Result<Vec<RoomName>, StoreError> {
         self.rooms.iter().map(|room| room_name(room)).collect()
     }

@@ -231,7 +231,10 @@ impl Registry {
     }
 
     fn discover_room(&mut self, conn: ConnId, room: RoomName) {
-        if self.is_member(conn, &room) {
+        let session = self.connections.get(conn).and_then(|connection| connection.session());
+        // As its creator spelled it.
+        let room = session.and_then(|session| session.rooms.iter().find(|own| **own == room)).cloned();
+        if let Some(room) = room {
             let members = List::fitting(self.presence.members(&room).map(|(username, _)| username.clone()));
             self.send(conn, FromRegistry::Peers(PeerList::Room { room, members }));
         } else {

@@ -190,8 +190,8 @@ pub enum StoreAnswer {
     Registered,
     /// There is one of that name.
     NameTaken,
-    /// The account's rooms; `None` if there is no such account any more.
-    Session(Option<Vec<RoomName>>),
+    /// The account's name, as it was registered, and its rooms; `None` if there is no such account any more.
+    Session(Option<(Username, Vec<RoomName>)>),
     /// The user is a member of the room from now on, or was already.
     Joined {
         /// The room, as its creator spelled it.
@@ -335,12 +335,12 @@ fn open_session(
     let Some(mut account) = account(transaction, username)? else {
         return Ok(StoreAnswer::Session(None));
     };
-    let rooms = account.room_names()?;
+    let (registered, rooms) = (account.username()?, account.room_names()?);
     if let Some(password) = password {
         account.password = password.clone();
         put_account(transaction, username, &account)?;
     }
-    Ok(StoreAnswer::Session(Some(rooms)))
+    Ok(StoreAnswer::Session(Some((registered, rooms))))
 }
 
 fn create_room(

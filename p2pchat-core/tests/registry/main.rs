@@ -91,7 +91,7 @@ fn every_outcome_of_a_search() {
     w.say(bob, &format!("REGISTER <Bob> <{}>", digest("b")));
     w.say(bob, &format!("LOGIN <bob> <{}>", digest("b")));
     let response = "SEARCH_USER_RESPONSE";
-    assert_eq!(w.say(alice, "SEARCH_USER <bob>"), [format!("{response} {OK} <bob> <0> <2001:db8::7>")]);
+    assert_eq!(w.say(alice, "SEARCH_USER <bob>"), [format!("{response} {OK} <Bob> <0> <2001:db8::7>")]);
     assert_eq!(w.say(bob, "SEARCH_USER <ALICE>"), [format!("{response} {OK} <alice> <4000> <192.0.2.1>")]);
     assert_eq!(w.say(alice, "SEARCH_USER <carol>"), [format!("{response} <NOT_ONLINE> <300>")]);
     assert_eq!(w.say(alice, "SEARCH_USER <dave>"), [format!("{response} <NOT_FOUND> <404>")]);
@@ -146,7 +146,7 @@ fn the_life_of_a_room() {
         ["ROOMS_LIST <FOUND> <200> <Den> <a quiet place> <2> <2>"]
     );
     assert_eq!(w.say(carol, "DISCOVER_PEERS <den>"), [format!("PEER_LIST {NO}")], "only for members");
-    assert_eq!(w.say(bob, "DISCOVER_PEERS <DEN>"), [format!("PEER_LIST {OK} <DEN> <alice> <bob>")]);
+    assert_eq!(w.say(bob, "DISCOVER_PEERS <DEN>"), [format!("PEER_LIST {OK} <Den> <alice> <bob>")]);
     assert_eq!(w.say(alice, "ROOM_EXIT <alice> <den>"), [format!("ROOM_EXIT_RESPONSE {OK}")]);
     assert_eq!(w.say(alice, "ROOM_EXIT <alice> <den>"), [format!("ROOM_EXIT_RESPONSE {NO}")]);
     assert_eq!(w.say(carol, &join), [format!("JOIN {OK}")]);
