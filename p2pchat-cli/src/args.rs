@@ -15,7 +15,7 @@ In scripts (the password comes from a file or from $P2PCHAT_PASSWORD, never from
   p2pchat --password-file bot.key register
   p2pchat --password-file bot.key send alice \"backup done\"
   p2pchat --password-file bot.key say operators \"backup done\"
-  p2pchat --password-file bot.key listen --json --accept all | jq -r .text
+  p2pchat --password-file bot.key listen --json | jq -r .text
   p2pchat --password-file bot.key peers --detailed --json
 
 Exit codes:
@@ -153,7 +153,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
         /// Which chat requests to accept.
-        #[arg(long, value_name = "WHICH", default_value = "none")]
+        #[arg(long, value_name = "WHICH", default_value = "all")]
         accept: Accept,
         /// Join this room first; may be repeated.
         #[arg(long, value_name = "ROOM")]
