@@ -70,6 +70,9 @@ pub(crate) struct Global {
     /// and has to have the same certificate from then on.
     #[arg(long, global = true, value_name = "sha256:HEX")]
     pub(crate) fingerprint: Option<String>,
+    /// Talk TLS 1.2 to a registry that has no 1.3.
+    #[arg(long, global = true)]
+    pub(crate) tls12: bool,
     /// When to use colours; `auto` uses them on a terminal unless NO_COLOR is set.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,

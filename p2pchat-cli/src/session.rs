@@ -10,7 +10,7 @@ use std::{
 use etcetera::{BaseStrategy, choose_base_strategy};
 use p2pchat_core::{
     peer::{self, Event},
-    tokio::{ClientConfig, Error, Events, Fingerprint, Peer, Trust},
+    tokio::{ClientConfig, Error, Events, Fingerprint, Peer, TlsVersion, Trust},
 };
 
 use crate::{
@@ -53,7 +53,8 @@ impl Session {
         machine.chat_timeout = chat_timeout.unwrap_or(machine.chat_timeout);
         let mut config = ClientConfig::new(registry.host.clone(), registry.port, trust)
             .listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, global.peer_port)))
-            .machine(machine);
+            .machine(machine)
+            .oldest_tls(if global.tls12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 });
         if let Some(udp) = &global.registry_udp {
             config = config.registry_udp(udp.host.clone(), udp.port);
         }

@@ -45,7 +45,7 @@ Exit status: 0 after a signal, 1 if it can't start or go on, 2 for flags that ma
 #[non_exhaustive]
 pub struct Args {
     /// A TOML file with settings
-    #[arg(long, value_name = "FILE", env = "P2PCHAT_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_CONFIG")]
     pub config: Option<PathBuf>,
     /// The settings themselves.
     #[command(flatten)]
@@ -58,45 +58,45 @@ pub struct Args {
 #[non_exhaustive]
 pub struct Settings {
     /// Where accounts, rooms and the certificate are kept [default: p2pchat-registryd in the user's data folder]
-    #[arg(long, value_name = "DIR", env = "P2PCHAT_DATA_DIR")]
+    #[arg(long, value_name = "DIR", env = "P2PCHAT_REGISTRYD_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Where peers connect to, by TCP with TLS; port 0 takes a free one [default: 127.0.0.1:15600]
-    #[arg(long, value_name = "ADDR:PORT", env = "P2PCHAT_LISTEN")]
+    #[arg(long, value_name = "ADDR:PORT", env = "P2PCHAT_REGISTRYD_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// Where keep-alives are sent to, by UDP; port 0 takes a free one [default: 127.0.0.1:15500]
-    #[arg(long, value_name = "ADDR:PORT", env = "P2PCHAT_UDP_LISTEN")]
+    #[arg(long, value_name = "ADDR:PORT", env = "P2PCHAT_REGISTRYD_UDP_LISTEN")]
     pub udp_listen: Option<SocketAddr>,
     /// Say that whoever can connect may register; has to be said to listen on more than loopback [default: false]
-    #[arg(long, value_name = "BOOL", env = "P2PCHAT_OPEN_REGISTRATION",
+    #[arg(long, value_name = "BOOL", env = "P2PCHAT_REGISTRYD_OPEN_REGISTRATION",
         num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub open_registration: Option<bool>,
     /// The certificate to show, with its chain, in PEM [default: cert.pem in the data folder, made at the first start]
-    #[arg(long, value_name = "FILE", env = "P2PCHAT_CERT")]
+    #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_CERT")]
     pub cert: Option<PathBuf>,
     /// The certificate's private key, in PEM
-    #[arg(long, value_name = "FILE", env = "P2PCHAT_KEY")]
+    #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_KEY")]
     pub key: Option<PathBuf>,
     /// Speak TLS 1.2 too, for peers that have no 1.3 [default: false]
-    #[arg(long, value_name = "BOOL", env = "P2PCHAT_TLS12",
+    #[arg(long, value_name = "BOOL", env = "P2PCHAT_REGISTRYD_TLS12",
         num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub tls12: Option<bool>,
     /// How many connections are open at once [default: 16384]
-    #[arg(long, value_name = "COUNT", env = "P2PCHAT_MAX_CONNECTIONS")]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_MAX_CONNECTIONS")]
     pub max_connections: Option<usize>,
     /// How much memory the database may cache, in MiB [default: 64]
-    #[arg(long, value_name = "MIB", env = "P2PCHAT_CACHE_MIB")]
+    #[arg(long, value_name = "MIB", env = "P2PCHAT_REGISTRYD_CACHE_MIB")]
     pub cache_mib: Option<usize>,
     /// Memory of one password hash (Argon2id), in KiB; less than the default is for tests only [default: 19456]
-    #[arg(long, value_name = "KIB", env = "P2PCHAT_HASH_MEMORY_KIB")]
+    #[arg(long, value_name = "KIB", env = "P2PCHAT_REGISTRYD_HASH_MEMORY_KIB")]
     pub hash_memory_kib: Option<u32>,
     /// Passes of one password hash (Argon2id); less than the default is for tests only [default: 2]
-    #[arg(long, value_name = "COUNT", env = "P2PCHAT_HASH_ITERATIONS")]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_HASH_ITERATIONS")]
     pub hash_iterations: Option<u32>,
     /// What log lines look like [default: human]
-    #[arg(long, value_name = "FORMAT", env = "P2PCHAT_LOG_FORMAT")]
+    #[arg(long, value_name = "FORMAT", env = "P2PCHAT_REGISTRYD_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
     /// What is logged: error, warn, info, debug or trace, also by part: info,p2pchat_core=debug [default: info]
-    #[arg(long, value_name = "FILTER", env = "P2PCHAT_LOG_LEVEL")]
+    #[arg(long, value_name = "FILTER", env = "P2PCHAT_REGISTRYD_LOG_LEVEL")]
     pub log_level: Option<String>,
 }
 

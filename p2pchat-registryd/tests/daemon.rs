@@ -258,10 +258,10 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
     let daemon = Daemon::start(
         Command::new(env!("CARGO_BIN_EXE_p2pchat-registryd"))
             .env_clear()
-            .env("P2PCHAT_CONFIG", &file)
-            .env("P2PCHAT_DATA_DIR", &data)
-            .env("P2PCHAT_LISTEN", "127.0.0.1:0")
-            .env("P2PCHAT_LOG_LEVEL", "error")
+            .env("P2PCHAT_REGISTRYD_CONFIG", &file)
+            .env("P2PCHAT_REGISTRYD_DATA_DIR", &data)
+            .env("P2PCHAT_REGISTRYD_LISTEN", "127.0.0.1:0")
+            .env("P2PCHAT_REGISTRYD_LOG_LEVEL", "error")
             .args(["--udp-listen", "127.0.0.1:0", "--log-level", "info"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped()),
@@ -345,7 +345,7 @@ fn help_and_version_are_there() {
     };
     assert_eq!(run("--version").trim_end(), concat!("p2pchat-registryd ", env!("CARGO_PKG_VERSION")));
     let help = run("--help");
-    for word in ["--data-dir", "P2PCHAT_LISTEN", "127.0.0.1:15600", "registry.redb", "Examples"] {
+    for word in ["--data-dir", "P2PCHAT_REGISTRYD_LISTEN", "127.0.0.1:15600", "registry.redb", "Examples"] {
         assert!(help.contains(word), "{word} is missing");
     }
 }
