@@ -1,0 +1,199 @@
+//! A registry in a process of its own.
+
+use std::{
+    env, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tempfile::TempDir;
+
+use crate::{PATIENCE, transcript::Transcript};
+
+/// A running daemon; killed when dropped.
+pub(crate) struct Daemon {
+    process: Child,
+    data: TempDir,
+    flags: Vec<String>,
+    /// Where it takes peers.
+    pub(crate) tcp: SocketAddr,
+    /// Where it takes keep-alives.
+    pub(crate) udp: SocketAddr,
+    /// What its certificate is known by.
+    pub(crate) fingerprint: String,
+    /// Its log.
+    pub(crate) log: Transcript,
+}
+
+impl Daemon {
+    /// On free ports, with nothing in its store.
+    pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With further flags.
+    pub(crate) fn with(flags: &[&str]) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let flags: Vec<_> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let any = "127.0.0.1:0".parse().unwrap();
+        Self::spawn(data, flags, any, any)
+    }
+
+    /// What comes of one more daemon on this data: how it ends, and what it says.
+    pub(crate) fn start_in(data: &Path) -> (ExitStatus, String) {
+        let mut process = Command::new(binary())
+            .args(["--listen", "127.0.0.1:0", "--udp-listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Transcript::of("the second registry's log", process.stderr.take().unwrap());
+        let status = wait(&mut process).unwrap_or_else(|| panic!("it doesn't end; {log}"));
+        (status, log.to_end())
+    }
+
+    /// The same ports and the same data, once more.
+    pub(crate) fn restart(self) -> Self {
+        let mut this = self;
+        this.kill();
+        let (tcp, udp, flags) = (this.tcp, this.udp, std::mem::take(&mut this.flags));
+        let data = std::mem::replace(&mut this.data, tempfile::tempdir().unwrap());
+        drop(this);
+        Self::spawn(data, flags, tcp, udp)
+    }
+
+    fn spawn(data: TempDir, flags: Vec<String>, tcp: SocketAddr, udp: SocketAddr) -> Self {
+        let mut process = Command::new(binary())
+            .args(["--listen", &tcp.to_string(), "--udp-listen", &udp.to_string()])
+            // A hash that costs nothing: what is slow about the real one is its point.
+            .args(["--hash-memory-kib", "8", "--hash-iterations", "1"])
+            .env("P2PCHAT_REGISTRYD_LOG_LEVEL", "info,p2pchat_core=debug")
+            .arg("--data-dir")
+            .arg(data.path())
+            .args(&flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Transcript::of("the registry's log", process.stderr.take().unwrap());
+        let mut said = Transcript::of("the registry's standard output", process.stdout.take().unwrap());
+        said.expect("ready ");
+        let ready = said.expect("\n");
+        let value = |key: &str| {
+            let word = ready.split_whitespace().find_map(|word| word.strip_prefix(key));
+            word.unwrap_or_else(|| panic!("{key} is missing in {ready}")).to_owned()
+        };
+        Self {
+            tcp: value("tcp=").parse().unwrap(),
+            udp: value("udp=").parse().unwrap(),
+            fingerprint: value("fingerprint="),
+            process,
+            data,
+            flags,
+            log,
+        }
+    }
+
+    /// The folder that it keeps its data in.
+    pub(crate) fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// `kill -9`, and waits until it is dead.
+    pub(crate) fn kill(&mut self) {
+        // It may be dead already.
+        drop(self.process.kill());
+        self.process.wait().unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        signal(&self.process, "TERM");
+        wait(&mut self.process).unwrap_or_else(|| panic!("it doesn't end; {}", self.log))
+    }
+
+    /// How much memory it has, in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let statm = fs::read_to_string(format!("/proc/{}/statm", self.process.id())).unwrap();
+        let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+        pages * 4096
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Sends a process a signal, by name.
+pub(crate) fn signal(process: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", process.id());
+    let status = Command::new("sh").args(["-c", &kill]).status().unwrap();
+    assert!(status.success());
+}
+
+/// How a process ends; `None` if it doesn't.
+pub(crate) fn wait(process: &mut Child) -> Option<ExitStatus> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if let Some(status) = process.try_wait().unwrap() {
+            return Some(status);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    None
+}
+
+/// The daemon's program. It belongs to another package, so nobody has built it for these tests if they run alone.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_BIN_EXE_p2pchat")).parent().unwrap();
+        let binary = folder.join(format!("p2pchat-registryd{}", env::consts::EXE_SUFFIX));
+        if !is_current(&binary) {
+            build(folder);
+        }
+        assert!(binary.is_file(), "{} is not there", binary.display());
+        binary
+    })
+}
+
+fn build(folder: &Path) {
+    let profile = match folder.file_name().unwrap().to_str().unwrap() {
+        "debug" => "dev",
+        profile => profile,
+    };
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--package", "p2pchat-registryd", "--profile", profile, "--target-dir"])
+        .arg(folder.parent().unwrap())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status()
+        .unwrap();
+    assert!(status.success(), "the registry can't be built");
+}
+
+/// True if no source that the daemon is made of is newer than it.
+fn is_current(binary: &Path) -> bool {
+    let Ok(built) = fs::metadata(binary).and_then(|metadata| metadata.modified()) else { return false };
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    ["p2pchat-proto/src", "p2pchat-core/src", "p2pchat-registryd/src"]
+        .iter()
+        .all(|sources| newest(&workspace.join(sources)).is_none_or(|changed| changed <= built))
+}
+
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let entries = fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    let changed = entries.filter_map(|entry| match entry.file_type().ok()? {
+        kind if kind.is_dir() => newest(&entry.path()),
+        _ => entry.metadata().ok()?.modified().ok(),
+    });
+    changed.max()
+}
