@@ -126,16 +126,12 @@ impl Peer {
 
     /// A datagram came from the registry.
     pub fn handle_datagram(&mut self, now: Time, message: FromRegistryDatagram) {
-        match message {
-            FromRegistryDatagram::KeepAliveSuccess => {
-                if let Some(session) = self.session.as_mut().filter(|session| session.live) {
-                    session.heard = Some(now);
-                }
-            }
-            FromRegistryDatagram::Timeout { username } => self.session_timed_out(now, &username),
-            // Datagrams are easily forged: only the stream is believed that there is no session. A registry that
-            // refuses keep-alives also stops confirming them, which the silence shows.
-            _ => {}
+        // Datagrams are easily forged: only the stream is believed that there is no session. After a TIMEOUT it says so
+        // too, and ends; a registry that refuses keep-alives also stops confirming them, which the silence shows.
+        if message == FromRegistryDatagram::KeepAliveSuccess
+            && let Some(session) = self.session.as_mut().filter(|session| session.live)
+        {
+            session.heard = Some(now);
         }
     }
 

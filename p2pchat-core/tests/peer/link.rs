@@ -278,11 +278,28 @@ fn a_session_that_was_taken_over_never_fights_back() {
 #[test]
 fn a_lost_lease_is_brought_back() {
     let mut s = Solo::alice();
-    s.datagram("TIMEOUT <bob>");
+    s.registry("TIMEOUT <bob>");
     assert_eq!(s.did(), [""; 0], "somebody else's");
-    s.datagram("TIMEOUT <alice>");
+    s.registry("TIMEOUT <alice>");
     assert_eq!(s.did(), ["disconnect", "lost: the registry ended the session"]);
     assert!(back(&mut s, "AUTH <SUCCESS> <200>").contains(&"reconnected".to_owned()));
+}
+
+#[test]
+fn a_forged_timeout_ends_nothing() {
+    let mut s = Solo::alice();
+    s.datagram("TIMEOUT <alice>");
+    s.datagram("KEEP_ALIVE_RESPONSE <FAILURE> <404>");
+    assert_eq!(s.did(), [""; 0], "only the stream is believed");
+    assert!(s.peer.is_logged_in());
+    s.peer.handle_registry_closed(s.now, "gone".to_owned());
+    s.did();
+    let did = back(&mut s, "AUTH <ONLINE> <300>");
+    assert_eq!(
+        did,
+        ["disconnect", "lost: the registry still has the old session"],
+        "nor later, of a take-over"
+    );
 }
 
 #[test]
