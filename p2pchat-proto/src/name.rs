@@ -152,8 +152,10 @@ macro_rules! name {
     };
 }
 
+/// The Hangul fillers are letters to Unicode, and nothing to see.
 fn is_username_char(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '-' | '.')
+    let is_filler = matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
+    (c.is_alphanumeric() && !is_filler) || matches!(c, '_' | '-' | '.')
 }
 
 /// Room names may hold blanks and punctuation besides what a username may, but nothing that is invisible, changes the
@@ -195,7 +197,8 @@ mod tests {
 
     #[test]
     fn what_a_name_cannot_hold_is_named() {
-        for bad in [' ', '<', '\n', '\u{202e}', '\u{200b}', '\0', '\u{7f}', '\u{ad}', '/'] {
+        let invisible = ['\u{200b}', '\u{ad}', '\u{115f}', '\u{1160}', '\u{3164}', '\u{ffa0}', '\u{2800}'];
+        for bad in [' ', '<', '\n', '\u{202e}', '\0', '\u{7f}', '/'].into_iter().chain(invisible) {
             assert_eq!(Username::new(&format!("a{bad}b")), Err(Problem::Forbidden { found: bad }));
         }
         assert_eq!(Username::new(""), Err(Problem::Empty));
