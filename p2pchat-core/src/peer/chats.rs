@@ -53,6 +53,7 @@ impl Peer {
             let id = peer.chat_requests.remove(&chat_request).ok_or(RequestError::NoSuchRequest)?;
             if let Some(stream) = peer.streams.get_mut(&id) {
                 stream.chat = Chat::None;
+                peer.timers.cancel(Timer::Asked(id));
                 let reason = reason.filter(|_| stream.sender);
                 peer.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Reject { username, reason }));
             }
@@ -106,15 +107,15 @@ impl Peer {
         }
     }
 
-    /// Closing the stream withdraws the request.
+    /// Closing the stream withdraws our request; theirs has been withdrawn by now, or holds a place that is others' too.
     pub(super) fn chat_request_overdue(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        if let Chat::Asked(requests) = std::mem::replace(&mut stream.chat, Chat::None) {
-            for request in requests {
+        let Some(stream) = self.streams.get(&id) else { return };
+        if let Chat::Asked(requests) = &stream.chat {
+            for request in requests.clone() {
                 self.complete(request, Err(RequestError::TimedOut));
             }
-            self.drop_stream(id, "no answer to the chat request", true);
         }
+        self.drop_stream(id, "no answer to the chat request", true);
     }
 
     pub(super) fn chat_requested(
@@ -156,6 +157,7 @@ impl Peer {
                 if let Some(stream) = self.streams.get_mut(&id) {
                     stream.chat = Chat::AskedUs(request);
                 }
+                self.arm(Timer::Asked(id), now, self.config.chat_timeout);
                 self.tell(Event::ChatRequested { request, from, addr });
             }
         }

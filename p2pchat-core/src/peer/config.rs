@@ -27,7 +27,7 @@ pub struct Config {
     pub backoff_cap: Duration,
     /// How long the registry may take to connect, to greet, or to answer a request. 15 s.
     pub request_timeout: Duration,
-    /// How long somebody may take to answer a chat request. 2 minutes.
+    /// How long somebody may take to answer a chat request, the other side or one's own application. 2 minutes.
     pub chat_timeout: Duration,
     /// How long a peer may take to connect, or to confirm a message. 10 s.
     pub delivery_timeout: Duration,

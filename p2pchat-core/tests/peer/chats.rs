@@ -248,6 +248,11 @@ fn wishes_to_chat_are_bounded() {
     assert_eq!(did, ["s1 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice> <too many chat requests are waiting>"]);
     s.closed(second);
     s.accept();
+    let did = s.wait_quietly(SECOND * 120);
+    assert_eq!(did, ["close s2", "close s0", "no chat with bob: no answer to the chat request"]);
+    let third = s.accept();
+    let did = s.peer(third, "CHAT_REQUEST <alice> <carol>");
+    assert_eq!(did, ["carol wants to chat"], "nobody keeps a place for ever");
 }
 
 #[test]
