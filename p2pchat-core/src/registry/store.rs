@@ -416,7 +416,7 @@ fn leave_room(transaction: &mut impl WriteTransaction, name: &RoomName, username
     transaction.delete(Table::Seniority, &member.key(room.id))?;
 
     if let Some(mut account) = account(transaction, username)? {
-        account.rooms.retain(|room| RoomName::new(room).as_ref() != Ok(name));
+        account.rooms.retain(|other| *other != room.name);
         put_account(transaction, username, &account)?;
     }
 
