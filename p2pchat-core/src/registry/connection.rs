@@ -48,7 +48,7 @@ pub(super) struct Session {
     pub(super) epoch: u64,
     /// How long the session lives after a keep-alive.
     pub(super) lease: Duration,
-    /// Where the last keep-alive came from.
+    /// Where the first keep-alive came from. One from elsewhere may be forged: it can't make the session shorter.
     pub(super) datagrams: Option<SocketAddr>,
     pub(super) last_answered: Option<Time>,
 }

@@ -1,6 +1,8 @@
 //! The beginning of each request: what can be answered at once is, the rest asks store or hash and goes on in
 //! `answers.rs`.
 
+use std::collections::BTreeSet;
+
 use p2pchat_proto::{
     AuthReply, Capabilities, Capability, Detail, Dialect, Extensions, Found, FromRegistry, HelloReply, List,
     Outcome, PROTOCOL_VERSION, PasswordDigest, PeerList, PeerRecord, RoomName, SearchReply, ToRegistry,
@@ -210,12 +212,14 @@ impl Registry {
                 PeerList::Partial(List::fitting(others().map(|(username, _)| username.clone())))
             }
             Detail::Detailed => {
+                let own = self.connections.get(conn).and_then(|connection| connection.session());
+                let own: BTreeSet<_> = own.into_iter().flat_map(|session| &session.rooms).collect();
                 let record = |(username, claim): (&Username, super::presence::Claim)| {
                     let peer = self.connections.get(claim.conn)?;
                     let session = peer.session()?;
                     Some(PeerRecord {
                         username: username.clone(),
-                        room: session.rooms.iter().find(|room| self.is_member(conn, room)).cloned(),
+                        room: session.rooms.iter().find(|room| own.contains(room)).cloned(),
                         port: session.port.map_or(0, |port| port.get()),
                         ip: peer.remote.ip().to_canonical(),
                     })

@@ -134,8 +134,9 @@ impl Registry {
         let answers = connection.dialect == Dialect::Canonical;
         let Some(session) = connection.session_mut() else { return };
         let asked = timeout.map_or(config.default_lease, |seconds| Duration::from_secs(seconds.into()));
-        session.lease = asked.clamp(config.min_lease, config.max_lease);
-        session.datagrams = Some(from);
+        let asked = asked.clamp(config.min_lease, config.max_lease);
+        let usual = *session.datagrams.get_or_insert(from) == from;
+        session.lease = if usual { asked } else { asked.max(session.lease) };
         self.leases.set(claim.conn, now + session.lease);
 
         let rested =

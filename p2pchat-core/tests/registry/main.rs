@@ -1,6 +1,7 @@
 //! The registry machine's behaviour on a virtual clock (PROTOCOL.md §5).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
+mod store;
 mod world;
 
 use std::time::Duration;
@@ -311,6 +312,20 @@ fn cannon_rule_2_a_datagram_that_proves_no_session_changes_nothing_and_gets_no_a
     w.wait(SECOND * 10);
     assert!(w.is_closed(alice), "the lease was not renewed from elsewhere");
     assert_eq!(w.datagrams(), [], "and nobody is told by UDP");
+}
+
+#[test]
+fn cannon_rule_3_a_keep_alive_from_another_port_shortens_nothing() {
+    let mut w = World::new();
+    let alice = w.online("alice");
+    w.datagram("192.0.2.1:700", "KEEP_ALIVE <alice> <20>");
+    w.datagram("192.0.2.1:701", "KEEP_ALIVE <alice> <3>");
+    w.wait(SECOND * 19);
+    assert!(!w.is_closed(alice));
+    w.wait(SECOND);
+    assert!(w.is_closed(alice));
+    let told = [("192.0.2.1:700".parse().unwrap(), "TIMEOUT <alice>".to_owned())];
+    assert_eq!(w.datagrams(), told, "and it doesn't change who is told");
 }
 
 #[test]
