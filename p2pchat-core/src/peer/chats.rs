@@ -1,5 +1,7 @@
 //! Chats: asked for, answered, ended (§8.2).
 
+use std::net::SocketAddr;
+
 use p2pchat_proto::{ChatReply, PeerMessage, Reason, Username};
 
 use super::{
@@ -101,8 +103,10 @@ impl Peer {
                 let Some(recipient) = stream.peer.clone() else { return };
                 stream.chat = Chat::Asked(vec![request]);
                 let sender = sender.filter(|_| stream.sender);
+                let user = recipient.clone();
                 self.send_peer(now, id, PeerMessage::ChatRequest { recipient, sender });
                 self.arm(Timer::Asked(id), now, self.config.chat_timeout);
+                self.accept_mutual(now, id, &user);
             }
         }
     }
@@ -139,8 +143,8 @@ impl Peer {
             self.decline(now, id, recipient, problem);
             return;
         }
-        let both = sender.as_ref().is_some_and(|sender| self.wants_chat(sender));
         let Some(stream) = self.streams.get(&id) else { return };
+        let both = sender.as_ref().is_some_and(|sender| self.is_asking(sender, stream.addr));
         match &stream.chat {
             // Both ends want it.
             Chat::Open | Chat::Asked(_) => self.accept_chat(now, id),
@@ -169,16 +173,29 @@ impl Peer {
         self.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Reject { username, reason }));
     }
 
-    /// True if we are asking `user` for a chat.
-    fn wants_chat(&self, user: &Username) -> bool {
-        match self.reaches.get(user) {
-            Some(Reach::Searching(wants) | Reach::Dialling(wants)) => {
-                wants.iter().any(|want| matches!(want, Want::Chat(_)))
+    /// True if we are asking `user` for a chat at the address that `addr` has too. A name alone proves nothing: who
+    /// claims it from elsewhere is the application's to judge.
+    fn is_asking(&self, user: &Username, addr: SocketAddr) -> bool {
+        let Some(Reach::Open(id)) = self.reaches.get(user) else { return false };
+        self.streams.get(id).is_some_and(|stream| {
+            matches!(stream.chat, Chat::Asked(_)) && stream.addr.ip() == addr.ip().to_canonical()
+        })
+    }
+
+    /// `user` has been asked, and may have asked us before: then both want it.
+    fn accept_mutual(&mut self, now: Time, dialled: StreamId, user: &Username) {
+        let Some(ip) = self.streams.get(&dialled).map(|stream| stream.addr.ip()) else { return };
+        let theirs = self.streams.iter().filter_map(|(id, stream)| match stream.chat {
+            Chat::AskedUs(request)
+                if stream.peer.as_ref() == Some(user) && stream.addr.ip().to_canonical() == ip =>
+            {
+                Some((*id, request))
             }
-            Some(Reach::Open(id)) => {
-                self.streams.get(id).is_some_and(|stream| matches!(stream.chat, Chat::Asked(_)))
-            }
-            None => false,
+            _ => None,
+        });
+        for (id, request) in theirs.collect::<Vec<_>>() {
+            self.chat_requests.remove(&request);
+            self.accept_chat(now, id);
         }
     }
 

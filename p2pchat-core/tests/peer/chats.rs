@@ -6,6 +6,7 @@ use p2pchat_proto::{FrameError, Malformed, Reason};
 use crate::solo::{ALL, SECOND, Solo, text, user};
 
 const BOB: &str = "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2>";
+const BOBS_ADDRESS: [u8; 4] = [192, 0, 2, 2];
 const NOBODY: [&str; 0] = [];
 
 /// alice, on her way to bob: the registry has said where he is, and stream 0 is being dialled.
@@ -260,9 +261,14 @@ fn two_who_ask_each_other_at_once_both_get_their_chat() {
     let mut s = dialling_bob(" <sender>");
     s.connected(0);
     s.did();
-    let theirs = s.accept();
+    let stranger = s.accept();
+    let did = s.peer(stranger, "CHAT_REQUEST <alice> <bob>");
+    assert_eq!(did, ["bob wants to chat"], "a name proves nothing, unless it comes from bob's address");
+    s.closed(stranger);
+    s.did();
+    let theirs = s.accept_from(BOBS_ADDRESS);
     let did = s.peer(theirs, "CHAT_REQUEST <alice> <bob>");
-    assert_eq!(did, ["s1 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>", "chat with bob"]);
+    assert_eq!(did, ["s2 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>", "chat with bob"]);
     assert_eq!(s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>"), ["ok Done"]);
     s.peer.send(s.now, user("bob"), text("hi"));
     assert_eq!(s.did(), ["s0 DIRECT_MESSAGE <alice> <bob> hi"], "on the stream that was dialled");
@@ -272,6 +278,22 @@ fn two_who_ask_each_other_at_once_both_get_their_chat() {
     assert_eq!(did, ["failed: that user can't be reached: reset"], "the other stream still carries the chat");
     s.closed(theirs);
     assert_eq!(s.did(), ["no chat with bob: reset"]);
+}
+
+#[test]
+fn two_who_dial_each_other_at_once_both_get_their_chat() {
+    let mut s = dialling_bob(" <sender>");
+    let (stranger, theirs) = (s.accept(), s.accept_from(BOBS_ADDRESS));
+    assert_eq!(s.peer(stranger, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat"]);
+    assert_eq!(s.peer(theirs, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat"]);
+    s.connected(0);
+    let asked = "s0 CHAT_REQUEST <bob> <alice>";
+    assert_eq!(s.did(), [asked, "s2 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>", "chat with bob"]);
+    assert_eq!(s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>"), ["ok Done"]);
+    s.peer.accept(s.now, s.requests[1]);
+    assert_eq!(s.did(), ["failed: there is no such chat request"], "it has been accepted");
+    let did = s.peer(stranger, "DIRECT_MESSAGE <bob> <alice> hi");
+    assert_eq!(did, ["s1 DIRECT_UNICAST_NOTIFICATION <FAILURE> <404> <bob> <hi> <no chat is open>"]);
 }
 
 #[test]

@@ -115,7 +115,11 @@ impl Solo {
 
     /// Somebody dials: the stream's number.
     pub(crate) fn accept(&mut self) -> usize {
-        let addr = SocketAddr::from(([192, 0, 2, 9], 50_000));
+        self.accept_from([192, 0, 2, 9])
+    }
+
+    pub(crate) fn accept_from(&mut self, ip: [u8; 4]) -> usize {
+        let addr = SocketAddr::from((ip, 50_000));
         self.streams.push(self.peer.accept_stream(self.now, addr).unwrap());
         self.streams.len() - 1
     }
