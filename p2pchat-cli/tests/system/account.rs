@@ -14,7 +14,7 @@ fn an_account_lives_from_registration_to_logout() {
     assert_eq!(alice.ask(&format!("REGISTER <alice> <{DIGEST}>")), "REGISTER <EXIST> <300>");
     assert_eq!(alice.ask(&format!("REGISTER <ALICE> <{WRONG_DIGEST}>")), "REGISTER <EXIST> <300>");
     assert_eq!(alice.ask(&wrong), "AUTH <FAILURE> <404>");
-    alice.log_in(&daemon, "alice");
+    alice.log_in("alice");
     assert_eq!(alice.ask(&right), "AUTH <ONLINE> <300>");
     assert_eq!(alice.ask(&format!("LOGIN <bob> <{DIGEST}>")), "AUTH <FAILURE> <404>");
 
@@ -24,7 +24,7 @@ fn an_account_lives_from_registration_to_logout() {
 
     alice.say("LOGOUT");
     alice.expect_end();
-    second.log_in(&daemon, "alice");
+    second.log_in("alice");
     second.say("LOGOUT <alice>");
     second.expect_end();
 }
@@ -37,7 +37,7 @@ fn a_session_ends_with_its_stream() {
     drop(alice);
     daemon.log.expect_anywhere("offline");
     assert_eq!(bob.ask("SEARCH_USER <alice>"), "SEARCH_USER_RESPONSE <NOT_ONLINE> <300>");
-    Wire::greeted(&daemon).log_in(&daemon, "alice");
+    Wire::greeted(&daemon).log_in("alice");
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn names_are_compared_folded_and_shown_as_registered() {
     wire.sign_up("Zoë");
     assert_eq!(wire.ask(&format!("REGISTER <ZOË> <{DIGEST}>")), "REGISTER <EXIST> <300>");
     assert_eq!(wire.ask(&format!("REGISTER <zoe\u{308}> <{DIGEST}>")), "REGISTER <EXIST> <300>");
-    wire.log_in(&daemon, "zOË");
+    wire.log_in("zOË");
     let mut other = Wire::online(&daemon, "other");
     assert_eq!(
         other.ask("SEARCH_USER <zoë>"),

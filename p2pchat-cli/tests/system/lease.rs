@@ -15,13 +15,12 @@ fn a_lost_lease_is_told_on_both_links_and_to_the_room() {
     bob.create("den", 5);
     let mut alice = Wire::online(&daemon, "alice");
     alice.join("den");
-    let datagrams = Datagrams::open(&daemon);
     let shortened = Instant::now();
-    datagrams.send(b"KEEP_ALIVE <alice> <3>");
+    alice.datagrams.send(b"KEEP_ALIVE <alice> <3>");
     assert_eq!(alice.hear(), "TIMEOUT <alice>");
     assert!(shortened.elapsed() >= Duration::from_millis(2_900), "{:?}", shortened.elapsed());
     alice.expect_end();
-    assert_eq!(last(&datagrams), "TIMEOUT <alice>");
+    assert_eq!(last(&alice.datagrams), "TIMEOUT <alice>");
     assert_eq!(bob.hear(), "USER_LOGOUT <alice>");
     assert_eq!(bob.ask("SEARCH_USER <alice>"), "SEARCH_USER_RESPONSE <NOT_ONLINE> <300>");
 }
@@ -38,13 +37,12 @@ fn last(datagrams: &Datagrams) -> String {
 fn keep_alives_renew_the_lease_and_are_answered() {
     let daemon = Daemon::start();
     let mut alice = Wire::online(&daemon, "alice");
-    let datagrams = Datagrams::open(&daemon);
     // A session that would end after 3 s, twice over.
     let started = Instant::now();
     let mut answered = 0;
     while started.elapsed() < Duration::from_secs(7) {
-        datagrams.send(b"KEEP_ALIVE <alice> <3>");
-        if let Some(answer) = datagrams.receive_within(Duration::from_millis(700)) {
+        alice.datagrams.send(b"KEEP_ALIVE <alice> <3>");
+        if let Some(answer) = alice.datagrams.receive_within(Duration::from_millis(700)) {
             assert_eq!(answer, "KEEP_ALIVE_RESPONSE <SUCCESS> <200>");
             answered += 1;
         }
@@ -58,10 +56,9 @@ fn a_timeout_is_clamped_to_two_minutes_and_to_three_seconds() {
     let daemon = Daemon::start();
     let mut alice = Wire::online(&daemon, "alice");
     let mut bob = Wire::online(&daemon, "bob");
-    let (of_alice, of_bob) = (Datagrams::open(&daemon), Datagrams::open(&daemon));
-    of_bob.send(b"KEEP_ALIVE <bob> <4294967295>");
+    bob.datagrams.send(b"KEEP_ALIVE <bob> <4294967295>");
     let started = Instant::now();
-    of_alice.send(b"KEEP_ALIVE <alice> <0>");
+    alice.datagrams.send(b"KEEP_ALIVE <alice> <0>");
     assert_eq!(alice.hear(), "TIMEOUT <alice>");
     assert!(started.elapsed() >= Duration::from_millis(2_900), "{:?}", started.elapsed());
     bob.expect_nothing_unasked();
@@ -97,7 +94,7 @@ fn a_keep_alive_of_nobody_is_not_answered() {
 fn a_keep_alive_from_another_address_neither_counts_nor_is_answered() {
     let daemon = Daemon::start();
     let mut alice = Wire::online(&daemon, "alice");
-    Datagrams::open(&daemon).send(b"KEEP_ALIVE <alice> <3>");
+    alice.datagrams.send(b"KEEP_ALIVE <alice> <3>");
     let forger = Datagrams::open_at(&daemon, "127.0.0.2:0");
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(2) {
@@ -105,6 +102,19 @@ fn a_keep_alive_from_another_address_neither_counts_nor_is_answered() {
         assert_eq!(forger.receive_within(Duration::from_millis(100)), None);
     }
     assert_eq!(alice.hear(), "TIMEOUT <alice>");
+}
+
+#[test]
+fn a_keep_alive_from_another_port_renews_a_lease_and_never_shortens_it() {
+    let daemon = Daemon::start();
+    let mut alice = Wire::online(&daemon, "alice");
+    let neighbour = Datagrams::open(&daemon);
+    neighbour.send(b"KEEP_ALIVE <alice> <0>");
+    let mut bob = Wire::online(&daemon, "bob");
+    bob.datagrams.send(b"KEEP_ALIVE <bob> <3>");
+    assert_eq!(bob.hear(), "TIMEOUT <bob>");
+    // Alice's would have run out before.
+    alice.expect_nothing_unasked();
 }
 
 #[test]
@@ -133,7 +143,7 @@ fn who_comes_back_takes_over_a_session_that_fell_silent() {
     let mut back = Wire::greeted(&daemon);
     assert_eq!(back.ask(&login), "AUTH <ONLINE> <300>");
 
-    Datagrams::open(&daemon).send(b"KEEP_ALIVE <alice> <9>");
+    ghost.datagrams.send(b"KEEP_ALIVE <alice> <9>");
     // Silent for a third of its lease, and not yet timed out.
     let deadline = Instant::now() + Duration::from_secs(8);
     while back.ask(&login) == "AUTH <ONLINE> <300>" {

@@ -14,7 +14,10 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let registry = StandIn::start();
+        Self::of(StandIn::start())
+    }
+
+    fn of(registry: StandIn) -> Self {
         let home = Home::at(registry.tcp(), registry.udp());
         Self { registry, home }
     }
@@ -157,4 +160,19 @@ fn the_client_says_that_the_prototypes_registry_has_no_rooms() {
     let client = world.start(&["rooms"]);
     log_out(world.log_in());
     client.finish().expect_code(1).expect_error("does not support");
+}
+
+#[test]
+fn the_client_speaks_tls_1_2_with_an_old_registry_if_told_to() {
+    let world = World::of(StandIn::start_with_tls12());
+    let client = world.start(&["--tls12", "search", "bob"]);
+    let mut link = world.log_in();
+    link.expect("SEARCH_USER bob");
+    link.send("SEARCH_USER_RESPONSE <SUCCESS> <200> 192.168.1.2:63142");
+    log_out(link);
+    assert_eq!(client.finish().expect_code(0).out, "bob  192.168.1.2:63142\n");
+
+    let client = world.start(&["search", "bob"]);
+    assert!(world.registry.try_accept().is_none());
+    client.finish().expect_code(3);
 }

@@ -11,11 +11,11 @@ fn what_was_acknowledged_survives_kill_9() {
     for round in 0..20 {
         wire.sign_up(&format!("user{round}"));
     }
-    wire.log_in(&daemon, "user0");
+    wire.log_in("user0");
     let create = format!("CREATE_CHAT_ROOM <den> <{DIGEST}> <3> <bears>");
     assert_eq!(wire.ask(&create), "CREATION <SUCCESS> <200>");
     let mut other = Wire::greeted(&daemon);
-    other.log_in(&daemon, "user1");
+    other.log_in("user1");
     let join = format!("JOIN_CHAT_ROOM <den> <{DIGEST}> <increment>");
     assert_eq!(other.ask(&join), "JOIN <SUCCESS> <200>");
     wire.sign_up("last");
@@ -27,11 +27,11 @@ fn what_was_acknowledged_survives_kill_9() {
     for round in 0..20 {
         assert_eq!(wire.ask(&format!("REGISTER <user{round}> <{DIGEST}>")), "REGISTER <EXIST> <300>");
     }
-    wire.log_in(&daemon, "last");
+    wire.log_in("last");
     assert_eq!(wire.ask("SHOW_ROOMS_LIST <DETAILED>"), "ROOMS_LIST <FOUND> <200> <den> <bears> <2> <3>");
     assert_eq!(wire.ask("JOIN_CHAT_ROOM <den> <> <increment>"), "JOIN <FAILURE> <404>");
     let mut other = Wire::greeted(&daemon);
-    other.log_in(&daemon, "user1");
+    other.log_in("user1");
     assert_eq!(other.ask("DISCOVER_PEERS <den>"), "PEER_LIST <SUCCESS> <200> <den> <user1>");
 }
 

@@ -85,7 +85,7 @@ fn membership_outlasts_the_session() {
     alice.say("LOGOUT");
     alice.expect_end();
     let mut again = Wire::greeted(&daemon);
-    again.log_in(&daemon, "alice");
+    again.log_in("alice");
     assert_eq!(again.ask("DISCOVER_PEERS <den>"), "PEER_LIST <SUCCESS> <200> <den> <alice>");
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use rustls::{
-    ServerConfig, ServerConnection, StreamOwned,
+    ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
     crypto::ring,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     version::{TLS12, TLS13},
@@ -28,10 +28,19 @@ pub(crate) struct StandIn {
 impl StandIn {
     /// On free ports.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[&TLS13, &TLS12])
+    }
+
+    /// As old as its TLS library.
+    pub(crate) fn start_with_tls12() -> Self {
+        Self::start_with(&[&TLS12])
+    }
+
+    fn start_with(versions: &[&'static SupportedProtocolVersion]) -> Self {
         let key = rcgen::generate_simple_self_signed(["registry.example".to_owned()]).unwrap();
         let secret = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.signing_key.serialize_der()));
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[&TLS13, &TLS12])
+            .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![key.cert.der().clone()], secret)
@@ -53,12 +62,17 @@ impl StandIn {
 
     /// The next peer, once it has shaken hands.
     pub(crate) fn accept(&self) -> Link {
+        self.try_accept().expect("the TLS handshake has failed")
+    }
+
+    /// The next peer, if it can shake hands.
+    pub(crate) fn try_accept(&self) -> Option<Link> {
         let stream = accept(&self.listener);
         let mut tls = StreamOwned::new(ServerConnection::new(self.config.clone()).unwrap(), stream);
         while tls.conn.is_handshaking() {
-            tls.conn.complete_io(&mut tls.sock).unwrap();
+            tls.conn.complete_io(&mut tls.sock).ok()?;
         }
-        Link { tls }
+        Some(Link { tls })
     }
 
     /// The next datagram.

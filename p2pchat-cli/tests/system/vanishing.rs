@@ -25,7 +25,7 @@ impl Sender {
         let listener = stand_in::listen();
         let mut peer = Wire::greeted(&daemon);
         peer.sign_up("bob");
-        peer.log_in_on(&daemon, "bob", listener.local_addr().unwrap().port());
+        peer.log_in_on("bob", listener.local_addr().unwrap().port());
         home.register("alice");
         let client = home.start(&["--user", "alice", "send", "bob", "hi"]);
         let mut stream = stand_in::accept(&listener);

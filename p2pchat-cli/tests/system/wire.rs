@@ -22,6 +22,8 @@ use crate::{DIGEST, PATIENCE, daemon::Daemon};
 pub(crate) struct Wire {
     tls: StreamOwned<ClientConnection, TcpStream>,
     buffer: Vec<u8>,
+    /// The same peer's end of the registry's datagrams.
+    pub(crate) datagrams: Datagrams,
 }
 
 impl Wire {
@@ -46,7 +48,7 @@ impl Wire {
         while tls.conn.is_handshaking() {
             tls.conn.complete_io(&mut tls.sock)?;
         }
-        Ok(Self { tls, buffer: Vec::new() })
+        Ok(Self { tls, buffer: Vec::new(), datagrams: Datagrams::open(daemon) })
     }
 
     /// Has said a bare hello.
@@ -68,7 +70,7 @@ impl Wire {
     pub(crate) fn online(daemon: &Daemon, user: &str) -> Self {
         let mut wire = Self::greeted(daemon);
         wire.sign_up(user);
-        wire.log_in(daemon, user);
+        wire.log_in(user);
         wire
     }
 
@@ -76,7 +78,7 @@ impl Wire {
     pub(crate) fn online_with(daemon: &Daemon, user: &str, capabilities: &str) -> Self {
         let mut wire = Self::extended(daemon, capabilities);
         wire.sign_up(user);
-        wire.log_in(daemon, user);
+        wire.log_in(user);
         wire
     }
 
@@ -86,14 +88,14 @@ impl Wire {
     }
 
     /// Logs in, and extends the lease to its longest.
-    pub(crate) fn log_in(&mut self, daemon: &Daemon, user: &str) {
-        self.log_in_on(daemon, user, 4000);
+    pub(crate) fn log_in(&mut self, user: &str) {
+        self.log_in_on(user, 4000);
     }
 
     /// The same, announcing a port of its own.
-    pub(crate) fn log_in_on(&mut self, daemon: &Daemon, user: &str, port: u16) {
+    pub(crate) fn log_in_on(&mut self, user: &str, port: u16) {
         assert_eq!(self.ask(&format!("LOGIN <{user}> <{DIGEST}> <{port}>")), "AUTH <SUCCESS> <200>");
-        assert_eq!(Datagrams::open(daemon).keep_alive(user, 120), "KEEP_ALIVE_RESPONSE <SUCCESS> <200>");
+        assert_eq!(self.datagrams.keep_alive(user, 120), "KEEP_ALIVE_RESPONSE <SUCCESS> <200>");
     }
 
     /// Opens a room for `capacity` without a password.
