@@ -194,6 +194,11 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Its exit code.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.code
+    }
+
     /// It ended with this exit code.
     pub(crate) fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self:#?}");

@@ -207,3 +207,36 @@ fn a_room_sees_who_logs_out_who_crashes_and_who_falls_silent() {
     alice.out.expect("sleeper is in #den");
     others[2].expect_event("reconnected");
 }
+
+#[test]
+fn two_who_ask_each_other_at_once_are_in_a_chat() {
+    let daemon = Daemon::start();
+    let home = Home::new(&daemon);
+    let (mut alice, mut bob) = (home.prompt("alice"), home.prompt("bob"));
+    alice.type_line("/chat bob");
+    bob.type_line("/chat alice");
+    alice.out.expect("what you type now goes to bob");
+    bob.out.expect("what you type now goes to alice");
+    alice.type_line("you first");
+    bob.out.expect("alice: you first");
+    bob.type_line("no, you");
+    alice.out.expect("bob: no, you");
+}
+
+#[test]
+fn whose_silent_session_was_taken_over_is_told_and_stays_away() {
+    let daemon = Daemon::start();
+    let home = Home::new(&daemon);
+    let mut old = home.listener("alice", &[]);
+    old.signal("STOP");
+    // Online for the registry until it has been silent for a while.
+    while home.run(&["--user", "alice", "peers"]).code() != Some(0) {}
+    let mut new = home.start(&["--user", "alice", "listen", "--json"]);
+    new.expect_event("ready");
+    old.signal("CONT");
+    old.expect_event("logged_out");
+    assert_ne!(old.outcome().code(), Some(0));
+    let mut bob = home.prompt("bob");
+    bob.type_line("/chat alice");
+    new.expect_event("chat_requested");
+}
