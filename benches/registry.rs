@@ -1,5 +1,5 @@
 //! The registry machine with 1 k, 100 k and 1 M sessions: lookups, joins, keep-alives, logins.
-#![allow(clippy::expect_used, missing_docs)] // a benchmark that can't run fails by panicking
+#![allow(clippy::expect_used, clippy::panic, missing_docs)] // a benchmark that can't run fails by panicking
 
 use std::{hint::black_box, net::SocketAddr, time::Duration};
 
@@ -15,8 +15,8 @@ use p2pchat_core::{
     },
 };
 use p2pchat_proto::{
-    Capacity, Description, Dialect, Limits, Message, PasswordDigest, PeerPort, RoomName, ToRegistry,
-    ToRegistryDatagram, Username,
+    Capabilities, Capacity, Description, Dialect, Found, FromRegistry, Limits, Message, Outcome,
+    PasswordDigest, PeerPort, RoomName, SearchReply, ToRegistry, ToRegistryDatagram, Username,
 };
 
 /// A registry on whose machine `users` are logged in.
@@ -28,7 +28,7 @@ struct World {
     digest: PasswordDigest,
 }
 
-/// Picks users at random.
+/// Picks users at random, but the first, whose membership keeps the room.
 struct Picker {
     conns: Vec<ConnId>,
     rng: Rng,
@@ -36,7 +36,7 @@ struct Picker {
 
 impl Picker {
     fn pick(&mut self) -> (ConnId, Username) {
-        let n = self.rng.usize(..self.conns.len());
+        let n = self.rng.usize(1..self.conns.len());
         (self.conns.get(n).copied().expect("in range"), user(n))
     }
 }
@@ -45,6 +45,10 @@ const ADDR: ([u8; 4], u16) = ([192, 0, 2, 1], 40_000);
 
 fn user(n: usize) -> Username {
     Username::new(&format!("somebody{n}")).expect("a username")
+}
+
+fn nobody() -> Username {
+    Username::new("nobody").expect("a username")
 }
 
 fn room() -> RoomName {
@@ -93,12 +97,14 @@ impl World {
         self.say(conn, ToRegistry::Login { username: user(n), password: self.digest.clone(), port });
     }
 
-    fn say(&mut self, conn: ConnId, message: ToRegistry) {
+    /// Says something and returns the last thing that the registry did about it.
+    fn say(&mut self, conn: ConnId, message: ToRegistry) -> Option<Effect> {
         self.registry.handle_message(self.now, conn, message);
-        self.drain();
+        self.drain()
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self) -> Option<Effect> {
+        let mut last = None;
         while let Some(effect) = self.registry.poll_effect() {
             match effect {
                 Effect::Store { op, request } => {
@@ -108,9 +114,32 @@ impl World {
                 Effect::Hash { op, .. } => {
                     self.registry.handle_hashed(self.now, op, HashAnswer::Match { upgraded: None });
                 }
-                other => drop(black_box(other)),
+                other => last = Some(other),
             }
         }
+        last
+    }
+
+    /// That what is measured is what happens.
+    fn check(&mut self, users: usize) {
+        assert_eq!(self.registry.stats().sessions, users);
+        let (conn, username) = (*self.conns.last().expect("somebody"), user(users - 1));
+        let mut expect = |message, reply| match self.say(conn, message) {
+            Some(Effect::Send { message, .. }) => assert!(message == reply, "{message:?}"),
+            other => panic!("no reply but {other:?}"),
+        };
+        let found = Found {
+            username: Some(user(0)),
+            port: 4000,
+            ip: ADDR.0.into(),
+            capabilities: Capabilities::NONE,
+        };
+        expect(ToRegistry::SearchUser { username: user(0) }, FromRegistry::Search(SearchReply::Found(found)));
+        let unknown = FromRegistry::Search(SearchReply::NotFound { reason: None });
+        expect(ToRegistry::SearchUser { username: nobody() }, unknown);
+        let join = ToRegistry::JoinRoom { room: room(), password: None };
+        expect(join, FromRegistry::Join(Outcome::Success));
+        expect(ToRegistry::ExitRoom { username, room: room() }, FromRegistry::RoomExit(Outcome::Success));
     }
 }
 
@@ -129,6 +158,7 @@ fn machine(c: &mut Criterion) {
 
     for users in [1_000, 100_000, 1_000_000] {
         let mut world = World::new(users);
+        world.check(users);
         let mut picker = Picker { conns: world.conns.clone(), rng: Rng::with_seed(7) };
         group.bench_function(BenchmarkId::new("lookup, online", users), |b| {
             b.iter_batched(
@@ -139,7 +169,7 @@ fn machine(c: &mut Criterion) {
         });
         group.bench_function(BenchmarkId::new("lookup, unknown", users), |b| {
             b.iter_batched(
-                || (picker.pick().0, Username::new("nobody").expect("a username")),
+                || (picker.pick().0, nobody()),
                 |(conn, username)| world.say(conn, ToRegistry::SearchUser { username }),
                 BatchSize::SmallInput,
             );
