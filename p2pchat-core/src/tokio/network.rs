@@ -94,7 +94,9 @@ impl Listener for TcpListener {
     fn accept(&self) -> BoxFuture<'_, io::Result<(BoxStream, SocketAddr)>> {
         Box::pin(async move {
             let (stream, addr) = Self::accept(self).await?;
-            stream.set_nodelay(true)?;
+            // Some systems refuse this for a stream that was reset meanwhile, which shows by itself and is no fault of
+            // the listener.
+            _ = stream.set_nodelay(true);
             Ok((Box::new(stream) as BoxStream, canonical(addr)))
         })
     }

@@ -44,7 +44,9 @@ pub(super) async fn step<S: AsyncBufRead + AsyncWrite + Unpin>(
         }
         let read = match ready!(Pin::new(&mut *stream).poll_fill_buf(cx)) {
             // A TLS stream that was cut without its close_notify. A frame that is cut shows by itself.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Poll::Ready(Ok(Progress::End)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Poll::Ready(Ok(Progress::End));
+            }
             read => read?,
         };
         let count = read.len();
