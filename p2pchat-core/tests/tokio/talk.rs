@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use p2pchat_core::{
     peer::{self, Event, RequestError},
-    proto::PasswordDigest,
+    proto::{Capabilities, PasswordDigest},
     tokio::{Error, Peer},
 };
 
@@ -115,6 +115,33 @@ async fn what_cannot_exist_is_refused_here_and_what_may_not_be_there() {
     assert!(matches!(other.login("alice", "wrong").await, Err(Error::Request(RequestError::LoginFailed(_)))));
     assert!(matches!(other.login("nobody", "x").await, Err(Error::Request(RequestError::LoginFailed(_)))));
     assert_eq!(other.login("alice", "secret").await, Err(Error::Request(RequestError::AlreadyOnline)));
+}
+
+#[tokio::test]
+async fn a_member_speaks_in_a_room_that_nobody_has_told_them_of_yet() {
+    let registry = Registry::start().await;
+    let (alice, _events) = registry.newcomer("alice").await;
+    alice.create("tea", None, 5, "").await.unwrap();
+    let (_bob, mut bob_events) = {
+        let (bob, events) = registry.newcomer("bob").await;
+        bob.join("tea", None).await.unwrap();
+        (bob, events)
+    };
+    alice.close().await;
+
+    // Without `roster` no push ever tells them.
+    let mut machine = peer::Config::default();
+    machine.capabilities = Capabilities::NONE;
+    let (alice, _events) = Peer::connect(registry.client().machine(machine)).await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+    let heard = until(&mut bob_events, |event| matches!(event, Event::Broadcast { .. }).then_some(()));
+    let (report, ()) = tokio::join!(alice.broadcast("tea", "back again"), heard);
+    assert_eq!(report.unwrap().delivered, ["bob".parse().unwrap()]);
+    assert_eq!(
+        alice.broadcast("elsewhere", "hello?").await,
+        Err(Error::Request(RequestError::NotAMember)),
+        "not a member all the same"
+    );
 }
 
 #[tokio::test]

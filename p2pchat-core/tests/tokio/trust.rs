@@ -2,9 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use p2pchat_core::tokio::{CertificateError, ClientConfig, Error, Fingerprint, Peer, Trust};
+use p2pchat_core::{
+    peer::Event,
+    tokio::{CertificateError, ClientConfig, Error, Fingerprint, Peer, Trust},
+};
 
-use crate::support::{Identity, Registry};
+use crate::support::{Identity, Registry, until};
 
 fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("p2pchat-trust-{name}-{}", std::process::id()));
@@ -76,6 +79,37 @@ async fn the_first_certificate_is_remembered_and_a_changed_one_stops() {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(std::fs::read_to_string(&file).unwrap(), line, "nothing was learnt from it");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_that_changes_under_a_session_ends_it() {
+    let folder = folder("changes");
+    let file = folder.join("known_registries");
+    let registry = Registry::start().await;
+    let trust = Trust::KnownRegistries(file.clone());
+    let (alice, mut events) = Peer::connect(registry.client_trusting(trust)).await.unwrap();
+    alice.register("alice", "secret").await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+
+    let (tcp, udp, identity, store) = registry.stop().await;
+    let other = Registry::start_on(tcp, udp, Identity::new(), store.clone(), |_| {}).await;
+    let reason = until(&mut events, |event| match event {
+        Event::LoggedOut { reason } => Some(reason),
+        Event::Reconnected => panic!("took it"),
+        _ => None,
+    });
+    assert!(reason.await.contains("HAS CHANGED"));
+    assert_eq!(alice.username(), None);
+    let error = alice.certificate_error().unwrap();
+    assert!(matches!(error, CertificateError::Changed { .. }), "{error:?}");
+    assert_eq!(alice.login("alice", "secret").await, Err(error.into()), "whoever tries anew is told again");
+
+    other.stop().await;
+    let registry = Registry::start_on(tcp, udp, identity, store, |_| {}).await;
+    alice.login("alice", "secret").await.unwrap();
+    assert_eq!(alice.certificate_error(), None);
+    assert_eq!(registry.handle.stats().registry.sessions, 1);
     std::fs::remove_dir_all(folder).unwrap();
 }
 

@@ -265,7 +265,9 @@ impl Actor {
         let (machine, now) = (&mut self.machine, self.clock.now());
         match fact {
             LinkFact::Connected { dialect, certificate } => {
-                self.shared.status().certificate = Some(certificate);
+                let mut status = self.shared.status();
+                (status.certificate, status.distrusted) = (Some(certificate), None);
+                drop(status);
                 machine.handle_registry_connected(now, dialect);
             }
             LinkFact::Dialect(dialect) => machine.handle_registry_dialect(now, dialect),
@@ -274,8 +276,20 @@ impl Actor {
             LinkFact::Datagram(message) => machine.handle_datagram(now, message),
             LinkFact::Closed { reason, error } => {
                 self.link = None;
+                let distrusted = match &error {
+                    Some(Error::Certificate(error)) => Some(error.clone()),
+                    _ => None,
+                };
                 self.link_error = error;
-                machine.handle_registry_closed(now, reason);
+                self.shared.status().distrusted.clone_from(&distrusted);
+                if distrusted.is_some() && machine.username().is_some() {
+                    // Trying again would not make it the right registry, and a person has to know.
+                    machine.logout(now);
+                    self.carry_out();
+                    self.tell(Event::LoggedOut { reason });
+                } else {
+                    machine.handle_registry_closed(now, reason);
+                }
             }
         }
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     peer::{BroadcastReport, ChatRequestId, RequestError, Response},
-    tokio::{Error, Fingerprint},
+    tokio::{CertificateError, Error, Fingerprint},
 };
 
 /// The certificate that the registry showed at the last handshake.
@@ -32,7 +32,8 @@ pub struct SeenCertificate {
 /// A client of a registry: cheap to clone, every clone is the same client.
 ///
 /// The registry link is made again by itself when it breaks, with the session and its rooms ([`Event::Disconnected`],
-/// [`Event::Reconnected`](crate::peer::Event::Reconnected)). The client ends with [`close`](Self::close), or when all
+/// [`Event::Reconnected`](crate::peer::Event::Reconnected)), unless the registry shows a certificate that is not to be
+/// trusted: that ends the session ([`Event::LoggedOut`](crate::peer::Event::LoggedOut)). The client ends with [`close`](Self::close), or when all
 /// handles and the [`Events`] are dropped. A future of a call may be dropped at any time; what it asked for may happen all
 /// the same.
 ///
@@ -183,7 +184,17 @@ impl Peer {
 
     /// Says something to every member of a room who is online, and tells who has it once that is known of all.
     pub async fn broadcast(&self, room: &str, text: &str) -> Result<BroadcastReport, Error> {
-        match self.request(Request::Broadcast(self::room(room)?, self::text(text)?)).await? {
+        let (name, text) = (self::room(room)?, self::text(text)?);
+        let broadcast = || self.request(Request::Broadcast(name.clone(), text.clone()));
+        let response = match broadcast().await {
+            // Just after a login the registry may still be telling one's rooms, and one that doesn't know the capability
+            // `roster` never does. Its answer to a question settles it.
+            Err(Error::Request(RequestError::NotAMember)) if self.members(room).await.is_ok() => {
+                broadcast().await?
+            }
+            outcome => outcome?,
+        };
+        match response {
             Response::Broadcast(report) => Ok(report),
             other => Err(unexpected(&other)),
         }
@@ -212,6 +223,13 @@ impl Peer {
     /// The certificate that the registry showed at the last handshake.
     pub fn certificate(&self) -> Option<SeenCertificate> {
         self.shared.status().certificate
+    }
+
+    /// Why the certificate that the registry showed at the last attempt was not taken; `None` if that failed for another
+    /// reason, or not at all. If it ended the session ([`Event::LoggedOut`](crate::peer::Event::LoggedOut)), nothing is
+    /// tried again until the next [`login`](Self::login).
+    pub fn certificate_error(&self) -> Option<CertificateError> {
+        self.shared.status().distrusted.clone()
     }
 
     async fn done(&self, request: Request) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use p2pchat_proto::Username;
 use tokio::sync::Notify;
 
 use super::SeenCertificate;
-use crate::peer::Event;
+use crate::{peer::Event, tokio::CertificateError};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -27,6 +27,7 @@ pub(super) struct Shared {
 pub(super) struct Status {
     pub(super) username: Option<Username>,
     pub(super) certificate: Option<SeenCertificate>,
+    pub(super) distrusted: Option<CertificateError>,
 }
 
 #[derive(Debug, Default)]
