@@ -144,7 +144,7 @@ impl Peer {
             return;
         }
         let Some(stream) = self.streams.get(&id) else { return };
-        let both = sender.as_ref().is_some_and(|sender| self.is_asking(sender, stream.addr));
+        let both = sender.as_ref().is_some_and(|sender| self.wants_chat(sender, stream.addr));
         match &stream.chat {
             // Both ends want it.
             Chat::Open | Chat::Asked(_) => self.accept_chat(now, id),
@@ -173,12 +173,12 @@ impl Peer {
         self.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Reject { username, reason }));
     }
 
-    /// True if we are asking `user` for a chat at the address that `addr` has too. A name alone proves nothing: who
+    /// True if we are asking `user` for a chat, or are in one, at the address that `addr` has too. A name alone proves nothing: who
     /// claims it from elsewhere is the application's to judge.
-    fn is_asking(&self, user: &Username, addr: SocketAddr) -> bool {
+    fn wants_chat(&self, user: &Username, addr: SocketAddr) -> bool {
         let Some(Reach::Open(id)) = self.reaches.get(user) else { return false };
         self.streams.get(id).is_some_and(|stream| {
-            matches!(stream.chat, Chat::Asked(_)) && stream.addr.ip() == addr.ip().to_canonical()
+            matches!(stream.chat, Chat::Asked(_) | Chat::Open) && stream.addr.ip() == addr.ip().to_canonical()
         })
     }
 

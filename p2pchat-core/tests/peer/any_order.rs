@@ -133,7 +133,7 @@ impl Chaos {
                 let datagrams = &["KEEP_ALIVE_RESPONSE <SUCCESS> <200>", "TIMEOUT <alice>", "TIMEOUT <bob>"];
                 peer.handle_datagram(now, parse::<FromRegistryDatagram>(datagrams, n));
             }
-            14 => self.streams.extend(peer.accept_stream(now, ([192, 0, 2, 9], 50_000).into())),
+            14 => self.streams.extend(peer.accept_stream(now, ([192, 0, 2, [2, 9][n % 2]], 50_000).into())),
             15 => {
                 self.now = self.now + std::time::Duration::from_millis(u64::try_from(n).unwrap() * 10);
                 self.peer.handle_timeout(self.now);

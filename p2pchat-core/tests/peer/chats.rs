@@ -297,6 +297,17 @@ fn two_who_dial_each_other_at_once_both_get_their_chat() {
 }
 
 #[test]
+fn who_asks_back_after_accepting_is_accepted_too() {
+    let mut s = dialling_bob(" <sender>");
+    s.connected(0);
+    s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>");
+    let (stranger, theirs) = (s.accept(), s.accept_from(BOBS_ADDRESS));
+    let did = s.peer(theirs, "CHAT_REQUEST <alice> <bob>");
+    assert_eq!(did, ["s2 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>"], "he had asked before he knew");
+    assert_eq!(s.peer(stranger, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat"]);
+}
+
+#[test]
 fn a_message_in_is_confirmed_when_the_application_has_it() {
     let mut s = chatting();
     assert_eq!(s.peer(0, "DIRECT_MESSAGE <bob> <alice> one"), ["bob: one"]);
