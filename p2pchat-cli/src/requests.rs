@@ -17,7 +17,10 @@ pub(crate) struct Pending {
     pub(crate) label: String,
 }
 
-/// All of them, the oldest first. The peer machine bounds how many there can be.
+/// How many are kept. The peer machine holds no more, but doesn't say which one somebody without a name has withdrawn.
+const LIMIT: usize = 64;
+
+/// All of them, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Requests(Vec<Pending>);
 
@@ -25,6 +28,9 @@ impl Requests {
     /// Notes a request, and returns what to call it.
     pub(crate) fn add(&mut self, id: ChatRequestId, from: Option<Username>, addr: SocketAddr) -> String {
         let label = from.as_ref().map_or_else(|| addr.to_string(), show::name);
+        if self.0.len() >= LIMIT {
+            self.0.remove(0);
+        }
         self.0.push(Pending { id, from, label: label.clone() });
         label
     }
@@ -67,5 +73,46 @@ impl Requests {
     /// Forgets all of them.
     pub(crate) fn clear(&mut self) {
         self.0.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use p2pchat_core::{
+        Time,
+        peer::{Config, Effect, Event, Peer},
+        proto::{AuthReply, Dialect, FromRegistry, HelloReply, PasswordDigest, PeerMessage},
+    };
+
+    use super::*;
+
+    /// What a peer machine calls a request.
+    fn some_id() -> ChatRequestId {
+        let (mut peer, now) = (Peer::new(Config::default(), 1), Time::ZERO);
+        let me: Username = "me".parse().unwrap();
+        peer.login(now, me.clone(), PasswordDigest::of_password("x"), None);
+        peer.handle_registry_connected(now, Some(Dialect::Canonical));
+        peer.handle_registry_message(now, FromRegistry::Hello(HelloReply::Success { extensions: None }));
+        peer.handle_registry_message(now, FromRegistry::Auth(AuthReply::Success));
+        let stream = peer.accept_stream(now, SocketAddr::from(([127, 0, 0, 1], 1_024))).unwrap();
+        peer.handle_stream_message(now, stream, PeerMessage::ChatRequest { recipient: me, sender: None });
+        let mut effects = std::iter::from_fn(|| peer.poll_effect());
+        effects
+            .find_map(|effect| match effect {
+                Effect::Event(Event::ChatRequested { request, .. }) => Some(request),
+                _ => None,
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn nameless_requests_that_were_withdrawn_do_not_pile_up() {
+        let (id, mut requests) = (some_id(), Requests::default());
+        for port in 1..1_000 {
+            requests.add(id, None, SocketAddr::from(([127, 0, 0, 1], port)));
+            requests.withdraw(None);
+        }
+        assert_eq!(requests.0.len(), LIMIT);
+        assert_eq!(requests.0.last().map(|pending| pending.label.as_str()), Some("127.0.0.1:999"));
     }
 }
