@@ -11,7 +11,10 @@ use tokio::sync::mpsc as async_mpsc;
 
 use crate::{
     args::ColorChoice,
+    exit::Failure,
     output::{Out, Paint, Tone},
+    session::Signals,
+    sign_in::Left,
 };
 
 /// What came of asking for a line.
@@ -21,7 +24,7 @@ pub(crate) enum Input {
     Line(String),
     /// Ctrl-C at the prompt.
     Interrupted,
-    /// Ctrl-D at an empty prompt, or the pipe's end.
+    /// Ctrl-D at an empty prompt, the pipe's end, or a signal that asks the program to end.
     Closed,
 }
 
@@ -39,12 +42,18 @@ pub(crate) struct Console {
     waiting: bool,
     is_terminal: bool,
     shows_prompts: bool,
+    signals: Option<Signals>,
+    /// A signal has come.
+    told_to_end: bool,
+    /// Dropped at the end: a prompt that is left open has the terminal in a mode of its own.
+    _mode: Option<Mode>,
 }
 
 impl Console {
     /// Takes the terminal, or the pipe that stands in for it. `shows_prompts` is about a pipe only: menus make no sense
     /// without their questions, while lines of a conversation do.
     pub(crate) fn open(color: ColorChoice, shows_prompts: bool) -> Self {
+        let mode = Mode::now();
         let paint = Paint::for_stream(color, &io::stdout());
         let (asks, asked) = mpsc::channel();
         let (answer, answers) = async_mpsc::unbounded_channel();
@@ -73,7 +82,40 @@ impl Console {
                 Out::stdout(paint)
             }
         };
-        Self { out, asks, answers, waiting: false, is_terminal, shows_prompts: is_terminal || shows_prompts }
+        Self {
+            out,
+            asks,
+            answers,
+            waiting: false,
+            is_terminal,
+            shows_prompts: is_terminal || shows_prompts,
+            signals: None,
+            told_to_end: false,
+            _mode: mode,
+        }
+    }
+
+    /// From now on a signal that asks the program to end doesn't do that by itself, but is an answer to whatever was
+    /// asked: [`Input::Closed`].
+    pub(crate) fn catch_signals(&mut self) -> Result<(), Failure> {
+        self.signals = Some(Signals::catch()?);
+        Ok(())
+    }
+
+    /// True if such a signal has come.
+    pub(crate) fn is_told_to_end(&self) -> bool {
+        self.told_to_end
+    }
+
+    /// What `work` comes to, unless such a signal comes first.
+    pub(crate) async fn unless_told_to_end<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Left> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = received(&mut self.signals) => {
+                self.told_to_end = true;
+                Err(Left)
+            }
+        }
     }
 
     /// True if somebody sits in front of it.
@@ -95,9 +137,16 @@ impl Console {
 
     /// The line that was asked for. Nothing is lost if the future is dropped.
     pub(crate) async fn answer(&mut self) -> Input {
-        let input = self.answers.recv().await.unwrap_or(Input::Closed);
-        self.waiting = false;
-        input
+        tokio::select! {
+            input = self.answers.recv() => {
+                self.waiting = false;
+                input.unwrap_or(Input::Closed)
+            }
+            () = received(&mut self.signals) => {
+                self.told_to_end = true;
+                Input::Closed
+            }
+        }
     }
 
     /// Asks for a line and waits for it.
@@ -119,6 +168,42 @@ impl Console {
         }
         // If the thread is gone, the answers' channel is closed and says so.
         self.waiting = self.asks.send(ask).is_ok();
+    }
+}
+
+async fn received(signals: &mut Option<Signals>) {
+    match signals {
+        Some(signals) => signals.received().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The terminal's mode, which is put back on dropping.
+struct Mode {
+    #[cfg(unix)]
+    before: rustix::termios::Termios,
+}
+
+impl Mode {
+    #[cfg(unix)]
+    fn now() -> Option<Self> {
+        rustix::termios::tcgetattr(io::stdin()).ok().map(|before| Self { before })
+    }
+
+    #[cfg(not(unix))]
+    fn now() -> Option<Self> {
+        None
+    }
+}
+
+impl Drop for Mode {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        {
+            use rustix::termios::{OptionalActions, tcsetattr};
+            // A terminal that is gone has no mode.
+            _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.before);
+        }
     }
 }
 

@@ -79,7 +79,9 @@ impl From<Error> for Failure {
 
 fn exit_of(error: &RequestError) -> Exit {
     match error {
-        RequestError::NotConnected | RequestError::Interrupted => Exit::Registry,
+        RequestError::NoRegistry(_) | RequestError::NotConnected | RequestError::Interrupted => {
+            Exit::Registry
+        }
         RequestError::LoginFailed(_) | RequestError::AlreadyOnline | RequestError::NotLoggedIn => Exit::Login,
         RequestError::NotOnline | RequestError::NotFound => Exit::Absent,
         RequestError::Rejected(_)
@@ -101,6 +103,7 @@ mod tests {
         for (error, code) in [
             (RequestError::NameTaken, Exit::Failed),
             (RequestError::NotConnected, Exit::Registry),
+            (RequestError::NoRegistry("gone".to_owned()), Exit::Registry),
             (RequestError::LoginFailed(None), Exit::Login),
             (RequestError::AlreadyOnline, Exit::Login),
             (RequestError::NotOnline, Exit::Absent),

@@ -42,7 +42,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(file) = &arguments.global.log {
         log::to_file(file)?;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // This thread is the user interface's. It waits whenever whoever reads the output does, be it a pager or a stopped
+    // terminal; another one keeps the session alive meanwhile.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failed, format!("can't start: {error}")))?;

@@ -30,6 +30,7 @@ const DETAILED: &str = "Retrieve detailed list with users IP and Port numbers?(C
 /// Runs the mode until the user leaves.
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
     let mut console = Console::open(global.color, true);
+    console.catch_signals()?;
     let result = welcome(&mut console, global).await;
     console.out.finish();
     result
@@ -57,12 +58,18 @@ async fn welcome(console: &mut Console, global: &Global) -> Result<(), Failure> 
     }
 }
 
-async fn connect(console: &Console, global: &Global, registry: &Address) -> Result<Session, Failure> {
-    let session = Session::connect(global, registry, None).await?;
+async fn connect(
+    console: &mut Console,
+    global: &Global,
+    registry: &Address,
+) -> Result<Answered<Session>, Failure> {
+    let connecting = Session::connect(global, registry, None);
+    let Ok(session) = console.unless_told_to_end(connecting).await else { return Ok(Err(Left)) };
+    let session = session?;
     if let Some(notice) = session.first_meeting() {
         console.out.say(Tone::Notice, &notice);
     }
-    Ok(session)
+    Ok(Ok(session))
 }
 
 async fn username(console: &mut Console, global: &Global) -> Answered<String> {
@@ -85,9 +92,10 @@ async fn sign_up(
             Err(Left) => return Ok(Err(Left)),
         },
     };
-    let session = connect(console, global, registry).await?;
-    let registered = session.peer.register(&user, &password).await;
+    let Ok(session) = connect(console, global, registry).await? else { return Ok(Err(Left)) };
+    let registered = console.unless_told_to_end(session.peer.register(&user, &password)).await;
     session.end().await;
+    let Ok(registered) = registered else { return Ok(Err(Left)) };
     registered?;
     console.out.say(Tone::Success, "Account created, you can log in now");
     Ok(Ok(()))
@@ -116,10 +124,17 @@ async fn log_in(console: &mut Console, global: &Global, registry: &Address) -> R
             Input::Interrupted | Input::Closed => return Ok(Err(Left)),
         }
     }
-    let session = connect(console, &global, registry).await?;
-    if let Err(error) = session.peer.login(&user, &password).await {
-        session.end().await;
-        return Err(error.into());
+    let Ok(session) = connect(console, &global, registry).await? else { return Ok(Err(Left)) };
+    match console.unless_told_to_end(session.peer.login(&user, &password)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            session.end().await;
+            return Err(error.into());
+        }
+        Err(Left) => {
+            session.end().await;
+            return Ok(Err(Left));
+        }
     }
     console.out.say(Tone::Success, &format!("Logged in as {}", sanitize::line(&user)));
     let mut signals = Signals::catch()?;

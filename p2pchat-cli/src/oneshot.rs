@@ -12,6 +12,7 @@ use crate::{
     exit::{Exit, Failure},
     json,
     output::{Paint, Tone, write_stderr, write_stdout},
+    sanitize,
     session::{self, Session, Signals},
     show, sign_in,
 };
@@ -159,8 +160,10 @@ async fn listen(
                 }
             }
             Event::LoggedOut { reason } => {
-                let failure =
-                    Failure::from(Error::Request(p2pchat_core::peer::RequestError::Refused(Some(reason))));
+                let failure = match session.peer.certificate_error() {
+                    Some(error) => Failure::from(Error::from(error)),
+                    None => Failure::new(Exit::Login, sanitize::line(&reason)),
+                };
                 return Err(failure.context("logged out"));
             }
             _ => {}

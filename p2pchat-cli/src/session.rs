@@ -169,6 +169,8 @@ fn is_open_to_others(_file: &Path) -> bool {
 /// The signals that ask a program to end.
 pub(crate) struct Signals {
     #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
     #[cfg(unix)]
     hang_up: tokio::signal::unix::Signal,
@@ -184,23 +186,26 @@ impl Signals {
                 signal(kind)
                     .map_err(|error| Failure::new(Exit::Failed, format!("can't handle signals: {error}")))
             };
-            Ok(Self { terminate: catch(SignalKind::terminate())?, hang_up: catch(SignalKind::hangup())? })
+            Ok(Self {
+                interrupt: catch(SignalKind::interrupt())?,
+                terminate: catch(SignalKind::terminate())?,
+                hang_up: catch(SignalKind::hangup())?,
+            })
         }
         #[cfg(not(unix))]
         Ok(Self {})
     }
 
-    /// Ends when one has come.
+    /// Ends when one has come, also before the call.
     pub(crate) async fn received(&mut self) {
-        let interrupt = tokio::signal::ctrl_c();
         #[cfg(unix)]
         tokio::select! {
-            _ = interrupt => {}
+            _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
             _ = self.hang_up.recv() => {}
         }
         #[cfg(not(unix))]
-        drop(interrupt.await);
+        drop(tokio::signal::ctrl_c().await);
     }
 }
 

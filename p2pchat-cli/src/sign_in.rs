@@ -83,6 +83,7 @@ pub(crate) async fn log_in(
                     console.out.say(Tone::Success, &format!("logged in as {}", sanitize::line(&name)));
                     return Ok(Ok(()));
                 }
+                Err(Left) if console.is_told_to_end() => return Ok(Err(Left)),
                 Err(Left) => continue,
             },
             Ok(name) if name == "/quit" => return Ok(Err(Left)),
@@ -96,7 +97,9 @@ pub(crate) async fn log_in(
                 Err(Left) => return Ok(Err(Left)),
             },
         };
-        match session.peer.login(&name, &password).await.map_err(Failure::from) {
+        let logging_in = session.peer.login(&name, &password);
+        let Ok(logged_in) = console.unless_told_to_end(logging_in).await else { return Ok(Err(Left)) };
+        match logged_in.map_err(Failure::from) {
             Ok(()) => {
                 console.out.say(Tone::Success, &format!("logged in as {}", sanitize::line(&name)));
                 return Ok(Ok(()));
@@ -114,13 +117,15 @@ async fn register(console: &mut Console, session: &Session) -> Result<Answered<S
     loop {
         let Ok(name) = ask(console, "New username: ").await else { return Ok(Err(Left)) };
         let Ok(password) = ask_new_password(console).await else { return Ok(Err(Left)) };
-        match session.peer.register(&name, &password).await.map_err(Failure::from) {
+        let registering = session.peer.register(&name, &password);
+        let Ok(registered) = console.unless_told_to_end(registering).await else { return Ok(Err(Left)) };
+        match registered.map_err(Failure::from) {
             Ok(()) => {
-                session
-                    .peer
-                    .login(&name, &password)
-                    .await
-                    .map_err(|error| Failure::from(error).context("login"))?;
+                let logging_in = session.peer.login(&name, &password);
+                let Ok(logged_in) = console.unless_told_to_end(logging_in).await else {
+                    return Ok(Err(Left));
+                };
+                logged_in.map_err(|error| Failure::from(error).context("login"))?;
                 return Ok(Ok(name));
             }
             Err(failure) if console.is_terminal() && failure.exit != Exit::Registry => {

@@ -40,6 +40,7 @@ enum End {
 /// Runs the mode until the user leaves.
 pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
     let mut console = Console::open(global.color, false);
+    console.catch_signals()?;
     let result = sessions(&mut console, global).await;
     console.out.finish();
     result
@@ -50,7 +51,9 @@ async fn sessions(console: &mut Console, global: &Global) -> Result<(), Failure>
     let mut global = global.clone();
     let mut password = session::password(&global)?;
     loop {
-        let session = Session::connect(&global, &registry, None).await?;
+        let connecting = Session::connect(&global, &registry, None);
+        let Ok(session) = console.unless_told_to_end(connecting).await else { return left(console) };
+        let session = session?;
         if let Some(notice) = session.first_meeting() {
             console.out.say(Tone::Notice, &notice);
         }
@@ -81,7 +84,7 @@ async fn sessions(console: &mut Console, global: &Global) -> Result<(), Failure>
 
 /// Somebody may leave instead of logging in; a script that ends there lacks something.
 fn left(console: &Console) -> Result<(), Failure> {
-    if console.is_terminal() {
+    if console.is_terminal() || console.is_told_to_end() {
         return Ok(());
     }
     Err(Failure::new(Exit::Usage, "the input ended before the login: give --registry, --user and a password"))

@@ -53,14 +53,10 @@ fn a_client_that_is_connected_does_not_take_a_changed_certificate_either() {
     fs::remove_file(daemon.data().join("cert.pem")).unwrap();
     fs::remove_file(daemon.data().join("key.pem")).unwrap();
     let daemon = daemon.restart();
-    loop {
-        let told = bob.expect_event("disconnected");
-        let reason = told["reason"].as_str().unwrap();
-        if reason.contains("HAS CHANGED") {
-            assert!(reason.contains(&daemon.fingerprint), "{reason}");
-            break;
-        }
-    }
+    let told = bob.expect_event("logged_out");
+    let reason = told["reason"].as_str().unwrap();
+    assert!(reason.contains("HAS CHANGED") && reason.contains(&daemon.fingerprint), "{reason}");
+    bob.outcome().expect_code(3).expect_error("HAS CHANGED");
     assert!(!daemon.log.has("logged in"), "{}", daemon.log);
 }
 

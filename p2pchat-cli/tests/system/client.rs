@@ -54,6 +54,13 @@ impl Home {
         Client::spawn(self.command().env("P2PCHAT_PASSWORD", PASSWORD).args(arguments), arguments)
     }
 
+    /// Starts it with a standard output that nobody reads.
+    pub(crate) fn start_unread(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command();
+        command.env("P2PCHAT_PASSWORD", PASSWORD).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
     /// Starts it without a password to take from somewhere.
     pub(crate) fn start_unprepared(&self, arguments: &[&str]) -> Client {
         Client::spawn(self.command().args(arguments), arguments)

@@ -1,7 +1,8 @@
 //! The daemon and the client as they are built, over real sockets.
 //!
 //! Each test starts a registry of its own in a folder of its own, on ports that the system chooses, so that all of them
-//! run at once. Nothing waits for a time to pass: each step waits for what it needs to see, up to [`PATIENCE`].
+//! run at once. Each step waits for what it needs to see, up to [`PATIENCE`]; a time to pass is waited for only where time
+//! is what is tested: leases, limits, silence.
 
 // Helpers of tests are tests: what isn't as expected ends them.
 #![allow(
@@ -26,6 +27,7 @@ mod flood;
 mod lease;
 mod menu;
 mod oneshot;
+mod patience;
 mod prototype_peer;
 mod prototype_registry;
 mod pushes;
