@@ -19,6 +19,8 @@ pub(super) struct Connection {
     pub(super) op: Option<OpId>,
     /// The requests after that one.
     pub(super) inbox: VecDeque<Incoming>,
+    /// How often something was wrong with what came.
+    pub(super) faults: u32,
     last_heard: Time,
 }
 
@@ -62,6 +64,7 @@ impl Connection {
             phase: Phase::Greeting,
             op: None,
             inbox: VecDeque::new(),
+            faults: 0,
             last_heard: now,
         }
     }

@@ -8,6 +8,10 @@ use p2pchat_proto::{
 use super::{ConnId, Registry};
 use crate::time::Time;
 
+/// How many lines on what is wrong with a stream go to the operator's log, so that no peer fills a disk with them. The rest
+/// is for debugging.
+const LOGGED: u32 = 16;
+
 /// What can be refused: the requests that have a `<FAILURE> <404>` of their own, and everything else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
@@ -60,10 +64,21 @@ impl Registry {
         wanted.then(|| Reason::truncated(why))
     }
 
+    /// True while the operator's log has room for one more line about the stream.
+    fn is_news(&mut self, conn: ConnId) -> bool {
+        let Some(connection) = self.connections.get_mut(conn) else { return false };
+        connection.faults = connection.faults.saturating_add(1);
+        connection.faults <= LOGGED
+    }
+
     /// Sends the request's own `<FAILURE> <404>`.
     pub(super) fn refuse(&mut self, conn: ConnId, what: Refused, why: &str) {
         let reason = self.reason(conn, why);
-        tracing::debug!(?conn, ?what, why, "refused");
+        if self.is_news(conn) {
+            tracing::info!(?conn, ?what, why, "refused");
+        } else {
+            tracing::debug!(?conn, ?what, why, "refused");
+        }
         self.send(conn, what.reply(reason));
     }
 
@@ -74,8 +89,11 @@ impl Registry {
     }
 
     pub(super) fn malformed(&mut self, now: Time, conn: ConnId, malformed: &Malformed) {
-        if let Some(connection) = self.connections.get(conn) {
-            tracing::info!(?conn, remote = %connection.remote, error = %malformed, "malformed input");
+        let remote = self.connections.get(conn).map(|connection| connection.remote);
+        if self.is_news(conn) {
+            tracing::info!(?conn, ?remote, error = %malformed, "malformed input");
+        } else {
+            tracing::debug!(?conn, ?remote, error = %malformed, "malformed input");
         }
         if malformed.is_fatal() {
             return self.fail(now, conn, &malformed.to_string());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2pchat_core::proto::PasswordDigest;
+use p2pchat_core::{proto::PasswordDigest, tokio::Peer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -189,4 +189,21 @@ async fn the_prototypes_hello_gets_the_bare_greeting_and_each_message_a_record()
     assert_eq!(raw.hear().await, "PEER_LIST <SUCCESS> <200> bob");
     raw.say("LOGOUT alice").await;
     assert_eq!(raw.hear_out().await, "");
+}
+
+#[tokio::test]
+async fn a_registry_that_is_full_says_so_by_closing_and_counts_it() {
+    let registry = Registry::start_with(|config| config.machine.connections = 1).await;
+    let (alice, _events) = registry.newcomer("alice").await;
+    let mut refused = TcpStream::connect(registry.tcp).await.unwrap();
+    let mut rest = Vec::new();
+    // A reset ends it as well.
+    let _ = timeout(PATIENCE, refused.read_to_end(&mut rest)).await.expect("was not closed");
+    assert_eq!(rest, b"");
+    assert_eq!(registry.handle.stats().refused_connections, 1);
+    alice.close().await;
+    while registry.handle.stats().registry.connections > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(Peer::connect(registry.client()).await.is_ok(), "there is room again");
 }

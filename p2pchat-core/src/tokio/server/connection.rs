@@ -35,7 +35,14 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let outbox = Arc::new(Outbox::new(shared.config.send_queue_bytes));
     let conn = match shared.connect(remote, outbox.clone()) {
         Ok(conn) => conn,
-        Err(refused) => return tracing::warn!(%remote, %refused, "refused a connection"),
+        Err(refused) => {
+            let so_far = shared.counters.refused_connections.fetch_add(1, Ordering::Relaxed) + 1;
+            // Whoever holds all connections and asks for more must not fill the log as well.
+            if so_far.is_power_of_two() {
+                tracing::warn!(%remote, %refused, so_far, "refused a connection");
+            }
+            return;
+        }
     };
     // From here on the machine is told of the end, however this future ends.
     let registered = Registered { shared, conn };

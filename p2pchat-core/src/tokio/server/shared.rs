@@ -35,6 +35,8 @@ pub struct ServerStats {
     pub slow_writers: u64,
     /// TLS handshakes that failed.
     pub failed_handshakes: u64,
+    /// Streams that were refused because too many are open.
+    pub refused_connections: u64,
 }
 
 /// What every task of the server can reach.
@@ -56,6 +58,7 @@ pub(super) struct Counters {
     pub(super) slow_readers: AtomicU64,
     pub(super) slow_writers: AtomicU64,
     pub(super) failed_handshakes: AtomicU64,
+    pub(super) refused_connections: AtomicU64,
 }
 
 struct Core {
@@ -140,6 +143,7 @@ impl Shared {
             slow_readers: count(&self.counters.slow_readers),
             slow_writers: count(&self.counters.slow_writers),
             failed_handshakes: count(&self.counters.failed_handshakes),
+            refused_connections: count(&self.counters.refused_connections),
         }
     }
 
