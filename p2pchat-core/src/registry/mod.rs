@@ -42,6 +42,7 @@ mod bus;
 mod config;
 mod connection;
 mod effect;
+mod memory;
 mod presence;
 mod record;
 mod refusal;
