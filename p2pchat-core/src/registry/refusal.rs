@@ -89,11 +89,11 @@ impl Registry {
     }
 
     pub(super) fn malformed(&mut self, now: Time, conn: ConnId, malformed: &Malformed) {
-        let remote = self.connections.get(conn).map(|connection| connection.remote);
+        let remote = self.connections.get(conn).map(|connection| tracing::field::display(connection.remote));
         if self.is_news(conn) {
-            tracing::info!(?conn, ?remote, error = %malformed, "malformed input");
+            tracing::info!(?conn, remote, error = %malformed, "malformed input");
         } else {
-            tracing::debug!(?conn, ?remote, error = %malformed, "malformed input");
+            tracing::debug!(?conn, remote, error = %malformed, "malformed input");
         }
         if malformed.is_fatal() {
             return self.fail(now, conn, &malformed.to_string());
