@@ -40,13 +40,11 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
         Event::Broadcast { room: None, from, text, .. } => {
             return said(format!("{} (in a room):", name(from)), text.as_str());
         }
-        Event::Disconnected { reason, retry_in } => {
-            let seconds = retry_in.as_secs_f32();
-            (
-                Tone::Notice,
-                format!("the registry is gone ({}); trying again in {seconds:.1} s", sanitize::line(reason)),
-            )
-        }
+        // How long the next attempt waits changes with each, and only the first is told.
+        Event::Disconnected { reason, .. } => (
+            Tone::Notice,
+            format!("the registry is gone ({}); trying again in the background", sanitize::line(reason)),
+        ),
         Event::Reconnected => (Tone::Success, "back again, and back in your rooms".to_owned()),
         Event::LoggedOut { reason } => (Tone::Error, format!("logged out: {}", sanitize::line(reason))),
         Event::ChatRequested { from, addr, .. } => {
@@ -61,7 +59,7 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
             (Tone::Notice, format!("the chat with {who} has ended: {}", sanitize::line(reason)))
         }
         Event::RoomEntered { room, members } => {
-            (Tone::Registry, format!("you are in {} with {} online", self::room(room), names(members)))
+            (Tone::Registry, format!("in {} now: {}", self::room(room), names(members)))
         }
         Event::MemberOnline { room, username } => {
             (Tone::Registry, format!("{} is in {}", name(username), self::room(room)))
