@@ -15,7 +15,7 @@ In scripts (the password comes from a file or from $P2PCHAT_PASSWORD, never from
   p2pchat --password-file bot.key register
   p2pchat --password-file bot.key send alice \"backup done\"
   p2pchat --password-file bot.key say operators \"backup done\"
-  p2pchat --password-file bot.key listen --json | jq -r .text
+  p2pchat --password-file bot.key listen --json | jq -r 'select(.text).text'
   p2pchat --password-file bot.key peers --detailed --json
 
 Exit codes:
@@ -39,6 +39,7 @@ pub(crate) struct Arguments {
 
 /// What every mode understands.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Who, where and how")]
 pub(crate) struct Global {
     /// The registry's address; the port is 15600 unless given.
     #[arg(long, global = true, value_name = "HOST[:PORT]", env = "P2PCHAT_REGISTRY", value_parser = tcp_address)]
@@ -73,7 +74,7 @@ pub(crate) struct Global {
     /// Talk TLS 1.2 to a registry that has no 1.3.
     #[arg(long, global = true)]
     pub(crate) tls12: bool,
-    /// When to use colours; `auto` uses them on a terminal unless NO_COLOR is set.
+    /// When to use colours.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
     /// Write a log to this file; $RUST_LOG says how much.
@@ -135,7 +136,7 @@ pub(crate) enum Command {
     Send {
         /// To whom.
         username: String,
-        /// What to say; `-` reads it from standard input.
+        /// What to say, to the end of the line: options come before it; `-` reads it from standard input.
         #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]
         text: Vec<String>,
         /// How many seconds they may take to accept.
@@ -146,7 +147,7 @@ pub(crate) enum Command {
     Say {
         /// Which room.
         room: String,
-        /// What to say; `-` reads it from standard input.
+        /// What to say, to the end of the line: options come before it; `-` reads it from standard input.
         #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]
         text: Vec<String>,
     },
