@@ -63,13 +63,13 @@ pub(super) const HELP: &[Help] = help! {
     "/chat" " USER" "ask somebody to chat; what you type then goes to them"
     "/accept" " [USER]" "accept somebody's wish to chat"
     "/reject" " [USER [REASON]]" "decline somebody's wish to chat"
-    "/msg" " USER|#ROOM TEXT" "say something in a chat or room that isn't the open one"
+    "/msg" " USER|#ROOM TEXT" "say something in another chat or room"
     "/rooms" "" "which rooms there are"
     "/create" " [-p] ROOM [CAPACITY] [DESCRIPTION]" "open a room; -p asks for a password to protect it"
     "/join" " [-p] ROOM" "become a member of a room; -p asks for its password"
-    "/leave" " [ROOM]" "stop being a member of a room; plain: leave the open room or end the open chat"
+    "/leave" " [ROOM]" "leave a room; plain: leave what is open, room or chat"
     "/members" " [ROOM]" "which members of a room are online"
-    "/switch" " USER|#ROOM" "let what you type go to another open chat or room of yours"
+    "/switch" " USER|#ROOM" "type into another open chat or room of yours"
     "/logout" "" "log out; you can log in again, also as somebody else"
     "/quit" "" "log out and leave; Ctrl-D does the same"
     "/help" " [COMMAND]" "this list, or one command's line of it"
@@ -85,7 +85,8 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
     let (verb, mut rest) = Words(line).next_word()?.unwrap_or_default();
     let verb = verb.to_lowercase();
     let Some(help) = HELP.iter().find(|help| help.name == verb) else {
-        return Err(format!("there is no {}; /help lists what there is", sanitize::line(&verb)));
+        let advice = elsewhere(&verb).unwrap_or("/help lists what there is");
+        return Err(format!("there is no {}; {advice}", sanitize::line(&verb)));
     };
     let command = match help.name {
         "/help" => rest.word()?.map_or(Some(Command::Help(None)), |name| Some(Command::Help(Some(name)))),
@@ -126,6 +127,20 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
     command
         .filter(|_| rest.is_empty())
         .ok_or_else(|| format!("usage: {}   ({}; names with blanks go in \"quotes\")", help.usage, help.what))
+}
+
+/// What does here what `verb` does in other chat programs.
+fn elsewhere(verb: &str) -> Option<&'static str> {
+    Some(match verb {
+        "/exit" | "/bye" | "/q" => "/quit leaves",
+        "/part" | "/close" => "/leave leaves a room or chat",
+        "/query" => "/chat USER asks somebody to chat",
+        "/names" => "/members lists who is in a room",
+        "/list" => "/rooms lists the rooms",
+        "/whois" => "/search USER says where somebody is",
+        "/nick" => "to be somebody else, /logout and log in",
+        _ => return None,
+    })
 }
 
 /// A room's name without the `#` that this program shows before it.
@@ -247,6 +262,7 @@ mod tests {
             assert!(parse(line).unwrap_err().starts_with("usage: /"), "{line}");
         }
         assert!(parse("/nonsense").unwrap_err().contains("/help"));
+        assert!(parse("/part #den").unwrap_err().contains("/leave"));
         assert!(parse("/chat \"bob").unwrap_err().contains("quote"));
         assert!(!parse("/\u{1b}[2J").unwrap_err().contains('\u{1b}'));
     }

@@ -28,6 +28,9 @@ const SETTLE: Duration = Duration::from_secs(5);
 /// The same for what waits for another person.
 const SETTLE_PERSON: Duration = Duration::from_millis(300);
 
+/// How wide the commands of `/help` are.
+const HELP_COLUMN: usize = 23;
+
 /// How a session ended.
 enum End {
     Quit,
@@ -297,7 +300,10 @@ impl<'a> Line<'a> {
             },
             Command::Say(text) => match self.target() {
                 Some(target) => self.say(target, text),
-                None => self.console.out.say(Tone::Error, "nothing is open: /chat USER or /join ROOM first"),
+                None => self
+                    .console
+                    .out
+                    .say(Tone::Error, "nothing is open: /chat USER, /join ROOM or /switch #ROOM first"),
             },
             Command::Message { to, text } => match Target::parse(&to) {
                 Ok(target) => self.say(target, text),
@@ -343,19 +349,24 @@ impl<'a> Line<'a> {
 
     fn help(&self, name: Option<&str>) {
         let wanted = name.map(|name| format!("/{}", name.trim_start_matches('/')));
-        let width = HELP.iter().map(|help| help.usage.len()).max().unwrap_or_default();
         let mut lines =
             HELP.iter().filter(|help| wanted.as_ref().is_none_or(|name| name == help.name)).peekable();
         if lines.peek().is_none() {
             self.console.out.say(Tone::Error, "there is no such command; /help lists what there is");
         }
         for help in lines {
-            self.console.out.line(&format!("{:width$}   {}", help.usage, help.what));
+            let usage = help.usage;
+            // A long one has its line to itself, so that the others fit on a terminal of 80 columns.
+            if usage.len() > HELP_COLUMN {
+                self.console.out.line(usage);
+                self.console.out.line(&format!("{:HELP_COLUMN$}   {}", "", help.what));
+            } else {
+                self.console.out.line(&format!("{usage:HELP_COLUMN$}   {}", help.what));
+            }
         }
         if wanted.is_none() {
-            self.console.out.line(
-                "Everything else goes to the open chat or room. //text sends a text that starts with /.",
-            );
+            self.console.out.line("Everything else goes to the open chat or room.");
+            self.console.out.line("//text sends a text that starts with /.");
         }
     }
 
