@@ -61,10 +61,10 @@ pub struct Settings {
     #[arg(long, value_name = "DIR", env = "P2PCHAT_REGISTRYD_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Where peers connect to, by TCP with TLS; port 0 takes a free one [default: 127.0.0.1:15600]
-    #[arg(long, value_name = "ADDR:PORT", env = "P2PCHAT_REGISTRYD_LISTEN")]
+    #[arg(long, value_name = "ADDR:PORT", env = "P2PCHAT_REGISTRYD_LISTEN", value_parser = address)]
     pub listen: Option<SocketAddr>,
     /// Where keep-alives are sent to, by UDP; port 0 takes a free one [default: 127.0.0.1:15500]
-    #[arg(long, value_name = "ADDR:PORT", env = "P2PCHAT_REGISTRYD_UDP_LISTEN")]
+    #[arg(long, value_name = "ADDR:PORT", env = "P2PCHAT_REGISTRYD_UDP_LISTEN", value_parser = address)]
     pub udp_listen: Option<SocketAddr>,
     /// Say that whoever can connect may register; has to be said to listen on more than loopback [default: false]
     #[arg(long, value_name = "BOOL", env = "P2PCHAT_REGISTRYD_OPEN_REGISTRATION",
@@ -98,6 +98,10 @@ pub struct Settings {
     /// What is logged: error, warn, info, debug or trace, also by part: info,p2pchat_core=debug [default: info]
     #[arg(long, value_name = "FILTER", env = "P2PCHAT_REGISTRYD_LOG_LEVEL")]
     pub log_level: Option<String>,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "an IP address and a port are wanted: 127.0.0.1:15600, [::1]:15600".to_owned())
 }
 
 /// What log lines look like.

@@ -11,6 +11,10 @@ use crate::config::{Config, LogFormat};
 /// A second call changes nothing: a program that has set up its own log keeps it.
 pub(crate) fn init(config: &Config) -> Result<(), ParseError> {
     let filter = EnvFilter::try_new(&config.log_level)?;
+    // A word alone that is no level would be a part's name, so that a misspelt level silences everything.
+    for word in config.log_level.split(',').map(str::trim).filter(|word| !word.contains(['=', '['])) {
+        EnvFilter::try_new(format!("all={word}"))?;
+    }
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let already_set = match config.log_format {
         LogFormat::Human => {

@@ -283,9 +283,11 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     assert_eq!(code, Some(1));
     assert!(error.contains("registryd.toml:2: listen-on: unknown field"), "{error}");
 
-    let (code, error) = refusal(command(&data).args(["--log-level", "loud=very"]));
-    assert_eq!(code, Some(1));
-    assert!(error.contains("log-level"), "{error}");
+    for level in ["loud=very", "loud", "info,dbug"] {
+        let (code, error) = refusal(command(&data).args(["--log-level", level]));
+        assert_eq!(code, Some(1));
+        assert!(error.contains("log-level"), "{error}");
+    }
 
     let output = command(&data).arg("--lisen").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
