@@ -70,14 +70,12 @@ impl Registry {
     fn invite(&self) {
         let Ready { tcp, udp, fingerprint, .. } = &self.ready;
         println!(
-            "\nThe registry stays up until Ctrl-C. In other terminals, join it as two people of your choice:\n"
+            "\nThe registry stays up until Ctrl-C. In two other terminals, join it as people of your choice; /register\n\
+             instead of a username makes an account, then one asks the other: /chat NAME\n"
         );
-        for name in ["dora", "emil"] {
-            let client = "cargo run --release -p p2pchat-cli --";
-            println!(
-                "  {client} --registry {tcp} --registry-udp {udp} --fingerprint {fingerprint} --user {name}"
-            );
-        }
+        // The whole workspace's features, like the command that started this: nothing is built twice.
+        let client = "cargo run --release --bin p2pchat --";
+        println!("  {client} --registry {tcp} --registry-udp {udp} --fingerprint {fingerprint}");
     }
 
     async fn stop(self) -> Result<()> {
