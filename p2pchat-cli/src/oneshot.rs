@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use p2pchat_core::{peer::Event, tokio::Error};
+use p2pchat_core::{peer::Event, proto::Text, tokio::Error};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -31,6 +31,13 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         .as_deref()
         .ok_or_else(|| Failure::new(Exit::Usage, "who are you? Give --user or $P2PCHAT_USER"))?;
     let text = text(command)?;
+    if let Command::Send { .. } | Command::Say { .. } = command {
+        // Nobody is to be asked for a chat for nothing.
+        if text.is_empty() {
+            return Err(Failure::new(Exit::Usage, "there is nothing to send"));
+        }
+        Text::new(&text).map_err(|problem| Failure::new(Exit::Usage, format!("the message {problem}")))?;
+    }
     let room_password = room_password(command)?;
     let password = match session::password(global)? {
         Some(password) => password,
