@@ -157,8 +157,15 @@ impl Console {
 
     /// Asks for a line that isn't shown while it is typed, and waits for it.
     pub(crate) async fn ask_secret(&mut self, prompt: &str) -> Input {
+        // This prompt is not the line editor's, which would put lines above it.
+        self.out.settle();
         self.send(Ask::Secret { prompt: prompt.to_owned() });
-        self.answer().await
+        let input = self.answer().await;
+        if self.is_terminal && !matches!(input, Input::Line(_)) {
+            self.out.line("");
+            self.out.settle();
+        }
+        input
     }
 
     fn send(&mut self, ask: Ask) {

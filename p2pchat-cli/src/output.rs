@@ -82,8 +82,17 @@ enum Sink {
     /// Standard output.
     Stdout,
     /// A thread that has a line editor put them above what is being typed, and tells when it has ended.
-    Editor { lines: mpsc::SyncSender<String>, ended: mpsc::Receiver<()> },
+    Editor { jobs: mpsc::SyncSender<Job>, ended: mpsc::Receiver<()> },
 }
+
+enum Job {
+    Line(String),
+    /// To be answered once what came before is shown.
+    Settle(mpsc::SyncSender<()>),
+}
+
+/// How long the editor may take to show what waits before it is not waited for any more.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Standard output of an interactive mode: whole lines that don't garble what is being typed.
 pub(crate) struct Out {
@@ -102,17 +111,24 @@ impl Out {
         mut printer: impl rustyline::ExternalPrinter + Send + 'static,
         paint: Paint,
     ) -> Self {
-        let (lines, waiting) = mpsc::sync_channel::<String>(WAITING_LINES);
+        let (jobs, waiting) = mpsc::sync_channel(WAITING_LINES);
         let (done, ended) = mpsc::sync_channel(1);
         thread::spawn(move || {
-            while let Ok(line) = waiting.recv() {
-                if printer.print(line).is_err() {
+            while let Ok(job) = waiting.recv() {
+                let done = match job {
+                    Job::Line(line) => printer.print(line).is_ok(),
+                    Job::Settle(settled) => {
+                        let _ = settled.send(());
+                        true
+                    }
+                };
+                if !done {
                     break;
                 }
             }
             done.send(())
         });
-        Self { sink: Sink::Editor { lines, ended }, paint }
+        Self { sink: Sink::Editor { jobs, ended }, paint }
     }
 
     /// The colours in use.
@@ -141,17 +157,27 @@ impl Out {
             Sink::Stdout => {
                 let _ = write_stdout(&text);
             }
-            Sink::Editor { lines, .. } => {
-                let _ = lines.send(text);
+            Sink::Editor { jobs, .. } => {
+                let _ = jobs.send(Job::Line(text));
             }
+        }
+    }
+
+    /// Waits a moment for what is still to be shown, so that it comes before what others write to the terminal.
+    pub(crate) fn settle(&self) {
+        if let Sink::Editor { jobs, .. } = &self.sink {
+            // Room for the answer, which nobody may be waiting for by then.
+            let (settled, is_settled) = mpsc::sync_channel(1);
+            let _ = jobs.send(Job::Settle(settled));
+            let _ = is_settled.recv_timeout(PATIENCE);
         }
     }
 
     /// Waits a moment for what is still to be shown.
     pub(crate) fn finish(self) {
-        if let Sink::Editor { lines, ended } = self.sink {
-            drop(lines);
-            let _ = ended.recv_timeout(Duration::from_millis(300));
+        if let Sink::Editor { jobs, ended } = self.sink {
+            drop(jobs);
+            let _ = ended.recv_timeout(PATIENCE);
         }
     }
 }

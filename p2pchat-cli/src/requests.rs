@@ -35,11 +35,13 @@ impl Requests {
         label
     }
 
-    /// Forgets what its sender has withdrawn.
-    pub(crate) fn withdraw(&mut self, from: Option<&Username>) {
+    /// Forgets what its sender has withdrawn. True if there was something.
+    pub(crate) fn withdraw(&mut self, from: Option<&Username>) -> bool {
+        let before = self.0.len();
         if from.is_some() {
             self.0.retain(|pending| pending.from.as_ref() != from);
         }
+        self.0.len() < before
     }
 
     /// The oldest request.

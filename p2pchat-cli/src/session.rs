@@ -83,6 +83,13 @@ impl Session {
         }
     }
 
+    /// Passes over what happened while nobody was logged in: a registry that got tired of waiting is reached again by
+    /// itself, and what keeps it from that is what the next request comes to.
+    pub(crate) async fn forget_events(&mut self) {
+        while let Ok(Some(_)) = tokio::time::timeout(Duration::ZERO, self.events.next()).await {}
+        self.cut_off_by = None;
+    }
+
     /// What the user should know about a registry that was never met before.
     pub(crate) fn first_meeting(&self) -> Option<String> {
         let seen = self.peer.certificate().filter(|seen| seen.first_use)?;

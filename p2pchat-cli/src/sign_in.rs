@@ -69,7 +69,7 @@ pub(crate) async fn log_in(
     console: &mut Console,
     global: &Global,
     mut known: Option<String>,
-    session: &Session,
+    session: &mut Session,
 ) -> Result<Answered<()>, Failure> {
     let mut user = global.user.clone();
     loop {
@@ -97,6 +97,7 @@ pub(crate) async fn log_in(
                 Err(Left) => return Ok(Err(Left)),
             },
         };
+        session.forget_events().await;
         let logging_in = session.peer.login(&name, &password);
         let Ok(logged_in) = console.unless_told_to_end(logging_in).await else { return Ok(Err(Left)) };
         match logged_in.map_err(Failure::from) {
@@ -113,10 +114,11 @@ pub(crate) async fn log_in(
 }
 
 /// Makes an account and logs in with it. `Err(Left)` means back to the username.
-async fn register(console: &mut Console, session: &Session) -> Result<Answered<String>, Failure> {
+async fn register(console: &mut Console, session: &mut Session) -> Result<Answered<String>, Failure> {
     loop {
         let Ok(name) = ask(console, "New username: ").await else { return Ok(Err(Left)) };
         let Ok(password) = ask_new_password(console).await else { return Ok(Err(Left)) };
+        session.forget_events().await;
         let registering = session.peer.register(&name, &password);
         let Ok(registered) = console.unless_told_to_end(registering).await else { return Ok(Err(Left)) };
         match registered.map_err(Failure::from) {

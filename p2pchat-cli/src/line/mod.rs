@@ -5,7 +5,7 @@ mod report;
 
 use std::{pin::pin, time::Duration};
 
-use p2pchat_core::peer::Event;
+use p2pchat_core::peer::{Event, RequestError};
 use tokio::{task::JoinSet, time};
 
 use self::{
@@ -18,6 +18,7 @@ use crate::{
     exit::{Exit, Failure},
     output::{Paint, Tone},
     requests::Requests,
+    sanitize,
     session::{self, Session, Signals},
     show,
     sign_in::{self, Left},
@@ -56,11 +57,11 @@ async fn sessions(console: &mut Console, global: &Global) -> Result<(), Failure>
     loop {
         let connecting = Session::connect(&global, &registry, None);
         let Ok(session) = console.unless_told_to_end(connecting).await else { return left(console) };
-        let session = session?;
+        let mut session = session?;
         if let Some(notice) = session.first_meeting() {
             console.out.say(Tone::Notice, &notice);
         }
-        match sign_in::log_in(console, &global, password.take(), &session).await {
+        match sign_in::log_in(console, &global, password.take(), &mut session).await {
             Ok(Ok(())) => {}
             Ok(Err(Left)) => {
                 session.end().await;
@@ -100,6 +101,8 @@ struct Line<'a> {
     paint: Paint,
     /// Where text goes.
     open: Option<Target>,
+    /// Where it can go: open chats, and the user's rooms.
+    places: Vec<Target>,
     /// Where the prompt on the screen says that it goes.
     prompted: Option<Target>,
     /// A chat is open with somebody whose name comes with their first message.
@@ -118,6 +121,7 @@ impl<'a> Line<'a> {
             me,
             paint,
             open: None,
+            places: Vec::new(),
             prompted: None,
             unnamed: false,
             requests: Requests::default(),
@@ -201,6 +205,13 @@ impl<'a> Line<'a> {
         if let Event::ChatOpened { with: Some(username) } = event {
             return self.open(Target::User(username));
         }
+        if let Event::ChatClosed { with: Some(username), .. } = &event
+            && self.requests.withdraw(Some(username))
+        {
+            let who = show::name(username);
+            self.console.out.say(Tone::Notice, &format!("{who} doesn't ask to chat any more"));
+            return self.close(&Target::User(username.clone()));
+        }
         if let Some(line) = show::event(&event, self.paint) {
             self.console.out.line(&line);
         }
@@ -210,13 +221,9 @@ impl<'a> Line<'a> {
                 self.console.out.say(Tone::Notice, &format!("    /accept {label} or /reject {label}"));
             }
             Event::ChatOpened { with: None } => self.unnamed = true,
-            Event::ChatClosed { with, .. } => {
-                self.requests.withdraw(with.as_ref());
-                match with {
-                    Some(username) => self.close(&Target::User(username)),
-                    None => self.unnamed = false,
-                }
-            }
+            Event::ChatClosed { with: Some(username), .. } => self.close(&Target::User(username)),
+            Event::ChatClosed { with: None, .. } => self.unnamed = false,
+            Event::RoomEntered { room, .. } => self.place(Target::Room(room)),
             _ => {}
         }
     }
@@ -233,7 +240,14 @@ impl<'a> Line<'a> {
         }
     }
 
+    fn place(&mut self, target: Target) {
+        if !self.places.contains(&target) {
+            self.places.push(target);
+        }
+    }
+
     fn open(&mut self, target: Target) {
+        self.place(target.clone());
         if self.open.as_ref() == Some(&target) {
             return;
         }
@@ -249,6 +263,7 @@ impl<'a> Line<'a> {
     }
 
     fn close(&mut self, target: &Target) {
+        self.places.retain(|place| place != target);
         if self.open.as_ref() == Some(target) {
             self.open = None;
         }
@@ -310,7 +325,14 @@ impl<'a> Line<'a> {
                 Err(problem) => self.console.out.say(Tone::Error, &problem),
             },
             Command::Switch(to) => match Target::parse(&to) {
-                Ok(target) => self.open(target),
+                Ok(target) if self.places.contains(&target) => self.open(target),
+                Ok(target) => {
+                    let advice = match &target {
+                        Target::User(_) => format!("no chat with {0} is open: /chat {0}", target.shown()),
+                        Target::Room(_) => format!("you are not in {0}: /join {0}", target.shown()),
+                    };
+                    self.console.out.say(Tone::Error, &advice);
+                }
                 Err(problem) => self.console.out.say(Tone::Error, &problem),
             },
             Command::Create { room, capacity, description, with_password } => {
@@ -324,7 +346,16 @@ impl<'a> Line<'a> {
                 let Ok(password) = self.room_password(with_password).await else { return };
                 self.task(async move {
                     let joined = peer.join(&room, password.as_deref()).await;
-                    entered(paint, &room, "joined", joined)
+                    // Why, the registry says in words only.
+                    let lacks_password = !with_password
+                        && joined.as_ref().is_err_and(|error| error.to_string().contains("password"));
+                    let mut report = entered(paint, &room, "joined", joined);
+                    if lacks_password {
+                        report
+                            .lines
+                            .push(format!("/join -p {} asks for its password", sanitize::line(&room)));
+                    }
+                    report
                 });
             }
             Command::Leave(room) => self.leave(room),
@@ -378,7 +409,12 @@ impl<'a> Line<'a> {
                 Target::User(username) => match peer.send(username.as_str(), &text).await {
                     Ok(()) => Report::default(),
                     Err(error) => {
-                        Report::failure(paint, &format!("not delivered to {}", show::name(&username)), error)
+                        let (shown, no_chat) = (show::name(&username), error == RequestError::NoChat.into());
+                        let mut report = Report::failure(paint, &format!("not delivered to {shown}"), error);
+                        if no_chat {
+                            report.lines.push(format!("/chat {shown} asks for one"));
+                        }
+                        report
                     }
                 },
                 Target::Room(room) => match peer.broadcast(room.as_str(), &text).await {
