@@ -172,6 +172,9 @@ impl Peer {
         if self.requests.sent.front().is_some_and(|oldest| oldest.due > now) {
             self.requests_moved(now);
         } else if let Some(purpose) = self.requests.take_oldest() {
+            if matches!(purpose, Purpose::Resume) {
+                self.resume_unanswered();
+            }
             self.fail(now, purpose, RequestError::TimedOut);
             self.lose_link(now, "the registry didn't answer in time", RequestError::TimedOut, true);
         }
@@ -282,6 +285,9 @@ impl Peer {
     pub(super) fn fail_all_requests(&mut self, now: Time) {
         let sent = std::mem::take(&mut self.requests.sent);
         let queued = std::mem::take(&mut self.requests.queued);
+        if sent.iter().any(|sent| matches!(sent.purpose, Purpose::Resume)) {
+            self.resume_unanswered();
+        }
         let sent = sent.into_iter().map(|sent| (sent.purpose, RequestError::Interrupted));
         let queued = queued.into_iter().map(|(_, purpose)| (purpose, RequestError::NotConnected));
         for (purpose, error) in sent.chain(queued) {

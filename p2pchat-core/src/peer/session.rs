@@ -157,6 +157,14 @@ impl Peer {
         }
     }
 
+    /// A login on the way back got no answer. It may have begun a session all the same, and ONLINE then means that one.
+    pub(super) fn resume_unanswered(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.timed_out = false;
+            session.refused_since = None;
+        }
+    }
+
     fn log_out(&mut self, now: Time, reason: &str) {
         self.end_session(now, reason);
         self.tell(Event::LoggedOut { reason: reason.to_owned() });

@@ -275,6 +275,23 @@ fn a_session_that_was_taken_over_never_fights_back() {
     assert_eq!(s.peer.username(), None);
 }
 
+/// A login that was sent and never answered may have begun a session: ONLINE isn't somebody else then.
+#[test]
+fn a_ghost_of_one_s_own_way_back_is_waited_out_too() {
+    let mut s = Solo::alice();
+    s.registry("TIMEOUT <alice>");
+    s.did();
+    while !s.wait(SECOND / 10).contains(&"connect".to_owned()) {}
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
+    s.registry(GREETED);
+    assert_eq!(s.did().last().unwrap(), "> LOGIN <alice> <…> <4000>");
+    s.peer.handle_registry_closed(s.now, "gone".to_owned());
+    s.did();
+    let did = back(&mut s, "AUTH <ONLINE> <300>");
+    assert_eq!(did, ["disconnect", "lost: the registry still has the old session"]);
+    assert!(back(&mut s, "AUTH <SUCCESS> <200>").contains(&"reconnected".to_owned()));
+}
+
 #[test]
 fn a_lost_lease_is_brought_back() {
     let mut s = Solo::alice();
