@@ -52,6 +52,18 @@ async fn two_people_find_each_other_and_chat() {
     assert!(bob.search("alice").await.is_ok());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_told_of_a_login_knows_who_they_are() {
+    let registry = Registry::start().await;
+    let (alice, _events) = registry.newcomer("alice").await;
+    for _ in 0..20 {
+        alice.logout().await.unwrap();
+        assert_eq!(alice.username(), None);
+        alice.login("alice", "secret").await.unwrap();
+        assert!(alice.username().is_some());
+    }
+}
+
 #[tokio::test]
 async fn a_room_talks() {
     let registry = Registry::start().await;

@@ -335,6 +335,13 @@ impl Actor {
     }
 
     fn carry_out(&mut self) {
+        // Before the effects: whoever is told of a login may ask at once, on another thread, who they are.
+        {
+            let mut status = self.shared.status();
+            if status.username.as_ref() != self.machine.username() {
+                status.username = self.machine.username().cloned();
+            }
+        }
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 Effect::ConnectRegistry => self.connect_registry(),
@@ -358,10 +365,6 @@ impl Actor {
                 Effect::Event(Event::Completed { request, outcome }) => self.complete(request, outcome),
                 Effect::Event(event) => self.tell(event),
             }
-        }
-        let mut status = self.shared.status();
-        if status.username.as_ref() != self.machine.username() {
-            status.username = self.machine.username().cloned();
         }
     }
 
