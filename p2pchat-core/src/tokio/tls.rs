@@ -163,6 +163,9 @@ impl ClientTls {
 /// Why the certificate was not taken, if that is what ended a handshake.
 pub(super) fn certificate_refused(error: &io::Error) -> Option<String> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(RustlsCertificateError::UnknownIssuer) => {
+            Some("none of the given authorities has signed it".to_owned())
+        }
         rustls::Error::InvalidCertificate(reason) => Some(reason.to_string()),
         _ => None,
     }

@@ -81,9 +81,10 @@ pub(super) enum Fact {
 /// Opens the listener and starts the task.
 pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>, Arc<Shared>), Error> {
     let vouching = Vouching::new(&config.trust)?;
+    let port = config.listen.port();
     let setup = |error: io::Error| Error::Setup {
         what: "the port for peer streams can't be opened",
-        reason: error.to_string(),
+        reason: format!("{port}: {error}; port 0 takes a free one"),
     };
     let listener = listen(&config).await.map_err(setup)?;
     let shared = Arc::new(Shared::new(listener.local_addr().map_err(setup)?.port()));
