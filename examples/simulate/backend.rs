@@ -1,0 +1,185 @@
+//! What the registry's effects do: writing to streams, committing, hashing.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::BytesMut;
+use p2pchat_core::registry::{
+    ConnId, Effect, HashAnswer, HashRequest, OpId,
+    store::{StoreAnswer, StoreError, StoreRequest, Write},
+};
+use p2pchat_proto::{Dialect, FromRegistry, FromRegistryDatagram, Message};
+use tokio_util::codec::Encoder;
+
+use crate::{
+    bugs::Bug,
+    judge::Cause,
+    network::{Host, LineId, Side},
+    schedule::Happening,
+    world::World,
+};
+
+impl World {
+    pub(crate) fn registry_effect(&mut self, effect: Effect) {
+        match effect {
+            Effect::Send { conn, message } => self.registry_send(conn, &message),
+            Effect::Close { conn } => {
+                let verdict = self.judge.closed(self.schedule.now, conn);
+                self.check(verdict);
+                if let Some(line) = self.registry.lines.get(&conn).copied() {
+                    self.registry_forget(line);
+                    self.network.close(&mut self.schedule, line, Side::Acceptor, "closed by the registry");
+                }
+            }
+            Effect::SendDatagram { to, message } => {
+                let Some(node) = self.nodes.iter().position(|node| node.datagrams == to) else {
+                    return self.fail(format!("the registry sends {message:?} to nobody, at {to}"));
+                };
+                self.registry_send_datagram(node, &message);
+            }
+            Effect::Store { op, request } => self.ask_store(op, request),
+            Effect::Hash { op, request } => self.ask_hash(op, request),
+            other => self.fail(format!("the registry wants {other:?}")),
+        }
+    }
+
+    fn registry_send(&mut self, conn: ConnId, message: &FromRegistry) {
+        let verdict = self.judge.said(self.schedule.now, conn, message);
+        self.trace(|| format!("registry says {message:?} on {conn:?}"));
+        self.check(verdict);
+        let Some(line) = self.registry.lines.get(&conn).copied() else { return };
+        let Some(stream) = self.registry.streams.get_mut(&line) else { return };
+        let mut bytes = BytesMut::new();
+        if stream.codec.encode(message, &mut bytes).is_ok() {
+            // Which dialect a first message is in depends on its record.
+            if std::mem::replace(&mut stream.greeted, true) {
+                self.network.write(&mut self.schedule, line, Side::Acceptor, bytes.freeze());
+            } else {
+                self.network.write_whole(&mut self.schedule, line, Side::Acceptor, bytes.freeze());
+            }
+        }
+    }
+
+    fn registry_send_datagram(&mut self, node: usize, message: &FromRegistryDatagram) {
+        let bytes = message.to_bytes(Dialect::Canonical);
+        for delay in self.network.datagram(&mut self.schedule, Host::Registry, Host::Node(node)) {
+            self.schedule.after(delay, Happening::ToPeer { node, bytes: bytes.clone() });
+        }
+    }
+
+    pub(crate) fn registry_forget(&mut self, line: LineId) {
+        self.registry.waiting.remove(&line);
+        if let Some(stream) = self.registry.streams.remove(&line) {
+            self.registry.lines.remove(&stream.conn);
+        }
+    }
+
+    fn ask_store(&mut self, op: OpId, request: StoreRequest) {
+        let (epoch, slow) = (self.registry.epoch, self.registry.slow);
+        if slow > 1 && self.schedule.percent(3) {
+            return self.answer(op, request, StoreAnswer::Failed(StoreError::Busy));
+        }
+        match &request {
+            StoreRequest::Read(_) => {
+                let answer = self.registry.durable.answer(&request);
+                self.answer(op, request, answer);
+            }
+            StoreRequest::Write(_) => {
+                if self.bug == Some(Bug::AnswerBeforeCommit) {
+                    let mut soon = self.registry.durable.clone();
+                    for (_, earlier) in &self.registry.pending {
+                        soon.answer(earlier);
+                    }
+                    let answer = soon.answer(&request);
+                    self.answer(op, request.clone(), answer);
+                }
+                if self.registry.pending.is_empty() {
+                    let delay = self.schedule.millis(1..=20 * slow);
+                    self.schedule.after(delay, Happening::Commit { epoch });
+                }
+                self.registry.pending.push_back((op, request));
+            }
+            other => {
+                let what = format!("the registry asks the store {other:?}");
+                self.fail(what);
+            }
+        }
+    }
+
+    fn answer(&mut self, op: OpId, request: StoreRequest, answer: StoreAnswer) {
+        let epoch = self.registry.epoch;
+        let delay = self.schedule.millis(0..=2 * self.registry.slow);
+        let (request, answer) = (Box::new(request), Box::new(answer));
+        self.schedule.after(delay, Happening::Stored { epoch, op, request, answer });
+    }
+
+    /// The store makes all that it was asked to durable, and answers in that order.
+    pub(crate) fn commit(&mut self, epoch: u32) {
+        if epoch != self.registry.epoch {
+            return;
+        }
+        let at = self.schedule.now + self.schedule.millis(0..=2 * self.registry.slow);
+        let at = at.max(self.registry.answered);
+        self.registry.answered = at;
+        if self.bug == Some(Bug::ForgetSync) {
+            self.registry.unsynced = Some(self.registry.durable.clone());
+        }
+        let pending: VecDeque<_> = std::mem::take(&mut self.registry.pending);
+        for (op, request) in pending {
+            let answer = self.commit_one(&request);
+            if self.bug != Some(Bug::AnswerBeforeCommit) {
+                let (request, answer) = (Box::new(request), Box::new(answer));
+                self.schedule.at(at, Happening::Stored { epoch, op, request, answer });
+            }
+        }
+    }
+
+    pub(crate) fn commit_one(&mut self, request: &StoreRequest) -> StoreAnswer {
+        let mut done = request.clone();
+        if let (Some(bug), StoreRequest::Write(write)) = (self.bug, &mut done) {
+            bug.tamper_with_store(write);
+        }
+        let answer = self.registry.durable.answer(&done);
+        if let StoreRequest::Write(write) = request {
+            let verdict = self.judge.truth.committed(write, &answer);
+            self.check(verdict);
+            self.stats.commits += 1;
+        }
+        answer
+    }
+
+    pub(crate) fn stored(&mut self, epoch: u32, op: OpId, request: &StoreRequest, answer: StoreAnswer) {
+        if epoch == self.registry.epoch && self.registry.is_up() {
+            let cause = match (request, &answer) {
+                (
+                    StoreRequest::Write(Write::OpenSession { username, .. }),
+                    StoreAnswer::Session(Some((_, rooms))),
+                ) => Cause::Login(username.clone(), rooms.clone()),
+                _ => Cause::Other,
+            };
+            self.judge.stored(request, &answer);
+            self.registry_step(cause, |machine, now| machine.handle_stored(now, op, answer));
+            self.registry_settle();
+        }
+    }
+
+    fn ask_hash(&mut self, op: OpId, request: HashRequest) {
+        let (epoch, slow) = (self.registry.epoch, self.registry.slow);
+        let answer = match request {
+            _ if slow > 1 && self.schedule.percent(3) => HashAnswer::Busy,
+            HashRequest::Create { digest } => HashAnswer::Created(Arc::from(digest.expose())),
+            HashRequest::Verify { digest, stored: Some(stored) } if *stored == *digest.expose() => {
+                HashAnswer::Match { upgraded: None }
+            }
+            _ => HashAnswer::Mismatch,
+        };
+        let delay = self.schedule.millis(20..=40 * slow);
+        self.schedule.after(delay, Happening::Hashed { epoch, op, answer });
+    }
+
+    pub(crate) fn hashed(&mut self, epoch: u32, op: OpId, answer: HashAnswer) {
+        if epoch == self.registry.epoch {
+            self.registry_step(Cause::Other, |machine, now| machine.handle_hashed(now, op, answer));
+            self.registry_settle();
+        }
+    }
+}

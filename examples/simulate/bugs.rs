@@ -1,0 +1,95 @@
+//! Deliberate bugs, so that the checks can be seen to find them.
+
+use clap::ValueEnum;
+use fastrand::Rng;
+use p2pchat_core::{
+    peer,
+    registry::{self, store::Write},
+};
+use p2pchat_proto::{AuthReply, Capacity, FromRegistry, PeerMessage};
+
+/// A bug that the simulator puts into the registry, its store, or the clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bug {
+    /// The store answers a change before it is durable.
+    AnswerBeforeCommit,
+    /// The store says durable when it isn't: a crash takes the last commit with it.
+    ForgetSync,
+    /// The store takes more members into a room than it holds.
+    ForgetCapacity,
+    /// The registry keeps one USER_JOINED in eight to itself.
+    SkipRosterPush,
+    /// The registry keeps one USER_LOGOUT in eight to itself.
+    DropUserLogout,
+    /// The registry forgets that leases end.
+    ForgetLeases,
+    /// The registry lets anybody in, whatever session there is.
+    SecondSession,
+    /// A client sends one message in twenty a second time.
+    DeliverTwice,
+    /// A client confirms one message in twenty that its user never saw.
+    ConfirmUnread,
+    /// A client shows one message in twenty after the next.
+    Reorder,
+}
+
+impl Bug {
+    pub(crate) fn tamper_with_registry(
+        self,
+        rng: &mut Rng,
+        effect: registry::Effect,
+    ) -> Option<registry::Effect> {
+        use registry::Effect::Send;
+        match (self, effect) {
+            (Self::SkipRosterPush, Send { message: FromRegistry::UserJoined { .. }, .. })
+            | (Self::DropUserLogout, Send { message: FromRegistry::UserLogout { .. }, .. })
+                if rng.u8(..).is_multiple_of(8) =>
+            {
+                None
+            }
+            (Self::SecondSession, Send { conn, message: FromRegistry::Auth(AuthReply::Online { .. }) }) => {
+                Some(Send { conn, message: FromRegistry::Auth(AuthReply::Success) })
+            }
+            (_, effect) => Some(effect),
+        }
+    }
+
+    /// What the store makes of a change.
+    pub(crate) fn tamper_with_store(self, write: &mut Write) {
+        if let (Self::ForgetCapacity, Write::CreateRoom { capacity, .. }) = (self, write)
+            && let Ok(more) = Capacity::new(capacity.get() + 3)
+        {
+            *capacity = more;
+        }
+    }
+
+    /// What a client does instead of `effect`. `held` is what it does later.
+    pub(crate) fn tamper_with_peer(
+        self,
+        rng: &mut Rng,
+        held: &mut Option<peer::Effect>,
+        effect: peer::Effect,
+    ) -> Vec<peer::Effect> {
+        use peer::{Effect, Event};
+        let is_message = matches!(
+            &effect,
+            Effect::SendPeer {
+                message: PeerMessage::DirectMessage { .. } | PeerMessage::DirectBroadcast { .. },
+                ..
+            }
+        );
+        let is_shown = matches!(&effect, Effect::Event(Event::Message { .. } | Event::Broadcast { .. }));
+        match self {
+            Self::DeliverTwice if is_message && rng.u8(0..20) == 0 => vec![effect.clone(), effect],
+            Self::Reorder if is_shown => match held.take() {
+                Some(earlier) => vec![effect, earlier],
+                None if rng.u8(0..20) == 0 => {
+                    *held = Some(effect);
+                    Vec::new()
+                }
+                None => vec![effect],
+            },
+            _ => vec![effect],
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! What the registry may say and must: a model of sessions, leases and pushes that sees what goes in and what comes out.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use p2pchat_core::{
+    Time,
+    registry::{
+        ConnId, Stats,
+        store::{StoreAnswer, StoreRequest, Write},
+    },
+};
+use p2pchat_proto::{
+    AuthReply, Capabilities, Capability, FromRegistry, HelloReply, Message, Outcome, PeerList, RegisterReply,
+    RoomName, SearchReply, ToRegistry, ToRegistryDatagram, Username, Verb,
+};
+
+use crate::truth::Truth;
+
+const DEFAULT_LEASE: Duration = Duration::from_secs(10);
+const LEASES: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(120)];
+/// How late a lease may be noticed to have ended.
+const TICK: Duration = Duration::from_millis(1);
+
+type Checked = Result<(), String>;
+
+/// Why the registry does what it does now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The store has told the rooms of a user whose session is about to begin, and may replace another.
+    Login(Username, Vec<RoomName>),
+    Time,
+    Disconnected,
+    Other,
+}
+
+#[derive(Default)]
+pub(crate) struct Judge {
+    pub(crate) truth: Truth,
+    conns: BTreeMap<ConnId, Conn>,
+    live: BTreeMap<Username, Live>,
+    cause: Option<Cause>,
+    /// Whose session was replaced in this step.
+    replaced: Option<Username>,
+    pushes_due: Vec<(ConnId, FromRegistry)>,
+    pushes_seen: Vec<(ConnId, FromRegistry)>,
+    pub(crate) checked: u64,
+    /// How many sessions ended with their lease, and how many were taken over.
+    pub(crate) ended: [u64; 2],
+}
+
+struct Conn {
+    remote: SocketAddr,
+    capabilities: Capabilities,
+    /// What has not been answered, and whether the user was in the room that it is about.
+    asked: VecDeque<(ToRegistry, bool)>,
+    user: Option<Username>,
+    heard: Time,
+}
+
+struct Live {
+    conn: ConnId,
+    port: u16,
+    rooms: BTreeSet<RoomName>,
+    lease: Duration,
+    deadline: Time,
+    datagrams: Option<SocketAddr>,
+}
+
+impl Judge {
+    /// Who is online.
+    pub(crate) fn is_online(&self, username: &Username) -> bool {
+        self.live.contains_key(username)
+    }
+
+    /// The members of a room that are online.
+    pub(crate) fn present(&self, room: &RoomName) -> BTreeSet<Username> {
+        let present = self.live.iter().filter(|(_, live)| live.rooms.contains(room));
+        present.map(|(username, _)| username.clone()).collect()
+    }
+
+    pub(crate) fn begin(&mut self, cause: Cause) {
+        self.cause = Some(cause);
+    }
+
+    pub(crate) fn connected(&mut self, now: Time, conn: ConnId, remote: SocketAddr) {
+        let capabilities = Capabilities::NONE;
+        let new = Conn { remote, capabilities, asked: VecDeque::new(), user: None, heard: now };
+        self.conns.insert(conn, new);
+    }
+
+    /// A request is handed to the registry.
+    pub(crate) fn asked(&mut self, now: Time, conn: ConnId, message: &ToRegistry) {
+        let Some(view) = self.conns.get_mut(&conn) else { return };
+        view.heard = now;
+        if let ToRegistry::Hello { extensions } = message {
+            view.capabilities = extensions.map_or(Capabilities::NONE, |extensions| extensions.capabilities);
+        }
+        let was_member = match (message, &view.user) {
+            (ToRegistry::JoinRoom { room, .. }, Some(user)) => self.truth.is_member(user, room),
+            _ => false,
+        };
+        view.asked.push_back((message.clone(), was_member));
+    }
+
+    /// A keep-alive is handed to the registry.
+    pub(crate) fn kept_alive(&mut self, now: Time, from: SocketAddr, datagram: &ToRegistryDatagram) {
+        let ToRegistryDatagram::KeepAlive { username, timeout } = datagram else { return };
+        let Some(live) = self.live.get_mut(username) else { return };
+        let Some(conn) = self.conns.get_mut(&live.conn).filter(|conn| conn.remote.ip() == from.ip()) else {
+            return;
+        };
+        conn.heard = now;
+        let asked = timeout.map_or(DEFAULT_LEASE, |seconds| Duration::from_secs(seconds.into()));
+        let asked = asked.clamp(LEASES[0], LEASES[1]);
+        let first = *live.datagrams.get_or_insert(from);
+        live.lease = if first == from { asked } else { asked.max(live.lease) };
+        live.deadline = now + live.lease;
+    }
+
+    /// The store's answer is handed to the registry.
+    pub(crate) fn stored(&mut self, request: &StoreRequest, answer: &StoreAnswer) {
+        let StoreRequest::Write(request) = request else { return };
+        match (request, answer) {
+            (
+                Write::CreateRoom { owner: username, .. } | Write::JoinRoom { username, .. },
+                StoreAnswer::Joined { room },
+            ) => {
+                if let Some(live) = self.live.get_mut(username)
+                    && live.rooms.insert(room.clone())
+                {
+                    self.expect_joined(room, username);
+                }
+            }
+            (Write::LeaveRoom { username, .. }, StoreAnswer::Left { room }) => {
+                if let Some(live) = self.live.get_mut(username) {
+                    live.rooms.remove(room);
+                }
+                let message = FromRegistry::UserLeft { room: room.clone(), username: username.clone() };
+                self.expect(&[room.clone()].into(), username, Some(Capability::Roster), &message);
+            }
+            _ => {}
+        }
+    }
+
+    fn expect_joined(&mut self, room: &RoomName, username: &Username) {
+        let message = FromRegistry::UserJoined { room: room.clone(), username: username.clone() };
+        self.expect(&[room.clone()].into(), username, Some(Capability::Roster), &message);
+    }
+
+    /// Everybody in one of `rooms` but `username` has to be told.
+    fn expect(
+        &mut self,
+        rooms: &BTreeSet<RoomName>,
+        username: &Username,
+        capability: Option<Capability>,
+        message: &FromRegistry,
+    ) {
+        let others = self
+            .live
+            .iter()
+            .filter(|(other, live)| *other != username && live.rooms.intersection(rooms).next().is_some());
+        for (_, live) in others {
+            if self.has(live.conn, capability) {
+                self.pushes_due.push((live.conn, message.clone()));
+            }
+        }
+    }
+
+    fn has(&self, conn: ConnId, capability: Option<Capability>) -> bool {
+        let capabilities = self.conns.get(&conn).map(|conn| conn.capabilities);
+        capability.is_none_or(|wanted| capabilities.is_some_and(|capabilities| capabilities.has(wanted)))
+    }
+
+    /// The registry says something.
+    pub(crate) fn said(&mut self, now: Time, conn: ConnId, message: &FromRegistry) -> Checked {
+        match message {
+            FromRegistry::UserJoined { .. }
+            | FromRegistry::UserLeft { .. }
+            | FromRegistry::UserLogout { .. } => {
+                self.pushes_seen.push((conn, message.clone()));
+                Ok(())
+            }
+            FromRegistry::Timeout { username } => match self.live.get(username) {
+                Some(live) if live.conn == conn => Ok(()),
+                _ => Err(format!("the registry says TIMEOUT {username} on a stream that isn't theirs")),
+            },
+            // Refuses what has no refusal of its own, and a stream that is closed for it.
+            FromRegistry::Hello(HelloReply::Failure { .. }) => {
+                self.conns.get_mut(&conn).and_then(|conn| conn.asked.pop_front());
+                Ok(())
+            }
+            reply => self.replied(now, conn, reply),
+        }
+    }
+
+    fn replied(&mut self, now: Time, conn: ConnId, reply: &FromRegistry) -> Checked {
+        self.checked += 1;
+        let wrong = |why: &str| Err(format!("the registry answers {reply:?}, but {why}"));
+        let Some(view) = self.conns.get_mut(&conn) else { return wrong("to a stream that is gone") };
+        let Some((request, was_member)) = view.asked.pop_front() else { return wrong("was not asked") };
+        if reply.verb() != reply_to(&request) {
+            return wrong(&format!("was asked {request:?}"));
+        }
+        let user = view.user.clone();
+        match (&request, reply, &user) {
+            (ToRegistry::Register { username, .. }, FromRegistry::Register(RegisterReply::Success), _)
+                if !self.truth.has_account(username) =>
+            {
+                return wrong("the account is not durable");
+            }
+            (ToRegistry::Login { username, port, .. }, FromRegistry::Auth(AuthReply::Success), _) => {
+                return self.logged_in(now, conn, username, port.map_or(0, |port| port.get()));
+            }
+            (ToRegistry::Login { username, .. }, FromRegistry::Auth(AuthReply::Online { .. }), _)
+                if !self.is_online(username) =>
+            {
+                return wrong("the user has no session");
+            }
+            (ToRegistry::CreateRoom { room, .. }, FromRegistry::Creation(Outcome::Success), Some(user))
+                if !self.truth.is_member(user, room) =>
+            {
+                return wrong("the room is not durable");
+            }
+            (ToRegistry::JoinRoom { room, password }, FromRegistry::Join(Outcome::Success), Some(user)) => {
+                if !self.truth.is_member(user, room) {
+                    return wrong("the membership is not durable");
+                }
+                let given = password.as_ref().map(|password| password.expose());
+                if let Some(wanted) = self.truth.room_password(room)
+                    && !was_member
+                    && given != Some(wanted)
+                {
+                    return wrong("the room's password was not given");
+                }
+            }
+            (ToRegistry::ExitRoom { room, .. }, FromRegistry::RoomExit(Outcome::Success), Some(user))
+                if self.truth.is_member(user, room) =>
+            {
+                return wrong("the membership is still there");
+            }
+            (_, FromRegistry::Search(SearchReply::Found(found)), _) => {
+                let live = found.username.as_ref().and_then(|username| self.live.get(username));
+                let remote = live.and_then(|live| self.conns.get(&live.conn)).map(|conn| conn.remote.ip());
+                if remote != Some(found.ip) || live.is_none_or(|live| live.port != found.port) {
+                    return wrong("the user is not there");
+                }
+            }
+            (ToRegistry::DiscoverPeers { .. }, FromRegistry::Peers(list), Some(user)) => {
+                let told: BTreeSet<_> = match list {
+                    PeerList::Detailed(peers) => peers.iter().map(|peer| peer.username.clone()).collect(),
+                    PeerList::Partial(names) => names.iter().cloned().collect(),
+                    _ => BTreeSet::new(),
+                };
+                let online: BTreeSet<_> = self.live.keys().filter(|name| *name != user).cloned().collect();
+                if told != online {
+                    return wrong(&format!("online are {online:?}"));
+                }
+            }
+            (ToRegistry::DiscoverRoom { room }, FromRegistry::Peers(list), Some(user)) => {
+                let present = self.present(room);
+                let told = match list {
+                    PeerList::Room { members, .. } => Some(members.iter().cloned().collect()),
+                    _ => None,
+                };
+                let allowed = present.contains(user).then_some(present);
+                if told != allowed {
+                    return wrong(&format!("{user} may see {allowed:?}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn logged_in(&mut self, now: Time, conn: ConnId, username: &Username, port: u16) -> Checked {
+        if self.is_online(username) {
+            return Err(format!("{username} has two live sessions"));
+        }
+        if let Some(view) = self.conns.get_mut(&conn) {
+            view.user = Some(username.clone());
+            view.heard = now;
+        }
+        let rooms = match &self.cause {
+            Some(Cause::Login(user, rooms)) if user == username => rooms.clone(),
+            _ => return Err(format!("{username} is logged in without their rooms")),
+        };
+        let live = Live {
+            conn,
+            port,
+            rooms: rooms.iter().cloned().collect(),
+            lease: DEFAULT_LEASE,
+            deadline: now + DEFAULT_LEASE,
+            datagrams: None,
+        };
+        self.live.insert(username.clone(), live);
+        for room in &rooms {
+            self.expect_joined(room, username);
+            if self.has(conn, Some(Capability::Roster)) {
+                let message = FromRegistry::UserJoined { room: room.clone(), username: username.clone() };
+                self.pushes_due.push((conn, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The registry closes a stream, or is told that one is gone.
+    pub(crate) fn closed(&mut self, now: Time, conn: ConnId) -> Checked {
+        let Some(view) = self.conns.remove(&conn) else { return Ok(()) };
+        let Some(user) = view.user else { return Ok(()) };
+        let Some(live) = self.live.get(&user).filter(|live| live.conn == conn) else { return Ok(()) };
+        let wants_out = matches!(view.asked.front(), Some((ToRegistry::Logout { .. }, _)));
+        let replaces = matches!(&self.cause, Some(Cause::Login(username, _)) if *username == user);
+        let allowed = match &self.cause {
+            Some(Cause::Disconnected) => true,
+            Some(Cause::Time) => live.deadline <= now,
+            _ if replaces => now.since(view.heard) >= live.lease / 3,
+            _ => wants_out,
+        };
+        if !allowed {
+            let left = live.deadline.since(now);
+            return Err(format!("{user}'s session ends {left:?} before its lease ({:?})", self.cause));
+        }
+        let rooms = live.rooms.clone();
+        self.ended[0] += u64::from(self.cause == Some(Cause::Time));
+        self.ended[1] += u64::from(replaces);
+        self.live.remove(&user);
+        if replaces {
+            self.replaced = Some(user);
+        } else {
+            let message = FromRegistry::UserLogout { username: user.clone() };
+            self.expect(&rooms, &user, None, &message);
+        }
+        Ok(())
+    }
+
+    /// The registry is gone, or shuts down: nobody is told anything.
+    pub(crate) fn registry_gone(&mut self) {
+        let truth = std::mem::take(&mut self.truth);
+        *self = Self { truth, checked: self.checked, ended: self.ended, ..Self::default() };
+    }
+
+    /// The registry has done what it does about one fact.
+    pub(crate) fn end(&mut self, now: Time, stats: Stats) -> Checked {
+        self.cause = None;
+        for seen in std::mem::take(&mut self.pushes_seen) {
+            self.checked += 1;
+            match self.pushes_due.iter().position(|due| *due == seen) {
+                Some(position) => drop(self.pushes_due.swap_remove(position)),
+                None => return Err(format!("{:?} is told {:?} without a reason", self.name(seen.0), seen.1)),
+            }
+        }
+        // Whoever's stream was closed at the same moment can't be told.
+        let mut due = std::mem::take(&mut self.pushes_due).into_iter();
+        if let Some((conn, message)) = due.find(|(conn, _)| self.conns.contains_key(conn)) {
+            return Err(format!("{:?} is not told {message:?}", self.name(conn)));
+        }
+        if let Some(user) = self.replaced.take()
+            && !self.is_online(&user)
+        {
+            return Err(format!("{user}'s session was replaced by nothing"));
+        }
+        if (stats.sessions, stats.connections) != (self.live.len(), self.conns.len()) {
+            let (live, conns) = (self.live.len(), self.conns.len());
+            return Err(format!(
+                "the registry counts {stats:?} instead of {live} sessions on {conns} streams"
+            ));
+        }
+        self.punctual(now)
+    }
+
+    /// Nobody is online whose lease has ended.
+    pub(crate) fn punctual(&self, now: Time) -> Checked {
+        match self.live.iter().find(|(_, live)| live.deadline + TICK < now) {
+            Some((username, live)) => {
+                Err(format!("{username}'s lease ended {:?} ago", now.since(live.deadline)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn name(&self, conn: ConnId) -> Option<&Username> {
+        self.conns.get(&conn).and_then(|conn| conn.user.as_ref())
+    }
+}
+
+/// The verb of a request's reply.
+fn reply_to(request: &ToRegistry) -> Verb {
+    match request {
+        ToRegistry::Register { .. } => Verb::Register,
+        ToRegistry::Login { .. } => Verb::Auth,
+        ToRegistry::CreateRoom { .. } => Verb::Creation,
+        ToRegistry::JoinRoom { .. } => Verb::Join,
+        ToRegistry::ExitRoom { .. } => Verb::RoomExitResponse,
+        ToRegistry::ListRooms { .. } => Verb::RoomsList,
+        ToRegistry::SearchUser { .. } => Verb::SearchUserResponse,
+        ToRegistry::DiscoverPeers { .. } | ToRegistry::DiscoverRoom { .. } => Verb::PeerList,
+        _ => Verb::HelloBack,
+    }
+}
