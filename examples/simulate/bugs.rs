@@ -29,6 +29,8 @@ pub(crate) enum Bug {
     DeliverTwice,
     /// A client confirms one message in twenty that its user never saw.
     ConfirmUnread,
+    /// A client keeps one in eight of those who go offline to itself.
+    HideOffline,
     /// A client shows one message in twenty after the next.
     Reorder,
 }
@@ -79,7 +81,9 @@ impl Bug {
             }
         );
         let is_shown = matches!(&effect, Effect::Event(Event::Message { .. } | Event::Broadcast { .. }));
+        let is_offline = matches!(&effect, Effect::Event(Event::MemberOffline { .. }));
         match self {
+            Self::HideOffline if is_offline && rng.u8(..).is_multiple_of(8) => Vec::new(),
             Self::DeliverTwice if is_message && rng.u8(0..20) == 0 => vec![effect.clone(), effect],
             Self::Reorder if is_shown => match held.take() {
                 Some(earlier) => vec![effect, earlier],

@@ -1,6 +1,9 @@
 //! Users who do at random everything that a client can do, and what they have been promised.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use p2pchat_core::{
     Time,
@@ -26,6 +29,7 @@ pub(crate) enum Ask {
     Say { number: u64, to: Username },
     Broadcast { number: u64 },
     Chat,
+    Logout,
     Other,
 }
 
@@ -43,6 +47,8 @@ pub(crate) struct User {
     pub(crate) registered: Known,
     pub(crate) rooms: BTreeMap<RoomName, Known>,
     pub(crate) pending: BTreeMap<RequestId, (Ask, Time)>,
+    /// Who is in which room, going by nothing but what the program has told.
+    pub(crate) told: BTreeMap<RoomName, BTreeSet<Username>>,
 }
 
 impl User {
@@ -52,12 +58,37 @@ impl User {
             registered: Known::No,
             rooms: BTreeMap::new(),
             pending: BTreeMap::new(),
+            told: BTreeMap::new(),
         }
     }
 
     /// The program is started again. What it was asked to do before has no answer.
     pub(crate) fn started(&mut self) {
         self.pending.clear();
+        self.told.clear();
+    }
+
+    /// Notes what an event tells of who is in which room.
+    fn note(&mut self, event: &Event) {
+        match event {
+            Event::RoomEntered { room, members } => {
+                self.told.insert(room.clone(), members.iter().cloned().collect());
+            }
+            Event::MemberOnline { room, username } => {
+                self.told.entry(room.clone()).or_default().insert(username.clone());
+            }
+            Event::MemberLeft { room, username } if *username == self.name => drop(self.told.remove(room)),
+            Event::MemberLeft { room, username } => {
+                self.told.entry(room.clone()).or_default().remove(username);
+            }
+            Event::MemberOffline { username, rooms } => {
+                for room in rooms {
+                    self.told.entry(room.clone()).or_default().remove(username);
+                }
+            }
+            Event::LoggedOut { .. } => self.told.clear(),
+            _ => {}
+        }
     }
 
     fn is_asking(&self, wanted: &Ask) -> bool {
@@ -174,7 +205,7 @@ impl World {
                 });
             }
             94..97 => self.ask(number, Ask::Other, |peer, now| peer.hang_up(now, other)),
-            97..99 => self.ask(number, Ask::Other, Peer::logout),
+            97..99 => self.ask(number, Ask::Logout, Peer::logout),
             _ => {
                 self.ask(number, Ask::Other, Peer::shutdown);
                 self.node_settle(number);
@@ -228,6 +259,7 @@ impl World {
     pub(crate) fn user_event(&mut self, number: usize, event: Event) {
         self.trace(|| format!("node {number} is told {event:?}"));
         let name = self.nodes[number].user.name.clone();
+        self.nodes[number].user.note(&event);
         match event {
             Event::Completed { request, outcome } => match self.nodes[number].user.pending.remove(&request) {
                 Some((ask, _)) => self.completed(number, &ask, &outcome),
@@ -319,7 +351,11 @@ impl World {
                 self.fail(format!("{name}'s password is right, but not taken: {reason:?}"));
             }
             (Ask::Enter(room), Ok(_)) => user.learn(room, now, Known::Yes),
-            (Ask::Leave(room), Ok(_)) => user.learn(room, now, Known::No),
+            (Ask::Leave(room), Ok(_)) => {
+                user.told.remove(room);
+                user.learn(room, now, Known::No);
+            }
+            (Ask::Logout, _) => user.told.clear(),
             (Ask::Enter(room) | Ask::Leave(room), Err(_)) if settled => {
                 // Refused, which changes nothing; what held before may be read from the truth.
                 let member = self.judge.truth.is_member(&name, room);

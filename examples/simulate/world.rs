@@ -245,7 +245,7 @@ impl World {
         self.judge.truth.audit(&mut self.registry.durable)?;
         let now = self.schedule.now;
         for node in &self.nodes {
-            let User { name, registered, rooms, pending } = &node.user;
+            let User { name, registered, rooms, pending, told } = &node.user;
             let Some(machine) = &node.machine else { return Err(format!("{name}'s program is not there")) };
             if node.shared && !machine.is_logged_in() && self.judge.is_online(name) {
                 continue;
@@ -277,6 +277,9 @@ impl World {
                 let present = self.judge.present(room);
                 if roster != present {
                     return Err(format!("{name} sees {roster:?} in {room}, where {present:?} are"));
+                }
+                if told.get(room) != Some(&present) {
+                    return Err(format!("{name} was told of {told:?}, but {present:?} are in {room}"));
                 }
             }
             let overdue = |(ask, at): &&(Ask, Time)| {
