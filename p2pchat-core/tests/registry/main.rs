@@ -329,6 +329,39 @@ fn cannon_rule_3_a_keep_alive_from_another_port_shortens_nothing() {
 }
 
 #[test]
+fn cannon_rule_1_a_client_chooses_a_port_of_at_least_1024_and_never_an_address() {
+    let mut w = World::new();
+    let victim = w.greet_extended("192.0.2.7");
+    w.say(victim, &format!("REGISTER <eve> <{}>", digest("eve")));
+    for port in ["80", "1023", "65536", "198.51.100.1:4000"] {
+        let refused = w.say(victim, &format!("LOGIN <eve> <{}> <{port}>", digest("eve"))).concat();
+        assert!(refused.starts_with(&format!("AUTH {NO} <")), "{port}: {refused}");
+    }
+    w.say(victim, &format!("LOGIN <eve> <{}> <1024> <198.51.100.1>", digest("eve")));
+    let alice = w.online("alice");
+    assert_eq!(
+        w.say(alice, "SEARCH_USER <eve>"),
+        [format!("SEARCH_USER_RESPONSE {OK} <eve> <1024> <192.0.2.7>")],
+        "the address is the one that the stream comes from"
+    );
+}
+
+#[test]
+fn cannon_rule_3_a_datagram_from_a_new_source_changes_nothing_published() {
+    let mut w = World::new();
+    let (alice, bob) = (w.online("alice"), w.online("bob"));
+    w.datagram("192.0.2.1:700", "KEEP_ALIVE <alice> <60>");
+    let published =
+        |w: &mut World| [w.say(bob, "SEARCH_USER <alice>"), w.say(bob, "DISCOVER_PEERS <DETAILED>")].concat();
+    let before = published(&mut w);
+    w.datagram("192.0.2.1:701", "KEEP_ALIVE <alice> <60>");
+    w.datagram("198.51.100.9:700", "KEEP_ALIVE <alice> <60>");
+    assert_eq!(published(&mut w), before);
+    assert!(before.concat().contains("<192.0.2.1>"));
+    assert!(!w.is_closed(alice));
+}
+
+#[test]
 fn cannon_rule_2_answers_go_to_the_source_and_a_flood_amplifies_nothing() {
     let mut w = World::new();
     w.online("alice");
