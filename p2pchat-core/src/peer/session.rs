@@ -201,10 +201,18 @@ impl Peer {
     }
 
     pub(super) fn session_timed_out(&mut self, now: Time, username: &Username) {
+        let prototype = self.is_prototype();
         let Some(session) = self.session.as_mut().filter(|session| session.live) else { return };
         if session.credentials.username == *username {
             session.timed_out = true;
-            self.lose_link(now, "the registry ended the session", RequestError::NotConnected, true);
+            // A registry that confirmed no keep-alive has most likely got none. The prototype's confirms none at all.
+            let why = match session.heard {
+                None if !prototype => {
+                    "the registry got no keep-alives: do its UDP port and a firewall in between let them through?"
+                }
+                _ => "the registry ended the session",
+            };
+            self.lose_link(now, why, RequestError::NotConnected, true);
         }
     }
 
