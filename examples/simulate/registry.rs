@@ -263,7 +263,7 @@ impl World {
         } else if due > self.schedule.now {
             self.schedule.at(due, Happening::Patience { line });
         } else {
-            self.registry_step(Cause::Other, |machine, now| machine.give_up(now, conn, "nobody logged in"));
+            self.registry_step(Cause::Other, |machine, _| machine.give_up(conn, "nobody logged in"));
         }
     }
 

@@ -10,7 +10,7 @@ use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{
     Dialect, FrameError, FromRegistry, FromRegistryDatagram, HelloReply, Limits, Message, PeerList,
-    PeerListShape, PeerMessage, RoomsList, ToRegistry, ToRegistryDatagram,
+    PeerListShape, PeerMessage, ToRegistry, ToRegistryDatagram,
     codec::{ClientCodec, RegistryCodec},
     frame::FrameFinder,
 };
@@ -186,16 +186,7 @@ fn drain<C: Decoder<Error = std::io::Error>>(codec: &mut C, buf: &mut BytesMut) 
 
 /// A reply is read in the shape that it has, as its asker would.
 fn reply_round_trip(message: &FromRegistry) {
-    let shape = match message {
-        FromRegistry::Peers(PeerList::Detailed(_)) | FromRegistry::Rooms(RoomsList::Detailed(_)) => {
-            Some(PeerListShape::Detailed)
-        }
-        FromRegistry::Peers(PeerList::Partial(_)) | FromRegistry::Rooms(RoomsList::Partial(_)) => {
-            Some(PeerListShape::Partial)
-        }
-        FromRegistry::Peers(PeerList::Room { .. }) => Some(PeerListShape::Room),
-        _ => None,
-    };
+    let shape = PeerListShape::of(message);
     let parse = |frame: &Bytes, dialect| FromRegistry::parse_expecting(frame, dialect, &spacious(), shape);
     if matches!(message, FromRegistry::Peers(PeerList::Raw(_))) {
         // Never sent to the prototype, whose lists have nothing that parts records.

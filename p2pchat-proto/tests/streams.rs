@@ -6,7 +6,7 @@ mod common;
 use std::fmt::Debug;
 
 use bytes::{Bytes, BytesMut};
-use common::{any_of, shape_of};
+use common::any_of;
 use p2pchat_proto::{
     Description, Detail, Dialect, FrameError, FromRegistry, FromRegistryDatagram, Limits, List, Malformed,
     Message, Notification, PeerList, PeerListShape, PeerMessage, Reason, RoomName, RoomRecord, RoomsList,
@@ -46,7 +46,7 @@ fn peer() -> PeerCodec {
 fn client_for(replies: &[FromRegistry]) -> ClientCodec {
     let mut codec = ClientCodec::new(Limits::DEFAULT);
     for reply in replies {
-        let detail = match shape_of(reply) {
+        let detail = match PeerListShape::of(reply) {
             Some(PeerListShape::Detailed) => Detail::Detailed,
             _ => Detail::Partial,
         };

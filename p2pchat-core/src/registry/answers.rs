@@ -116,7 +116,7 @@ impl Registry {
     /// that the password is wrong, so the stream is closed instead: they come back after a while (§5.1).
     fn unable(&mut self, now: Time, conn: ConnId, what: Refused, why: &str) {
         if what == Refused::Login && self.connections.contains_key(conn) {
-            self.fail(now, conn, why);
+            self.fail(conn, why);
         } else {
             self.refuse_step(now, conn, what, why);
         }

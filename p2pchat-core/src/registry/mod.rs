@@ -57,7 +57,7 @@ use slotmap::SlotMap;
 
 use self::{
     answers::Op,
-    connection::{Connection, Incoming, Phase},
+    connection::{Connection, Incoming},
     presence::Presence,
     store::StoreAnswer,
 };
@@ -149,7 +149,7 @@ impl Registry {
         connection.heard(now);
         if connection.inbox.len() >= pipeline {
             tracing::warn!(?conn, remote = %connection.remote, limit = pipeline, "too many requests are waiting");
-            return self.fail(now, conn, &format!("more than {pipeline} requests are waiting"));
+            return self.fail(conn, &format!("more than {pipeline} requests are waiting"));
         }
         connection.inbox.push_back(incoming);
         self.advance(now, conn);
@@ -168,9 +168,9 @@ impl Registry {
 
     /// The owner's patience with the stream has ended, such as with a frame that never comes to its end: it is told why and
     /// closed.
-    pub fn give_up(&mut self, now: Time, conn: ConnId, why: &str) {
+    pub fn give_up(&mut self, conn: ConnId, why: &str) {
         if self.connections.contains_key(conn) {
-            self.fail(now, conn, why);
+            self.fail(conn, why);
         }
     }
 
@@ -250,7 +250,7 @@ impl Registry {
         {
             match incoming {
                 Incoming::Message(message) => self.request(now, conn, message),
-                Incoming::Malformed(malformed) => self.malformed(now, conn, &malformed),
+                Incoming::Malformed(malformed) => self.malformed(conn, &malformed),
             }
         }
     }
@@ -269,17 +269,12 @@ impl Registry {
 
     /// The logged-in user of a stream.
     fn user(&self, conn: ConnId) -> Option<&Username> {
-        match &self.connections.get(conn)?.phase {
-            Phase::LoggedIn(session) => Some(&session.username),
-            Phase::Greeting | Phase::Anonymous => None,
-        }
+        Some(&self.connections.get(conn)?.session()?.username)
     }
 
     /// True if the stream's user is a member of `room`.
     fn is_member(&self, conn: ConnId, room: &RoomName) -> bool {
-        match self.connections.get(conn).map(|connection| &connection.phase) {
-            Some(Phase::LoggedIn(session)) => session.rooms.contains(room),
-            _ => false,
-        }
+        let session = self.connections.get(conn).and_then(Connection::session);
+        session.is_some_and(|session| session.rooms.contains(room))
     }
 }

@@ -6,7 +6,6 @@ use p2pchat_proto::{
 };
 
 use super::{ConnId, Registry};
-use crate::time::Time;
 
 /// How many lines on what is wrong with a stream go to the operator's log, so that no peer fills a disk with them. The rest
 /// is for debugging.
@@ -83,12 +82,12 @@ impl Registry {
     }
 
     /// Refuses what can't be trusted to be this protocol, and closes the stream.
-    pub(super) fn fail(&mut self, _now: Time, conn: ConnId, why: &str) {
+    pub(super) fn fail(&mut self, conn: ConnId, why: &str) {
         self.refuse(conn, Refused::Hello, why);
         self.close(conn);
     }
 
-    pub(super) fn malformed(&mut self, now: Time, conn: ConnId, malformed: &Malformed) {
+    pub(super) fn malformed(&mut self, conn: ConnId, malformed: &Malformed) {
         let remote = self.connections.get(conn).map(|connection| tracing::field::display(connection.remote));
         if self.is_news(conn) {
             tracing::info!(?conn, remote, error = %malformed, "malformed input");
@@ -96,7 +95,7 @@ impl Registry {
             tracing::debug!(?conn, remote, error = %malformed, "malformed input");
         }
         if malformed.is_fatal() {
-            return self.fail(now, conn, &malformed.to_string());
+            return self.fail(conn, &malformed.to_string());
         }
         let verb = match malformed {
             Malformed::Message(error) => error.verb,

@@ -349,6 +349,22 @@ pub enum PeerListShape {
     Room,
 }
 
+impl PeerListShape {
+    /// The shape in which a list reply's asker expects it; `None` for a refusal, a raw list and every other reply.
+    pub fn of(reply: &FromRegistry) -> Option<Self> {
+        match reply {
+            FromRegistry::Peers(PeerList::Detailed(_)) | FromRegistry::Rooms(RoomsList::Detailed(_)) => {
+                Some(Self::Detailed)
+            }
+            FromRegistry::Peers(PeerList::Partial(_)) | FromRegistry::Rooms(RoomsList::Partial(_)) => {
+                Some(Self::Partial)
+            }
+            FromRegistry::Peers(PeerList::Room { .. }) => Some(Self::Room),
+            _ => None,
+        }
+    }
+}
+
 /// A peer in a detailed list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

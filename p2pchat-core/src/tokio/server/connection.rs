@@ -299,7 +299,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             self.shared.counters.slow_writers.fetch_add(1, Ordering::Relaxed);
         }
         tracing::info!(conn = ?self.conn, why, "gave a connection up");
-        self.shared.act(|registry, now| registry.give_up(now, self.conn, &why));
+        self.shared.act(|registry, _| registry.give_up(self.conn, &why));
     }
 
     fn slow_reader(&self) -> End {
