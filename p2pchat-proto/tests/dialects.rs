@@ -111,6 +111,8 @@ fn a_client_reads_the_prototypes_lists() {
         }
         other => panic!("{other:?}"),
     }
+    assert_eq!(codec.decode(&mut buf).unwrap(), None);
+    assert!(buf.capacity() >= 16 * 1024, "the next list has to fit into one read");
     buf.extend_from_slice(b"PEER_LIST <SUCCESS> <200> bob carol");
     match codec.decode(&mut buf).unwrap() {
         Some(Ok(FromRegistry::Peers(PeerList::Partial(list)))) => assert_eq!(list.len(), 2),

@@ -216,6 +216,25 @@ fn a_large_frame_leaves_no_large_buffer() {
 }
 
 #[test]
+fn an_idle_buffer_of_up_to_64_kib_is_kept_and_a_larger_one_is_not() {
+    let left_of = |capacity| {
+        let (mut codec, mut buf) = (peer(), BytesMut::with_capacity(capacity));
+        assert_eq!(buf.capacity(), capacity);
+        buf.extend_from_slice(b"CHAT_REQUEST <bob>\n");
+        assert!(matches!(codec.decode(&mut buf), Ok(Some(Ok(_)))));
+        assert_eq!(codec.decode(&mut buf).unwrap(), None);
+        buf.capacity()
+    };
+    assert!(left_of(64 * 1024) > 60 * 1024);
+    assert!((2 * 1024..4 * 1024).contains(&left_of(64 * 1024 + 1)));
+
+    let (mut codec, mut buf) = (peer(), BytesMut::with_capacity(100_000));
+    buf.extend_from_slice(b"CHAT_REQUEST <b");
+    assert_eq!(codec.decode(&mut buf).unwrap(), None);
+    assert_eq!(buf, "CHAT_REQUEST <b", "a buffer is idle when there is nothing in it");
+}
+
+#[test]
 fn each_list_is_read_in_the_shape_that_was_asked_for() {
     let mut codec = ClientCodec::new(Limits::DEFAULT);
     let room = RoomName::new("den").unwrap();

@@ -6,8 +6,8 @@ mod world;
 
 use std::time::Duration;
 
-use p2pchat_core::registry::{Config, Refused};
-use p2pchat_proto::{Dialect, FrameError, Malformed};
+use p2pchat_core::registry::{BusEvent, Config, Refused};
+use p2pchat_proto::{Dialect, FrameError, Malformed, RoomName, Username};
 use world::{World, digest};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -271,6 +271,32 @@ fn pushes_reach_members_online_and_nobody_else() {
     assert_eq!(w.heard(alice), ["USER_LOGOUT <carol>"], "gone with its stream");
     assert_eq!(w.heard(bob), ["USER_LOGOUT <carol>"], "the base protocol knows only the logout");
     assert_eq!([w.heard(stranger), w.heard(prototype)].concat(), [""; 0]);
+}
+
+#[test]
+fn nodes_tell_each_other_whatever_their_own_streams_are_told() {
+    let mut config = Config::default();
+    config.publish_events = true;
+    let (mut here, mut there) = (World::with(config), World::new());
+    let (bob, far) = (here.online("bob"), there.online_extended("far"));
+    there.say(far, "CREATE_CHAT_ROOM <den> <> <9> <>");
+    let (room, username) = (RoomName::new("den").unwrap(), Username::new("bob").unwrap());
+    let mut told = |here: &mut World, event: BusEvent| {
+        assert_eq!(here.published(), std::slice::from_ref(&event));
+        there.registry.handle_event(&event);
+        there.run();
+        there.heard(far)
+    };
+    here.say(bob, "CREATE_CHAT_ROOM <den> <> <9> <>");
+    let joined = BusEvent::Joined { room: room.clone(), username: username.clone() };
+    assert_eq!(told(&mut here, joined), ["USER_JOINED <den> <bob>"]);
+    here.say(bob, "ROOM_EXIT <bob> <den>");
+    let left = BusEvent::Left { room: room.clone(), username: username.clone() };
+    assert_eq!(told(&mut here, left), ["USER_LEFT <den> <bob>"]);
+    here.say(bob, "CREATE_CHAT_ROOM <den> <> <9> <>");
+    here.published();
+    here.disconnect(bob);
+    assert_eq!(told(&mut here, BusEvent::Offline { username, rooms: vec![room] }), ["USER_LOGOUT <bob>"]);
 }
 
 #[test]

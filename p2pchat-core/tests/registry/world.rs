@@ -6,7 +6,7 @@ use bytes::Bytes;
 use p2pchat_core::{
     Time,
     registry::{
-        Config, ConnId, Effect, HashAnswer, HashRequest, OpId, Registry,
+        BusEvent, Config, ConnId, Effect, HashAnswer, HashRequest, OpId, Registry,
         store::{MemoryStore, StoreRequest},
     },
 };
@@ -22,6 +22,7 @@ pub(crate) struct World {
     pub(crate) hold: bool,
     sent: BTreeMap<ConnId, Vec<String>>,
     datagrams: Vec<(SocketAddr, String)>,
+    published: Vec<BusEvent>,
     closed: Vec<ConnId>,
 }
 
@@ -50,6 +51,7 @@ impl World {
             hold: false,
             sent: BTreeMap::new(),
             datagrams: Vec::new(),
+            published: Vec::new(),
             closed: Vec::new(),
         }
     }
@@ -135,6 +137,11 @@ impl World {
         std::mem::take(&mut self.datagrams)
     }
 
+    /// What the other nodes were told since the last look.
+    pub(crate) fn published(&mut self) -> Vec<BusEvent> {
+        std::mem::take(&mut self.published)
+    }
+
     pub(crate) fn is_closed(&self, conn: ConnId) -> bool {
         self.closed.contains(&conn)
     }
@@ -189,6 +196,10 @@ impl World {
                 Effect::SendDatagram { to, message } => {
                     let bytes = message.to_bytes(Dialect::Canonical);
                     self.datagrams.push((to, str::from_utf8(&bytes).unwrap().trim_end().to_owned()));
+                    continue;
+                }
+                Effect::Publish(event) => {
+                    self.published.push(event);
                     continue;
                 }
                 Effect::Store { op, request } => (op, Question::Store(request)),
