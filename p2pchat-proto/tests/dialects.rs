@@ -4,8 +4,8 @@
 
 use bytes::BytesMut;
 use p2pchat_proto::{
-    AuthReply, Dialect, Extensions, FromRegistry, HelloReply, Limits, PasswordDigest, PeerList, Reason,
-    ToRegistry, Username,
+    AuthReply, Dialect, Extensions, FrameError, FromRegistry, HelloReply, Limits, Malformed, PasswordDigest,
+    PeerList, Reason, ToRegistry, Username,
     codec::{ClientCodec, RegistryCodec},
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -65,6 +65,20 @@ fn a_registry_takes_a_hello_with_a_line_ending_for_canonical_however_late() {
     assert_eq!(codec.dialect(), Some(Dialect::Canonical), "a timer that fires late changes nothing");
     let welcome = FromRegistry::Hello(HelloReply::Success { extensions: None });
     assert_eq!(written(&mut codec, welcome), "HELLO_BACK <SUCCESS> <200>\n");
+}
+
+#[test]
+fn a_record_of_the_prototypes_may_be_as_long_as_a_frame_and_no_longer() {
+    let mut limits = Limits::DEFAULT;
+    limits.frame_bytes = 20;
+    let mut codec = RegistryCodec::new(limits);
+    codec.set_dialect(Dialect::Prototype);
+    let mut say = |record: &str| codec.decode(&mut BytesMut::from(record)).unwrap();
+    let username = Username::new("12345678").unwrap();
+    assert_eq!(say("SEARCH_USER 12345678"), Some(Ok(ToRegistry::SearchUser { username })));
+    let too_long = Malformed::Frame(FrameError::TooLong { limit: 20 });
+    assert_eq!(say("SEARCH_USER 123456789"), Some(Err(too_long.clone())));
+    assert_eq!(say("SEARCH_USER 12345678901234567890"), Some(Err(too_long)));
 }
 
 #[test]

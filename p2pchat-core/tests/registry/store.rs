@@ -1,7 +1,12 @@
 //! What the store's records promise (PROTOCOL.md §5.3).
 
-use p2pchat_core::registry::store::{MemoryStore, StoreAnswer, StoreRequest, Write};
-use p2pchat_proto::{Capacity, Description, Limits, RoomName, Username};
+use p2pchat_core::registry::{
+    HashAnswer, HashRequest,
+    store::{MemoryStore, ReadTransaction, Secret, StoreAnswer, StoreRequest, Table, Write},
+};
+use p2pchat_proto::{Capacity, Description, Limits, PasswordDigest, RoomName, Username};
+
+use crate::world::World;
 
 #[test]
 fn a_room_under_wider_limits_than_the_protocols_is_left_like_any_other() {
@@ -27,4 +32,53 @@ fn a_room_under_wider_limits_than_the_protocols_is_left_like_any_other() {
     assert!(matches!(left, StoreAnswer::Left { .. }), "{left:?}");
     let session = write(Write::OpenSession { username, password: None });
     assert!(matches!(&session, StoreAnswer::Session(Some((_, rooms))) if rooms.is_empty()), "{session:?}");
+}
+
+#[test]
+fn a_room_goes_to_whoever_has_been_in_it_longest() {
+    let mut w = World::new();
+    let users = ["dora", "carl", "bert", "anna"].map(|name| (name, w.online(name)));
+    w.say(users[0].1, "CREATE_CHAT_ROOM <attic> <> <9> <>");
+    w.say(users[3].1, "CREATE_CHAT_ROOM <den> <> <9> <>");
+    let owner_of = |w: &World, room: &str| {
+        // The owner is a room's last field.
+        let record = w.store.get(Table::Rooms, room.as_bytes()).unwrap().unwrap();
+        users.map(|(name, _)| name).into_iter().find(|name| record.ends_with(name.as_bytes())).unwrap()
+    };
+    for (name, conn) in users {
+        w.say(conn, "JOIN_CHAT_ROOM <den> <> <increment>");
+        assert_eq!(owner_of(&w, "den"), "anna", "when {name} came");
+    }
+    w.say(users[1].1, "ROOM_EXIT <carl> <den>");
+    w.say(users[1].1, "JOIN_CHAT_ROOM <den> <> <increment>");
+    for (name, heir) in [("anna", "dora"), ("dora", "bert"), ("bert", "carl")] {
+        let (_, conn) = users.iter().find(|(user, _)| *user == name).unwrap();
+        w.say(*conn, &format!("ROOM_EXIT <{name}> <den>"));
+        assert_eq!(owner_of(&w, "den"), heir, "when {name} left");
+    }
+    assert_eq!(owner_of(&w, "attic"), "dora");
+}
+
+/// Stores on disk have tables of these names.
+#[test]
+fn tables_keep_their_names() {
+    let names: Vec<_> = Table::ALL.iter().map(|table| table.name()).collect();
+    assert_eq!(names, ["accounts", "rooms", "members", "seniority", "meta"]);
+}
+
+#[test]
+fn debug_output_names_the_kind_and_hides_the_secret() {
+    let digest = PasswordDigest::of_password("secret");
+    let phc = || "$argon2id$…".into();
+    let username = Username::new("alice").unwrap();
+    for (shown, expected) in [
+        (format!("{:?}", HashRequest::Create { digest: digest.clone() }), "Create(…)"),
+        (format!("{:?}", HashRequest::Verify { digest, stored: Some(phc()) }), "Verify(…)"),
+        (format!("{:?}", HashAnswer::Created(phc())), "Created(…)"),
+        (format!("{:?}", HashAnswer::Match { upgraded: Some(phc()) }), "Match"),
+        (format!("{:?}", Secret(phc())), "Secret(…)"),
+        (format!("{:?}", Write::Register { username, password: phc() }), "Register(alice)"),
+    ] {
+        assert_eq!(shown, expected);
+    }
 }

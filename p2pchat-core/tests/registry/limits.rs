@@ -1,0 +1,120 @@
+//! What a remote side can make the registry hold, do or log is bounded.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use p2pchat_core::registry::{Config, Refused};
+
+use crate::{
+    NO, OK,
+    world::{World, digest},
+};
+
+#[test]
+fn an_account_is_in_at_most_as_many_rooms_as_allowed() {
+    let mut w = World::new();
+    let alice = w.online_extended("alice");
+    for i in 0..32 {
+        assert_eq!(w.say(alice, &format!("CREATE_CHAT_ROOM <r{i}> <> <5> <>")), [format!("CREATION {OK}")]);
+    }
+    let why = "<you are in 32 rooms, which is the limit>";
+    w.hold = true;
+    assert_eq!(w.say(alice, "CREATE_CHAT_ROOM <more> <> <5> <>"), [format!("CREATION {NO} {why}")]);
+    w.hold = false;
+    assert!(w.held.is_empty(), "the store isn't even asked");
+    w.say(alice, "ROOM_EXIT <alice> <r0>");
+    assert_eq!(w.say(alice, "CREATE_CHAT_ROOM <more> <> <5> <>"), [format!("CREATION {OK}")]);
+}
+
+#[test]
+fn what_a_remote_side_can_grow_is_bounded() {
+    let mut config = Config::default();
+    (config.connections, config.pipeline, config.operations) = (3, 2, 1);
+    let mut w = World::with(config);
+    let (alice, bob) = (w.online("alice"), w.online_extended("bob"));
+    w.connect("192.0.2.9");
+    let refused = w.registry.handle_connected(w.now, "192.0.2.9:1".parse().unwrap());
+    assert_eq!(refused, Err(Refused::TooManyConnections { limit: 3 }));
+
+    w.hold = true;
+    w.say(alice, "SEARCH_USER <x>");
+    let busy = "<the registry is busy; try again in a few seconds>";
+    assert_eq!(w.say(bob, "SEARCH_USER <x>"), [format!("SEARCH_USER_RESPONSE <NOT_FOUND> <404> {busy}")]);
+    w.say(alice, "SEARCH_USER <x>");
+    w.say(alice, "SEARCH_USER <x>");
+    assert!(!w.is_closed(alice));
+    assert_eq!(w.say(alice, "SEARCH_USER <x>"), [format!("HELLO_BACK {NO}")]);
+    assert!(w.is_closed(alice));
+    w.release(0);
+    assert_eq!(w.registry.stats().operations, 0);
+}
+
+#[test]
+fn a_registry_that_can_not_check_a_password_does_not_call_it_wrong() {
+    let mut config = Config::default();
+    config.operations = 1;
+    let mut w = World::with(config);
+    w.register("alice");
+    let (bob, alice) = (w.online("bob"), w.greet_extended("192.0.2.1"));
+    w.hold = true;
+    w.say(bob, "SEARCH_USER <x>");
+    let busy = "<the registry is busy; try again in a few seconds>";
+    let login = format!("LOGIN <alice> <{}>", digest("alice"));
+    assert_eq!(w.say(alice, &login), [format!("HELLO_BACK {NO} {busy}")]);
+    assert!(w.is_closed(alice));
+}
+
+/// Counts what an operator's log shows by default.
+struct Log(Arc<AtomicUsize>);
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        if *event.metadata().level() <= tracing::Level::INFO {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn a_stream_that_is_wrong_again_and_again_fills_no_log() {
+    let lines = Arc::default();
+    tracing::subscriber::with_default(Log(Arc::clone(&lines)), || {
+        let mut w = World::new();
+        let conn = w.connect("192.0.2.1");
+        for _ in 0..100 {
+            assert_eq!(w.say(conn, "SEARCH_USER <bob>").len(), 1, "refused");
+            assert_eq!(w.say(conn, "SEARCH_USER <>").len(), 1, "malformed");
+        }
+    });
+    assert_eq!(lines.load(Ordering::Relaxed), 16);
+}
+
+#[test]
+fn nothing_stays_in_memory_of_those_who_left() {
+    let mut w = World::new();
+    for round in 0..50 {
+        let conn = w.online_extended(&format!("user{}", round % 5));
+        w.say(conn, &format!("CREATE_CHAT_ROOM <room{round}> <> <5> <>"));
+        w.say(conn, &format!("ROOM_EXIT <user{}> <room{round}>", round % 5));
+        w.disconnect(conn);
+        w.heard(conn);
+    }
+    let stats = w.registry.stats();
+    assert_eq!((stats.connections, stats.sessions, stats.operations), (0, 0, 0));
+    assert_eq!(w.registry.poll_timeout(), None);
+}
