@@ -55,7 +55,7 @@ pub(super) enum Step {
     /// For the list.
     Rooms { detail: Detail },
     /// For whether the account exists.
-    Search,
+    Search { username: Username },
 }
 
 impl Step {
@@ -70,7 +70,7 @@ impl Step {
             Self::JoinRoom { .. } | Self::JoinVerify { .. } | Self::JoinStore => Refused::Join,
             Self::Exit => Refused::RoomExit,
             Self::Rooms { .. } => Refused::Rooms,
-            Self::Search => Refused::Search,
+            Self::Search { .. } => Refused::Search,
         }
     }
 }
@@ -270,12 +270,16 @@ impl Registry {
                 };
                 self.reply(now, conn, FromRegistry::Rooms(list));
             }
-            (Step::Search, StoreAnswer::Account(account)) => {
-                let reply = match account {
-                    Some(_) => {
+            (Step::Search { username }, StoreAnswer::Account(account)) => {
+                let reply = match (self.find(conn, &username), account) {
+                    // They have come since the store was asked, and the asker may know (§5.4).
+                    (Some(found), _) => SearchReply::Found(found),
+                    (None, Some(_)) => {
                         SearchReply::NotOnline { reason: self.reason(conn, "that user is not online") }
                     }
-                    None => SearchReply::NotFound { reason: self.reason(conn, "there is no such user") },
+                    (None, None) => {
+                        SearchReply::NotFound { reason: self.reason(conn, "there is no such user") }
+                    }
                 };
                 self.reply(now, conn, FromRegistry::Search(reply));
             }

@@ -184,25 +184,30 @@ impl Registry {
         if self.session(conn, Refused::Search).is_none() {
             return;
         }
-        let shows_capabilities = self.connections.get(conn).is_some_and(|c| c.has(Capability::Sender));
-        let claim = self.presence.find(&username);
-        if let Some(found) = claim.and_then(|claim| self.connections.get(claim.conn))
-            && let Some(session) = found.session()
-        {
-            let capabilities = match shows_capabilities && found.dialect == Dialect::Canonical {
-                true => found.capabilities.and([Capability::Sender].into_iter().collect()),
-                false => Capabilities::NONE,
-            };
-            let found = Found {
-                username: Some(session.username.clone()),
-                port: session.port.map_or(0, |port| port.get()),
-                ip: found.remote.ip().to_canonical(),
-                capabilities,
-            };
-            self.send(conn, FromRegistry::Search(SearchReply::Found(found)));
-        } else {
-            self.store(now, conn, StoreRequest::Read(Read::Account { username }), Step::Search);
+        match self.find(conn, &username) {
+            Some(found) => self.send(conn, FromRegistry::Search(SearchReply::Found(found))),
+            None => {
+                let request = StoreRequest::Read(Read::Account { username: username.clone() });
+                self.store(now, conn, request, Step::Search { username });
+            }
         }
+    }
+
+    /// Where a user who is online can be dialled, as the asker is told.
+    pub(super) fn find(&self, asker: ConnId, username: &Username) -> Option<Found> {
+        let shows_capabilities = self.connections.get(asker).is_some_and(|c| c.has(Capability::Sender));
+        let found = self.connections.get(self.presence.find(username)?.conn)?;
+        let session = found.session()?;
+        let capabilities = match shows_capabilities && found.dialect == Dialect::Canonical {
+            true => found.capabilities.and([Capability::Sender].into_iter().collect()),
+            false => Capabilities::NONE,
+        };
+        Some(Found {
+            username: Some(session.username.clone()),
+            port: session.port.map_or(0, |port| port.get()),
+            ip: found.remote.ip().to_canonical(),
+            capabilities,
+        })
     }
 
     fn discover_peers(&mut self, conn: ConnId, detail: Detail) {

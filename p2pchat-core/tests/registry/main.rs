@@ -2,13 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
 mod limits;
+mod model;
+mod modelled;
+mod steps;
 mod store;
 mod world;
 
 use std::time::Duration;
 
 use p2pchat_core::registry::{BusEvent, Config};
-use p2pchat_proto::{Dialect, FrameError, Malformed, RoomName, Username};
+use p2pchat_proto::{FrameError, Malformed, RoomName, Username};
 use world::{World, digest};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -247,7 +250,7 @@ fn pushes_reach_members_online_and_nobody_else() {
     w.say(bob, "JOIN_CHAT_ROOM <den> <> <increment>");
     w.say(prototype, "JOIN_CHAT_ROOM <den> <> <increment>");
     assert_eq!(w.heard(alice), ["USER_JOINED <den> <bob>", "USER_JOINED <den> <prototype>"]);
-    w.registry.handle_dialect(prototype, Dialect::Prototype);
+    w.is_prototype(prototype);
     let carol = w.online_extended("carol");
     w.say(carol, "JOIN_CHAT_ROOM <den> <> <increment>");
     assert_eq!(w.heard(alice), ["USER_JOINED <den> <carol>"]);
@@ -431,6 +434,19 @@ fn answers_come_in_the_order_of_requests_on_each_stream_alone() {
     w.release(0);
     assert_eq!(w.heard(slow), [format!("CREATION {OK}"), format!("PEER_LIST {OK} <den> <slow>")]);
     assert!(w.registry.is_ready(slow));
+}
+
+#[test]
+fn a_search_finds_who_came_online_while_the_store_was_asked() {
+    let mut w = World::new();
+    w.register("bob");
+    let alice = w.online("alice");
+    w.hold = true;
+    w.say(alice, "SEARCH_USER <bob>");
+    w.hold = false;
+    w.online("bob");
+    w.release(0);
+    assert_eq!(w.heard(alice), [format!("SEARCH_USER_RESPONSE {OK} <bob> <4000> <192.0.2.1>")]);
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) struct World {
     pub(crate) registry: Registry,
     pub(crate) store: MemoryStore,
     pub(crate) now: Time,
+    config: Config,
+    dialects: BTreeMap<ConnId, Dialect>,
     /// Questions that wait, while [`World::hold`] is set.
     pub(crate) held: Vec<(OpId, Question)>,
     pub(crate) hold: bool,
@@ -44,9 +46,11 @@ impl World {
 
     pub(crate) fn with(config: Config) -> Self {
         Self {
-            registry: Registry::new(config),
+            registry: Registry::new(config.clone()),
             store: MemoryStore::new(),
             now: Time::ZERO,
+            config,
+            dialects: BTreeMap::new(),
             held: Vec::new(),
             hold: false,
             sent: BTreeMap::new(),
@@ -58,12 +62,18 @@ impl World {
 
     /// A registry that has only what was durable.
     pub(crate) fn restarted(self) -> Self {
-        Self { store: self.store, ..Self::new() }
+        Self { store: self.store, now: self.now, ..Self::with(self.config) }
     }
 
     pub(crate) fn connect(&mut self, ip: &str) -> ConnId {
         let remote = SocketAddr::new(ip.parse().unwrap(), 50_000);
         self.registry.handle_connected(self.now, remote).unwrap()
+    }
+
+    /// It has been found out that a stream speaks the prototype's dialect.
+    pub(crate) fn is_prototype(&mut self, conn: ConnId) {
+        self.registry.handle_dialect(conn, Dialect::Prototype);
+        self.dialects.insert(conn, Dialect::Prototype);
     }
 
     /// A stream that has said the base protocol's hello.
@@ -184,7 +194,7 @@ impl World {
             let question = match effect {
                 Effect::Send { conn, message } => {
                     assert!(!self.closed.contains(&conn), "sent {message:?} to a closed stream");
-                    let bytes = message.to_bytes(Dialect::Canonical);
+                    let bytes = message.to_bytes(self.dialects.get(&conn).copied().unwrap_or_default());
                     let line = str::from_utf8(&bytes).unwrap().trim_end().to_owned();
                     self.sent.entry(conn).or_default().push(line);
                     continue;

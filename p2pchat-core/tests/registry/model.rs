@@ -1,0 +1,555 @@
+//! The registry of PROTOCOL.md §5 as a few maps: what each step makes whom hear, and nothing of how a machine does it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    net::{IpAddr, SocketAddr},
+};
+
+use crate::steps::{Request, Step};
+
+pub(crate) const ROOMS_PER_USER: usize = 2;
+pub(crate) const SECOND: u64 = 1_000_000;
+/// Stands at a line's end for any reason (§3.3: no fixed wording).
+pub(crate) const REASON: &str = " <…>";
+
+/// Microseconds since the beginning.
+type Time = u64;
+/// A name as names are compared.
+type Key = String;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Model {
+    pub(crate) now: Time,
+    pub(crate) rooms: BTreeMap<Key, Room>,
+    pub(crate) streams: BTreeMap<usize, Stream>,
+    /// Requests whose questions to store or hash have not been answered, in the order of asking.
+    pub(crate) unanswered: Vec<Unanswered>,
+    accounts: BTreeMap<Key, Account>,
+    opened: usize,
+    /// What the last step made be sent on each stream, in order.
+    pub(crate) sent: BTreeMap<usize, Vec<String>>,
+    pub(crate) datagrams: Vec<(SocketAddr, String)>,
+}
+
+#[derive(Debug, Clone)]
+struct Account {
+    name: &'static str,
+    password: &'static str,
+    /// In the order of joining.
+    rooms: Vec<Key>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    pub(crate) name: &'static str,
+    pub(crate) capacity: usize,
+    pub(crate) members: BTreeSet<Key>,
+    password: Option<&'static str>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    /// Which of all streams that there have been.
+    serial: usize,
+    ip: IpAddr,
+    prototype: bool,
+    greeted: bool,
+    capabilities: Vec<&'static str>,
+    heard: Time,
+    pub(crate) session: Option<Session>,
+    /// Requests that wait for the one before them.
+    waiting: Option<VecDeque<Request>>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    user: Key,
+    port: u16,
+    lease: u64,
+    pub(crate) ends: Time,
+    first_datagram: Option<SocketAddr>,
+    answered: Option<Time>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Unanswered {
+    slot: usize,
+    serial: usize,
+    user: Option<Key>,
+    request: Request,
+}
+
+impl Model {
+    pub(crate) fn after(mut self, step: &Step) -> Self {
+        self.sent.clear();
+        self.datagrams.clear();
+        match step {
+            Step::Wait { millis } => self.pass(self.now + millis * 1_000),
+            Step::Connect { slot, ip, prototype } => {
+                self.turn_of(*slot);
+                if !self.streams.contains_key(slot) {
+                    self.opened += 1;
+                    let ip = ip.parse::<IpAddr>().unwrap().to_canonical();
+                    let stream = Stream {
+                        serial: self.opened,
+                        ip,
+                        prototype: *prototype,
+                        greeted: false,
+                        capabilities: Vec::new(),
+                        heard: self.now,
+                        session: None,
+                        waiting: None,
+                    };
+                    self.streams.insert(*slot, stream);
+                }
+            }
+            Step::Disconnect { slot } => {
+                self.turn_of(*slot);
+                self.end(*slot);
+            }
+            Step::Say { slot, request, late } => {
+                self.turn_of(*slot);
+                let now = self.now;
+                if let Some(stream) = self.streams.get_mut(slot) {
+                    stream.heard = now;
+                    match &mut stream.waiting {
+                        Some(waiting) => waiting.push_back(request.clone()),
+                        None => self.begin(*slot, request, *late),
+                    }
+                }
+            }
+            Step::Answer { nth } => self.answer(*nth),
+            Step::KeepAlive { user, from, timeout } => self.keep_alive(user, *from, *timeout),
+            Step::Restart => {
+                self.streams.clear();
+                self.unanswered.clear();
+            }
+        }
+        self
+    }
+
+    /// Moves on to the slot's own next microsecond, so that no two leases end at once: nobody says whose ends first.
+    fn turn_of(&mut self, slot: usize) {
+        let next = (self.now / 8 + 1) * 8 + slot as u64;
+        self.pass(next);
+    }
+
+    fn pass(&mut self, until: Time) {
+        loop {
+            let ends = self.streams.iter().filter_map(|(slot, s)| Some((s.session.as_ref()?.ends, *slot)));
+            let Some((at, slot)) = ends.min().filter(|(at, _)| *at <= until) else { break };
+            self.now = at;
+            self.time_out(slot);
+            self.end(slot);
+        }
+        self.now = until;
+    }
+
+    /// A request's turn. What needs an answer of store or hash comes to its end in [`Self::finish`].
+    fn begin(&mut self, slot: usize, request: &Request, late: bool) {
+        if !self.is_settled_at_once(slot, request) {
+            let Stream { serial, session, .. } = &self.streams[&slot];
+            let user = session.as_ref().map(|session| session.user.clone());
+            let asked = Unanswered { slot, serial: *serial, user, request: request.clone() };
+            if late {
+                self.unanswered.push(asked);
+                self.streams.get_mut(&slot).unwrap().waiting = Some(VecDeque::new());
+            } else {
+                self.finish(asked);
+            }
+        }
+    }
+
+    fn is_settled_at_once(&mut self, slot: usize, request: &Request) -> bool {
+        let stream = &self.streams[&slot];
+        let greeted = stream.greeted;
+        let me = stream.session.as_ref().map(|session| session.user.clone());
+        let is_mine = |name: &str| me.as_ref() == Some(&key(name));
+        match request {
+            Request::Hello { capabilities } => self.hello(slot, *capabilities),
+            Request::Foreign => {
+                self.refuse(slot, request);
+                self.end(slot);
+            }
+            Request::Malformed => self.refuse(slot, request),
+            _ if !greeted => self.refuse(slot, request),
+            Request::Register { .. } => return false,
+            Request::Login { user, .. } if is_mine(user) => self.say_why(slot, "AUTH <ONLINE> <300>"),
+            Request::Login { .. } if me.is_none() => return false,
+            Request::Login { .. } => self.refuse(slot, request),
+            _ if me.is_none() => self.refuse(slot, request),
+            Request::Logout { user: Some(user) }
+            | Request::Exit { user, .. }
+            | Request::Peers { asker: Some(user), .. }
+                if !is_mine(user) =>
+            {
+                self.refuse(slot, request);
+            }
+            Request::Logout { .. } => self.end(slot),
+            Request::Peers { detailed, .. } => self.peers(slot, *detailed),
+            Request::Members { room } | Request::Exit { room, .. } if !self.is_member(&me, room) => {
+                self.refuse(slot, request);
+            }
+            Request::Members { room } => self.members(slot, room),
+            Request::Join { room, .. } if self.is_member(&me, room) => self.say(slot, "JOIN <SUCCESS> <200>"),
+            Request::Join { .. } | Request::Create { .. } if self.is_in_enough_rooms(&me) => {
+                self.refuse(slot, request);
+            }
+            Request::Search { user } if self.online(&key(user)).is_some() => self.search(slot, user),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Store and hash have answered all that there was to ask about a request; those that waited for it have their
+    /// turn.
+    fn answer(&mut self, nth: usize) {
+        if self.unanswered.is_empty() {
+            return;
+        }
+        let asked = self.unanswered.remove(nth % self.unanswered.len());
+        let (slot, serial) = (asked.slot, asked.serial);
+        self.turn_of(slot);
+        self.finish(asked);
+        let mut waiting =
+            self.stream(slot, serial).and_then(|stream| stream.waiting.take()).unwrap_or_default();
+        while let Some(request) = waiting.pop_front()
+            && self.streams.contains_key(&slot)
+        {
+            self.begin(slot, &request, false);
+        }
+    }
+
+    fn stream(&mut self, slot: usize, serial: usize) -> Option<&mut Stream> {
+        self.streams.get_mut(&slot).filter(|stream| stream.serial == serial)
+    }
+
+    fn finish(&mut self, asked: Unanswered) {
+        let Unanswered { slot, serial, user, request } = asked;
+        let is_there = self.stream(slot, serial).is_some();
+        // Nobody waits for the answer any more; but the store had been asked for the change already.
+        let is_done_anyway = matches!(request, Request::Exit { .. } | Request::Create { password: None, .. });
+        if !is_there && !is_done_anyway {
+            return;
+        }
+        let reply = match &request {
+            Request::Register { user, password } => self.register(user, password),
+            Request::Login { user, password, port } => {
+                return self.log_in(slot, &request, user, password, *port);
+            }
+            Request::Create { room, password, capacity } => {
+                self.create(&user.unwrap(), room, *password, *capacity)
+            }
+            Request::Join { room, password } => self.join(&user.unwrap(), room, *password),
+            Request::Exit { room, .. } => self.exit(&user.unwrap(), room),
+            Request::Rooms { detailed } => self.list(*detailed),
+            Request::Search { user } => return self.search(slot, user),
+            other => unreachable!("{other:?} asks nobody"),
+        };
+        match reply {
+            _ if !is_there => {}
+            Ok(reply) => self.say(slot, &reply),
+            Err(reply) => self.say_why(slot, reply),
+        }
+    }
+
+    fn hello(&mut self, slot: usize, capabilities: Option<&'static str>) {
+        let stream = self.streams.get_mut(&slot).unwrap();
+        let capabilities = capabilities.filter(|_| !stream.prototype);
+        stream.greeted = true;
+        stream.capabilities = ["reason", "roster", "sender"]
+            .into_iter()
+            .filter(|word| capabilities.is_some_and(|asked| asked.contains(word)))
+            .collect();
+        let reply = match (stream.prototype, capabilities) {
+            (true, _) => "HELLO_BACK SUCCESS 200".to_owned(),
+            (false, None) => "HELLO_BACK <SUCCESS> <200>".to_owned(),
+            (false, Some(_)) => {
+                format!("HELLO_BACK <SUCCESS> <200> <1> <{}>", stream.capabilities.join(","))
+            }
+        };
+        self.say(slot, &reply);
+    }
+
+    fn register(&mut self, user: &'static str, password: &'static str) -> Reply {
+        if self.accounts.contains_key(&key(user)) {
+            return Err("REGISTER <EXIST> <300>");
+        }
+        self.accounts.insert(key(user), Account { name: user, password, rooms: Vec::new() });
+        Ok("REGISTER <SUCCESS> <200>".to_owned())
+    }
+
+    fn log_in(&mut self, slot: usize, request: &Request, user: &str, password: &str, port: Option<u16>) {
+        let user = key(user);
+        if self.accounts.get(&user).is_none_or(|account| account.password != password) {
+            return self.refuse(slot, request);
+        }
+        if let Some(old) = self.online(&user) {
+            let Stream { heard, session, .. } = &self.streams[&old];
+            if (self.now - heard) * 3 < session.as_ref().unwrap().lease {
+                return self.say_why(slot, "AUTH <ONLINE> <300>");
+            }
+            // The user stays online: nobody else is told.
+            self.time_out(old);
+            self.streams.remove(&old);
+        }
+        let (now, lease) = (self.now, 10 * SECOND);
+        let stream = self.streams.get_mut(&slot).unwrap();
+        stream.heard = now;
+        stream.session = Some(Session {
+            user: user.clone(),
+            port: port.unwrap_or(0),
+            lease,
+            ends: now + lease,
+            first_datagram: None,
+            answered: None,
+        });
+        self.say(slot, "AUTH <SUCCESS> <200>");
+        for room in self.accounts[&user].rooms.clone() {
+            let push = format!("USER_JOINED <{}> <{}>", self.rooms[&room].name, self.accounts[&user].name);
+            if self.has(slot, "roster") {
+                self.say(slot, &push);
+            }
+            self.push(&[room], &user, Some("roster"), &push);
+        }
+    }
+
+    fn create(
+        &mut self,
+        me: &Key,
+        name: &'static str,
+        password: Option<&'static str>,
+        capacity: usize,
+    ) -> Reply {
+        if self.rooms.contains_key(&key(name)) || self.is_in_enough_rooms(&Some(me.clone())) {
+            return Err("CREATION <FAILURE> <404>");
+        }
+        self.rooms.insert(key(name), Room { name, capacity, password, members: BTreeSet::new() });
+        self.enter(me, name);
+        Ok("CREATION <SUCCESS> <200>".to_owned())
+    }
+
+    fn join(&mut self, me: &Key, name: &str, password: Option<&str>) -> Reply {
+        let is_open = self.rooms.get(&key(name)).is_some_and(|room| {
+            room.members.len() < room.capacity && room.password.is_none_or(|right| password == Some(right))
+        });
+        if !self.is_member(&Some(me.clone()), name) {
+            if !is_open || self.is_in_enough_rooms(&Some(me.clone())) {
+                return Err("JOIN <FAILURE> <404>");
+            }
+            self.enter(me, name);
+        }
+        Ok("JOIN <SUCCESS> <200>".to_owned())
+    }
+
+    fn enter(&mut self, me: &Key, room: &str) {
+        let account = self.accounts.get_mut(me).unwrap();
+        account.rooms.push(key(room));
+        let entered = self.rooms.get_mut(&key(room)).unwrap();
+        entered.members.insert(me.clone());
+        let push = format!("USER_JOINED <{}> <{}>", entered.name, account.name);
+        if self.online(me).is_some() {
+            self.push(&[key(room)], me, Some("roster"), &push);
+        }
+    }
+
+    fn exit(&mut self, me: &Key, name: &str) -> Reply {
+        if !self.is_member(&Some(me.clone()), name) {
+            return Err("ROOM_EXIT_RESPONSE <FAILURE> <404>");
+        }
+        let room = self.rooms.get_mut(&key(name)).unwrap();
+        room.members.remove(me);
+        let account = self.accounts.get_mut(me).unwrap();
+        account.rooms.retain(|other| *other != key(name));
+        let push = format!("USER_LEFT <{}> <{}>", room.name, account.name);
+        self.push(&[key(name)], me, Some("roster"), &push);
+        self.rooms.retain(|_, room| !room.members.is_empty());
+        Ok("ROOM_EXIT_RESPONSE <SUCCESS> <200>".to_owned())
+    }
+
+    fn list(&self, detailed: bool) -> Reply {
+        let records = self.rooms.values().map(|room| match detailed {
+            true => format!("<{}> <about> <{}> <{}>", room.name, room.members.len(), room.capacity),
+            false => format!("<{}>", room.name),
+        });
+        match records.collect::<Vec<_>>().join(" , ") {
+            none if none.is_empty() => Err("ROOMS_LIST <NOT_FOUND> <404>"),
+            records => Ok(format!("ROOMS_LIST <FOUND> <200> {records}")),
+        }
+    }
+
+    fn search(&mut self, slot: usize, name: &str) {
+        let verb = "SEARCH_USER_RESPONSE";
+        let Some(found) = self.online(&key(name)) else {
+            return match self.accounts.contains_key(&key(name)) {
+                true => self.say_why(slot, &format!("{verb} <NOT_ONLINE> <300>")),
+                false => self.say_why(slot, &format!("{verb} <NOT_FOUND> <404>")),
+            };
+        };
+        let both = if self.has(slot, "sender") && self.has(found, "sender") { " <sender>" } else { "" };
+        let (name, port, ip) = self.place(found);
+        let reply = match self.streams[&slot].prototype {
+            true => format!("{verb} <SUCCESS> <200> {}", SocketAddr::new(ip, port)),
+            false => format!("{verb} <SUCCESS> <200> <{name}> <{port}> <{ip}>{both}"),
+        };
+        self.say(slot, &reply);
+    }
+
+    fn peers(&mut self, slot: usize, detailed: bool) {
+        let own = self.accounts[&self.user(slot).unwrap()].rooms.clone();
+        let prototype = self.streams[&slot].prototype;
+        let mut records = BTreeMap::new();
+        for other in self.streams.keys().filter(|other| **other != slot) {
+            let Some(user) = self.user(*other) else { continue };
+            let (name, port, ip) = self.place(*other);
+            // Which of several shared rooms is the registry's choice (§4.10): the one that they joined first.
+            let shared = self.accounts[&user].rooms.iter().find(|room| own.contains(room));
+            let shared = shared.map_or("", |room| self.rooms[room].name);
+            let record = match (prototype, detailed) {
+                (true, true) => format!("{name} ({})", SocketAddr::new(ip, port)),
+                (true, false) => name.to_owned(),
+                (false, true) => format!("<{name}> <{shared}> <{port}> <{ip}>"),
+                (false, false) => format!("<{name}>"),
+            };
+            records.insert(user, record);
+        }
+        let records: Vec<_> = records.into_values().collect();
+        match records.join(if prototype { " " } else { " , " }) {
+            none if none.is_empty() => self.say_why(slot, "PEER_LIST <FAILURE> <404>"),
+            records => self.say(slot, &format!("PEER_LIST <SUCCESS> <200> {records}")),
+        }
+    }
+
+    fn members(&mut self, slot: usize, room: &str) {
+        let room = &self.rooms[&key(room)];
+        let online = room.members.iter().filter(|member| self.online(member).is_some());
+        let online = online.map(|member| format!(" <{}>", self.accounts[member].name));
+        let reply = format!("PEER_LIST <SUCCESS> <200> <{}>{}", room.name, online.collect::<String>());
+        self.say(slot, &reply);
+    }
+
+    fn keep_alive(&mut self, name: &str, from: SocketAddr, timeout: Option<u64>) {
+        let slot = self.online(&key(name));
+        self.turn_of(slot.unwrap_or(0));
+        let now = self.now;
+        let Some(stream) = self.online(&key(name)).and_then(|slot| self.streams.get_mut(&slot)) else {
+            return;
+        };
+        if stream.ip != from.ip().to_canonical() {
+            return;
+        }
+        stream.heard = now;
+        let session = stream.session.as_mut().unwrap();
+        let asked = timeout.unwrap_or(10).clamp(3, 120) * SECOND;
+        let is_usual = *session.first_datagram.get_or_insert(from) == from;
+        session.lease = if is_usual { asked } else { asked.max(session.lease) };
+        session.ends = now + session.lease;
+        if !stream.prototype && session.answered.is_none_or(|at| now - at >= SECOND) {
+            session.answered = Some(now);
+            self.datagrams.push((from, "KEEP_ALIVE_RESPONSE <SUCCESS> <200>".to_owned()));
+        }
+    }
+
+    /// TIMEOUT on both links (§4.14).
+    fn time_out(&mut self, slot: usize) {
+        let name = self.place(slot).0;
+        let stream = &self.streams[&slot];
+        let reply = if stream.prototype { format!("TIMEOUT {name}") } else { format!("TIMEOUT <{name}>") };
+        if let Some(to) = stream.session.as_ref().unwrap().first_datagram {
+            self.datagrams.push((to, format!("TIMEOUT <{name}>")));
+        }
+        self.say(slot, &reply);
+    }
+
+    /// The stream is closed, by either end.
+    fn end(&mut self, slot: usize) {
+        let user = self.user(slot);
+        self.streams.remove(&slot);
+        if let Some(user) = user {
+            let Account { name, rooms, .. } = self.accounts[&user].clone();
+            self.push(&rooms, &user, None, &format!("USER_LOGOUT <{name}>"));
+        }
+    }
+
+    /// Tells each member of the rooms who is online, once, but the user whom it is about and the prototype.
+    fn push(&mut self, rooms: &[Key], about: &Key, capability: Option<&str>, line: &str) {
+        let members: BTreeSet<_> = rooms.iter().flat_map(|room| &self.rooms[room].members).collect();
+        let members = members.into_iter().filter(|member| *member != about);
+        let told: Vec<_> = members.filter_map(|member| self.online(member)).collect();
+        for slot in told {
+            if !self.streams[&slot].prototype && capability.is_none_or(|word| self.has(slot, word)) {
+                self.say(slot, line);
+            }
+        }
+    }
+
+    fn say(&mut self, slot: usize, line: &str) {
+        self.sent.entry(slot).or_default().push(line.to_owned());
+    }
+
+    /// Says anything but a success: with a reason to who asked for reasons.
+    fn say_why(&mut self, slot: usize, line: &str) {
+        let reason = if self.has(slot, "reason") { REASON } else { "" };
+        self.say(slot, &format!("{line}{reason}"));
+    }
+
+    fn refuse(&mut self, slot: usize, request: &Request) {
+        self.say_why(
+            slot,
+            match request {
+                Request::Register { .. } => "REGISTER <FAILURE> <404>",
+                Request::Login { .. } => "AUTH <FAILURE> <404>",
+                Request::Create { .. } => "CREATION <FAILURE> <404>",
+                Request::Join { .. } | Request::Malformed => "JOIN <FAILURE> <404>",
+                Request::Exit { .. } => "ROOM_EXIT_RESPONSE <FAILURE> <404>",
+                Request::Rooms { .. } => "ROOMS_LIST <NOT_FOUND> <404>",
+                Request::Search { .. } => "SEARCH_USER_RESPONSE <NOT_FOUND> <404>",
+                Request::Peers { .. } | Request::Members { .. } => "PEER_LIST <FAILURE> <404>",
+                _ if self.streams[&slot].prototype => "HELLO_BACK FAILURE 404",
+                Request::Hello { .. } | Request::Logout { .. } | Request::Foreign => {
+                    "HELLO_BACK <FAILURE> <404>"
+                }
+            },
+        );
+    }
+
+    fn user(&self, slot: usize) -> Option<Key> {
+        Some(self.streams.get(&slot)?.session.as_ref()?.user.clone())
+    }
+
+    fn online(&self, user: &Key) -> Option<usize> {
+        self.streams.keys().copied().find(|slot| self.user(*slot).as_ref() == Some(user))
+    }
+
+    fn has(&self, slot: usize, capability: &str) -> bool {
+        self.streams.get(&slot).is_some_and(|stream| stream.capabilities.contains(&capability))
+    }
+
+    fn is_member(&self, user: &Option<Key>, room: &str) -> bool {
+        let (Some(user), Some(room)) = (user, self.rooms.get(&key(room))) else { return false };
+        room.members.contains(user)
+    }
+
+    fn is_in_enough_rooms(&self, user: &Option<Key>) -> bool {
+        user.as_ref().is_some_and(|user| self.accounts[user].rooms.len() >= ROOMS_PER_USER)
+    }
+
+    /// What the directory shows of who is online on a stream.
+    fn place(&self, slot: usize) -> (&'static str, u16, IpAddr) {
+        let Stream { session, ip, .. } = &self.streams[&slot];
+        let Session { user, port, .. } = session.as_ref().unwrap();
+        (self.accounts[user].name, *port, *ip)
+    }
+
+    /// How far a stream has come: 0 not greeted, 1 greeted, 2 logged in.
+    pub(crate) fn phase(&self, slot: usize) -> usize {
+        self.streams.get(&slot).map_or(0, |s| usize::from(s.greeted) + usize::from(s.session.is_some()))
+    }
+}
+
+/// A success, or else what may carry a reason.
+type Reply = Result<String, &'static str>;
+
+fn key(name: &str) -> Key {
+    name.to_lowercase()
+}

@@ -1,0 +1,209 @@
+//! What may happen to the registry.
+
+use std::net::SocketAddr;
+
+use proptest::{prelude::*, sample::select, strategy::Union};
+
+use crate::{model::Model, world::digest};
+
+/// Streams that may be open at once.
+pub(crate) const SLOTS: usize = 5;
+const USERS: &[&str] = &["alice", "Alice", "bob", "BOB", "carol"];
+const ROOMS: &[&str] = &["den", "Den", "attic", "hall"];
+/// The last one is the first in IPv6's clothes.
+const ADDRESSES: &[&str] = &["192.0.2.1", "192.0.2.2", "2001:db8::7", "::ffff:192.0.2.1"];
+
+/// Something that happens to the registry.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    Connect {
+        slot: usize,
+        ip: &'static str,
+        prototype: bool,
+    },
+    Disconnect {
+        slot: usize,
+    },
+    /// If `late`, what the registry asks store and hash about it is answered by a later [`Step::Answer`].
+    Say {
+        slot: usize,
+        request: Request,
+        late: bool,
+    },
+    Answer {
+        nth: usize,
+    },
+    KeepAlive {
+        user: &'static str,
+        from: SocketAddr,
+        timeout: Option<u64>,
+    },
+    Wait {
+        millis: u64,
+    },
+    Restart,
+}
+
+/// A name is spelled one way or another, and a password is right or wrong.
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    Hello {
+        capabilities: Option<&'static str>,
+    },
+    Register {
+        user: &'static str,
+        password: &'static str,
+    },
+    Login {
+        user: &'static str,
+        password: &'static str,
+        port: Option<u16>,
+    },
+    Create {
+        room: &'static str,
+        password: Option<&'static str>,
+        capacity: usize,
+    },
+    Join {
+        room: &'static str,
+        password: Option<&'static str>,
+    },
+    Exit {
+        user: &'static str,
+        room: &'static str,
+    },
+    Rooms {
+        detailed: bool,
+    },
+    Search {
+        user: &'static str,
+    },
+    Peers {
+        detailed: bool,
+        asker: Option<&'static str>,
+    },
+    Members {
+        room: &'static str,
+    },
+    Logout {
+        user: Option<&'static str>,
+    },
+    /// A join with a field too few.
+    Malformed,
+    /// No request at all.
+    Foreign,
+}
+
+impl Request {
+    pub(crate) fn line(&self) -> String {
+        let secret = |password: &Option<&str>| password.map(digest).unwrap_or_default();
+        let kind = |detailed: &bool| if *detailed { "DETAILED" } else { "PARTIAL" };
+        let field = |value: Option<String>| value.map(|value| format!(" <{value}>")).unwrap_or_default();
+        match self {
+            Self::Hello { capabilities: None } => "HELLO_P2P".to_owned(),
+            Self::Hello { capabilities: Some(words) } => format!("HELLO_P2P <1> <{words}>"),
+            Self::Register { user, password } => format!("REGISTER <{user}> <{}>", digest(password)),
+            Self::Login { user, password, port } => {
+                let port = field(port.map(|port| port.to_string()));
+                format!("LOGIN <{user}> <{}>{port}", digest(password))
+            }
+            Self::Create { room, password, capacity } => {
+                format!("CREATE_CHAT_ROOM <{room}> <{}> <{capacity}> <about>", secret(password))
+            }
+            Self::Join { room, password } => {
+                format!("JOIN_CHAT_ROOM <{room}> <{}> <increment>", secret(password))
+            }
+            Self::Exit { user, room } => format!("ROOM_EXIT <{user}> <{room}>"),
+            Self::Rooms { detailed } => format!("SHOW_ROOMS_LIST <{}>", kind(detailed)),
+            Self::Search { user } => format!("SEARCH_USER <{user}>"),
+            Self::Peers { detailed, asker } => {
+                format!("DISCOVER_PEERS <{}>{}", kind(detailed), field(asker.map(str::to_owned)))
+            }
+            Self::Members { room } => format!("DISCOVER_PEERS <{room}>"),
+            Self::Logout { user } => format!("LOGOUT{}", field(user.map(str::to_owned))),
+            Self::Malformed => "JOIN_CHAT_ROOM <den>".to_owned(),
+            Self::Foreign => "GET / HTTP/1.1".to_owned(),
+        }
+    }
+}
+
+/// What may happen next: anything may, but what leads somewhere more often.
+pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
+    let mut steps = vec![
+        (12, (0..SLOTS, select(ADDRESSES), prop::bool::weighted(0.2)).prop_map(connect).boxed()),
+        (4, (0..SLOTS).prop_map(|slot| Step::Disconnect { slot }).boxed()),
+        (8, keep_alive().boxed()),
+        (8, prop_oneof![0..4_000_u64, 0..60_000_u64].prop_map(|millis| Step::Wait { millis }).boxed()),
+        (1, Just(Step::Restart).boxed()),
+    ];
+    if !state.unanswered.is_empty() {
+        let nth = 0..state.unanswered.len();
+        steps.push((16, nth.prop_map(|nth| Step::Answer { nth }).boxed()));
+    }
+    for slot in state.streams.keys().copied() {
+        let request = match state.phase(slot) {
+            0 => prop_oneof![8 => hello(), 1 => request()].boxed(),
+            1 => prop_oneof![3 => register(), 8 => login(), 1 => hello(), 1 => request()].boxed(),
+            _ => request().boxed(),
+        };
+        let say = (request, prop::bool::weighted(0.15));
+        steps.push((16, say.prop_map(move |(request, late)| Step::Say { slot, request, late }).boxed()));
+    }
+    Union::new_weighted(steps).boxed()
+}
+
+fn connect((slot, ip, prototype): (usize, &'static str, bool)) -> Step {
+    Step::Connect { slot, ip, prototype }
+}
+
+fn keep_alive() -> impl Strategy<Value = Step> {
+    let timeout = select(&[None, Some(10), Some(1), Some(30), Some(4_000_000_000)][..]);
+    (select(USERS), select(ADDRESSES), 700..702_u16, timeout).prop_map(|(user, ip, port, timeout)| {
+        Step::KeepAlive { user, from: SocketAddr::new(ip.parse().unwrap(), port), timeout }
+    })
+}
+
+/// Nearly always the right one, of which everybody has the same.
+fn password() -> impl Strategy<Value = &'static str> + Clone {
+    prop_oneof![9 => Just("right"), 1 => Just("wrong")]
+}
+
+fn hello() -> impl Strategy<Value = Request> {
+    let words = [None, Some("reason,roster,sender"), Some("sender,unheard-of"), Some("roster"), Some("")];
+    select(words.to_vec()).prop_map(|capabilities| Request::Hello { capabilities })
+}
+
+fn register() -> impl Strategy<Value = Request> {
+    (select(USERS), password()).prop_map(|(user, password)| Request::Register { user, password })
+}
+
+fn login() -> impl Strategy<Value = Request> {
+    let port = select(&[Some(4_000), Some(1_024), None][..]);
+    (select(USERS), password(), port).prop_map(|(user, password, port)| Request::Login {
+        user,
+        password,
+        port,
+    })
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let (user, room) = (select(USERS), select(ROOMS));
+    let secret = prop::option::weighted(0.4, password());
+    let maybe = || prop::option::weighted(0.5, select(USERS));
+    prop_oneof![
+        1 => hello(),
+        1 => register(),
+        1 => login(),
+        6 => (room.clone(), secret.clone(), 1..4_usize)
+            .prop_map(|(room, password, capacity)| Request::Create { room, password, capacity }),
+        9 => (room.clone(), secret).prop_map(|(room, password)| Request::Join { room, password }),
+        6 => (user.clone(), room.clone()).prop_map(|(user, room)| Request::Exit { user, room }),
+        2 => any::<bool>().prop_map(|detailed| Request::Rooms { detailed }),
+        4 => user.prop_map(|user| Request::Search { user }),
+        4 => (any::<bool>(), maybe()).prop_map(|(detailed, asker)| Request::Peers { detailed, asker }),
+        4 => room.prop_map(|room| Request::Members { room }),
+        2 => maybe().prop_map(|user| Request::Logout { user }),
+        1 => Just(Request::Malformed),
+        1 => Just(Request::Foreign),
+    ]
+}
