@@ -14,14 +14,13 @@
     clippy::unwrap_used
 )]
 
-use std::time::Duration;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod account;
 mod bad_input;
 mod certificate;
-mod client;
 mod conversations;
-mod daemon;
 mod directory;
 mod flood;
 mod lease;
@@ -35,15 +34,9 @@ mod races;
 mod restart;
 mod room;
 mod stand_in;
-mod transcript;
 mod vanishing;
-mod wire;
 
-/// How long anything may take before a test gives up: far more than it should, as the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+use support::{DIGEST, PATIENCE, client, daemon, wire};
 
-/// What stands for a password on the wire, for tests that don't care which.
-const DIGEST: &str = "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90";
-
-/// Another one.
+/// Another one than [`DIGEST`].
 const WRONG_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";

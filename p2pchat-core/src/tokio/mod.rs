@@ -23,6 +23,7 @@
 //! # }
 //! ```
 
+mod accept;
 mod client;
 mod clock;
 mod error;

@@ -1,7 +1,7 @@
 //! The redb file: opening, checking, and opening again after an error of the disk.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock},
@@ -149,6 +149,7 @@ fn open(path: &Path, cache_bytes: usize, opening: Opening) -> Result<Database, O
     if opening == Opening::First {
         files::make_private(path).map_err(io)?;
     }
+    let is_new = opening == Opening::First && fs::metadata(path).map_err(io)?.len() == 0;
     let open_error = |error| match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             OpenError::InUse { path: path.into() }
@@ -166,6 +167,9 @@ fn open(path: &Path, cache_bytes: usize, opening: Opening) -> Result<Database, O
         Opening::First => builder.create(path),
         Opening::Again => builder.open(path),
     };
+    if is_new && database.is_err() {
+        empty_unfinished(path);
+    }
     let database = database.map_err(open_error)?;
 
     let damaged = |error: redb::Error| match error {
@@ -191,6 +195,15 @@ fn is_foreign(path: &Path) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(4).read_to_end(&mut start)?;
     Ok(!start.is_empty() && start != b"redb")
+}
+
+/// A file that could not be made for want of room would be taken for somebody else's when there is room.
+fn empty_unfinished(path: &Path) {
+    if is_foreign(path).unwrap_or(false)
+        && let Err(error) = File::options().write(true).open(path).and_then(|file| file.set_len(0))
+    {
+        tracing::warn!(?path, %error, "can't empty an unfinished file: remove it");
+    }
 }
 
 enum Format {

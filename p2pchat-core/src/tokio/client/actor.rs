@@ -15,7 +15,7 @@ use p2pchat_proto::{
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
     task::JoinSet,
-    time::{sleep, sleep_until, timeout},
+    time::{sleep_until, timeout},
 };
 
 use super::{
@@ -28,6 +28,7 @@ use crate::{
     peer::{ChatRequestId, Effect, Event, Peer, Receipt, RequestError, RequestId, Response, StreamId},
     tokio::{
         Error,
+        accept::AcceptFailures,
         clock::Clock,
         network::{BoxStream, Listener},
         outbox::Outbox,
@@ -128,9 +129,8 @@ async fn listen(config: &ClientConfig) -> io::Result<Box<dyn Listener>> {
     }
 }
 
-async fn accept(listener: Box<dyn Listener>, facts: mpsc::Sender<Fact>) {
-    /// Long enough for streams to end, when what fails is for want of file descriptors.
-    const PAUSE: Duration = Duration::from_millis(100);
+async fn accept(listener: Box<dyn Listener>, facts: mpsc::Sender<Fact>, clock: Clock) {
+    let mut failures = AcceptFailures::new(clock);
     loop {
         match listener.accept().await {
             Ok((stream, addr)) => {
@@ -138,10 +138,7 @@ async fn accept(listener: Box<dyn Listener>, facts: mpsc::Sender<Fact>) {
                     return;
                 }
             }
-            Err(error) => {
-                tracing::warn!(%error, "can't accept a peer stream");
-                sleep(PAUSE).await;
-            }
+            Err(error) => failures.pause(&error, "peer stream").await,
         }
     }
 }
@@ -175,7 +172,7 @@ struct Link {
 
 impl Actor {
     async fn run(mut self, listener: Box<dyn Listener>) {
-        let accepting = self.tasks.spawn(accept(listener, self.facts.clone()));
+        let accepting = self.tasks.spawn(accept(listener, self.facts.clone(), self.clock));
         let closed = loop {
             self.carry_out();
             self.release_held();

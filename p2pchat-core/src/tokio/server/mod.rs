@@ -6,7 +6,7 @@ mod connection;
 mod hash;
 mod shared;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use p2pchat_proto::{Dialect, Message, ToRegistryDatagram};
@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
     task::JoinSet,
-    time::{sleep, sleep_until, timeout},
+    time::{sleep_until, timeout},
 };
 
 pub use self::{
@@ -26,6 +26,7 @@ use self::{
     shared::{Answer, Shared},
 };
 use super::{
+    accept::AcceptFailures,
     network::{Datagrams, Listener},
     store::Store,
 };
@@ -128,8 +129,7 @@ impl ServerHandle {
 }
 
 async fn accept(shared: &Arc<Shared>, listener: &dyn Listener, connections: &mut JoinSet<()>) {
-    /// Long enough for streams to end, when what fails is for want of file descriptors.
-    const PAUSE: Duration = Duration::from_millis(100);
+    let mut failures = AcceptFailures::new(shared.clock);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -137,10 +137,7 @@ async fn accept(shared: &Arc<Shared>, listener: &dyn Listener, connections: &mut
                     connections.spawn(connection::serve(shared.clone(), stream, remote));
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => {
-                    tracing::warn!(%error, "can't accept a connection");
-                    sleep(PAUSE).await;
-                }
+                Err(error) => failures.pause(&error, "connection").await,
             },
             Some(_) = connections.join_next() => {}
         }

@@ -10,8 +10,9 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{
+use super::{
     daemon::{self, Daemon},
+    place::Place,
     transcript::Transcript,
 };
 
@@ -23,6 +24,7 @@ pub(crate) const PASSWORD_DIGEST: &str = "c4bbcb1fbec99d65bf59d85c8cb62ee2db963f
 
 /// A user's computer: whom it trusts, and which registry it uses.
 pub(crate) struct Home {
+    place: Place,
     folder: TempDir,
     registry: SocketAddr,
     registry_udp: SocketAddr,
@@ -36,7 +38,12 @@ impl Home {
 
     /// The same for any registry.
     pub(crate) fn at(registry: SocketAddr, registry_udp: SocketAddr) -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), registry, registry_udp }
+        Self { place: Place::default(), folder: tempfile::tempdir().unwrap(), registry, registry_udp }
+    }
+
+    /// The same computer, its programs run somewhere in particular from now on.
+    pub(crate) fn moved(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 
     /// Where it keeps the certificates that it knows.
@@ -102,7 +109,7 @@ impl Home {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_p2pchat"));
+        let mut command = self.place.command(env!("CARGO_BIN_EXE_p2pchat"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("P2PCHAT_")) {
             command.env_remove(name);
         }
@@ -165,6 +172,17 @@ impl Client {
     /// Sends it a signal by name.
     pub(crate) fn signal(&self, name: &str) {
         daemon::signal(&self.process, name);
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// `kill -9`, and waits until it is dead.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
     }
 
     /// Lets it read to the end of its input, and end.

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::PATIENCE;
+use super::PATIENCE;
 
 #[derive(Default)]
 struct Written {
@@ -52,6 +52,15 @@ impl Transcript {
         self.slice(from, at)
     }
 
+    /// True if `what` comes after what was expected before; it counts as read then.
+    pub(crate) fn comes(&mut self, what: &str) -> bool {
+        let found = self.find(what, self.read, PATIENCE);
+        if let Some(at) = found {
+            self.read = at + what.len();
+        }
+        found.is_some()
+    }
+
     /// Waits for `what` anywhere in what has been written since the start.
     pub(crate) fn expect_anywhere(&self, what: &str) {
         if self.find(what, 0, PATIENCE).is_none() {
@@ -64,6 +73,16 @@ impl Transcript {
         let (written, _) = self.wait(PATIENCE, |written| written.ended.then_some(()));
         assert!(written, "{self} goes on");
         self.slice(0, usize::MAX)
+    }
+
+    /// All that has been written by now.
+    pub(crate) fn so_far(&self) -> String {
+        self.slice(0, usize::MAX)
+    }
+
+    /// How often `what` has been written by now.
+    pub(crate) fn count(&self, what: &str) -> usize {
+        self.so_far().matches(what).count()
     }
 
     /// True if `what` has been written by now.

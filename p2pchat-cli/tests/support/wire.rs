@@ -16,7 +16,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use crate::{DIGEST, PATIENCE, daemon::Daemon};
+use super::{DIGEST, PATIENCE, daemon::Daemon};
 
 /// A registry stream.
 pub(crate) struct Wire {
@@ -32,13 +32,18 @@ impl Wire {
         Self::open_by(daemon, &[&TLS13]).unwrap()
     }
 
+    /// Connected, if the registry is there and shakes hands.
+    pub(crate) fn try_open(daemon: &Daemon) -> io::Result<Self> {
+        Self::open_by(daemon, &[&TLS13])
+    }
+
     /// Connected by TLS 1.2, if the registry speaks that.
     pub(crate) fn open_by_tls12(daemon: &Daemon) -> io::Result<Self> {
         Self::open_by(daemon, &[&TLS12])
     }
 
     fn open_by(daemon: &Daemon, versions: &[&'static SupportedProtocolVersion]) -> io::Result<Self> {
-        let stream = TcpStream::connect(daemon.tcp).unwrap();
+        let stream = TcpStream::connect(daemon.tcp)?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -118,6 +123,12 @@ impl Wire {
     pub(crate) fn ask(&mut self, line: &str) -> String {
         self.say(line);
         self.hear()
+    }
+
+    /// Writes a line and reads the next one; `None` if the stream ends before.
+    pub(crate) fn try_ask(&mut self, line: &str) -> Option<String> {
+        self.write(format!("{line}\n").as_bytes()).ok()?;
+        self.next_line()
     }
 
     /// Writes bytes in one TLS record, as far as one holds them.
