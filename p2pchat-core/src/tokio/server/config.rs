@@ -55,7 +55,8 @@ pub struct HashConfig {
     pub iterations: u32,
     /// Lanes. 1.
     pub lanes: u32,
-    /// How many hashes are computed at once. As many as there are processors.
+    /// How many hashes are computed at once, each in memory that the server then keeps for the next one. As many as there
+    /// are processors.
     pub workers: usize,
     /// How many more may wait; over that, requests are refused at once. 256.
     pub queue: usize,

@@ -3,13 +3,17 @@
 use std::{
     fmt, io,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
 use argon2::{
-    Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version, password_hash,
+    Algorithm, Argon2, Block, Params, PasswordHash, Version,
+    password_hash::{
+        self,
+        phc::{Output, ParamsString, Salt},
+    },
 };
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
@@ -26,10 +30,12 @@ pub(super) struct HashPool {
 }
 
 struct Hasher {
-    argon2: Argon2<'static>,
     params: Params,
     /// Compared with where there is no account, so that it takes as long as if there were one.
     dummy: PasswordHash,
+    /// The memory of hashes that are done, for the next ones. Allocated and freed by one thread after the other, such large
+    /// blocks would stay with the process in many times the number that is ever in use.
+    memories: Mutex<Vec<Vec<Block>>>,
 }
 
 impl HashPool {
@@ -39,13 +45,7 @@ impl HashPool {
         };
         let params = Params::new(config.memory_kib, config.iterations, config.lanes, None)
             .map_err(|error| unusable(&error))?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-        let hasher = spawn_blocking(move || {
-            let dummy = argon2.hash_password(b"")?;
-            Ok::<_, password_hash::Error>(Hasher { argon2, params, dummy })
-        })
-        .await?
-        .map_err(|error| unusable(&error))?;
+        let hasher = spawn_blocking(move || Hasher::new(params)).await?.map_err(|error| unusable(&error))?;
         let workers = config.workers.max(1);
         Ok(Self {
             hasher: Arc::new(hasher),
@@ -89,33 +89,50 @@ impl Drop for Job {
 }
 
 impl Hasher {
+    fn new(params: Params) -> password_hash::Result<Self> {
+        let mut memory = Vec::new();
+        let dummy = hash(b"", &params, &mut memory)?;
+        Ok(Self { params, dummy, memories: Mutex::new(vec![memory]) })
+    }
+
     fn answer(&self, request: &HashRequest) -> HashAnswer {
+        let mut memory = self.memories().pop().unwrap_or_default();
+        let answer = self.answer_in(&mut memory, request);
+        // A stored hash of a higher cost has made it larger than it needs to stay.
+        if memory.len() <= self.params.block_count() {
+            self.memories().push(memory);
+        }
+        answer
+    }
+
+    fn answer_in(&self, memory: &mut Vec<Block>, request: &HashRequest) -> HashAnswer {
         match request {
             HashRequest::Create { digest } => {
-                self.hash(digest.expose()).map_or(HashAnswer::Failed, HashAnswer::Created)
+                self.hash(digest.expose(), memory).map_or(HashAnswer::Failed, HashAnswer::Created)
             }
             HashRequest::Verify { digest, stored: None } => {
                 // Whatever comes of it: there is nothing that it could match.
-                let _ = self.argon2.verify_password(digest.expose().as_bytes(), &self.dummy);
+                let _ = matches(digest.expose(), &self.dummy, memory);
                 HashAnswer::Mismatch
             }
-            HashRequest::Verify { digest, stored: Some(stored) } => self.verify(digest.expose(), stored),
+            HashRequest::Verify { digest, stored: Some(stored) } => {
+                self.verify(digest.expose(), stored, memory)
+            }
         }
     }
 
-    fn hash(&self, digest: &str) -> Option<Arc<str>> {
-        let hash = self.argon2.hash_password(digest.as_bytes());
-        hash.map(|hash| hash.to_string().into()).ok()
+    fn hash(&self, digest: &str, memory: &mut Vec<Block>) -> Option<Arc<str>> {
+        hash(digest.as_bytes(), &self.params, memory).map(|hash| hash.to_string().into()).ok()
     }
 
-    fn verify(&self, digest: &str, stored: &str) -> HashAnswer {
+    fn verify(&self, digest: &str, stored: &str, memory: &mut Vec<Block>) -> HashAnswer {
         let Ok(stored) = PasswordHash::new(stored) else { return HashAnswer::Failed };
-        match self.argon2.verify_password(digest.as_bytes(), &stored) {
-            Ok(()) => {
-                let upgraded = if self.is_current(&stored) { None } else { self.hash(digest) };
+        match matches(digest, &stored, memory) {
+            Ok(true) => {
+                let upgraded = if self.is_current(&stored) { None } else { self.hash(digest, memory) };
                 HashAnswer::Match { upgraded }
             }
-            Err(password_hash::Error::PasswordInvalid) => HashAnswer::Mismatch,
+            Ok(false) => HashAnswer::Mismatch,
             Err(_) => HashAnswer::Failed,
         }
     }
@@ -126,6 +143,49 @@ impl Hasher {
             && stored.version == self.dummy.version
             && Params::try_from(stored).is_ok_and(|params| cost(&params) == cost(&self.params))
     }
+
+    fn memories(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A new hash with a salt of its own.
+fn hash(password: &[u8], params: &Params, memory: &mut Vec<Block>) -> password_hash::Result<PasswordHash> {
+    let (algorithm, version, salt) = (Algorithm::Argon2id, Version::V0x13, Salt::generate());
+    let argon2 = Argon2::new(algorithm, version, params.clone());
+    Ok(PasswordHash {
+        algorithm: algorithm.ident(),
+        version: Some(version.into()),
+        params: ParamsString::try_from(params)?,
+        salt: Some(salt),
+        hash: Some(compute(&argon2, password, &salt, memory)?),
+    })
+}
+
+/// Whether a password is the one that was hashed; compared in constant time.
+fn matches(digest: &str, stored: &PasswordHash, memory: &mut Vec<Block>) -> password_hash::Result<bool> {
+    let (Some(salt), Some(expected)) = (&stored.salt, &stored.hash) else { return Ok(false) };
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str())?;
+    let version = stored.version.map(Version::try_from).transpose()?.unwrap_or_default();
+    let argon2 = Argon2::new(algorithm, version, Params::try_from(stored)?);
+    Ok(compute(&argon2, digest.as_bytes(), salt, memory)? == *expected)
+}
+
+fn compute(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    salt: &[u8],
+    memory: &mut Vec<Block>,
+) -> password_hash::Result<Output> {
+    let blocks = argon2.params().block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::new());
+    }
+    let size = argon2.params().output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let out = &mut [0; Output::MAX_LENGTH];
+    let out = out.get_mut(..size).ok_or(password_hash::Error::OutputSize)?;
+    argon2.hash_password_into_with_memory(password, salt, out, memory)?;
+    Ok(Output::new(out)?)
 }
 
 impl fmt::Debug for Hasher {
@@ -187,6 +247,28 @@ mod tests {
             ask(&new, verify(&right, Some(&upgraded))).await,
             HashAnswer::Match { upgraded: None }
         ));
+    }
+
+    #[tokio::test]
+    async fn hashes_take_turns_in_the_memory_of_those_that_run_at_once() {
+        let pool = HashPool::new(&HashConfig { workers: 2, queue: 100, ..cheap(1) }).await.unwrap();
+        let (done, mut answers) = mpsc::unbounded_channel();
+        for _ in 0..50 {
+            let (done, digest) = (done.clone(), PasswordDigest::of_password("x"));
+            pool.submit(HashRequest::Create { digest }, move |answer| done.send(answer).unwrap());
+        }
+        for _ in 0..50 {
+            assert!(matches!(answers.recv().await, Some(HashAnswer::Created(_))));
+        }
+        let kept = || pool.hasher.memories().iter().map(Vec::len).collect::<Vec<_>>();
+        assert!([&[8][..], &[8, 8]].contains(&&*kept()), "{:?}", kept());
+        // A stored hash that wants more than the configured cost gets it, and nothing of that is kept.
+        let costly = HashPool::new(&HashConfig { memory_kib: 64, ..cheap(1) }).await.unwrap();
+        let digest = PasswordDigest::of_password("right");
+        let stored = Some(create(&costly, &digest).await);
+        let answer = ask(&pool, HashRequest::Verify { digest, stored }).await;
+        assert!(matches!(answer, HashAnswer::Match { upgraded: Some(_) }));
+        assert!(kept().iter().all(|&size| size == 8), "{:?}", kept());
     }
 
     #[tokio::test]
