@@ -232,6 +232,10 @@ impl Registry {
             }
             (Step::JoinRoom { room, digest }, StoreAnswer::Room(Some(state))) => {
                 match (state.password, digest) {
+                    // By a request of theirs on an earlier stream, which the store has carried out since.
+                    _ if self.is_member(conn, &room) => {
+                        self.reply(now, conn, FromRegistry::Join(Outcome::Success));
+                    }
                     _ if state.full => self.refuse_step(now, conn, what, "the room is full"),
                     _ if !self.connections.contains_key(conn) => {}
                     (None, _) => self.join_store(now, conn, room, state.id),

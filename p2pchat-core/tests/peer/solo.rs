@@ -134,21 +134,30 @@ impl Solo {
 
     /// A message comes on a peer stream; what was done about it.
     pub(crate) fn peer(&mut self, stream: usize, line: &str) -> Vec<String> {
+        self.hear(stream, line);
+        self.did()
+    }
+
+    /// A message comes on a peer stream.
+    pub(crate) fn hear(&mut self, stream: usize, line: &str) {
         let frame = Bytes::copy_from_slice(line.as_bytes());
         let message = PeerMessage::parse(&frame, Dialect::Canonical, &Limits::DEFAULT).unwrap();
         self.peer.handle_stream_message(self.now, self.streams[stream], message);
-        self.did()
     }
 
     /// Lets time pass, stopping at each deadline on the way; what was done meanwhile.
     pub(crate) fn wait(&mut self, duration: Duration) -> Vec<String> {
+        self.pass(duration);
+        self.did()
+    }
+
+    pub(crate) fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(at) = self.peer.poll_timeout().filter(|&at| at <= end) {
             self.now = at.max(self.now);
             self.peer.handle_timeout(self.now);
         }
         self.now = end;
-        self.did()
     }
 
     /// The same without the keep-alives.
@@ -166,7 +175,7 @@ impl Solo {
         did
     }
 
-    fn tell(&mut self, effect: Effect) -> String {
+    pub(crate) fn tell(&mut self, effect: Effect) -> String {
         match effect {
             Effect::ConnectRegistry => "connect".to_owned(),
             Effect::CloseRegistry => "disconnect".to_owned(),

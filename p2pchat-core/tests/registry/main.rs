@@ -450,6 +450,23 @@ fn a_search_finds_who_came_online_while_the_store_was_asked() {
 }
 
 #[test]
+fn who_became_a_member_by_an_earlier_stream_s_request_joins_a_full_room() {
+    let mut w = World::new();
+    let alice = w.online("alice");
+    w.hold = true;
+    w.say(alice, "CREATE_CHAT_ROOM <den> <> <1> <>");
+    w.hold = false;
+    w.disconnect(alice);
+    let alice = w.online("alice");
+    w.hold = true;
+    w.say(alice, "JOIN_CHAT_ROOM <den> <> <increment>");
+    w.hold = false;
+    w.release(0);
+    w.release(0);
+    assert_eq!(w.heard(alice), [format!("JOIN {OK}")]);
+}
+
+#[test]
 fn what_was_durable_holds_even_if_nobody_waits_for_the_answer() {
     let mut w = World::new();
     let (owner, alice) = (w.online_extended("owner"), w.online("alice"));

@@ -1,5 +1,7 @@
 //! The registry of PROTOCOL.md §5 as a few maps: what each step makes whom hear, and nothing of how a machine does it.
 
+mod lists;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
@@ -16,6 +18,7 @@ pub(crate) const REASON: &str = " <…>";
 type Time = u64;
 /// A name as names are compared.
 type Key = String;
+type Name = &'static str;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
@@ -51,9 +54,10 @@ pub(crate) struct Room {
 pub(crate) struct Stream {
     /// Which of all streams that there have been.
     serial: usize,
-    ip: IpAddr,
+    /// As it was told; see [`place`](Model::place) for what is shown.
+    pub(crate) ip: Name,
     prototype: bool,
-    greeted: bool,
+    pub(crate) greeted: bool,
     capabilities: Vec<&'static str>,
     heard: Time,
     pub(crate) session: Option<Session>,
@@ -63,7 +67,7 @@ pub(crate) struct Stream {
 
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
-    user: Key,
+    pub(crate) user: Key,
     port: u16,
     lease: u64,
     pub(crate) ends: Time,
@@ -89,7 +93,6 @@ impl Model {
                 self.turn_of(*slot);
                 if !self.streams.contains_key(slot) {
                     self.opened += 1;
-                    let ip = ip.parse::<IpAddr>().unwrap().to_canonical();
                     let stream = Stream {
                         serial: self.opened,
                         ip,
@@ -367,67 +370,6 @@ impl Model {
         Ok("ROOM_EXIT_RESPONSE <SUCCESS> <200>".to_owned())
     }
 
-    fn list(&self, detailed: bool) -> Reply {
-        let records = self.rooms.values().map(|room| match detailed {
-            true => format!("<{}> <about> <{}> <{}>", room.name, room.members.len(), room.capacity),
-            false => format!("<{}>", room.name),
-        });
-        match records.collect::<Vec<_>>().join(" , ") {
-            none if none.is_empty() => Err("ROOMS_LIST <NOT_FOUND> <404>"),
-            records => Ok(format!("ROOMS_LIST <FOUND> <200> {records}")),
-        }
-    }
-
-    fn search(&mut self, slot: usize, name: &str) {
-        let verb = "SEARCH_USER_RESPONSE";
-        let Some(found) = self.online(&key(name)) else {
-            return match self.accounts.contains_key(&key(name)) {
-                true => self.say_why(slot, &format!("{verb} <NOT_ONLINE> <300>")),
-                false => self.say_why(slot, &format!("{verb} <NOT_FOUND> <404>")),
-            };
-        };
-        let both = if self.has(slot, "sender") && self.has(found, "sender") { " <sender>" } else { "" };
-        let (name, port, ip) = self.place(found);
-        let reply = match self.streams[&slot].prototype {
-            true => format!("{verb} <SUCCESS> <200> {}", SocketAddr::new(ip, port)),
-            false => format!("{verb} <SUCCESS> <200> <{name}> <{port}> <{ip}>{both}"),
-        };
-        self.say(slot, &reply);
-    }
-
-    fn peers(&mut self, slot: usize, detailed: bool) {
-        let own = self.accounts[&self.user(slot).unwrap()].rooms.clone();
-        let prototype = self.streams[&slot].prototype;
-        let mut records = BTreeMap::new();
-        for other in self.streams.keys().filter(|other| **other != slot) {
-            let Some(user) = self.user(*other) else { continue };
-            let (name, port, ip) = self.place(*other);
-            // Which of several shared rooms is the registry's choice (§4.10): the one that they joined first.
-            let shared = self.accounts[&user].rooms.iter().find(|room| own.contains(room));
-            let shared = shared.map_or("", |room| self.rooms[room].name);
-            let record = match (prototype, detailed) {
-                (true, true) => format!("{name} ({})", SocketAddr::new(ip, port)),
-                (true, false) => name.to_owned(),
-                (false, true) => format!("<{name}> <{shared}> <{port}> <{ip}>"),
-                (false, false) => format!("<{name}>"),
-            };
-            records.insert(user, record);
-        }
-        let records: Vec<_> = records.into_values().collect();
-        match records.join(if prototype { " " } else { " , " }) {
-            none if none.is_empty() => self.say_why(slot, "PEER_LIST <FAILURE> <404>"),
-            records => self.say(slot, &format!("PEER_LIST <SUCCESS> <200> {records}")),
-        }
-    }
-
-    fn members(&mut self, slot: usize, room: &str) {
-        let room = &self.rooms[&key(room)];
-        let online = room.members.iter().filter(|member| self.online(member).is_some());
-        let online = online.map(|member| format!(" <{}>", self.accounts[member].name));
-        let reply = format!("PEER_LIST <SUCCESS> <200> <{}>{}", room.name, online.collect::<String>());
-        self.say(slot, &reply);
-    }
-
     fn keep_alive(&mut self, name: &str, from: SocketAddr, timeout: Option<u64>) {
         let slot = self.online(&key(name));
         self.turn_of(slot.unwrap_or(0));
@@ -435,7 +377,7 @@ impl Model {
         let Some(stream) = self.online(&key(name)).and_then(|slot| self.streams.get_mut(&slot)) else {
             return;
         };
-        if stream.ip != from.ip().to_canonical() {
+        if address(stream.ip) != from.ip().to_canonical() {
             return;
         }
         stream.heard = now;
@@ -534,21 +476,22 @@ impl Model {
         user.as_ref().is_some_and(|user| self.accounts[user].rooms.len() >= ROOMS_PER_USER)
     }
 
-    /// What the directory shows of who is online on a stream.
-    fn place(&self, slot: usize) -> (&'static str, u16, IpAddr) {
-        let Stream { session, ip, .. } = &self.streams[&slot];
-        let Session { user, port, .. } = session.as_ref().unwrap();
-        (self.accounts[user].name, *port, *ip)
+    pub(crate) fn names(&self) -> impl Iterator<Item = Name> {
+        self.accounts.values().map(|account| account.name)
     }
 
-    /// How far a stream has come: 0 not greeted, 1 greeted, 2 logged in.
-    pub(crate) fn phase(&self, slot: usize) -> usize {
-        self.streams.get(&slot).map_or(0, |s| usize::from(s.greeted) + usize::from(s.session.is_some()))
+    pub(crate) fn name(&self, user: &Key) -> Name {
+        self.accounts[user].name
     }
 }
 
 /// A success, or else what may carry a reason.
 type Reply = Result<String, &'static str>;
+
+/// An address, whichever way it is written.
+fn address(ip: &str) -> IpAddr {
+    ip.parse::<IpAddr>().unwrap().to_canonical()
+}
 
 fn key(name: &str) -> Key {
     name.to_lowercase()

@@ -9,7 +9,7 @@ use p2pchat_core::{
 };
 use proptest::{
     prelude::*,
-    test_runner::{Config as Cases, RngSeed},
+    test_runner::{Config as Cases, FileFailurePersistence, RngSeed},
 };
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
@@ -22,15 +22,16 @@ use crate::{
 /// Fixed cases from a fixed seed, so that everybody's run is the same; with `PROPTEST_CASES` in the environment, as many
 /// fresh ones.
 fn cases() -> Cases {
-    let fixed = Cases { cases: 256, rng_seed: RngSeed::Fixed(1), ..Cases::default() };
+    let fixed = Cases { cases: 128, rng_seed: RngSeed::Fixed(1), ..Cases::default() };
     let cases = if std::env::var_os("PROPTEST_CASES").is_some() { Cases::default() } else { fixed };
-    Cases { max_shrink_iters: 20_000, ..cases }
+    let beside_this_file = Some(Box::new(FileFailurePersistence::WithSource("regressions")) as _);
+    Cases { max_shrink_iters: 20_000, failure_persistence: beside_this_file, ..cases }
 }
 
 prop_state_machine! {
     #![proptest_config(cases())]
     #[test]
-    fn the_machine_does_what_the_model_says(sequential 1..150 => Machine);
+    fn the_machine_does_what_the_model_says(sequential 1..300 => Machine);
 }
 
 impl ReferenceStateMachine for Model {

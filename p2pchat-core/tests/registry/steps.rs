@@ -129,25 +129,38 @@ impl Request {
 
 /// What may happen next: anything may, but what leads somewhere more often.
 pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
+    let wait = prop_oneof![12 => 0..4_000_u64, 1 => 0..60_000_u64];
     let mut steps = vec![
-        (12, (0..SLOTS, select(ADDRESSES), prop::bool::weighted(0.2)).prop_map(connect).boxed()),
-        (4, (0..SLOTS).prop_map(|slot| Step::Disconnect { slot }).boxed()),
-        (8, keep_alive().boxed()),
-        (8, prop_oneof![0..4_000_u64, 0..60_000_u64].prop_map(|millis| Step::Wait { millis }).boxed()),
+        (8, keep_alive(select(USERS), select(ADDRESSES)).boxed()),
+        (12, wait.prop_map(|millis| Step::Wait { millis }).boxed()),
         (1, Just(Step::Restart).boxed()),
     ];
     if !state.unanswered.is_empty() {
         let nth = 0..state.unanswered.len();
-        steps.push((16, nth.prop_map(|nth| Step::Answer { nth }).boxed()));
+        steps.push((30, nth.prop_map(|nth| Step::Answer { nth }).boxed()));
     }
-    for slot in state.streams.keys().copied() {
-        let request = match state.phase(slot) {
-            0 => prop_oneof![8 => hello(), 1 => request()].boxed(),
-            1 => prop_oneof![3 => register(), 8 => login(), 1 => hello(), 1 => request()].boxed(),
-            _ => request().boxed(),
+    for slot in 0..SLOTS {
+        let Some(stream) = state.streams.get(&slot) else {
+            let connect = (Just(slot), select(ADDRESSES), prop::bool::weighted(0.15)).prop_map(connect);
+            steps.push((30, connect.boxed()));
+            continue;
+        };
+        let request = match (stream.greeted, &stream.session) {
+            (false, _) => prop_oneof![12 => hello(), 1 => request()].boxed(),
+            (_, None) if state.names().next().is_none() => register().boxed(),
+            (_, None) => {
+                let names = select(state.names().collect::<Vec<_>>());
+                prop_oneof![3 => register(), 12 => login(names), 1 => hello(), 1 => request()].boxed()
+            }
+            (_, Some(session)) => {
+                let keep_alive = keep_alive(Just(state.name(&session.user)), Just(stream.ip));
+                steps.push((12, keep_alive.boxed()));
+                request().boxed()
+            }
         };
         let say = (request, prop::bool::weighted(0.15));
-        steps.push((16, say.prop_map(move |(request, late)| Step::Say { slot, request, late }).boxed()));
+        steps.push((50, say.prop_map(move |(request, late)| Step::Say { slot, request, late }).boxed()));
+        steps.push((2, Just(Step::Disconnect { slot }).boxed()));
     }
     Union::new_weighted(steps).boxed()
 }
@@ -156,10 +169,15 @@ fn connect((slot, ip, prototype): (usize, &'static str, bool)) -> Step {
     Step::Connect { slot, ip, prototype }
 }
 
-fn keep_alive() -> impl Strategy<Value = Step> {
+fn keep_alive(
+    user: impl Strategy<Value = &'static str>,
+    ip: impl Strategy<Value = &'static str>,
+) -> impl Strategy<Value = Step> {
     let timeout = select(&[None, Some(10), Some(1), Some(30), Some(4_000_000_000)][..]);
-    (select(USERS), select(ADDRESSES), 700..702_u16, timeout).prop_map(|(user, ip, port, timeout)| {
-        Step::KeepAlive { user, from: SocketAddr::new(ip.parse().unwrap(), port), timeout }
+    (user, ip, 700..702_u16, timeout).prop_map(|(user, ip, port, timeout)| Step::KeepAlive {
+        user,
+        from: SocketAddr::new(ip.parse().unwrap(), port),
+        timeout,
     })
 }
 
@@ -177,33 +195,29 @@ fn register() -> impl Strategy<Value = Request> {
     (select(USERS), password()).prop_map(|(user, password)| Request::Register { user, password })
 }
 
-fn login() -> impl Strategy<Value = Request> {
+fn login(user: impl Strategy<Value = &'static str>) -> impl Strategy<Value = Request> {
     let port = select(&[Some(4_000), Some(1_024), None][..]);
-    (select(USERS), password(), port).prop_map(|(user, password, port)| Request::Login {
-        user,
-        password,
-        port,
-    })
+    (user, password(), port).prop_map(|(user, password, port)| Request::Login { user, password, port })
 }
 
 fn request() -> impl Strategy<Value = Request> {
     let (user, room) = (select(USERS), select(ROOMS));
-    let secret = prop::option::weighted(0.4, password());
+    let secret = prop::option::weighted(0.3, password());
     let maybe = || prop::option::weighted(0.5, select(USERS));
     prop_oneof![
-        1 => hello(),
-        1 => register(),
-        1 => login(),
-        6 => (room.clone(), secret.clone(), 1..4_usize)
+        2 => hello(),
+        2 => register(),
+        2 => login(select(USERS)),
+        16 => (room.clone(), secret.clone(), 1..4_usize)
             .prop_map(|(room, password, capacity)| Request::Create { room, password, capacity }),
-        9 => (room.clone(), secret).prop_map(|(room, password)| Request::Join { room, password }),
-        6 => (user.clone(), room.clone()).prop_map(|(user, room)| Request::Exit { user, room }),
-        2 => any::<bool>().prop_map(|detailed| Request::Rooms { detailed }),
-        4 => user.prop_map(|user| Request::Search { user }),
-        4 => (any::<bool>(), maybe()).prop_map(|(detailed, asker)| Request::Peers { detailed, asker }),
-        4 => room.prop_map(|room| Request::Members { room }),
-        2 => maybe().prop_map(|user| Request::Logout { user }),
-        1 => Just(Request::Malformed),
+        24 => (room.clone(), secret).prop_map(|(room, password)| Request::Join { room, password }),
+        20 => (user.clone(), room.clone()).prop_map(|(user, room)| Request::Exit { user, room }),
+        6 => any::<bool>().prop_map(|detailed| Request::Rooms { detailed }),
+        10 => user.prop_map(|user| Request::Search { user }),
+        10 => (any::<bool>(), maybe()).prop_map(|(detailed, asker)| Request::Peers { detailed, asker }),
+        10 => room.prop_map(|room| Request::Members { room }),
+        3 => maybe().prop_map(|user| Request::Logout { user }),
+        2 => Just(Request::Malformed),
         1 => Just(Request::Foreign),
     ]
 }

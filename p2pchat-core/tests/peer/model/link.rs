@@ -1,0 +1,384 @@
+//! The model's registry link: the session, requests and their answers, rooms.
+
+use p2pchat_core::peer::RequestError;
+
+use super::*;
+
+impl Model {
+    pub(super) fn has_link(&self) -> bool {
+        !matches!(self.link, Link::Down | Link::Paused { .. })
+    }
+
+    pub(super) fn when_ready(&mut self, id: usize, login: bool) {
+        if self.link == Link::Ready {
+            return self.proceed(id, login);
+        }
+        self.waiting.push((id, login));
+        if !self.has_link() {
+            self.dial_registry();
+        }
+    }
+
+    fn proceed(&mut self, id: usize, login: bool) {
+        match login {
+            true => self.sends("LOGIN <alice> <…> <4000>", Ask::Login(id)),
+            false => self.done(id),
+        }
+    }
+
+    pub(super) fn dial_registry(&mut self) {
+        self.link = Link::Connecting { until: self.now + 15 * SECOND };
+        self.does("connect");
+    }
+
+    pub(super) fn hello(&mut self, welcome: bool) {
+        self.registry = Some(Line::Plain(match welcome {
+            true => format!("HELLO_BACK <SUCCESS> <200>{ALL}"),
+            false => "HELLO_BACK <FAILURE> <404>".to_owned(),
+        }));
+        match (self.link, welcome) {
+            (Link::Greeting { .. }, true) => {
+                self.link = Link::Ready;
+                match self.session {
+                    Some(_) => self.sends("LOGIN <alice> <…> <4000>", Ask::Resume),
+                    None => self.does("connected"),
+                }
+                for (id, login) in std::mem::take(&mut self.waiting) {
+                    self.proceed(id, login);
+                }
+            }
+            (Link::Greeting { .. }, false) => {
+                self.lose_link(&RequestError::Refused(Some(WORDS.to_owned())), true);
+            }
+            // It refuses what came last, whatever that was.
+            (Link::Ready, false) => match self.asked.pop_front() {
+                Some((ask, _)) => self.failed(ask, &RequestError::Refused(None)),
+                None => self.does("fault of registry: …"),
+            },
+            _ => {}
+        }
+    }
+
+    /// The link is gone. What waited for it ends with `error`.
+    pub(super) fn lose_link(&mut self, error: &RequestError, close: bool) {
+        if matches!(self.link, Link::Paused { .. }) && self.session.is_some() {
+            return;
+        }
+        if close && self.has_link() {
+            self.does("disconnect");
+        }
+        self.link = Link::Down;
+        if let Some(session) = &mut self.session {
+            let longest = (500_000_u64 << session.failures.min(30)).min(30 * SECOND);
+            let pause = self.dice.u64(0..=longest);
+            (session.live, session.settled) = (false, None);
+            session.failures += 1;
+            self.link = Link::Paused { until: self.now + pause.max(1_000) };
+            self.does("lost: …");
+        }
+        for (id, _) in std::mem::take(&mut self.waiting) {
+            self.fails(id, error);
+        }
+        let asked = std::mem::take(&mut self.asked);
+        if asked.iter().any(|(ask, _)| *ask == Ask::Resume) {
+            self.login_may_have_worked();
+        }
+        for (ask, _) in asked.into_iter().filter(|(ask, _)| *ask != Ask::Resume) {
+            self.failed(ask, &RequestError::Interrupted);
+        }
+    }
+
+    /// A login without an answer may have begun a session: ONLINE is waited out from then on (§5.1).
+    pub(super) fn login_may_have_worked(&mut self) {
+        if let Some(session) = &mut self.session {
+            (session.timed_out, session.refused_since) = (false, None);
+        }
+    }
+
+    /// Sends a request that needs a session.
+    pub(super) fn ask(&mut self, line: &str, ask: Ask) -> Result<(), RequestError> {
+        let session = self.session.as_ref().ok_or(RequestError::NotLoggedIn)?;
+        if self.link != Link::Ready || !session.live {
+            return Err(RequestError::NotConnected);
+        }
+        self.sends(line, ask);
+        Ok(())
+    }
+
+    fn sends(&mut self, line: &str, ask: Ask) {
+        self.does(&format!("> {line}"));
+        self.asked.push_back((ask, self.now + 15 * SECOND));
+    }
+
+    /// A request has come to nothing.
+    pub(super) fn failed(&mut self, ask: Ask, error: &RequestError) {
+        match ask {
+            Ask::Login(id) | Ask::Join(id, _) | Ask::Leave(id, _) | Ask::Members(_, Some(id)) => {
+                self.fails(id, error);
+            }
+            Ask::Resume => self.lose_link(&RequestError::NotConnected, true),
+            Ask::Find(user) => self.not_found(user, error),
+            Ask::Members(room, None) => {
+                let Some(room) = self.rooms.get_mut(room) else { return };
+                room.asked = false;
+                let known = room.known;
+                for id in std::mem::take(&mut room.waiting) {
+                    match known {
+                        true => self.broadcast(id),
+                        false => self.give_up_broadcast(id, error),
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn answered(&mut self, answer: &Answer) {
+        use Answer::{No, Nonsense, Online, Yes};
+        let oldest = self.asked.front().map(|(ask, _)| ask.clone());
+        let plain = |line: &str| Line::Plain(line.to_owned());
+        self.registry = Some(match (&oldest, answer) {
+            (_, Nonsense) => plain("REGISTER <SUCCESS> <200>"),
+            (Some(Ask::Login(_) | Ask::Resume), Yes(_)) => plain("AUTH <SUCCESS> <200>"),
+            (Some(Ask::Login(_) | Ask::Resume), No) => plain("AUTH <FAILURE> <404>"),
+            (Some(Ask::Login(_) | Ask::Resume), Online) => plain("AUTH <ONLINE> <300>"),
+            (Some(Ask::Leave(..)), Yes(_)) => plain("ROOM_EXIT_RESPONSE <SUCCESS> <200>"),
+            (Some(Ask::Leave(..)), _) => plain("ROOM_EXIT_RESPONSE <FAILURE> <404>"),
+            (Some(Ask::Members(room, _)), Yes(members)) => Line::Members(room, members.clone()),
+            (Some(Ask::Members(..)), _) => plain("PEER_LIST <FAILURE> <404>"),
+            (Some(Ask::Find(user)), Yes(_)) => {
+                let (host, sender) = if *user == "bob" { (2, " <sender>") } else { (3, "") };
+                let place = format!("<{user}> <4000> <192.0.2.{host}>{sender}");
+                Line::Plain(format!("SEARCH_USER_RESPONSE <SUCCESS> <200> {place}"))
+            }
+            (Some(Ask::Find(_)), No) => plain("SEARCH_USER_RESPONSE <NOT_FOUND> <404>"),
+            (Some(Ask::Find(_)), Online) => plain("SEARCH_USER_RESPONSE <NOT_ONLINE> <300>"),
+            (Some(Ask::Join(..)), No | Online) => plain("JOIN <FAILURE> <404>"),
+            (Some(Ask::Join(..)) | None, _) => plain("JOIN <SUCCESS> <200>"),
+        });
+        if self.is_ungreeted() || self.link != Link::Ready {
+            return;
+        }
+        self.asked.pop_front();
+        match (oldest, answer) {
+            (Some(ask), Nonsense) => {
+                self.failed(ask, &RequestError::Unexpected(WORDS.to_owned()));
+                self.out_of_order();
+            }
+            (None, _) => self.out_of_order(),
+            (Some(ask), Yes(members)) => self.granted(ask, members),
+            (Some(Ask::Login(id)), No) => self.fails(id, &RequestError::LoginFailed(None)),
+            (Some(Ask::Login(id)), Online) => self.fails(id, &RequestError::AlreadyOnline),
+            (Some(Ask::Resume), No) => self.log_out(),
+            (Some(Ask::Resume), Online) => {
+                let session = self.session.as_mut().unwrap();
+                let since = *session.refused_since.get_or_insert(self.now);
+                match session.timed_out || self.now - since >= 10 * SECOND {
+                    true => self.log_out(),
+                    false => self.lose_link(&RequestError::AlreadyOnline, true),
+                }
+            }
+            (Some(Ask::Members(room, id)), _) => {
+                if let Some(id) = id {
+                    self.fails(id, &RequestError::NotAMember);
+                }
+                if self.rooms.contains_key(room) {
+                    self.drop_room(room);
+                    self.does(&format!("alice left {room}"));
+                }
+            }
+            (Some(Ask::Find(user)), No) => self.not_found(user, &RequestError::NotFound),
+            (Some(Ask::Find(user)), Online) => self.not_found(user, &RequestError::NotOnline),
+            (Some(ask), _) => self.failed(ask, &RequestError::Refused(None)),
+        }
+    }
+
+    fn granted(&mut self, ask: Ask, members: &[Name]) {
+        match ask {
+            Ask::Login(id) => {
+                self.session = Some(Session {
+                    live: true,
+                    timed_out: false,
+                    refused_since: None,
+                    confirmed: None,
+                    failures: 0,
+                    next_keep_alive: self.now,
+                    settled: None,
+                });
+                self.session_begins();
+                self.done(id);
+            }
+            Ask::Resume => {
+                let session = self.session.as_mut().unwrap();
+                let failures = session.failures;
+                *session = Session {
+                    live: true,
+                    timed_out: false,
+                    refused_since: None,
+                    confirmed: None,
+                    failures,
+                    ..session.clone()
+                };
+                self.session_begins();
+                self.does("reconnected");
+                for room in self.rooms.keys().copied().collect::<Vec<_>>() {
+                    self.refresh(room);
+                }
+            }
+            Ask::Join(id, room) => {
+                self.done(id);
+                self.enter(room);
+            }
+            Ask::Leave(id, room) => {
+                self.drop_room(room);
+                self.done(id);
+            }
+            Ask::Members(room, id) => {
+                if let Some(id) = id {
+                    self.does(&format!("c{id} Members({members:?})"));
+                }
+                self.members_are(room, members, id.is_none());
+            }
+            Ask::Find(user) => self.dial(user),
+        }
+    }
+
+    fn session_begins(&mut self) {
+        self.keep_alive();
+        let session = self.session.as_mut().unwrap();
+        session.settled = Some(self.now + 2_500_000);
+    }
+
+    pub(super) fn keep_alive(&mut self) {
+        self.session.as_mut().unwrap().next_keep_alive = self.now + 2_500_000;
+        self.does("udp KEEP_ALIVE <alice> <10>");
+    }
+
+    fn log_out(&mut self) {
+        self.end_session();
+        self.does("logged out: …");
+    }
+
+    pub(super) fn end_session(&mut self) {
+        if self.session.take().is_some() {
+            for room in self.rooms.keys().copied().collect::<Vec<_>>() {
+                self.drop_room(room);
+            }
+            self.drop_streams();
+        }
+    }
+
+    fn out_of_order(&mut self) {
+        self.lose_link(&RequestError::NotConnected, true);
+        self.does("fault of registry: …");
+    }
+
+    /// True, and the link lost, if the registry speaks before it has greeted.
+    fn is_ungreeted(&mut self) -> bool {
+        let ungreeted = matches!(self.link, Link::Greeting { .. });
+        if ungreeted {
+            self.does("fault of registry: …");
+            self.lose_link(&RequestError::NoRegistry(WORDS.to_owned()), true);
+        }
+        ungreeted
+    }
+
+    pub(super) fn pushed(&mut self, push: &Push) {
+        self.registry = Some(Line::Plain(match push {
+            Push::Joined(room, name) => format!("USER_JOINED <{room}> <{name}>"),
+            Push::Left(room, name) => format!("USER_LEFT <{room}> <{name}>"),
+            Push::Offline(name) => format!("USER_LOGOUT <{name}>"),
+            Push::Timeout => "TIMEOUT <alice>".to_owned(),
+        }));
+        if self.is_ungreeted() || self.link != Link::Ready {
+            return;
+        }
+        let is_me = |name: Name| self.session.is_some() && name == "alice";
+        match *push {
+            Push::Joined(room, name) if is_me(name) => {
+                if !self.rooms.contains_key(room) {
+                    self.enter(room);
+                }
+            }
+            Push::Joined(name, user) => {
+                if let Some(room) = self.rooms.get_mut(name)
+                    && room.known
+                    && !room.members.contains(&user)
+                {
+                    room.members.push(user);
+                    self.does(&format!("{user} is in {name}"));
+                }
+            }
+            Push::Left(name, user) if self.rooms.contains_key(name) => {
+                match is_me(user) {
+                    true => self.drop_room(name),
+                    false => self.rooms.get_mut(name).unwrap().members.retain(|other| *other != user),
+                }
+                self.does(&format!("{user} left {name}"));
+            }
+            Push::Offline(user) if !is_me(user) => {
+                let mut shared = Vec::new();
+                for (name, room) in &mut self.rooms {
+                    if room.members.contains(&user) {
+                        shared.push(*name);
+                        room.members.retain(|other| *other != user);
+                    }
+                }
+                self.does(&format!("{user} is offline in {shared:?}"));
+            }
+            Push::Timeout => {
+                if let Some(session) = self.session.as_mut().filter(|session| session.live) {
+                    session.timed_out = true;
+                    self.lose_link(&RequestError::NotConnected, true);
+                }
+            }
+            Push::Left(..) | Push::Offline(_) => {}
+        }
+    }
+
+    fn enter(&mut self, room: Name) {
+        self.rooms.entry(room).or_default().known = false;
+        self.refresh(room);
+    }
+
+    pub(super) fn refresh(&mut self, name: Name) {
+        if self.rooms.get(name).is_some_and(|room| !room.asked)
+            && self.ask(&format!("DISCOVER_PEERS <{name}>"), Ask::Members(name, None)).is_ok()
+        {
+            self.rooms.get_mut(name).unwrap().asked = true;
+        }
+    }
+
+    fn members_are(&mut self, name: Name, members: &[Name], answers_refresh: bool) {
+        let room = self.rooms.entry(name).or_default();
+        let old = std::mem::replace(&mut room.members, members.to_vec());
+        let was_known = std::mem::replace(&mut room.known, true);
+        room.asked &= !answers_refresh;
+        let waiting = std::mem::take(&mut room.waiting);
+        if was_known {
+            // The names are few: in their own order already.
+            for user in ["bob", "carol"].into_iter().filter(|user| !old.contains(user)) {
+                if members.contains(&user) {
+                    self.does(&format!("{user} is in {name}"));
+                }
+            }
+            for user in ["bob", "carol"].into_iter().filter(|user| old.contains(user)) {
+                if !members.contains(&user) {
+                    self.does(&format!("{user} is offline in [{name:?}]"));
+                }
+            }
+        } else {
+            self.does(&format!("in {name} with {members:?}"));
+        }
+        for id in waiting {
+            self.broadcast(id);
+        }
+    }
+
+    fn drop_room(&mut self, name: Name) {
+        if let Some(room) = self.rooms.remove(name) {
+            for id in room.waiting {
+                self.give_up_broadcast(id, &RequestError::NotAMember);
+            }
+        }
+    }
+}
