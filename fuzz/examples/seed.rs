@@ -1,4 +1,5 @@
-//! Makes seed corpora of the specification's test vectors: `cargo run --example seed` in this folder.
+//! Makes seed corpora, of the specification's test vectors and a few things more: `cargo run --example seed` in this
+//! folder.
 
 use std::{
     fs,
@@ -9,8 +10,56 @@ use std::{
 /// Some places to cut a stream: the targets that cut take eight bytes before the stream for it.
 const CUTS: &[u8; 8] = b"somewher";
 
+/// These take their bytes for sequences of operations, and any bytes will do.
+const SEQUENCES: &[&str] = &["registry", "registry_bytes", "peer_machine", "records", "round_trip"];
+
+const CONFIGS: &[&str] = &[
+    "listen = \"0.0.0.0:15600\"\nudp-listen = \"[::]:15500\"\nopen-registration = true\n",
+    "data-dir = '/srv/chat'\ncert = 'fullchain.pem'\nkey = 'privkey.pem'\ntls12 = false\n",
+    "max-connections = 7\ncache-mib = 64\nhash-memory-kib = 19456\nhash-iterations = 2\n",
+    "log-format = 'json'\nlog-level = \"info,p2pchat_core=debug\"\n# why\n",
+    "listen = '192.0.2.1:1'",
+    "cert = 'a'",
+    "hash-memory-kib = 1",
+    "listen-on = '127.0.0.1:1'",
+    "tls12 = \n",
+];
+
+const SHOWN: &[&str] = &[
+    "\u{1b}[2J\u{7}\u{7f}\u{9b}1m\r\n\ttab",
+    "exe.\u{202e}gnp pay\u{200b}pal a\u{2028}b \u{feff}\u{e0041}\u{3164}",
+    "مرحبا می\u{200c}خواهم शि क्\u{200d}ष",
+    "👩\u{200d}🚀 👨🏽\u{200d}💻 ❤\u{fe0f}\u{200d}🔥 🏳\u{fe0f}\u{200d}🌈",
+    "z\u{335}\u{335}\u{335}\u{335}\u{335}\u{335}\u{335}\u{335}\u{335}\u{335}\u{fe0f} \u{301}x",
+];
+
 fn main() -> io::Result<()> {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let vectors = vectors(fuzz)?;
+    for target in SEQUENCES {
+        for n in 0..16 {
+            write(fuzz, target, &format!("chance-{n}"), &chance(n))?;
+        }
+    }
+    for (n, text) in CONFIGS.iter().enumerate() {
+        write(fuzz, "config", &format!("file-{n}"), text.as_bytes())?;
+    }
+    for (n, text) in SHOWN.iter().enumerate() {
+        write(fuzz, "sanitize", &format!("text-{n}"), text.as_bytes())?;
+    }
+    let known =
+        format!("# mine\nother.example:15600 sha256:{0}\nCHAT.example:15600 SHA256:{0}\n", "0a".repeat(32));
+    write(fuzz, "known_registries", "file", known.as_bytes())?;
+    // Which file is damaged, and how.
+    for n in 0..16 {
+        write(fuzz, "database", &format!("file-{n}"), &[n])?;
+        write(fuzz, "database", &format!("chance-{n}"), chance(n).get(..24).unwrap_or_default())?;
+    }
+    println!("seeds of {vectors} vectors, and some more");
+    Ok(())
+}
+
+fn vectors(fuzz: &Path) -> io::Result<usize> {
     let mut seeds = 0;
     for entry in fs::read_dir(fuzz.join("../p2pchat-proto/vectors"))? {
         let path = entry?.path();
@@ -26,28 +75,43 @@ fn main() -> io::Result<()> {
                 (None, _) => return Err(Error::other(format!("{}: a vector without bytes", path.display()))),
             };
             seeds += 1;
+            let name = format!("vector-{seeds}");
             let frame = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+            if frame.len() < 1_000 {
+                write(fuzz, "sanitize", &name, frame)?;
+            }
             let target = match text("link") {
                 Some(link) if link.ends_with("_datagram") => "datagrams",
                 Some(link) => {
                     let stream = [CUTS, &bytes[..]].concat();
-                    write(fuzz, "frames", seeds, &stream)?;
-                    write(fuzz, "dialect", seeds, &stream)?;
+                    write(fuzz, "frames", &name, &stream)?;
+                    write(fuzz, "dialect", &name, &stream)?;
                     link
                 }
                 None => return Err(Error::other(format!("{}: a vector without link", path.display()))),
             };
-            write(fuzz, target, seeds, frame)?;
+            write(fuzz, target, &name, frame)?;
         }
     }
-    println!("seeds of {seeds} vectors");
-    Ok(())
+    Ok(seeds)
 }
 
-fn write(fuzz: &Path, target: &str, number: usize, seed: &[u8]) -> io::Result<()> {
+/// Two thousand bytes, the same each time.
+fn chance(n: u8) -> Vec<u8> {
+    let mut state = (u64::from(n) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let next = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    });
+    next.take(250).flatten().collect()
+}
+
+fn write(fuzz: &Path, target: &str, name: &str, seed: &[u8]) -> io::Result<()> {
     let folder = fuzz.join("corpus").join(target);
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join(format!("vector-{number}")), seed)
+    fs::write(folder.join(name), seed)
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {

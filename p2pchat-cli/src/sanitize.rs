@@ -67,7 +67,7 @@ fn sanitize(text: &str, keep_line_breaks: bool) -> String {
             }
             _ => {
                 out.push(c);
-                if !is_skin_tone(c) || base.is_none() {
+                if !is_skin_tone(c) || !base.is_some_and(is_pictograph) {
                     base = Some(c);
                 }
                 (marks, selected) = (0, false);
@@ -173,6 +173,13 @@ mod tests {
             assert_eq!(line(text), text);
         }
         assert_eq!(line("ab\u{200f}c"), "abc");
+    }
+
+    #[test]
+    fn what_is_shown_stays_as_it_is_shown_again() {
+        let shown = line("\u{0}🏽\u{200d}💻 a🏽\u{200d}💻");
+        assert_eq!(shown, "␀🏽\u{200d}💻 a🏽\u{200d}💻");
+        assert_eq!(line(&shown), shown);
     }
 
     #[test]

@@ -294,7 +294,12 @@ impl Settings {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.into(), source })?;
-        toml::from_str(&text).map_err(|error| file_error(path, &text, &error))
+        Self::parse(path, &text)
+    }
+
+    /// Reads `text`, which is the file's at `path`.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        toml::from_str(text).map_err(|error| file_error(path, text, &error))
     }
 
     /// These settings, and those of `others` where there are none.

@@ -19,6 +19,9 @@ mod certificate;
 mod config;
 mod daemon;
 mod files;
+#[cfg(feature = "__fuzz")]
+#[doc(hidden)]
+pub mod fuzz;
 mod logging;
 mod store;
 

@@ -5,6 +5,7 @@
 //! writers share one commit. Two threads read, each from a view of its own.
 
 mod engine;
+mod trial;
 mod view;
 
 use std::{

@@ -357,7 +357,8 @@ fn create_room(
     }
     let stored = transaction.get(Table::Meta, NEXT_ROOM_ID)?;
     new.id = stored.map_or(Ok(1), |bytes| decode(&bytes, "room id"))?;
-    transaction.put(Table::Meta, NEXT_ROOM_ID, &encode(&(new.id + 1))?)?;
+    let next = new.id.checked_add(1).ok_or(StoreError::Corrupt("room id"))?;
+    transaction.put(Table::Meta, NEXT_ROOM_ID, &encode(&next)?)?;
     admit(transaction, name, new, owner, rooms_per_user)
 }
 
@@ -398,8 +399,8 @@ fn admit(
     let member = Member { seniority: room.next_seniority };
     transaction.put(Table::Members, &member_key(room.id, username.folded()), &encode(&member)?)?;
     transaction.put(Table::Seniority, &member.key(room.id), username.folded().as_bytes())?;
-    room.next_seniority += 1;
-    room.members += 1;
+    room.next_seniority = room.next_seniority.checked_add(1).ok_or(StoreError::Corrupt("room"))?;
+    room.members = room.members.checked_add(1).ok_or(StoreError::Corrupt("room"))?;
     put_room(transaction, name, &room)?;
     Ok(StoreAnswer::Joined { room: room.room_name()? })
 }

@@ -1,30 +1,29 @@
 //! The known-registries file: which certificate each registry had the first time.
 
-use std::{
-    fs, io,
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, io::Write as _, path::Path};
 
 use super::{error::Error, fingerprint::Fingerprint};
 
 /// What the file says of a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) fingerprint: Fingerprint,
+pub(crate) struct Entry {
+    pub(crate) fingerprint: Fingerprint,
     /// From 1.
-    pub(super) line: usize,
+    pub(crate) line: usize,
 }
 
 /// What is known of `registry`, a `host:port`. A file that isn't there knows nothing.
 pub(super) fn look_up(file: &Path, registry: &str) -> Result<Option<Entry>, Error> {
-    let failed = |line, reason: String| Error::KnownRegistries { file: file.into(), line, reason };
     check_mode(file)?;
-    let text = match fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(None, error.to_string())),
-    };
+    match fs::read_to_string(file) {
+        Ok(text) => find(file, &text, registry),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(file, None, error.to_string())),
+    }
+}
+
+/// What `text`, which is `file`'s, says of `registry`.
+pub(crate) fn find(file: &Path, text: &str, registry: &str) -> Result<Option<Entry>, Error> {
     for (line, entry) in (1..).zip(text.lines()) {
         let entry = entry.trim();
         if entry.is_empty() || entry.starts_with('#') {
@@ -32,8 +31,9 @@ pub(super) fn look_up(file: &Path, registry: &str) -> Result<Option<Entry>, Erro
         }
         let (name, fingerprint) = entry
             .split_once(char::is_whitespace)
-            .ok_or_else(|| failed(Some(line), "wanted is host:port sha256:…".into()))?;
-        let fingerprint = fingerprint.parse().map_err(|error| failed(Some(line), format!("{error}")))?;
+            .ok_or_else(|| failed(file, Some(line), "wanted is host:port sha256:…".into()))?;
+        let fingerprint =
+            fingerprint.parse().map_err(|error| failed(file, Some(line), format!("{error}")))?;
         if name.eq_ignore_ascii_case(registry) {
             return Ok(Some(Entry { fingerprint, line }));
         }
@@ -41,13 +41,14 @@ pub(super) fn look_up(file: &Path, registry: &str) -> Result<Option<Entry>, Erro
     Ok(None)
 }
 
+fn failed(file: &Path, line: Option<usize>, reason: String) -> Error {
+    Error::KnownRegistries { file: file.into(), line, reason }
+}
+
 /// Notes the certificate of a registry that is not known yet.
 pub(super) fn remember(file: &Path, registry: &str, fingerprint: Fingerprint) -> Result<(), Error> {
-    append(file, &format!("{registry} {fingerprint}\n")).map_err(|error| Error::KnownRegistries {
-        file: file.into(),
-        line: None,
-        reason: error.to_string(),
-    })
+    append(file, &format!("{registry} {fingerprint}\n"))
+        .map_err(|error| failed(file, None, error.to_string()))
 }
 
 fn append(file: &Path, line: &str) -> io::Result<()> {
@@ -80,7 +81,7 @@ fn check_mode(file: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let reason = format!("others can write it (mode {mode:o}); make it yours alone with mode 600");
-    Err(Error::KnownRegistries { file: PathBuf::from(file), line: None, reason })
+    Err(failed(file, None, reason))
 }
 
 #[cfg(not(unix))]
@@ -90,6 +91,8 @@ fn check_mode(_: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn folder(name: &str) -> PathBuf {

@@ -28,7 +28,7 @@ mod client;
 mod clock;
 mod error;
 mod fingerprint;
-mod known;
+pub(crate) mod known;
 mod network;
 mod outbox;
 mod pump;

@@ -2,7 +2,10 @@
 
 use p2pchat_core::registry::{
     HashAnswer, HashRequest,
-    store::{MemoryStore, ReadTransaction, Secret, StoreAnswer, StoreRequest, Table, Write},
+    store::{
+        MemoryStore, Read, ReadTransaction, Secret, StoreAnswer, StoreError, StoreRequest, Table, Write,
+        WriteTransaction,
+    },
 };
 use p2pchat_proto::{Capacity, Description, Limits, PasswordDigest, RoomName, Username};
 
@@ -81,4 +84,45 @@ fn debug_output_names_the_kind_and_hides_the_secret() {
     ] {
         assert_eq!(shown, expected);
     }
+}
+
+#[test]
+fn a_damaged_count_is_said_to_be_damaged_and_not_counted_on() {
+    // Postcard's longest number.
+    const LAST: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    let (ali, bob) = (Username::new("ali").unwrap(), Username::new("bob").unwrap());
+    let den = RoomName::new("den").unwrap();
+    let create = |room: &str| {
+        StoreRequest::Write(Write::CreateRoom {
+            room: RoomName::new(room).unwrap(),
+            owner: ali.clone(),
+            password: None,
+            capacity: Capacity::new(5).unwrap(),
+            description: Description::default(),
+            rooms_per_user: 32,
+        })
+    };
+    let mut store = MemoryStore::new();
+    for username in [&ali, &bob] {
+        let register = Write::Register { username: username.clone(), password: "hash".into() };
+        assert!(matches!(store.answer(&StoreRequest::Write(register)), StoreAnswer::Registered));
+    }
+    assert!(matches!(store.answer(&create("den")), StoreAnswer::Joined { .. }));
+
+    // After id, name, description, capacity and members: the number of the next membership.
+    let record = store.get(Table::Rooms, b"den").unwrap().unwrap();
+    let (before, after) = (&record[..8], &record[9..]);
+    assert_eq!(before, b"\x01\x03den\x00\x05\x01");
+    store.put(Table::Rooms, b"den", &[before, LAST, after].concat()).unwrap();
+    let StoreAnswer::Room(Some(state)) = store.answer(&StoreRequest::Read(Read::Room { room: den.clone() }))
+    else {
+        panic!("the record can be read");
+    };
+    let join = Write::JoinRoom { room: den, id: state.id, username: bob, rooms_per_user: 32 };
+    let joined = store.answer(&StoreRequest::Write(join));
+    assert!(matches!(joined, StoreAnswer::Failed(StoreError::Corrupt("room"))), "{joined:?}");
+
+    store.put(Table::Meta, b"next room id", LAST).unwrap();
+    let created = store.answer(&create("attic"));
+    assert!(matches!(created, StoreAnswer::Failed(StoreError::Corrupt("room id"))), "{created:?}");
 }

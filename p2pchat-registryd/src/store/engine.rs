@@ -15,6 +15,7 @@ use redb::{
 
 use super::{
     FORMAT,
+    trial::Trial,
     view::{ReadView, WriteView, failed},
 };
 use crate::files;
@@ -142,47 +143,78 @@ enum Opening {
 }
 
 fn open(path: &Path, cache_bytes: usize, opening: Opening) -> Result<Database, OpenError> {
-    let io = |source| OpenError::Io { path: path.into(), source };
-    if is_foreign(path).map_err(io)? {
+    if is_foreign(path).map_err(|source| io(path, source))? {
         return Err(OpenError::Foreign { path: path.into() });
     }
-    if opening == Opening::First {
-        files::make_private(path).map_err(io)?;
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(opening == Opening::First);
+    let database = match opening {
+        Opening::First => {
+            try_out(path, &builder)?;
+            files::make_private(path).map_err(|source| io(path, source))?;
+            let is_empty = fs::metadata(path).map_err(|source| io(path, source))?.len() == 0;
+            let made = builder.create(path);
+            if is_empty && made.is_err() {
+                empty_unfinished(path);
+            }
+            made
+        }
+        Opening::Again => builder.open(path),
+    };
+    let database = database.map_err(|error| refused(path, error))?;
+    if is_new(path, &database)? {
+        initialise(&database).map_err(|error| damaged(path, error))?;
     }
-    let is_new = opening == Opening::First && fs::metadata(path).map_err(io)?.len() == 0;
-    let open_error = |error| match error {
+    Ok(database)
+}
+
+/// Refuses a file that is not to be used. Even a damaged or foreign one would be written to by opening it: what the engine
+/// would do to it here, and how it would come out, happens in memory.
+fn try_out(path: &Path, builder: &Builder) -> Result<(), OpenError> {
+    let file = match File::options().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(io(path, source)),
+    };
+    let database = Trial::new(file).and_then(|trial| builder.create_with_backend(trial));
+    let database = database.map_err(|error| refused(path, error))?;
+    is_new(path, &database)?;
+    database.close().map_err(|error| refused(path, error))
+}
+
+fn io(path: &Path, source: io::Error) -> OpenError {
+    OpenError::Io { path: path.into(), source }
+}
+
+fn refused(path: &Path, error: DatabaseError) -> OpenError {
+    match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             OpenError::InUse { path: path.into() }
         }
         DatabaseError::Storage(StorageError::Io(source))
             if !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof) =>
         {
-            io(source)
+            io(path, source)
         }
         error => OpenError::Damaged { path: path.into(), problem: error.to_string() },
-    };
-    let mut builder = Builder::new();
-    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(opening == Opening::First);
-    let database = match opening {
-        Opening::First => builder.create(path),
-        Opening::Again => builder.open(path),
-    };
-    if is_new && database.is_err() {
-        empty_unfinished(path);
     }
-    let database = database.map_err(open_error)?;
+}
 
-    let damaged = |error: redb::Error| match error {
-        redb::Error::Io(source) => io(source),
+fn damaged(path: &Path, error: redb::Error) -> OpenError {
+    match error {
+        redb::Error::Io(source) => io(path, source),
         error => OpenError::Damaged { path: path.into(), problem: error.to_string() },
-    };
-    match format(&database).map_err(damaged)? {
-        Format::Known => {}
-        Format::None => initialise(&database).map_err(damaged)?,
-        Format::Foreign => return Err(OpenError::Foreign { path: path.into() }),
-        Format::Newer(found) => return Err(OpenError::Newer { path: path.into(), found, known: FORMAT }),
     }
-    Ok(database)
+}
+
+/// False if the file is a registry's of a known format, an error if it is anybody else's.
+fn is_new(path: &Path, database: &Database) -> Result<bool, OpenError> {
+    match format(database).map_err(|error| damaged(path, error))? {
+        Format::Known => Ok(false),
+        Format::None => Ok(true),
+        Format::Foreign => Err(OpenError::Foreign { path: path.into() }),
+        Format::Newer(found) => Err(OpenError::Newer { path: path.into(), found, known: FORMAT }),
+    }
 }
 
 /// True if there is something in the file, and it doesn't begin as the engine's files do.

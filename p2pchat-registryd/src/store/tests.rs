@@ -329,10 +329,12 @@ fn a_newer_format_is_refused() {
     transaction.commit().unwrap();
     drop(database);
 
+    let newer = std::fs::read(&path).unwrap();
     let refused = RedbStore::open(&path, &StoreConfig::default());
     assert!(
         matches!(refused, Err(OpenError::Newer { found, known, .. }) if (found, known) == (FORMAT + 1, FORMAT))
     );
+    assert!(std::fs::read(&path).unwrap() == newer);
 }
 
 #[test]
@@ -352,15 +354,14 @@ fn another_programs_file_is_refused_and_left_alone() {
     transaction.open_table(table).unwrap().insert(1, 2).unwrap();
     transaction.commit().unwrap();
     drop(database);
+    let foreign = std::fs::read(&path).unwrap();
     let refused = RedbStore::open(&path, &StoreConfig::default());
     assert!(matches!(refused, Err(OpenError::Foreign { .. })), "{refused:?}");
-    let database = Database::open(&path).unwrap();
-    let value = database.begin_read().unwrap().open_table(table).unwrap().get(1).unwrap().unwrap().value();
-    assert_eq!(value, 2);
+    assert!(std::fs::read(&path).unwrap() == foreign);
 }
 
 #[test]
-fn a_damaged_file_is_refused() {
+fn a_damaged_file_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     for user in 0..200 {
@@ -378,7 +379,10 @@ fn a_damaged_file_is_refused() {
         match RedbStore::open(&path, &StoreConfig::default()) {
             // A page that isn't in use.
             Ok(_) => {}
-            Err(OpenError::Damaged { .. }) => damaged += 1,
+            Err(OpenError::Damaged { .. }) => {
+                damaged += 1;
+                assert!(std::fs::read(&path).unwrap() == bytes);
+            }
             Err(other) => panic!("{other}"),
         }
     }

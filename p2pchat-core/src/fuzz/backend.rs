@@ -1,0 +1,149 @@
+//! What a registry machine works with: a store and a hash that answer when the fuzzer says so, and requests in which
+//! users and rooms meet.
+
+use std::collections::VecDeque;
+
+use arbitrary::Arbitrary;
+use p2pchat_proto::{
+    Capacity, Description, Detail, Extensions, PasswordDigest, PeerPort, RoomName, ToRegistry, Username,
+};
+
+use crate::{
+    Time,
+    registry::{
+        Config, Effect, HashAnswer, HashRequest, OpId, Registry,
+        store::{MemoryStore, Read, StoreAnswer, StoreError, StoreRequest, read},
+    },
+};
+
+/// Bounds that a short sequence of operations reaches.
+pub(super) fn config() -> Config {
+    let mut config = Config::default();
+    (config.connections, config.pipeline, config.operations, config.rooms_per_user) = (6, 3, 8, 2);
+    config
+}
+
+pub(super) fn user(n: u8) -> Option<Username> {
+    Username::new(&format!("user{}", n % 4)).ok()
+}
+
+pub(super) fn room(n: u8) -> Option<RoomName> {
+    RoomName::new(&format!("room{}", n % 3)).ok()
+}
+
+fn digest(n: u8) -> PasswordDigest {
+    PasswordDigest::of_password(if n.is_multiple_of(2) { "right" } else { "wrong" })
+}
+
+/// A request. Names come from small pools.
+#[derive(Debug, Arbitrary)]
+pub(super) enum Request {
+    Hello(Option<Extensions>),
+    Register(u8),
+    Login(u8, Option<PeerPort>),
+    Create(u8, u8),
+    Join(u8),
+    Exit(u8, u8),
+    Ask(u8, bool),
+    Logout(Option<u8>),
+    Anything(ToRegistry),
+}
+
+impl Request {
+    pub(super) fn message(self) -> Option<ToRegistry> {
+        Some(match self {
+            Self::Hello(extensions) => ToRegistry::Hello { extensions },
+            Self::Register(u) => ToRegistry::Register { username: user(u)?, password: digest(0) },
+            Self::Login(u, port) => ToRegistry::Login { username: user(u)?, password: digest(u >> 4), port },
+            Self::Create(r, capacity) => ToRegistry::CreateRoom {
+                room: room(r)?,
+                password: (r > 127).then(|| digest(0)),
+                capacity: Capacity::new(u32::from(capacity % 3) + 1).ok()?,
+                description: Description::default(),
+            },
+            Self::Join(r) => {
+                ToRegistry::JoinRoom { room: room(r)?, password: (r > 63).then(|| digest(r >> 7)) }
+            }
+            Self::Exit(u, r) => ToRegistry::ExitRoom { username: user(u)?, room: room(r)? },
+            Self::Ask(n, detailed) => {
+                let detail = if detailed { Detail::Detailed } else { Detail::Partial };
+                match n % 4 {
+                    0 => ToRegistry::ListRooms { detail },
+                    1 => ToRegistry::DiscoverPeers { detail, asker: None },
+                    2 => ToRegistry::DiscoverRoom { room: room(n >> 2)? },
+                    _ => ToRegistry::SearchUser { username: user(n >> 2)? },
+                }
+            }
+            Self::Logout(u) => ToRegistry::Logout { username: u.and_then(user) },
+            Self::Anything(message) => message,
+        })
+    }
+}
+
+/// Which question is answered: the oldest to the store or to the hash; or it is said to be busy.
+#[derive(Debug, Arbitrary)]
+pub(super) enum Answer {
+    Stored,
+    Hashed,
+    StoreBusy,
+    HashBusy,
+}
+
+/// Store and hash, and what they have been asked.
+#[derive(Default)]
+pub(super) struct Backend {
+    store: MemoryStore,
+    questions: VecDeque<(OpId, StoreRequest)>,
+    hashes: VecDeque<(OpId, HashRequest)>,
+}
+
+impl Backend {
+    /// Takes a question; any other effect is given back.
+    pub(super) fn ask(&mut self, effect: Effect) -> Option<Effect> {
+        match effect {
+            Effect::Store { op, request } => self.questions.push_back((op, request)),
+            Effect::Hash { op, request } => self.hashes.push_back((op, request)),
+            other => return Some(other),
+        }
+        None
+    }
+
+    pub(super) fn answer(&mut self, registry: &mut Registry, now: Time, answer: &Answer) {
+        match answer {
+            Answer::Stored | Answer::StoreBusy => {
+                let Some((op, request)) = self.questions.pop_front() else { return };
+                let busy = matches!(answer, Answer::StoreBusy);
+                let answer = match busy {
+                    true => StoreAnswer::Failed(StoreError::Busy),
+                    false => self.store.answer(&request),
+                };
+                registry.handle_stored(now, op, answer);
+            }
+            Answer::Hashed | Answer::HashBusy => {
+                let Some((op, request)) = self.hashes.pop_front() else { return };
+                let busy = matches!(answer, Answer::HashBusy);
+                registry.handle_hashed(now, op, if busy { HashAnswer::Busy } else { hash(&request) });
+            }
+        }
+    }
+
+    /// What holds at any time: the machine's bounds, and those of the rooms.
+    pub(super) fn check(&self, registry: &Registry) {
+        let stats = registry.stats();
+        assert!(stats.connections <= 6 && stats.operations <= 8 && stats.sessions <= stats.connections);
+        assert_eq!(self.questions.len() + self.hashes.len(), stats.operations, "a question is asked once");
+        if let StoreAnswer::Rooms(rooms) = read(&self.store, &Read::Rooms) {
+            assert!(rooms.iter().all(|room| (1..=room.capacity.get()).contains(&room.members)));
+        }
+    }
+}
+
+fn hash(request: &HashRequest) -> HashAnswer {
+    match request {
+        HashRequest::Create { digest } => HashAnswer::Created(digest.expose().into()),
+        HashRequest::Verify { digest, stored } if stored.as_deref() == Some(digest.expose()) => {
+            HashAnswer::Match { upgraded: None }
+        }
+        HashRequest::Verify { .. } => HashAnswer::Mismatch,
+    }
+}

@@ -1,0 +1,409 @@
+//! The peer machine between a hostile registry and hostile peers, behind its codecs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use arbitrary::{Arbitrary, Unstructured};
+use bytes::{Bytes, BytesMut};
+use p2pchat_proto::{
+    Dialect, FromRegistry, FromRegistryDatagram, Limits, Message, PeerMessage, RoomName, ToRegistry,
+    ToRegistryDatagram, Username,
+    codec::{ClientCodec, PeerCodec, RegistryCodec},
+};
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::people::{Command, DATAGRAMS, REGISTRY_LINES, STREAM_LINES, line};
+use crate::{
+    Time,
+    peer::{ChatRequestId, Config, Effect, Event, Peer, Receipt, RequestId, StreamId},
+};
+
+/// A frame's limit, which the fuzzer's inputs can pass.
+const FRAME_BYTES: usize = 400;
+
+/// What others may do to a peer, and what its application may want. `u8`s choose among what there has been.
+#[derive(Debug, Arbitrary)]
+enum Step<'a> {
+    Command(Command<'a>),
+    Accept(u8),
+    Reject(u8),
+    Confirm(u8),
+    /// The registry's stream is open; with ALPN or without.
+    RegistryUp(bool),
+    /// The registry says what it could say, or writes bytes, with or without a line ending, with or without a link.
+    RegistrySays(u8),
+    RegistryWrites(&'a [u8]),
+    RegistryEnds(bool),
+    Datagram(u8),
+    RawDatagram(&'a [u8]),
+    /// Somebody dials.
+    Incoming(u8),
+    StreamUp(u8),
+    StreamSays(u8, u8),
+    StreamWrites(u8, &'a [u8]),
+    StreamEnds(u8, bool),
+    Wait(u16),
+    NextDeadline,
+}
+
+/// Feeds a peer machine bytes and commands, and checks what it does and says after each fact.
+pub fn peer_machine(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let Ok(seed) = u64::arbitrary(&mut input) else { return };
+    let mut world = World::new(seed);
+    while !input.is_empty()
+        && let Ok(step) = Step::arbitrary(&mut input)
+    {
+        world.step(step);
+        world.drain();
+        world.check();
+    }
+    world.end();
+}
+
+struct World {
+    peer: Peer,
+    config: Config,
+    now: Time,
+    link: Option<Link>,
+    streams: BTreeMap<StreamId, Stream>,
+    /// All streams that there have been.
+    ids: Vec<StreamId>,
+    chat_requests: Vec<ChatRequestId>,
+    receipts: Vec<Receipt>,
+    /// The commands that have not ended.
+    open: BTreeSet<RequestId>,
+    closed: bool,
+}
+
+struct Link {
+    codec: ClientCodec,
+    inbox: BytesMut,
+    up: bool,
+    dialect: Option<Dialect>,
+}
+
+struct Stream {
+    codec: PeerCodec,
+    inbox: BytesMut,
+    dialled: bool,
+    up: bool,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut config = Config::default();
+        (config.requests, config.pipeline, config.rooms) = (4, 2, 2);
+        (config.streams, config.messages_in_flight, config.chat_requests) = (3, 3, 2);
+        config.limits.frame_bytes = FRAME_BYTES;
+        config.limits.list_reply_bytes = 4 * FRAME_BYTES;
+        Self {
+            peer: Peer::new(config.clone(), seed),
+            config,
+            now: Time::ZERO,
+            link: None,
+            streams: BTreeMap::new(),
+            ids: Vec::new(),
+            chat_requests: Vec::new(),
+            receipts: Vec::new(),
+            open: BTreeSet::new(),
+            closed: false,
+        }
+    }
+
+    fn step(&mut self, step: Step<'_>) {
+        let now = self.now;
+        match step {
+            Step::Command(command) => {
+                let request = command.give(&mut self.peer, now);
+                self.begun(request);
+            }
+            Step::Accept(n) => {
+                if let Some(chat) = pick(&self.chat_requests, n) {
+                    let request = self.peer.accept(now, chat);
+                    self.begun(request);
+                }
+            }
+            Step::Reject(n) => {
+                if let Some(chat) = pick(&self.chat_requests, n) {
+                    let request = self.peer.reject(now, chat, None);
+                    self.begun(request);
+                }
+            }
+            Step::Confirm(n) => {
+                if let Some(receipt) = pick(&self.receipts, n) {
+                    self.peer.confirm(now, receipt);
+                }
+            }
+            Step::RegistryUp(alpn) => self.registry_up(alpn),
+            Step::RegistrySays(n) => self.registry_writes(&line(REGISTRY_LINES, n)),
+            Step::RegistryWrites(bytes) => self.registry_writes(bytes),
+            Step::RegistryEnds(inside) => self.registry_ends(inside),
+            Step::Datagram(n) => self.datagram(&line(DATAGRAMS, n)),
+            Step::RawDatagram(bytes) => self.datagram(bytes),
+            Step::Incoming(host) => {
+                let addr = SocketAddr::from(([192, 0, 2, host % 3 + 2], 50_000));
+                if let Some(id) = self.peer.accept_stream(now, addr) {
+                    self.open_stream(id, false);
+                }
+            }
+            Step::StreamUp(n) => {
+                if let Some(id) = pick(&self.ids, n) {
+                    self.peer.handle_stream_connected(now, id);
+                    if let Some(stream) = self.streams.get_mut(&id) {
+                        stream.up = true;
+                    }
+                }
+            }
+            Step::StreamSays(n, text) => self.stream_writes(n, &line(STREAM_LINES, text)),
+            Step::StreamWrites(n, bytes) => self.stream_writes(n, bytes),
+            Step::StreamEnds(n, inside) => self.stream_ends(n, inside),
+            Step::Wait(millis) => self.wait(now + Duration::from_millis(millis.into())),
+            Step::NextDeadline => {
+                if let Some(due) = self.peer.poll_timeout() {
+                    self.wait(due.max(now));
+                }
+            }
+        }
+    }
+
+    fn begun(&mut self, request: RequestId) {
+        assert!(self.open.insert(request), "a request's name is used once");
+    }
+
+    fn wait(&mut self, until: Time) {
+        self.now = until;
+        self.peer.handle_timeout(until);
+        assert!(self.peer.poll_timeout().is_none_or(|due| due > until), "what was due is done");
+    }
+
+    fn registry_up(&mut self, alpn: bool) {
+        let dialect = alpn.then_some(Dialect::Canonical);
+        if let Some(link) = self.link.as_mut().filter(|link| !link.up) {
+            link.up = true;
+            if let Some(dialect) = dialect {
+                link.codec.set_dialect(dialect);
+                link.dialect = Some(dialect);
+            }
+            self.peer.handle_registry_connected(self.now, dialect);
+        } else {
+            // Not what the driver would do, but any order is legal.
+            self.peer.handle_registry_connected(self.now, dialect);
+        }
+    }
+
+    fn registry_writes(&mut self, bytes: &[u8]) {
+        let Some(link) = self.link.as_mut().filter(|link| link.up) else {
+            let frame = Bytes::copy_from_slice(bytes.trim_ascii_end());
+            if let Ok(message) = FromRegistry::parse(&frame, Dialect::Canonical, &self.config.limits) {
+                self.peer.handle_registry_message(self.now, message);
+            }
+            return;
+        };
+        link.inbox.extend_from_slice(bytes);
+        while let Some(link) = self.link.as_mut().filter(|link| link.up) {
+            let Some(item) = link.codec.decode(&mut link.inbox).expect("no I/O") else {
+                assert!(link.inbox.len() <= 4 * FRAME_BYTES + 1, "more than a frame and its CR waits");
+                return;
+            };
+            if let Some(found) = link.codec.dialect().filter(|_| link.dialect.is_none()) {
+                link.dialect = Some(found);
+                self.peer.handle_registry_dialect(self.now, found);
+                self.drain();
+            }
+            match item {
+                Ok(message) => self.peer.handle_registry_message(self.now, message),
+                Err(malformed) => self.peer.handle_registry_malformed(self.now, malformed),
+            }
+            self.drain();
+        }
+    }
+
+    fn registry_ends(&mut self, inside: bool) {
+        if let Some(mut link) = self.link.take()
+            && inside
+            && let Some(Err(malformed)) = link.codec.decode_eof(&mut link.inbox).expect("no I/O")
+        {
+            self.peer.handle_registry_malformed(self.now, malformed);
+            self.drain();
+        }
+        self.peer.handle_registry_closed(self.now, "gone".to_owned());
+    }
+
+    fn datagram(&mut self, bytes: &[u8]) {
+        let datagram = Bytes::copy_from_slice(bytes);
+        if let Ok(message) = FromRegistryDatagram::parse(&datagram, Dialect::Canonical, &self.config.limits) {
+            self.peer.handle_datagram(self.now, message);
+        }
+    }
+
+    fn open_stream(&mut self, id: StreamId, dialled: bool) {
+        let codec = PeerCodec::new(self.config.limits);
+        self.streams.insert(id, Stream { codec, inbox: BytesMut::new(), dialled, up: !dialled });
+        self.ids.push(id);
+    }
+
+    fn stream_writes(&mut self, n: u8, bytes: &[u8]) {
+        let Some(id) = pick(&self.ids, n) else { return };
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.inbox.extend_from_slice(bytes);
+        } else {
+            // Not what the driver would do, but any order is legal.
+            let frame = Bytes::copy_from_slice(bytes.trim_ascii_end());
+            if let Ok(message) = PeerMessage::parse(&frame, Dialect::Canonical, &self.config.limits) {
+                self.peer.handle_stream_message(self.now, id, message);
+            }
+        }
+        while let Some(stream) = self.streams.get_mut(&id) {
+            let Some(item) = stream.codec.decode(&mut stream.inbox).expect("no I/O") else {
+                assert!(stream.inbox.len() <= FRAME_BYTES + 1, "more than a frame and its CR waits");
+                return;
+            };
+            match item {
+                Ok(message) => self.peer.handle_stream_message(self.now, id, message),
+                Err(malformed) => self.peer.handle_stream_malformed(self.now, id, malformed),
+            }
+            self.drain();
+        }
+    }
+
+    fn stream_ends(&mut self, n: u8, inside: bool) {
+        let Some(id) = pick(&self.ids, n) else { return };
+        if let Some(stream) = self.streams.get_mut(&id)
+            && inside
+            && let Some(Err(malformed)) = stream.codec.decode_eof(&mut stream.inbox).expect("no I/O")
+        {
+            self.peer.handle_stream_malformed(self.now, id, malformed);
+            self.drain();
+        }
+        self.streams.remove(&id);
+        self.peer.handle_stream_closed(self.now, id, "gone".to_owned());
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.peer.poll_effect() {
+            match effect {
+                Effect::ConnectRegistry => {
+                    assert!(self.link.is_none(), "one link at a time");
+                    let codec = ClientCodec::new(self.config.limits);
+                    self.link = Some(Link { codec, inbox: BytesMut::new(), up: false, dialect: None });
+                }
+                Effect::SendRegistry(message) => self.sent_to_registry(&message),
+                Effect::CloseRegistry => self.link = None,
+                Effect::SendDatagram(message) => {
+                    let bytes = message.to_bytes(Dialect::Canonical);
+                    let read = ToRegistryDatagram::parse(&bytes, Dialect::Canonical, &Limits::DEFAULT);
+                    assert_eq!(read, Ok(message));
+                    assert!(self.peer.is_logged_in() || self.closed, "a keep-alive of nobody");
+                }
+                Effect::Dial { stream, addr } => {
+                    let ip = addr.ip();
+                    assert!(
+                        addr.port() >= 1_024 && !ip.is_unspecified() && !ip.is_multicast(),
+                        "dials {addr}"
+                    );
+                    self.open_stream(stream, true);
+                }
+                Effect::SendPeer { stream, message } => self.sent_to_peer(stream, &message),
+                Effect::ClosePeer { stream } => {
+                    self.streams.remove(&stream).expect("a stream is closed once");
+                }
+                Effect::Event(event) => self.told(event),
+            }
+        }
+    }
+
+    fn sent_to_registry(&mut self, message: &ToRegistry) {
+        let Some(link) = &mut self.link else { return };
+        let mut bytes = BytesMut::new();
+        link.codec.encode(message, &mut bytes).expect("no I/O");
+        let dialect = link.codec.dialect().unwrap_or_default();
+        let mut registry = RegistryCodec::new(Limits::DEFAULT);
+        registry.set_dialect(dialect);
+        let whole = bytes.clone().freeze();
+        let read = registry.decode(&mut bytes).expect("no I/O").expect("one message");
+        let read = read.expect("what was sent can be read");
+        match dialect {
+            Dialect::Canonical => assert_eq!(&read, message),
+            // Not all of a message is carried: what is, is spelled in one way.
+            _ => assert_eq!(read.to_bytes(dialect), whole),
+        }
+    }
+
+    fn sent_to_peer(&mut self, id: StreamId, message: &PeerMessage) {
+        let stream = self.streams.get(&id).expect("nothing is sent to a stream that is closed");
+        assert!(stream.up, "nothing is sent to a stream that is not open");
+        let mut bytes = BytesMut::new();
+        let mut codec = PeerCodec::new(Limits::DEFAULT);
+        codec.encode(message, &mut bytes).expect("no I/O");
+        let read = codec.decode(&mut bytes).expect("no I/O").expect("one message");
+        assert_eq!(read.as_ref(), Ok(message));
+        assert!(bytes.is_empty(), "one message");
+    }
+
+    fn told(&mut self, event: Event) {
+        let me = self.peer.username().cloned();
+        match event {
+            Event::Completed { request, .. } => assert!(self.open.remove(&request), "a command ends once"),
+            Event::ChatRequested { request, from, .. } => {
+                assert!(me.is_some() && from != me);
+                self.chat_requests.push(request);
+            }
+            Event::Message { from, receipt, .. } => {
+                assert!(self.peer.chats().any(|user| *user == from), "{from} is in no chat");
+                assert!(me.is_some_and(|me| me != from));
+                self.receipts.push(receipt);
+            }
+            Event::Broadcast { room, from, receipt, .. } => {
+                let shared = self.rooms_with(&from);
+                match room {
+                    Some(room) => assert!(shared.contains(&room), "{from} is not in {room}"),
+                    None => assert!(shared.len() > 1, "{from} can only mean {shared:?}"),
+                }
+                assert!(me.is_some_and(|me| me != from));
+                self.receipts.push(receipt);
+            }
+            _ => {}
+        }
+    }
+
+    fn rooms_with(&self, user: &Username) -> Vec<RoomName> {
+        let has = |room: &&RoomName| {
+            self.peer.roster(room).is_some_and(|mut members| members.any(|name| name == user))
+        };
+        self.peer.room_names().filter(has).cloned().collect()
+    }
+
+    /// What is held at any time is bounded by the configuration.
+    fn check(&self) {
+        let config = &self.config;
+        let dialled = self.streams.values().filter(|stream| stream.dialled).count();
+        assert!(dialled <= config.streams && self.streams.len() - dialled <= config.streams);
+        assert!(self.peer.room_names().count() <= config.rooms);
+        assert!(self.peer.chats().count() <= self.streams.len(), "a chat has a stream");
+        let requests = 3 * config.requests + config.pipeline;
+        let lanes = 2 * config.streams * (config.messages_in_flight + config.chat_requests);
+        let wants = config.streams * config.messages_in_flight;
+        assert!(self.open.len() <= requests + lanes + wants, "{} commands wait", self.open.len());
+        if self.peer.username().is_none() {
+            assert!(self.peer.room_names().next().is_none() && self.peer.chats().next().is_none());
+        }
+    }
+
+    fn end(&mut self) {
+        let last = self.peer.shutdown(self.now);
+        self.begun(last);
+        self.closed = true;
+        self.drain();
+        assert!(self.open.is_empty(), "every command ends");
+        assert!(self.streams.is_empty() && self.link.is_none(), "every stream is closed");
+        assert_eq!(self.peer.poll_timeout(), None);
+    }
+}
+
+fn pick<T: Copy>(all: &[T], n: u8) -> Option<T> {
+    all.get(usize::from(n).checked_rem(all.len())?).copied()
+}

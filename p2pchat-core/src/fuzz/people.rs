@@ -1,0 +1,146 @@
+//! What a peer's application may want, and what others could say to it.
+
+use arbitrary::Arbitrary;
+use p2pchat_proto::{Capacity, Description, Detail, PasswordDigest, PeerPort, RoomName, Text, Username};
+
+use crate::{
+    Time,
+    peer::{Peer, RequestId},
+};
+
+pub(super) const REGISTRY_LINES: &[&str] = &[
+    "HELLO_BACK <SUCCESS> <200>",
+    "HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender>",
+    "HELLO_BACK <SUCCESS> <200> <1> <sender>",
+    "HELLO_BACK <FAILURE> <404> <no>",
+    "HELLO_BACK SUCCESS 200 ",
+    "REGISTER <SUCCESS> <200>",
+    "REGISTER <EXIST> <300>",
+    "AUTH <SUCCESS> <200>",
+    "AUTH <FAILURE> <404>",
+    "AUTH <ONLINE> <300>",
+    "CREATION <SUCCESS> <200>",
+    "JOIN <SUCCESS> <200>",
+    "JOIN <FAILURE> <404> <full>",
+    "ROOM_EXIT_RESPONSE <SUCCESS> <200>",
+    "ROOMS_LIST <FOUND> <200> <den> , <attic>",
+    "ROOMS_LIST <FOUND> <200> <den> <where the bears are> <2> <10>",
+    "ROOMS_LIST <NOT_FOUND> <404>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> <carol> <4000> <192.0.2.3>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> <carol> <22> <0.0.0.0>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <ff02::1>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> 192.0.2.2:4000",
+    "SEARCH_USER_RESPONSE <NOT_ONLINE> <300>",
+    "PEER_LIST <SUCCESS> <200> <den> <alice> <bob> <carol>",
+    "PEER_LIST <SUCCESS> <200> <attic> <alice> <bob>",
+    "PEER_LIST <SUCCESS> <200> <bob> , <carol>",
+    "PEER_LIST <SUCCESS> <200> <bob> <den> <4000> <192.0.2.2> , <carol> <> <0> <2001:db8::5>",
+    "PEER_LIST <SUCCESS> <200> bob (192.0.2.2:4000) carol (192.0.2.3:4000)",
+    "PEER_LIST <FAILURE> <404>",
+    "USER_LOGOUT <bob>",
+    "USER_LOGOUT <alice>",
+    "USER_JOINED <den> <alice>",
+    "USER_JOINED <den> <bob>",
+    "USER_JOINED <attic> <alice>",
+    "USER_JOINED <cellar> <alice>",
+    "USER_LEFT <den> <bob>",
+    "USER_LEFT <den> <alice>",
+    "TIMEOUT <alice>",
+    "TIMEOUT alice",
+];
+
+pub(super) const STREAM_LINES: &[&str] = &[
+    "CHAT_REQUEST <alice>",
+    "CHAT_REQUEST <alice> <bob>",
+    "CHAT_REQUEST <alice> <carol>",
+    "CHAT_REQUEST <alice> <alice>",
+    "CHAT_REQUEST <bob> <alice>",
+    "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>",
+    "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <carol>",
+    "CHAT_REQUEST_RESPONSE <REJECT> <404> <bob> <busy>",
+    "DIRECT_MESSAGE <bob> <alice> hi",
+    "DIRECT_MESSAGE <carol> <alice> hi",
+    "DIRECT_MESSAGE <alice> <alice> hi",
+    "DIRECT_BROADCAST <bob> hi",
+    "DIRECT_BROADCAST <bob> <den> hi",
+    "DIRECT_BROADCAST <carol> <den> hi",
+    "DIRECT_BROADCAST <carol> <attic> hi",
+    "DIRECT_UNICAST_NOTIFICATION <SUCCESS> <200> <alice> <hi>",
+    "DIRECT_UNICAST_NOTIFICATION <FAILURE> <404> <alice> <hi> <no>",
+    "DIRECT_BROADCAST_NOTIFICATION <SUCCESS> <200> <alice> <hi>",
+    "DIRECT_BROADCAST_NOTIFICATION <FAILURE> <404> <alice> <hi>",
+];
+
+pub(super) const DATAGRAMS: &[&str] = &[
+    "KEEP_ALIVE_RESPONSE <SUCCESS> <200>",
+    "KEEP_ALIVE_RESPONSE <FAILURE> <404>",
+    "TIMEOUT <alice>",
+    "TIMEOUT <bob>",
+];
+
+/// One of `lines`: the prototype's dialect has no line endings, and now and then one is missing.
+pub(super) fn line(lines: &[&str], n: u8) -> Vec<u8> {
+    let line = lines.get(usize::from(n) % lines.len()).copied().unwrap_or_default();
+    let bare = line.starts_with("HELLO_BACK SUCCESS") || n > 240;
+    format!("{line}{}", if bare { "" } else { "\n" }).into_bytes()
+}
+
+fn user(n: u8) -> Username {
+    let name = ["alice", "bob", "carol"].get(usize::from(n) % 3).copied().unwrap_or("alice");
+    Username::new(name).expect("a name")
+}
+
+fn room(n: u8) -> RoomName {
+    let name = ["den", "attic", "cellar"].get(usize::from(n) % 3).copied().unwrap_or("den");
+    RoomName::new(name).expect("a name")
+}
+
+fn text(text: Option<&str>) -> Text {
+    text.and_then(|text| Text::new(text).ok()).unwrap_or_else(|| Text::new("hi").expect("a text"))
+}
+
+#[derive(Debug, Arbitrary)]
+pub(super) enum Command<'a> {
+    Connect,
+    Register(u8),
+    Login(u8, Option<PeerPort>),
+    Logout,
+    Search(u8),
+    Peers(Detail),
+    Rooms(Detail),
+    Create(u8, Description),
+    Join(u8, bool),
+    Leave(u8),
+    Members(u8),
+    Chat(u8),
+    HangUp(u8),
+    Send(u8, Option<&'a str>),
+    Broadcast(u8, Option<&'a str>),
+}
+
+impl Command<'_> {
+    pub(super) fn give(self, peer: &mut Peer, now: Time) -> RequestId {
+        let digest = || PasswordDigest::of_password("x");
+        match self {
+            Self::Connect => peer.connect(now),
+            Self::Register(who) => peer.register(now, user(who), digest()),
+            // Nearly always Alice, whom the others know.
+            Self::Login(who, port) => peer.login(now, user(who / 100), digest(), port),
+            Self::Logout => peer.logout(now),
+            Self::Search(who) => peer.search(now, user(who)),
+            Self::Peers(detail) => peer.peers(now, detail),
+            Self::Rooms(detail) => peer.rooms(now, detail),
+            Self::Create(name, description) => {
+                peer.create(now, room(name), None, Capacity::new(2).expect("in range"), description)
+            }
+            Self::Join(name, password) => peer.join(now, room(name), password.then(digest)),
+            Self::Leave(name) => peer.leave(now, room(name)),
+            Self::Members(name) => peer.members(now, room(name)),
+            Self::Chat(who) => peer.chat(now, user(who)),
+            Self::HangUp(who) => peer.hang_up(now, user(who)),
+            Self::Send(who, said) => peer.send(now, user(who), text(said)),
+            Self::Broadcast(name, said) => peer.broadcast(now, room(name), text(said)),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The store's records, damaged.
+
+use arbitrary::{Arbitrary, Unstructured};
+use p2pchat_proto::{Capacity, Description, RoomName, Username};
+
+use super::backend::{room, user};
+use crate::registry::store::{
+    MemoryStore, Read, ReadTransaction, StoreAnswer, StoreError, StoreRequest, Table, Write, WriteTransaction,
+};
+
+/// What happens to a store.
+#[derive(Debug, Arbitrary)]
+enum Step<'a> {
+    Ask(u8, u8, Question),
+    Damage { table: u8, record: u8, damage: Damage<'a> },
+}
+
+#[derive(Debug, Arbitrary)]
+enum Question {
+    Account,
+    Room,
+    Rooms,
+    Register,
+    OpenSession(bool),
+    CreateRoom(u8),
+    JoinRoom,
+    LeaveRoom,
+}
+
+#[derive(Debug, Arbitrary)]
+enum Damage<'a> {
+    Flip { at: u16, bits: u8 },
+    Cut { length: u16 },
+    Replace(&'a [u8]),
+}
+
+/// A store whose records are damaged answers, or names the kind of record that it can't read.
+pub fn records(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let mut store = MemoryStore::new();
+    fill(&mut store);
+    while !input.is_empty()
+        && let Ok(step) = Step::arbitrary(&mut input)
+    {
+        match step {
+            Step::Ask(u, r, question) => {
+                if let Some((user, room)) = user(u).zip(room(r)) {
+                    ask(&mut store, user, room, &question);
+                }
+            }
+            Step::Damage { table, record, damage } => {
+                let table = Table::ALL.get(usize::from(table) % Table::ALL.len()).copied().expect("in range");
+                if let Some((key, mut value)) = nth(&store, table, record.into()) {
+                    damage.work(&mut value);
+                    store.put(table, &key, &value).expect("memory doesn't fail");
+                }
+            }
+        }
+    }
+}
+
+/// Two rooms with two members each.
+fn fill(store: &mut MemoryStore) {
+    for n in 0..3 {
+        let (Some(user), Some(room), Some(other)) = (user(n), room(n % 2), room(n + 1)) else { return };
+        ask(store, user.clone(), room.clone(), &Question::Register);
+        ask(store, user.clone(), room.clone(), &Question::CreateRoom(2));
+        ask(store, user.clone(), room, &Question::JoinRoom);
+        ask(store, user, other, &Question::JoinRoom);
+    }
+}
+
+fn ask(store: &mut MemoryStore, username: Username, room: RoomName, question: &Question) {
+    let request = match question {
+        Question::Account => StoreRequest::Read(Read::Account { username }),
+        Question::Room => StoreRequest::Read(Read::Room { room }),
+        Question::Rooms => StoreRequest::Read(Read::Rooms),
+        Question::Register => StoreRequest::Write(Write::Register { username, password: "hash".into() }),
+        Question::OpenSession(upgraded) => {
+            let password = upgraded.then(|| "another hash".into());
+            StoreRequest::Write(Write::OpenSession { username, password })
+        }
+        Question::CreateRoom(capacity) => StoreRequest::Write(Write::CreateRoom {
+            room,
+            owner: username,
+            password: None,
+            capacity: Capacity::new(u32::from(*capacity).max(1)).expect("in range"),
+            description: Description::default(),
+            rooms_per_user: 3,
+        }),
+        Question::JoinRoom => {
+            let StoreAnswer::Room(Some(state)) =
+                store.answer(&StoreRequest::Read(Read::Room { room: room.clone() }))
+            else {
+                return;
+            };
+            StoreRequest::Write(Write::JoinRoom { room, id: state.id, username, rooms_per_user: 3 })
+        }
+        Question::LeaveRoom => StoreRequest::Write(Write::LeaveRoom { room, username }),
+    };
+    let before = store.clone();
+    if let StoreAnswer::Failed(error) = store.answer(&request) {
+        assert!(matches!(error, StoreError::Corrupt(_)), "{error:?}");
+        // A real engine drops the transaction.
+        *store = before;
+    }
+}
+
+fn nth(store: &MemoryStore, table: Table, n: usize) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut records = Vec::new();
+    let mut visit = |key: &[u8], value: &[u8]| {
+        records.push((key.to_vec(), value.to_vec()));
+        true
+    };
+    store.scan(table, &[], &mut visit).expect("memory doesn't fail");
+    let index = n.checked_rem(records.len())?;
+    Some(records.swap_remove(index))
+}
+
+impl Damage<'_> {
+    fn work(&self, value: &mut Vec<u8>) {
+        match self {
+            Self::Flip { at, bits } => {
+                let at = usize::from(*at).checked_rem(value.len());
+                if let Some(byte) = at.and_then(|at| value.get_mut(at)) {
+                    *byte ^= bits;
+                }
+            }
+            Self::Cut { length } => value.truncate((*length).into()),
+            Self::Replace(bytes) => *value = bytes.to_vec(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The registry machine, fed typed operations.
+
+use std::{net::SocketAddr, time::Duration};
+
+use arbitrary::{Arbitrary, Unstructured};
+use p2pchat_proto::{Dialect, FrameError, Malformed, ToRegistryDatagram};
+
+use super::backend::{Answer, Backend, Request, config, user};
+use crate::{
+    Time,
+    registry::{ConnId, Effect, Registry},
+};
+
+/// What the world may do to a registry.
+#[derive(Debug, Arbitrary)]
+enum Step {
+    Connect,
+    Prototype(u8),
+    Say(u8, Request),
+    Oversized(u8),
+    Disconnect(u8),
+    KeepAlive(u8, u8, Option<u32>),
+    Answer(Answer),
+    Wait(u16),
+}
+
+#[derive(Default)]
+struct World {
+    backend: Backend,
+    conns: Vec<Stream>,
+}
+
+struct Stream {
+    id: ConnId,
+    closed: bool,
+}
+
+/// Feeds a registry machine a sequence of operations and checks what must hold after each.
+pub fn registry(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let mut registry = Registry::new(config());
+    let mut world = World::default();
+    let mut now = Time::ZERO;
+    // What has no bytes left makes values without end.
+    while !input.is_empty()
+        && let Ok(step) = Step::arbitrary(&mut input)
+    {
+        world.step(&mut registry, &mut now, step);
+        world.drain(&mut registry);
+        world.backend.check(&registry);
+    }
+}
+
+impl World {
+    fn conn(&self, n: u8) -> Option<ConnId> {
+        let index = usize::from(n).checked_rem(self.conns.len())?;
+        self.conns.get(index).map(|stream| stream.id)
+    }
+
+    fn step(&mut self, registry: &mut Registry, now: &mut Time, step: Step) {
+        let at = *now;
+        match step {
+            Step::Connect => {
+                let remote = SocketAddr::from(([192, 0, 2, 1], 40_000));
+                if let Ok(id) = registry.handle_connected(at, remote) {
+                    self.conns.push(Stream { id, closed: false });
+                }
+            }
+            Step::Prototype(c) => {
+                if let Some(conn) = self.conn(c) {
+                    registry.handle_dialect(conn, Dialect::Prototype);
+                }
+            }
+            Step::Say(c, request) => {
+                if let Some((conn, message)) = self.conn(c).zip(request.message()) {
+                    registry.handle_message(at, conn, message);
+                }
+            }
+            Step::Oversized(c) => {
+                if let Some(conn) = self.conn(c) {
+                    let malformed = Malformed::Frame(FrameError::TooLong { limit: 1 });
+                    registry.handle_malformed(at, conn, malformed);
+                }
+            }
+            Step::Disconnect(c) => {
+                if let Some(conn) = self.conn(c) {
+                    registry.handle_disconnected(at, conn);
+                }
+            }
+            Step::KeepAlive(u, ip, timeout) => {
+                let from = SocketAddr::from(([192, 0, 2, ip % 2 + 1], 40_000));
+                if let Some(username) = user(u) {
+                    registry.handle_datagram(at, from, ToRegistryDatagram::KeepAlive { username, timeout });
+                }
+            }
+            Step::Answer(answer) => self.backend.answer(registry, at, &answer),
+            Step::Wait(millis) => {
+                *now = at + Duration::from_millis(millis.into());
+                registry.handle_timeout(*now);
+                assert!(registry.poll_timeout().is_none_or(|due| due > *now), "what was due is done");
+            }
+        }
+    }
+
+    fn drain(&mut self, registry: &mut Registry) {
+        while let Some(effect) = registry.poll_effect() {
+            match self.backend.ask(effect) {
+                Some(Effect::Send { conn, .. }) => {
+                    let open = self.conns.iter().any(|stream| stream.id == conn && !stream.closed);
+                    assert!(open, "nothing is sent to a stream that is closed");
+                }
+                Some(Effect::Close { conn }) => {
+                    for stream in self.conns.iter_mut().filter(|stream| stream.id == conn) {
+                        assert!(!stream.closed, "a stream is closed once");
+                        stream.closed = true;
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

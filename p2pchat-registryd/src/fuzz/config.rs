@@ -1,0 +1,44 @@
+//! The configuration file.
+
+use std::path::Path;
+
+use crate::{Certificate, Config, ConfigError, Settings};
+
+/// Anything in the file: what is accepted is within its bounds, what isn't is said in one line that names a place in the
+/// file or a setting.
+pub fn config(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else { return };
+    let path = Path::new("registryd.toml");
+    // The default depends on whose machine it is.
+    let elsewhere = Settings { data_dir: Some("/srv/chat".into()), ..Settings::default() };
+    match Settings::parse(path, text).map(|settings| settings.or(elsewhere)).and_then(Config::new) {
+        Ok(config) => check(&config),
+        Err(error) => {
+            assert!(!error.to_string().contains('\n'), "one line: {error}");
+            match error {
+                ConfigError::File { line, problem, .. } => {
+                    // One past the last: what is missing at the end.
+                    assert!((1..=text.matches('\n').count() + 1).contains(&line), "line {line}");
+                    assert!(!problem.is_empty());
+                }
+                ConfigError::OutOfRange { found, min, max, .. } => assert!(!(min..=max).contains(&found)),
+                ConfigError::OpenRegistration { address, .. } => {
+                    assert!(!address.ip().to_canonical().is_loopback());
+                }
+                ConfigError::HalfACertificate { given, missing } => assert_ne!(given, missing),
+                other => panic!("{other}"),
+            }
+        }
+    }
+}
+
+fn check(config: &Config) {
+    assert!((1..=10_000_000).contains(&config.max_connections));
+    assert!((1 << 20..=1 << 40).contains(&config.cache_bytes));
+    assert!((8..=4 << 20).contains(&config.hash_memory_kib));
+    assert!((1..=1_000).contains(&config.hash_iterations));
+    if let Certificate::Files { cert, key } = &config.certificate {
+        assert!(!cert.as_os_str().is_empty() && !key.as_os_str().is_empty(), "a file without a name");
+    }
+    assert!(!config.data_dir.as_os_str().is_empty(), "a folder without a name");
+}
