@@ -25,8 +25,8 @@ fn a_registry_without_descriptors_serves_whom_it_has_and_takes_others_when_someb
     let home = Home::new(&daemon);
     let mut bob = home.listener("bob", &["--room", "den"]);
 
-    // The system shakes hands for the registry, which can't take them up.
-    let mut crowd: Vec<_> = (0..100).map(|_| TcpStream::connect(daemon.tcp).unwrap()).collect();
+    // The system shakes hands for the registry, which can't take them up; those whom it could, it waits 10 s for.
+    let mut crowd: Vec<_> = (0..150).map(|_| TcpStream::connect(daemon.tcp).unwrap()).collect();
     daemon.log.expect_anywhere("can't accept a connection");
     home.run(&["--user", "bob", "register"]).expect_code(3).expect_error("too long");
     // Those who are in notice nothing, and what they do is kept.
