@@ -156,6 +156,10 @@ impl Solo {
         while let Some(at) = self.peer.poll_timeout().filter(|&at| at <= end) {
             self.now = at.max(self.now);
             self.peer.handle_timeout(self.now);
+            assert!(
+                self.peer.poll_timeout().is_none_or(|next| next > self.now),
+                "the clock would stand still"
+            );
         }
         self.now = end;
     }

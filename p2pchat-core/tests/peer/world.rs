@@ -166,7 +166,12 @@ impl World {
             let Some(next) = peers.chain(registry).min().filter(|&at| at <= end) else { break };
             self.now = next.max(self.now);
             for node in &mut self.nodes {
-                node.solo.peer.handle_timeout(self.now);
+                let peer = &mut node.solo.peer;
+                peer.handle_timeout(self.now);
+                assert!(
+                    peer.poll_timeout().is_none_or(|next| next > self.now),
+                    "the clock would stand still"
+                );
             }
             if let Some(registry) = &mut self.registry {
                 registry.handle_timeout(self.now);

@@ -167,6 +167,10 @@ impl World {
         while let Some(at) = self.registry.poll_timeout().filter(|&at| at <= end) {
             self.now = at.max(self.now);
             self.registry.handle_timeout(self.now);
+            assert!(
+                self.registry.poll_timeout().is_none_or(|next| next > self.now),
+                "the clock would stand still"
+            );
             self.run();
         }
         self.now = end;
