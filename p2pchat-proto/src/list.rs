@@ -144,3 +144,23 @@ impl<'de, T: Record + serde::Deserialize<'de>> serde::Deserialize<'de> for List<
         Ok(list)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::Username;
+
+    #[test]
+    fn a_list_takes_what_fits_into_its_limit_and_says_what_does_not() {
+        let name = || Username::new("alice").unwrap();
+        let two = 2 * ("<alice>".len() + SEPARATOR) + HEADER;
+        for (limit, expected) in
+            [(two, Ok(())), (two - 1, Err(Problem::TooLong { limit: two - 1, size: two, unit: "bytes" }))]
+        {
+            let mut list = List::with_limit(limit);
+            assert_eq!(list.push(name()), Ok(()));
+            assert_eq!(list.push(name()), expected);
+            assert_eq!((list.len() == 2, list.encoded_len() + HEADER <= limit), (expected.is_ok(), true));
+        }
+    }
+}

@@ -257,6 +257,22 @@ fn wishes_to_chat_are_bounded() {
 }
 
 #[test]
+fn wishes_that_wait_for_one_answer_are_bounded() {
+    let mut config = Config::default();
+    config.chat_requests = 2;
+    let mut s = Solo::alice_with(config, ALL);
+    s.peer.chat(s.now, user("bob"));
+    s.registry(BOB);
+    s.did();
+    s.connected(0);
+    s.peer.chat(s.now, user("bob"));
+    assert_eq!(s.did(), ["s0 CHAT_REQUEST <bob>"]);
+    s.peer.chat(s.now, user("bob"));
+    assert_eq!(s.did(), ["failed: too much is waiting: at most 2 chat requests"]);
+    assert_eq!(s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <bob>"), ["chat with bob", "ok Done", "ok Done"]);
+}
+
+#[test]
 fn two_who_ask_each_other_at_once_both_get_their_chat() {
     let mut s = dialling_bob(" <sender>");
     s.connected(0);

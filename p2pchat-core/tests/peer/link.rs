@@ -45,6 +45,17 @@ fn an_unknown_dialect_is_waited_for_and_then_greeted_canonically() {
     assert_eq!(s.did(), ["connected", "ok Done"]);
 }
 
+#[test]
+fn a_registry_that_greets_unasked_is_greeted_all_the_same() {
+    let mut s = Solo::new();
+    s.peer.connect(s.now);
+    s.peer.handle_registry_connected(s.now, None);
+    s.registry(GREETED);
+    assert_eq!(s.did(), ["connect", "> HELLO_P2P <1> <reason,roster,sender>"]);
+    s.registry(GREETED);
+    assert_eq!(s.did(), ["connected", "ok Done"]);
+}
+
 /// The prototype's registry: greets unasked, knows no rooms, drops a user after three seconds of silence.
 #[test]
 fn the_prototype_is_spoken_to_in_its_own_way() {

@@ -118,3 +118,32 @@ fn nothing_stays_in_memory_of_those_who_left() {
     assert_eq!((stats.connections, stats.sessions, stats.operations), (0, 0, 0));
     assert_eq!(w.registry.poll_timeout(), None);
 }
+
+#[test]
+fn a_stream_that_is_given_up_is_told_why_and_closed() {
+    let mut w = World::new();
+    let (alice, bob) = (w.online_extended("alice"), w.online("bob"));
+    w.registry.give_up(alice, "too slow");
+    w.registry.give_up(alice, "too slow");
+    w.run();
+    assert_eq!(w.heard(alice), [format!("HELLO_BACK {NO} <too slow>")]);
+    assert!(w.is_closed(alice) && !w.is_closed(bob));
+    assert_eq!(w.registry.stats().sessions, 1);
+}
+
+#[test]
+fn a_registry_that_shuts_down_closes_every_stream_and_pushes_nothing() {
+    let mut w = World::new();
+    let (alice, bob, fresh) = (w.online("alice"), w.online("bob"), w.connect("192.0.2.3"));
+    w.say(alice, "CREATE_CHAT_ROOM <den> <> <5> <>");
+    w.say(bob, "JOIN_CHAT_ROOM <den> <> <increment>");
+    w.registry.disconnect_all();
+    w.run();
+    for conn in [alice, bob, fresh] {
+        assert!(w.is_closed(conn));
+        assert_eq!(w.heard(conn), [""; 0]);
+    }
+    let stats = w.registry.stats();
+    assert_eq!((stats.connections, stats.sessions), (0, 0));
+    assert_eq!(w.registry.poll_timeout(), None);
+}

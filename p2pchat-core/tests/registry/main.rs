@@ -85,6 +85,9 @@ fn a_session_speaks_only_for_its_own_user() {
         w.say(alice, &format!("LOGIN <bob> <{}>", digest("bob"))),
         [format!("AUTH {NO} <this connection is logged in as alice; log out first>")]
     );
+    assert_eq!(w.say(alice, "DISCOVER_PEERS <PARTIAL> <Alice>"), [format!("PEER_LIST {OK} <bob>")]);
+    assert_eq!(w.say(alice, "LOGOUT <Alice>"), [""; 0]);
+    assert!(w.is_closed(alice));
 }
 
 #[test]
