@@ -53,3 +53,17 @@ impl fmt::Display for Time {
         write!(f, "{:.3} s", Duration::from_micros(self.0).as_secs_f64())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_between_two_moments_is_never_negative() {
+        let (earlier, later) = (Time::from_micros(1_500_000), Time::from_micros(4_000_000));
+        assert_eq!(later - earlier, Duration::from_millis(2_500));
+        assert_eq!(earlier - later, Duration::ZERO);
+        assert_eq!(earlier + Duration::from_millis(2_500), later);
+        assert_eq!(later.to_string(), "4.000 s");
+    }
+}

@@ -135,9 +135,15 @@ mod tests {
         for greeting in ["HELLO_BACK SUCCESS 200 ", "HELLO_BACK SUCCESS 200", "HELLO_BACK FAILURE 404 "] {
             assert_eq!(told_by(greeting.as_bytes()), Some(Dialect::Prototype));
         }
-        for other in
-            ["HELLO_BACK SUCCESS 20", "HELLO_BACK <SUCCESS> <200>", "HELLO_BACK SUCCESS 200 x", "AUTH"]
-        {
+        for other in [
+            "HELLO_BACK SUCCESS 20",
+            "HELLO_BACK SUCCESS 20x",
+            "HELLO_BACK MAYBE 200",
+            "HELLO_BACK <SUCCESS> <200>",
+            "HELLO_BACK SUCCESS 200 x",
+            "AUTH SUCCESS 200",
+            "AUTH",
+        ] {
             assert_eq!(told_by(other.as_bytes()), None);
         }
     }

@@ -398,6 +398,30 @@ mod tests {
     #[test]
     fn secrets_are_not_in_debug_output() {
         let digest = PasswordDigest::of_password("abc");
-        assert!(!format!("{digest:?}").contains("ba78"));
+        assert_eq!(format!("{digest:?}"), "PasswordDigest(…)");
+    }
+
+    #[test]
+    fn digests_are_equal_if_every_digit_is() {
+        let digest = |hex: &str| PasswordDigest::new(&format!("{hex}{}", "0".repeat(62))).unwrap();
+        assert_eq!(digest("00"), digest("00"));
+        for other in ["01", "10", "11"] {
+            assert_ne!(digest("00"), digest(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_text_shows_what_was_said_and_shares_memory_until_detached() {
+        let text = Text::from_bytes(Bytes::from_static(b"a\nb"), &Limits::DEFAULT).unwrap();
+        assert_eq!((text.to_string(), format!("{text:?}")), ("a\nb".to_owned(), r#""a\nb""#.to_owned()));
+        let (shared, own) = (text.clone(), text.detach());
+        assert_eq!((&shared, &own), (&text, &text));
+        assert_eq!(shared.as_str().as_ptr(), text.as_str().as_ptr());
+        assert_ne!(own.as_str().as_ptr(), text.as_str().as_ptr());
+    }
+
+    #[test]
+    fn a_set_of_capabilities_shows_what_is_in_it() {
+        assert_eq!(format!("{:?}", Capabilities::parse("sender,reason")), "{Reason, Sender}");
     }
 }

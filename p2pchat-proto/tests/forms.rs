@@ -133,6 +133,23 @@ fn an_error_names_verb_field_byte_and_limit() {
         Err(ParseError { verb: Some(Verb::DirectMessage), field: "text", offset: 29, problem })
     );
     assert_eq!(found.unwrap_err().to_string(), "DIRECT_MESSAGE: text at byte 29 has 4 bytes, 3 are allowed");
+    let fits = Bytes::from_static(br"DIRECT_MESSAGE <alice> <bob> a\nb");
+    assert!(PeerMessage::parse(&fits, Dialect::Canonical, &limits).is_ok(), "an escape counts once");
+}
+
+#[test]
+fn a_list_that_is_too_long_says_from_which_record_on() {
+    let mut limits = Limits::DEFAULT;
+    limits.list_reply_bytes = 512 + 2 * "<a> , ".len();
+    let frame = |names| Bytes::from(format!("PEER_LIST <SUCCESS> <200> {names}"));
+    let read = |names| {
+        let shape = Some(PeerListShape::Partial);
+        FromRegistry::parse_expecting(&frame(names), Dialect::Canonical, &limits, shape)
+    };
+    assert!(read("<a> , <b>").is_ok());
+    let problem = Problem::TooLong { limit: 524, size: 530, unit: "bytes" };
+    let error = ParseError { verb: Some(Verb::PeerList), field: "record", offset: 39, problem };
+    assert_eq!(read("<a> , <b> ,  <c>"), Err(error));
 }
 
 #[test]

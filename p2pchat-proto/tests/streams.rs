@@ -216,6 +216,15 @@ fn a_large_frame_leaves_no_large_buffer() {
 }
 
 #[test]
+fn a_stream_that_ends_within_a_frame_says_so_whichever_it_is() {
+    let truncated = Malformed::Frame(FrameError::Truncated { bytes: 4 });
+    let pieces = || [&b"HELL"[..]];
+    assert_eq!(decode_all(registry(), pieces()), [Err(truncated.clone())]);
+    assert_eq!(decode_all(client_for(&[]), pieces()), [Err(truncated.clone())]);
+    assert_eq!(decode_all(peer(), pieces()), [Err(truncated)]);
+}
+
+#[test]
 fn an_idle_buffer_of_up_to_64_kib_is_kept_and_a_larger_one_is_not() {
     let left_of = |capacity| {
         let (mut codec, mut buf) = (peer(), BytesMut::with_capacity(capacity));

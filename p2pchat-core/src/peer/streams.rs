@@ -25,8 +25,6 @@ pub(super) struct Stream {
     /// True if we dialled it: then `peer` is who the registry says is there, otherwise only who they say they are.
     pub(super) dialled: bool,
     connected: bool,
-    /// Nothing has come on it yet.
-    silent: bool,
     pub(super) peer: Option<Username>,
     /// Both ends have the capability `sender`: the long forms and reasons may be written (§7.4).
     pub(super) sender: bool,
@@ -41,7 +39,6 @@ impl Stream {
             addr,
             dialled: peer.is_some(),
             connected: peer.is_none(),
-            silent: true,
             peer,
             sender,
             chat: Chat::None,
@@ -108,8 +105,9 @@ impl Peer {
 
     /// A message came on a peer stream.
     pub fn handle_stream_message(&mut self, now: Time, stream: StreamId, message: PeerMessage) {
-        let Some(known) = self.streams.get_mut(&stream).filter(|stream| stream.connected) else { return };
-        known.silent = false;
+        if self.streams.get(&stream).is_none_or(|stream| !stream.connected) {
+            return;
+        }
         self.arm(Timer::Stream(stream), now, self.config.idle_timeout);
         match message {
             PeerMessage::ChatRequest { recipient, sender } => {
@@ -266,7 +264,6 @@ impl Peer {
                 self.arm(Timer::Stream(id), now, self.config.idle_timeout);
                 return;
             }
-            Stream { silent: true, dialled: false, .. } => "they said nothing",
             _ => "idle",
         };
         self.note_failed_dial(now, id, reason);

@@ -130,6 +130,8 @@ fn a_broadcast_waits_for_the_first_list_of_a_room() {
     s.peer.handle_registry_closed(s.now, "gone".to_owned());
     let did = s.did();
     assert_eq!(did[2..], ["failed: the registry went away before it answered"]);
+    s.peer.broadcast(s.now, room("den"), text("hi"));
+    assert_eq!(s.did(), ["failed: not connected to the registry"], "nor is it known to whom");
 }
 
 /// The other end of an incoming stream only claims its name.
@@ -200,6 +202,24 @@ fn a_stranger_s_broadcast_is_refused_once_the_registry_was_asked() {
             "[den] dave: hi"
         ]
     );
+    s.wait(SECOND);
+    let another = s.accept();
+    let did = s.peer(another, "DIRECT_BROADCAST <eve> <den> hi");
+    assert_eq!(did, ["> DISCOVER_PEERS <den>"], "at once, a second after the last time");
+}
+
+#[test]
+fn who_is_in_no_room_refuses_every_broadcast() {
+    let mut s = Solo::alice();
+    let stream = s.accept();
+    for to in [" <den>", ""] {
+        let did = s.peer(stream, &format!("DIRECT_BROADCAST <bob>{to} hi"));
+        assert_eq!(
+            did,
+            ["s0 DIRECT_BROADCAST_NOTIFICATION <FAILURE> <404> <bob> <hi> <not in that room>"],
+            "{to}"
+        );
+    }
 }
 
 #[test]

@@ -118,6 +118,14 @@ fn a_failed_dial_is_not_repeated_at_once() {
     s.registry(&BOB.replace("4000", "4001"));
     assert_eq!(s.did(), ["> SEARCH_USER <bob>", "dial s1 192.0.2.2:4001"], "it is another address");
     s.closed(1);
+    s.did();
+    s.peer.chat(s.now, user("bob"));
+    s.registry(BOB);
+    assert_eq!(
+        s.did(),
+        ["> SEARCH_USER <bob>", "failed: that user can't be reached: reset"],
+        "nor forgotten"
+    );
     s.wait(SECOND);
     s.did();
     s.peer.chat(s.now, user("bob"));
@@ -259,13 +267,15 @@ fn wishes_to_chat_are_bounded() {
 #[test]
 fn wishes_that_wait_for_one_answer_are_bounded() {
     let mut config = Config::default();
-    config.chat_requests = 2;
+    (config.chat_requests, config.messages_in_flight) = (2, 2);
     let mut s = Solo::alice_with(config, ALL);
-    s.peer.chat(s.now, user("bob"));
+    for _ in 0..3 {
+        s.peer.chat(s.now, user("bob"));
+    }
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>", "failed: too much is waiting: at most 2 messages"]);
     s.registry(BOB);
     s.did();
     s.connected(0);
-    s.peer.chat(s.now, user("bob"));
     assert_eq!(s.did(), ["s0 CHAT_REQUEST <bob>"]);
     s.peer.chat(s.now, user("bob"));
     assert_eq!(s.did(), ["failed: too much is waiting: at most 2 chat requests"]);
@@ -372,6 +382,19 @@ fn a_nameless_asker_is_named_by_what_they_say_first() {
     assert_eq!(s.did(), ["s0 DIRECT_MESSAGE <alice> <bob> hello"]);
     let did = s.peer(stream, "DIRECT_MESSAGE <carol> <alice> hi");
     assert_eq!(did, ["s0 DIRECT_UNICAST_NOTIFICATION <FAILURE> <404> <carol> <hi>"]);
+}
+
+#[test]
+fn hanging_up_on_one_user_ends_nothing_else() {
+    let mut s = chatting();
+    let (carol, room) = (s.accept(), s.accept());
+    s.peer(carol, "CHAT_REQUEST <alice> <carol>");
+    s.peer.accept(s.now, s.requests[0]);
+    s.peer(room, "DIRECT_BROADCAST <bob> hi");
+    s.did();
+    s.peer.hang_up(s.now, user("bob"));
+    assert_eq!(s.did(), ["close s0", "no chat with bob: hung up", "ok Done"], "what isn't a chat stays open");
+    assert_eq!(s.peer.chats().collect::<Vec<_>>(), [&user("carol")]);
 }
 
 #[test]

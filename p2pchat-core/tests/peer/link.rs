@@ -75,6 +75,9 @@ fn the_prototype_is_spoken_to_in_its_own_way() {
     s.peer.join(s.now, room("den"), None);
     s.peer.broadcast(s.now, room("den"), crate::solo::text("hi"));
     assert_eq!(s.did(), ["failed: this registry does not support that"; 3]);
+    s.registry("TIMEOUT <alice>");
+    let why = "lost: the registry ended the session";
+    assert_eq!(s.did()[..2], ["disconnect", why], "it confirms no keep-alive that it gets");
 }
 
 #[test]
@@ -180,6 +183,8 @@ fn a_lost_link_interrupts_what_was_asked_and_comes_back() {
     s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
     s.registry("HELLO_BACK <SUCCESS> <200> <1> <roster>");
     assert_eq!(s.did(), ["> HELLO_P2P <1> <reason,roster,sender>", "> LOGIN <alice> <…> <4000>"]);
+    s.peer.search(s.now, user("bob"));
+    assert_eq!(s.did(), ["failed: not connected to the registry"], "nobody is logged in yet");
     s.registry("AUTH <SUCCESS> <200>");
     assert_eq!(s.did(), ["udp KEEP_ALIVE <alice> <10>", "reconnected", "> DISCOVER_PEERS <den>"]);
     s.registry("USER_JOINED <den> <alice>");
@@ -355,7 +360,8 @@ fn a_registry_that_stops_confirming_keep_alives_is_gone() {
         "it never confirmed one: no news"
     );
     s.datagram("KEEP_ALIVE_RESPONSE <SUCCESS> <200>");
-    let did = s.wait_quietly(SECOND * 23);
+    assert_eq!(s.wait_quietly(SECOND * 22), [""; 0], "twenty seconds aren't over when a keep-alive is due");
+    let did = s.wait_quietly(SECOND);
     assert_eq!(did[..2], ["disconnect", "lost: the registry fell silent"]);
 }
 
@@ -377,6 +383,16 @@ fn a_reply_that_doesn_t_come_costs_the_link() {
             "failed: the registry went away before it answered"
         ]
     );
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_times_out_what_was_asked() {
+    let mut s = Solo::alice();
+    s.peer.search(s.now, user("bob"));
+    s.did();
+    s.now = s.now + SECOND * 60;
+    s.peer.handle_timeout(s.now);
+    assert!(s.did().contains(&"failed: no answer came in time".to_owned()));
 }
 
 #[test]
@@ -437,12 +453,18 @@ fn requests_are_pipelined_up_to_a_bound_and_queued_up_to_another() {
         s.did(),
         ["> SEARCH_USER <bob>", "> SEARCH_USER <bob>", "failed: too much is waiting: at most 3 requests"]
     );
+    s.peer.chat(s.now, user("bob"));
+    assert_eq!(s.did(), [""; 0], "what the machine itself asks isn't refused for want of room");
     s.registry("SEARCH_USER_RESPONSE <NOT_FOUND> <404>");
     assert_eq!(s.did(), ["failed: there is no such user", "> SEARCH_USER <bob>"]);
 }
 
 #[test]
 fn shutting_down_ends_every_command_and_every_stream() {
+    let mut s = Solo::new();
+    s.peer.shutdown(s.now);
+    assert_eq!(s.did(), ["ok Done"], "there is no stream to close");
+
     let mut s = Solo::alice_in_den();
     s.peer.search(s.now, user("bob"));
     s.peer.chat(s.now, user("carol"));

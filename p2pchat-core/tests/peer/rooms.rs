@@ -1,7 +1,9 @@
 //! One's own rooms and their rosters.
 
 use p2pchat_core::peer::Config;
-use p2pchat_proto::{Capacity, Description, FromRegistry, List, PeerList, RoomName};
+use p2pchat_proto::{
+    Capacity, Description, Detail, FromRegistry, List, PeerList, PeerRecord, RoomName, RoomRecord, RoomsList,
+};
 
 use crate::solo::{SECOND, Solo, room, user};
 
@@ -150,5 +152,65 @@ fn rooms_are_bounded() {
             "fault of registry: says that one is in more than 2 rooms"
         ]
     );
+    s.members("room0", &["alice"]);
+    s.members("room1", &["alice"]);
+    s.peer.members(s.now, room("room2"));
+    s.members("room2", &["alice"]);
+    assert_eq!(s.did().last().unwrap(), "ok Members([\"alice\"])");
     assert_eq!(s.peer.room_names().map(RoomName::as_str).collect::<Vec<_>>(), ["room0", "room1"]);
+}
+
+#[test]
+fn rosters_are_bounded() {
+    let mut config = Config::default();
+    config.limits.capacity = 2;
+    let mut s = Solo::alice_with(config, crate::solo::ALL);
+    s.registry("USER_JOINED <den> <alice>");
+    s.members("den", &["alice"]);
+    s.registry("USER_JOINED <den> <bob>");
+    s.registry("USER_JOINED <den> <carol>");
+    assert_eq!(roster(&s), "alice bob");
+}
+
+#[test]
+fn each_list_answers_what_was_asked_and_no_other() {
+    let mut s = Solo::alice();
+    let other = "failed: the registry answered something unexpected: a list of another kind";
+    let (den, about) = (room("den"), Description::new("about").unwrap());
+    let record = || {
+        let capacity = Capacity::new(5).unwrap();
+        RoomRecord { name: den.clone(), description: about.clone(), members: 1, capacity }
+    };
+    let detailed = || RoomsList::Detailed(List::fitting([record()]));
+    let partial = || RoomsList::Partial(List::fitting([den.clone()]));
+    let none = || RoomsList::NotFound { reason: None };
+    for (detail, list, answer) in [
+        (Detail::Detailed, detailed(), format!("ok Rooms({:?})", [record()])),
+        (Detail::Partial, partial(), "ok RoomNames([\"den\"])".to_owned()),
+        (Detail::Detailed, none(), "ok Rooms([])".to_owned()),
+        (Detail::Partial, none(), "ok RoomNames([])".to_owned()),
+        (Detail::Partial, detailed(), other.to_owned()),
+    ] {
+        s.peer.rooms(s.now, detail);
+        s.did();
+        s.peer.handle_registry_message(s.now, FromRegistry::Rooms(list));
+        assert_eq!(s.did(), [answer]);
+    }
+    let ip = [192, 0, 2, 2].into();
+    let record = || PeerRecord { username: user("bob"), room: None, port: 4_000, ip };
+    let detailed = || PeerList::Detailed(List::fitting([record()]));
+    let partial = || PeerList::Partial(List::fitting([user("bob")]));
+    let none = || PeerList::Failure { reason: None };
+    for (detail, list, answer) in [
+        (Detail::Detailed, detailed(), format!("ok Peers({:?})", [record()])),
+        (Detail::Partial, partial(), "ok Names([\"bob\"])".to_owned()),
+        (Detail::Detailed, none(), "ok Peers([])".to_owned()),
+        (Detail::Partial, none(), "ok Names([])".to_owned()),
+        (Detail::Detailed, partial(), other.to_owned()),
+    ] {
+        s.peer.peers(s.now, detail);
+        s.did();
+        s.peer.handle_registry_message(s.now, FromRegistry::Peers(list));
+        assert_eq!(s.did(), [answer]);
+    }
 }

@@ -127,6 +127,7 @@ fn a_stream_that_is_given_up_is_told_why_and_closed() {
     w.registry.give_up(alice, "too slow");
     w.run();
     assert_eq!(w.heard(alice), [format!("HELLO_BACK {NO} <too slow>")]);
+    assert!(w.registry.has_session(bob) && !w.registry.has_session(alice));
     assert!(w.is_closed(alice) && !w.is_closed(bob));
     assert_eq!(w.registry.stats().sessions, 1);
 }

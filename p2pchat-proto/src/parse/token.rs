@@ -169,6 +169,7 @@ mod tests {
         assert_eq!(unescape(r"\\\\").as_deref(), Ok(r"\\"));
         assert_eq!(unescape(r"\\n").as_deref(), Ok(r"\n"));
         assert_eq!(unescaped_len(br"a\\b\<c\>d\re\nf\0"), 12);
+        assert_eq!((unescaped_len(b"abc"), unescaped_len(br"\\\\abc"), unescaped_len(br"\")), (3, 5, 1));
         for bad in [r"\", r"\x", r"a\\\", "\\\u{e9}", r"\ "] {
             assert_eq!(unescape(bad), Err(Problem::BadEscape), "{bad}");
         }
