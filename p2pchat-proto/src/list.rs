@@ -160,7 +160,22 @@ mod tests {
             let mut list = List::with_limit(limit);
             assert_eq!(list.push(name()), Ok(()));
             assert_eq!(list.push(name()), expected);
-            assert_eq!((list.len() == 2, list.encoded_len() + HEADER <= limit), (expected.is_ok(), true));
+            assert_eq!(list.len(), if expected.is_ok() { 2 } else { 1 });
         }
+    }
+
+    #[test]
+    fn a_list_holds_what_was_put_into_it() {
+        let names = ["alice", "bob"].map(|name| Username::new(name).unwrap());
+        let list = List::fitting(names.clone());
+        assert_eq!((list.as_slice(), list.len(), list.is_empty()), (&names[..], 2, false));
+        assert_eq!(list.encoded_len(), "<alice> , <bob> , ".len());
+        assert!(list.iter().eq(&names) && (&list).into_iter().eq(&names));
+        assert_eq!(format!("{list:?}"), r#"["alice", "bob"]"#);
+        assert_eq!(list, List::fitting(names.clone()));
+        assert_ne!(list, List::fitting(names.clone().into_iter().take(1)));
+        assert!(list.clone().into_iter().eq(names.clone()));
+        assert_eq!(list.into_vec(), names);
+        assert!(List::<Username>::default().is_empty());
     }
 }

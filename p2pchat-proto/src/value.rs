@@ -422,6 +422,8 @@ mod tests {
 
     #[test]
     fn a_set_of_capabilities_shows_what_is_in_it() {
-        assert_eq!(format!("{:?}", Capabilities::parse("sender,reason")), "{Reason, Sender}");
+        let set = Capabilities::parse("sender,reason");
+        assert_eq!(format!("{set:?}"), "{Reason, Sender}");
+        assert_eq!(set.and(Capabilities::parse("roster,sender")), Capabilities::parse("sender"));
     }
 }

@@ -101,6 +101,22 @@ fn three_payloads_that_look_alike_are_told_apart_by_what_was_asked() {
 }
 
 #[test]
+fn a_list_whose_shape_is_learned_late_keeps_its_fields_whole() {
+    for dialect in [Dialect::Canonical, Dialect::Prototype] {
+        let frame = Bytes::from_static(br"PEER_LIST <SUCCESS> <200> <den of x> <bob> <carol>");
+        let raw = match FromRegistry::parse(&frame, dialect, &Limits::DEFAULT).unwrap() {
+            FromRegistry::Peers(PeerList::Raw(raw)) => raw,
+            other => panic!("{other:?}"),
+        };
+        let found = raw.into_shape(PeerListShape::Room, dialect, &Limits::DEFAULT).unwrap();
+        assert!(
+            matches!(&found, PeerList::Room { room, members } if room.as_str() == "den of x" && members.len() == 2),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
 fn an_error_names_verb_field_byte_and_limit() {
     let error = |verb, field, offset, problem| Err(ParseError { verb, field, offset, problem });
     let long_name = "SEARCH_USER <a-name-that-is-longer-than-thirty-two-characters>";

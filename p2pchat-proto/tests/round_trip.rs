@@ -7,8 +7,8 @@ use bytes::Bytes;
 use common::any_of;
 use p2pchat_proto::{
     AuthReply, Capabilities, Dialect, FromRegistry, FromRegistryDatagram, HelloReply, Limits, List, Message,
-    Outcome, PeerList, PeerListShape, PeerMessage, PeerRecord, Record, RegisterReply, RoomRecord, RoomsList,
-    SearchReply, Text, ToRegistry, ToRegistryDatagram, Username,
+    Outcome, PeerList, PeerListShape, PeerMessage, PeerRecord, Record, RegisterReply, RoomName, RoomRecord,
+    RoomsList, SearchReply, Text, ToRegistry, ToRegistryDatagram, Username,
 };
 use proptest::prelude::*;
 
@@ -114,6 +114,7 @@ proptest! {
         peer in any_of::<PeerRecord>(),
         room in any_of::<RoomRecord>(),
         name in any_of::<Username>(),
+        room_name in any_of::<RoomName>(),
     ) {
         fn payload<T: Record>(record: T, list: impl FnOnce(List<T>) -> FromRegistry) -> usize {
             let mut records = List::new();
@@ -131,6 +132,8 @@ proptest! {
         prop_assert_eq!(payload(peer, |list| FromRegistry::Peers(PeerList::Detailed(list))), peer_len);
         prop_assert_eq!(payload(room, |list| FromRegistry::Rooms(RoomsList::Detailed(list))), room_len);
         prop_assert_eq!(payload(name, |list| FromRegistry::Peers(PeerList::Partial(list))), name_len);
+        let room_name_len = room_name.encoded_len();
+        prop_assert_eq!(payload(room_name, |list| FromRegistry::Rooms(RoomsList::Partial(list))), room_name_len);
     }
 
     #[test]

@@ -216,6 +216,20 @@ fn a_large_frame_leaves_no_large_buffer() {
 }
 
 #[test]
+fn each_codec_writes_what_its_other_end_reads() {
+    let name = || Username::new("alice").unwrap();
+    let (mut buf, sent) = (BytesMut::new(), PeerMessage::ChatRequest { recipient: name(), sender: None });
+    peer().encode(&sent, &mut buf).unwrap();
+    assert_eq!(peer().decode(&mut buf).unwrap(), Some(Ok(sent)));
+    let (mut buf, sent) = (BytesMut::new(), ToRegistry::SearchUser { username: name() });
+    client_for(&[]).encode(&sent, &mut buf).unwrap();
+    assert_eq!(registry().decode(&mut buf).unwrap(), Some(Ok(sent)));
+    let (mut buf, sent) = (BytesMut::new(), FromRegistry::UserLogout { username: name() });
+    registry().encode(&sent, &mut buf).unwrap();
+    assert_eq!(client_for(&[]).decode(&mut buf).unwrap(), Some(Ok(sent)));
+}
+
+#[test]
 fn a_stream_that_ends_within_a_frame_says_so_whichever_it_is() {
     let truncated = Malformed::Frame(FrameError::Truncated { bytes: 4 });
     let pieces = || [&b"HELL"[..]];

@@ -134,6 +134,28 @@ fn a_failed_dial_is_not_repeated_at_once() {
 }
 
 #[test]
+fn failed_dials_that_are_remembered_are_bounded() {
+    let mut config = Config::default();
+    config.streams = 1;
+    let mut s = Solo::alice_with(config, ALL);
+    for (n, port) in ["4000", "4001", "4001"].into_iter().enumerate() {
+        s.peer.chat(s.now, user("bob"));
+        s.registry(&BOB.replace("4000", port));
+        assert_eq!(s.did(), ["> SEARCH_USER <bob>".to_owned(), format!("dial s{n} 192.0.2.2:{port}")]);
+        s.closed(n);
+        s.did();
+    }
+}
+
+#[test]
+fn the_lowest_port_that_a_client_may_announce_is_dialled() {
+    let mut s = Solo::alice();
+    s.peer.chat(s.now, user("bob"));
+    s.registry(&BOB.replace("4000", "1024"));
+    assert_eq!(s.did()[1..], ["dial s0 192.0.2.2:1024"]);
+}
+
+#[test]
 fn two_wishes_for_one_chat_share_the_way() {
     let mut s = Solo::alice();
     s.peer.chat(s.now, user("bob"));

@@ -66,6 +66,23 @@ fn a_registry_that_can_not_check_a_password_does_not_call_it_wrong() {
     assert!(w.is_closed(alice));
 }
 
+#[test]
+fn no_password_is_compared_in_vain() {
+    let mut w = World::new();
+    let (owner, alice) = (w.online("owner"), w.online_extended("alice"));
+    let password = digest("secret");
+    w.say(owner, &format!("CREATE_CHAT_ROOM <full> <{password}> <1> <>"));
+    w.say(owner, &format!("CREATE_CHAT_ROOM <den> <{password}> <2> <>"));
+    w.hold = true;
+    w.say(alice, &format!("JOIN_CHAT_ROOM <full> <{}> <increment>", digest("wrong")));
+    w.release(0);
+    assert_eq!(w.heard(alice), [format!("JOIN {NO} <the room is full>")]);
+    w.say(alice, &format!("JOIN_CHAT_ROOM <den> <{password}> <increment>"));
+    w.disconnect(alice);
+    w.release(0);
+    assert!(w.held.is_empty(), "who asked has gone");
+}
+
 /// Counts what an operator's log shows by default.
 struct Log(Arc<AtomicUsize>);
 

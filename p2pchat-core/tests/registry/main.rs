@@ -53,8 +53,10 @@ fn two_registrations_of_one_name_at_once_have_one_winner() {
 #[test]
 fn requests_out_of_order_are_refused_with_a_reason() {
     let mut w = World::new();
+    w.register("a");
     let fresh = w.connect("192.0.2.1");
     assert_eq!(w.say(fresh, &format!("LOGIN <a> <{}>", digest("a"))), [format!("AUTH {NO}")]);
+    assert_eq!(w.say(fresh, &format!("REGISTER <b> <{}>", digest("b"))), [format!("REGISTER {NO}")]);
     let conn = w.greet_extended("192.0.2.1");
     for (request, reply) in [
         ("SEARCH_USER <bob>", "SEARCH_USER_RESPONSE <NOT_FOUND> <404>"),
@@ -84,6 +86,10 @@ fn a_session_speaks_only_for_its_own_user() {
     assert_eq!(
         w.say(alice, &format!("LOGIN <bob> <{}>", digest("bob"))),
         [format!("AUTH {NO} <this connection is logged in as alice; log out first>")]
+    );
+    assert_eq!(
+        w.say(alice, &format!("LOGIN <alice> <{}>", digest("alice"))),
+        ["AUTH <ONLINE> <300> <you are logged in already>"]
     );
     assert_eq!(w.say(alice, "DISCOVER_PEERS <PARTIAL> <Alice>"), [format!("PEER_LIST {OK} <bob>")]);
     assert_eq!(w.say(alice, "LOGOUT <Alice>"), [""; 0]);
@@ -503,8 +509,12 @@ fn a_known_verb_with_bad_fields_gets_its_own_refusal_and_the_stream_goes_on() {
         assert!(answer.starts_with(&format!("{reply} {NO} <")), "{request}: {answer}");
         assert!(answer.contains("byte"), "the reason says where: {answer}");
     }
-    let answer = w.say(alice, "SEARCH_USER <>").concat();
-    assert!(answer.starts_with("SEARCH_USER_RESPONSE <NOT_FOUND> <404> <"), "{answer}");
+    for (request, reply) in
+        [("SEARCH_USER <>", "SEARCH_USER_RESPONSE"), ("SHOW_ROOMS_LIST <ALL>", "ROOMS_LIST")]
+    {
+        let answer = w.say(alice, request).concat();
+        assert!(answer.starts_with(&format!("{reply} <NOT_FOUND> <404> <")), "{answer}");
+    }
     assert!(!w.is_closed(alice));
 }
 
