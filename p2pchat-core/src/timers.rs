@@ -111,6 +111,7 @@ mod tests {
             timers.set('a', at(1000 - round));
             timers.set('a', at(2000 + round));
             assert_eq!(timers.queue.len(), 1);
+            assert_eq!(format!("{timers:?}"), "Timers { len: 1, .. }");
         }
         timers.cancel('a');
         assert_eq!((timers.next(), timers.pop_due(at(9999))), (None, None));

@@ -103,14 +103,21 @@ fn three_payloads_that_look_alike_are_told_apart_by_what_was_asked() {
 #[test]
 fn a_list_whose_shape_is_learned_late_keeps_its_fields_whole() {
     for dialect in [Dialect::Canonical, Dialect::Prototype] {
-        let frame = Bytes::from_static(br"PEER_LIST <SUCCESS> <200> <den of x> <bob> <carol>");
-        let raw = match FromRegistry::parse(&frame, dialect, &Limits::DEFAULT).unwrap() {
-            FromRegistry::Peers(PeerList::Raw(raw)) => raw,
-            other => panic!("{other:?}"),
+        let late = |records, shape| {
+            let frame = Bytes::from(format!("PEER_LIST <SUCCESS> <200> {records}"));
+            match FromRegistry::parse(&frame, dialect, &Limits::DEFAULT).unwrap() {
+                FromRegistry::Peers(PeerList::Raw(raw)) => raw.into_shape(shape, dialect, &Limits::DEFAULT),
+                other => panic!("{other:?}"),
+            }
         };
-        let found = raw.into_shape(PeerListShape::Room, dialect, &Limits::DEFAULT).unwrap();
+        let found = late("<den of x> <bob> <carol>", PeerListShape::Room).unwrap();
         assert!(
             matches!(&found, PeerList::Room { room, members } if room.as_str() == "den of x" && members.len() == 2),
+            "{found:?}"
+        );
+        let found = late("<bob> <> <4000> <::1>", PeerListShape::Detailed).unwrap();
+        assert!(
+            matches!(&found, PeerList::Detailed(peers) if peers.iter().all(|peer| peer.room.is_none() && peer.port == 4000)),
             "{found:?}"
         );
     }

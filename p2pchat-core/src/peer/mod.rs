@@ -285,6 +285,7 @@ impl fmt::Debug for Peer {
             .field("username", &self.username())
             .field("rooms", &self.rooms.len())
             .field("streams", &self.streams.len())
+            .field("receipts", &self.receipts.len())
             .finish_non_exhaustive()
     }
 }

@@ -397,6 +397,8 @@ fn a_nameless_asker_is_named_by_what_they_say_first() {
     s.peer(stream, "CHAT_REQUEST <alice>");
     s.peer.accept(s.now, s.requests[0]);
     assert_eq!(s.did()[1..], ["chat with ?", "ok Done"]);
+    let again = s.peer(stream, "CHAT_REQUEST <alice>");
+    assert_eq!(again, ["s0 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>"], "the chat is open already");
     assert_eq!(s.peer(stream, "DIRECT_MESSAGE <bob> <alice> hi"), ["chat with bob", "bob: hi"]);
     s.peer.confirm(s.now, s.receipts[0]);
     s.did();
@@ -404,6 +406,22 @@ fn a_nameless_asker_is_named_by_what_they_say_first() {
     assert_eq!(s.did(), ["s0 DIRECT_MESSAGE <alice> <bob> hello"]);
     let did = s.peer(stream, "DIRECT_MESSAGE <carol> <alice> hi");
     assert_eq!(did, ["s0 DIRECT_UNICAST_NOTIFICATION <FAILURE> <404> <carol> <hi>"]);
+}
+
+#[test]
+fn what_was_never_confirmed_goes_with_its_stream() {
+    let mut s = chatting();
+    let other = s.accept();
+    s.peer(0, "DIRECT_MESSAGE <bob> <alice> hi");
+    s.peer(other, "CHAT_REQUEST <alice> <carol>");
+    s.peer.accept(s.now, s.requests[0]);
+    s.peer(other, "DIRECT_MESSAGE <carol> <alice> hi");
+    let held = |s: &Solo| format!("{:?}", s.peer);
+    assert!(held(&s).contains("streams: 2, receipts: 2"), "{}", held(&s));
+    s.closed(0);
+    assert!(held(&s).contains("streams: 1, receipts: 1"), "{}", held(&s));
+    s.closed(other);
+    assert!(held(&s).contains("streams: 0, receipts: 0"), "{}", held(&s));
 }
 
 #[test]
