@@ -193,6 +193,12 @@ pub enum ConfigError {
         /// The setting that isn't.
         missing: &'static str,
     },
+    /// A file or folder without a name.
+    #[error("{key} is empty: a path is wanted, or nothing at all for the default")]
+    Empty {
+        /// The setting.
+        key: &'static str,
+    },
     /// Listening on more than loopback without `open-registration`.
     #[error(
         "{key} is {address}, so whoever reaches it can register an account: if that is wanted, say so by \
@@ -238,6 +244,13 @@ impl Config {
                 if !address.ip().to_canonical().is_loopback() {
                     return Err(ConfigError::OpenRegistration { key, address });
                 }
+            }
+        }
+        for (key, path) in
+            [("data-dir", &settings.data_dir), ("cert", &settings.cert), ("key", &settings.key)]
+        {
+            if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+                return Err(ConfigError::Empty { key });
             }
         }
         let certificate = match (settings.cert, settings.key) {
@@ -400,6 +413,14 @@ mod tests {
             config(&flags, "open-registration = true").unwrap();
         }
         config(&["--listen", "[::ffff:127.0.0.1]:0"], "").unwrap();
+    }
+
+    #[test]
+    fn an_empty_path_is_none() {
+        for key in ["data-dir", "cert", "key"] {
+            let refused = config(&[], &format!("{key} = ''")).unwrap_err();
+            assert!(refused.starts_with(&format!("{key} is empty")), "{refused}");
+        }
     }
 
     #[test]

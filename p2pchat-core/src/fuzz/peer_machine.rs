@@ -76,7 +76,6 @@ struct World {
     receipts: Vec<Receipt>,
     /// The commands that have not ended.
     open: BTreeSet<RequestId>,
-    closed: bool,
 }
 
 struct Link {
@@ -110,7 +109,6 @@ impl World {
             chat_requests: Vec::new(),
             receipts: Vec::new(),
             open: BTreeSet::new(),
-            closed: false,
         }
     }
 
@@ -297,7 +295,7 @@ impl World {
                     let bytes = message.to_bytes(Dialect::Canonical);
                     let read = ToRegistryDatagram::parse(&bytes, Dialect::Canonical, &Limits::DEFAULT);
                     assert_eq!(read, Ok(message));
-                    assert!(self.peer.is_logged_in() || self.closed, "a keep-alive of nobody");
+                    assert!(self.link.as_ref().is_some_and(|link| link.up), "a keep-alive without a link");
                 }
                 Effect::Dial { stream, addr } => {
                     let ip = addr.ip();
@@ -396,7 +394,6 @@ impl World {
     fn end(&mut self) {
         let last = self.peer.shutdown(self.now);
         self.begun(last);
-        self.closed = true;
         self.drain();
         assert!(self.open.is_empty(), "every command ends");
         assert!(self.streams.is_empty() && self.link.is_none(), "every stream is closed");
