@@ -25,20 +25,21 @@ mod registry;
 mod report;
 mod run;
 mod sample;
+mod starved;
 mod stranger;
 mod tally;
 mod verdict;
 mod world;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::{Duration, SystemTime},
 };
 
 use clap::Parser;
 
-use crate::registry::Leak;
+use crate::{registry::Leak, sample::Sample};
 
 /// Loads a registry with clients for as long as one likes, and checks that it holds no more at the end.
 #[derive(Debug, Parser)]
@@ -64,6 +65,9 @@ struct Arguments {
     /// Where a picture of them goes, as SVG.
     #[arg(long)]
     plot: Option<PathBuf>,
+    /// Runs nothing: judges the figures of an earlier run once more, and makes their picture.
+    #[arg(long, value_name = "CSV", requires = "plot")]
+    draw: Option<PathBuf>,
     /// What people do is chosen by this; by default by the time of day.
     #[arg(long)]
     seed: Option<u64>,
@@ -80,6 +84,14 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(folder) = arguments.serve_in {
         return registry::serve_in(folder, arguments.leak);
+    }
+    if let (Some(csv), Some(plot)) = (&arguments.draw, &arguments.plot) {
+        let samples = sample::read(csv);
+        let is_good = samples.as_ref().is_ok_and(|samples| report::print_record(samples));
+        return match draw(plot, samples) {
+            drawn if is_good => drawn,
+            _ => ExitCode::FAILURE,
+        };
     }
     let today = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let total = Duration::from_secs_f64(arguments.minutes * 60.0);
@@ -102,11 +114,20 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if let Some(path) = arguments.plot
-        && let Err(error) = plot::draw(&path, &soaked.samples, plan.clients)
-    {
-        println!("can't draw {}: {error}", path.display());
-        return ExitCode::FAILURE;
+    let is_good = report::print(&soaked);
+    match arguments.plot.map(|plot| draw(&plot, Ok(soaked.samples))) {
+        Some(drawn) if is_good => drawn,
+        _ if is_good => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
     }
-    if report::print(&soaked) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn draw(plot: &Path, samples: Result<Vec<Sample>, String>) -> ExitCode {
+    match samples.and_then(|samples| plot::draw(plot, &samples).map_err(|error| error.to_string())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("can't draw {}: {error}", plot.display());
+            ExitCode::FAILURE
+        }
+    }
 }

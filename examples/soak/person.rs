@@ -42,6 +42,8 @@ pub(crate) struct Standing {
     /// Since when.
     pub(crate) since: Instant,
     pub(crate) rooms: BTreeSet<usize>,
+    /// The session was lost, for no reason of this program's.
+    is_lost: bool,
     client: Option<Client>,
     /// How many accounts there were before this one.
     accounts: u64,
@@ -72,6 +74,7 @@ impl Person {
             version: 0,
             since: now,
             rooms: BTreeSet::new(),
+            is_lost: false,
             client: None,
             accounts: 0,
         };
@@ -106,7 +109,7 @@ impl Person {
     }
 
     pub(crate) fn set(&self, presence: Presence) {
-        self.change(|standing| standing.presence = presence);
+        self.change(|standing| (standing.presence, standing.is_lost) = (presence, false));
     }
 
     fn lock(&self) -> MutexGuard<'_, Standing> {
@@ -136,6 +139,23 @@ impl Person {
         world.tally.operation();
         self.set(Presence::Online);
         Ok(())
+    }
+
+    /// Whoever lost their session, or failed on the way back to it, is online again, with a new client if need be.
+    pub(crate) async fn recover(self: &Arc<Self>, world: &Arc<World>) -> Result<(), String> {
+        let is_online = || self.look().presence == Presence::Online;
+        if is_online() || until(Duration::from_secs(30), is_online).await {
+            return Ok(());
+        }
+        let was_born = self.look().presence != Presence::Unborn;
+        self.leave().await;
+        if was_born {
+            self.connect(world).await?;
+            self.log_in(world).await
+        } else {
+            self.take_another_name();
+            self.arrive(world).await
+        }
     }
 
     /// The client loses its stream and has to come back by itself.
@@ -215,7 +235,7 @@ impl Person {
             if let Err(what) = self.take(&world, &peer, event).await
                 && !world.end.is_cancelled()
             {
-                world.tally.error(&what);
+                world.fault(&what);
             }
         }
     }
@@ -237,11 +257,20 @@ impl Person {
             }
             Event::Reconnected => {
                 self.returns.fetch_add(1, Relaxed);
+                if self.look().is_lost {
+                    self.set(Presence::Online);
+                }
             }
             Event::Disconnected { reason, .. } if self.look().presence == Presence::Online => {
+                self.change(|standing| {
+                    (standing.presence, standing.is_lost) = (Presence::Changing, true);
+                });
                 return Err(format!("{name} lost the registry: {reason}"));
             }
-            Event::LoggedOut { reason } => return Err(format!("{name} was logged out: {reason}")),
+            Event::LoggedOut { reason } => {
+                self.set(Presence::Changing);
+                return Err(format!("{name} was logged out: {reason}"));
+            }
             Event::Fault { culprit, what } => return Err(format!("{name} blames {culprit}: {what}")),
             _ => world.tally.operation(),
         }

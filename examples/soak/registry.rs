@@ -98,7 +98,11 @@ impl Registry {
         let (Some(tasks), Some(heap)) = (numbers.next(), numbers.next()) else {
             return Err(format!("the registry says {line}"));
         };
-        Figures::of_process(self.child.id().ok_or_else(gone)?, tasks, heap).map_err(|error| error.to_string())
+        Figures::of_process(self.pid()?, tasks, heap).map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn pid(&self) -> Result<u32, String> {
+        self.child.id().ok_or_else(|| "the registry's process is gone".to_owned())
     }
 
     pub(crate) fn database_kib(&self) -> u64 {

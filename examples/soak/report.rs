@@ -9,16 +9,16 @@ use crate::{
 
 /// A trend wants at least so long a steady time, in seconds.
 const LONG: f64 = 600.0;
-/// How much more heap the registry may have in use when all have left: pages of the database that it caches, and tables
-/// that keep room for as many as there were.
+/// How much more heap a process may have in use when all have left: pages of the database that are cached, and tables that
+/// keep room for as many as there were.
 const HEAP_KEPT_KIB: u64 = 2 * 1024;
 /// The same for each client that there was.
 const HEAP_KEPT_A_CLIENT_KIB: u64 = 2;
-/// How much more memory it may hold then: the allocator keeps some of what it was given back, at most what so many clients
-/// need at once.
-const RSS_KEPT_KIB: u64 = 16 * 1024;
+/// How much more memory than heap in use it may hold at any time: the program itself, its threads, and what the allocator
+/// keeps of what it was given back.
+const BESIDES_HEAP_KIB: u64 = 32 * 1024;
 /// The same for each client that there was.
-const RSS_KEPT_A_CLIENT_KIB: u64 = 16;
+const BESIDES_HEAP_A_CLIENT_KIB: u64 = 16;
 
 /// What of a process is looked at, and in which unit.
 type Figure = (&'static str, fn(&Figures) -> u64);
@@ -28,6 +28,18 @@ const TASKS: Figure = ("tasks", |f| f.tasks);
 const THREADS: Figure = ("threads", |f| f.threads);
 const RSS: Figure = ("RSS, KiB", |f| f.rss_kib);
 const HEAP: Figure = ("heap, KiB", |f| f.heap_kib);
+
+/// A machine that lets the processes starve for more of the time than this is no place to judge them.
+const STARVED: f64 = 0.5;
+/// After so long, in seconds, all sessions that were lost in that are back.
+const AFTERMATH: f64 = 120.0;
+
+/// Judges the figures of an earlier run once more.
+pub(crate) fn print_record(samples: &[Sample]) -> bool {
+    let mut checks = Checks { all_good: true };
+    checks.record(samples);
+    checks.all_good
+}
 
 /// Prints it all; false if something is wrong.
 pub(crate) fn print(soaked: &Soaked) -> bool {
@@ -41,16 +53,9 @@ pub(crate) fn print(soaked: &Soaked) -> bool {
 
     let mut checks = Checks { all_good: true };
     checks.say(errors == 0, "every answer is as it has to be");
-    let steady: Vec<_> = soaked.samples.iter().filter(|sample| sample.phase == Phase::Steady).collect();
-    checks.bounded(soaked, &steady);
-    checks.trends(&steady);
+    checks.starved(soaked);
+    checks.record(&soaked.samples);
     checks.back_to_idle(soaked);
-    if let (Some(first), Some(last)) = (steady.first(), steady.last()) {
-        let share =
-            |cpu: fn(&Sample) -> f64| 100.0 * (cpu(last) - cpu(first)) / (last.seconds - first.seconds);
-        let (registry, load) = (share(|s| s.registry.cpu_seconds), share(|s| s.load.cpu_seconds));
-        println!("\nCPU: registry {registry:.0} % of a processor, clients {load:.0} %");
-    }
     println!("{}", if checks.all_good { "good" } else { "NOT GOOD" });
     checks.all_good
 }
@@ -65,14 +70,54 @@ impl Checks {
         println!("{}  {what}", if is_good { "  ok" } else { "FAIL" });
     }
 
+    /// What the figures alone can tell.
+    fn record(&mut self, samples: &[Sample]) {
+        let steady: Vec<_> = samples.iter().filter(|sample| sample.phase == Phase::Steady).collect();
+        if let Some(idle) = samples.first() {
+            self.bounded(&idle.registry, &steady);
+        }
+        let besides = |sample: &Sample| sample.registry.rss_kib.saturating_sub(sample.registry.heap_kib);
+        let most = samples.iter().map(besides).max().unwrap_or_default();
+        let limit = BESIDES_HEAP_KIB + clients(&steady) * BESIDES_HEAP_A_CLIENT_KIB;
+        self.say(
+            most <= limit,
+            &format!("registry RSS: never more than {most} KiB beyond the heap in use (of {limit})"),
+        );
+        self.trends(&steady);
+        if let (Some(first), Some(last)) = (steady.first(), steady.last()) {
+            let share =
+                |cpu: fn(&Sample) -> f64| 100.0 * (cpu(last) - cpu(first)) / (last.seconds - first.seconds);
+            let (registry, load) = (share(|s| s.registry.cpu_seconds), share(|s| s.load.cpu_seconds));
+            println!("\nCPU: registry {registry:.0} % of a processor, clients {load:.0} %");
+        }
+    }
+
+    /// What goes wrong while the machine lets nobody run is excused, unless there is little else to judge by.
+    fn starved(&mut self, soaked: &Soaked) {
+        let Some(last) = soaked.samples.last() else { return };
+        let (starved, all, excused) = (last.starved_s, last.seconds, soaked.world.tally.all_excused());
+        self.say(
+            starved <= STARVED * all,
+            &format!(
+                "without a processor for {starved:.0} s of {all:.0}; errors around that time: {excused}"
+            ),
+        );
+    }
+
     /// A session is one descriptor and one task of the registry; few more are for streams that come, go, or make no
     /// sense.
-    fn bounded(&mut self, soaked: &Soaked, steady: &[&Sample]) {
-        let slack = 16 + soaked.clients as u64 / 50;
+    fn bounded(&mut self, idle: &Figures, steady: &[&Sample]) {
+        let starved: Vec<_> =
+            steady.windows(2).filter(|pair| pair[1].starved_s > pair[0].starved_s).collect();
+        let is_fed = |sample: &&&Sample| {
+            !starved.iter().any(|pair| (0.0..AFTERMATH).contains(&(sample.seconds - pair[0].seconds)))
+        };
+        let fed: Vec<_> = steady.iter().filter(is_fed).collect();
+        let slack = 16 + clients(steady) / 50;
         for (what, of) in [DESCRIPTORS, TASKS] {
-            let idle = of(&soaked.before[0]);
+            let idle = of(idle);
             let excess =
-                steady.iter().map(|sample| of(&sample.registry).saturating_sub(idle + sample.sessions)).max();
+                fed.iter().map(|sample| of(&sample.registry).saturating_sub(idle + sample.sessions)).max();
             let excess = excess.unwrap_or_default();
             self.say(
                 excess <= slack,
@@ -113,30 +158,25 @@ impl Checks {
 
     fn back_to_idle(&mut self, soaked: &Soaked) {
         let clients = soaked.clients as u64;
-        let [registry, load] = &soaked.before;
-        let [registry_after, load_after] = &soaked.after;
-        let kept = [
-            (DESCRIPTORS, 0),
-            (TASKS, 0),
-            (THREADS, 0),
-            (HEAP, HEAP_KEPT_KIB + clients * HEAP_KEPT_A_CLIENT_KIB),
-            (RSS, RSS_KEPT_KIB + clients * RSS_KEPT_A_CLIENT_KIB),
-        ];
-        for ((what, of), more) in kept {
-            let (before, after) = (of(registry), of(registry_after));
-            let text =
-                format!("registry {what}: {before} before the load, {after} after it (at most {more} more)");
-            self.say(after <= before + more, &text);
-        }
-        for (what, of) in [DESCRIPTORS, TASKS, THREADS] {
-            let (before, after) = (of(load), of(load_after));
-            self.say(after <= before, &format!("clients' {what}: {before} before, {after} after"));
+        let heap = HEAP_KEPT_KIB + clients * HEAP_KEPT_A_CLIENT_KIB;
+        for process in [0, 1] {
+            let name = ["registry", "clients'"][process];
+            for ((what, of), more) in [(DESCRIPTORS, 0), (TASKS, 0), (THREADS, 0), (HEAP, heap)] {
+                let (before, after) = (of(&soaked.before[process]), of(&soaked.after[process]));
+                let text = format!(
+                    "{name} {what}: {before} before the load, {after} after it (at most {more} more)"
+                );
+                self.say(after <= before + more, &text);
+            }
+            let [before, after] = [soaked.before[process].rss_kib, soaked.after[process].rss_kib];
+            println!("      {name} RSS, KiB: {before} before the load, {after} after it");
         }
         let [before, after] = soaked.database_kib;
-        let rss = [load.rss_kib, load_after.rss_kib];
-        println!(
-            "      database {before} KiB before, {after} after; clients' RSS {} KiB before, {} after",
-            rss[0], rss[1]
-        );
+        println!("      database: {before} KiB before the load, {after} after it");
     }
+}
+
+/// How many sessions there were at most.
+fn clients(steady: &[&Sample]) -> u64 {
+    steady.iter().map(|sample| sample.sessions).max().unwrap_or_default()
 }

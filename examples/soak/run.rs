@@ -16,6 +16,7 @@ use crate::{
     person::Person,
     registry::{Leak, Registry},
     sample::{Phase, Record, Sample},
+    starved::Starved,
     world::World,
 };
 
@@ -66,7 +67,8 @@ impl Plan {
         let own_folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let folder = self.data_dir.as_deref().unwrap_or(own_folder.path());
         let mut registry = Registry::start(folder, self.leak).await?;
-        let world = World::new(registry.address.clone(), self.clients)?;
+        let starved = Starved::watch([registry.pid()?, std::process::id()]);
+        let world = World::new(registry.address.clone(), starved, self.clients)?;
         println!("seed {}, {} clients, registry on {}", self.seed, self.clients, registry.address.tcp);
         let mut watch = Watch::new(self, &world)?;
 
@@ -110,7 +112,7 @@ impl Plan {
     async fn load(
         &self,
         world: &Arc<World>,
-        observer: &Person,
+        observer: &Arc<Person>,
         registry: &mut Registry,
         watch: &mut Watch,
     ) -> Result<JoinSet<()>, String> {
@@ -168,14 +170,18 @@ impl Watch {
         &mut self,
         registry: &mut Registry,
         phase: Phase,
-        observer: Option<&Person>,
+        observer: Option<&Arc<Person>>,
     ) -> Result<(), String> {
         let sessions = match observer {
             None => 0,
-            Some(observer) => {
-                let others = observer.peer()?.names().await;
-                others.map_err(|error| format!("asking who is online: {error}"))?.len() as u64 + 1
-            }
+            Some(observer) => match observer.peer()?.names().await {
+                Ok(others) => others.len() as u64 + 1,
+                Err(error) => {
+                    self.world.fault(&format!("asking who is online: {error}"));
+                    observer.recover(&self.world).await?;
+                    self.samples.last().map_or(0, |last| last.sessions)
+                }
+            },
         };
         let tally = &self.world.tally;
         let (seconds, operations) = (self.begin.elapsed().as_secs_f64(), tally.operations());
@@ -194,6 +200,7 @@ impl Watch {
             p50_ms,
             p99_ms,
             errors: tally.errors(),
+            starved_s: self.world.starved.seconds(),
         };
         self.record.add(&sample).map_err(|error| format!("writing the record: {error}"))?;
         self.samples.push(sample);

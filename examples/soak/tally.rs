@@ -19,6 +19,7 @@ pub(crate) struct Tally {
     operations: AtomicU64,
     texts: AtomicU64,
     errors: AtomicU64,
+    excused: AtomicU64,
     /// In microseconds, since they were last taken.
     lookups: Mutex<Vec<u32>>,
 }
@@ -51,6 +52,14 @@ impl Tally {
         }
     }
 
+    /// Something went wrong while the machine let nobody run.
+    pub(crate) fn excused(&self, what: &str) {
+        let so_far = self.excused.fetch_add(1, Relaxed) + 1;
+        if so_far <= TOLD {
+            println!("while starved {so_far}: {what}");
+        }
+    }
+
     pub(crate) fn acts(&self) -> BTreeMap<&'static str, u64> {
         self.acts.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -61,6 +70,10 @@ impl Tally {
 
     pub(crate) fn texts(&self) -> u64 {
         self.texts.load(Relaxed)
+    }
+
+    pub(crate) fn all_excused(&self) -> u64 {
+        self.excused.load(Relaxed)
     }
 
     pub(crate) fn errors(&self) -> u64 {

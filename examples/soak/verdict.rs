@@ -15,7 +15,7 @@ pub(crate) struct Trend {
     /// The median of its last quarter.
     pub(crate) last: f64,
     /// What an hour adds, by the median of all slopes between two points (Theil and Sen), which a few wild points don't
-    /// move.
+    /// move. Of the second half alone: an allocator takes long to find its level, also when what is in use stands still.
     pub(crate) hourly: f64,
     /// What noise alone could feign of that: four standard errors, from the median distance to the line.
     pub(crate) noise: f64,
@@ -29,18 +29,19 @@ impl Trend {
         }
         let quarter = points.len() / 4;
         let values = |points: &[(f64, f64)]| points.iter().map(|point| point.1).collect();
+        let half = &points[points.len() / 2..];
         let mut slopes = Vec::new();
-        for (at, one) in points.iter().enumerate() {
-            let later = points[at + 1..].iter().filter(|other| other.0 > one.0);
+        for (at, one) in half.iter().enumerate() {
+            let later = half[at + 1..].iter().filter(|other| other.0 > one.0);
             slopes.extend(later.map(|other| (other.1 - one.1) / (other.0 - one.0)));
         }
         let slope = median(slopes);
-        let offsets: Vec<_> = points.iter().map(|(at, value)| value - slope * at).collect();
+        let offsets: Vec<_> = half.iter().map(|(at, value)| value - slope * at).collect();
         let middle = median(offsets.clone());
         // 1.4826 makes of a median distance the standard deviation of normal noise.
         let deviation = 1.4826 * median(offsets.iter().map(|offset| (offset - middle).abs()).collect());
-        let span = points[points.len() - 1].0 - points[0].0;
-        let error = deviation * (12.0 / points.len() as f64).sqrt() / span;
+        let span = half[half.len() - 1].0 - half[0].0;
+        let error = deviation * (12.0 / half.len() as f64).sqrt() / span;
         Some(Self {
             second: median(values(&points[quarter..2 * quarter])),
             last: median(values(&points[points.len() - quarter..])),
@@ -49,8 +50,8 @@ impl Trend {
         })
     }
 
-    /// Grown by less than 5 % from the second quarter to the last, and by less than 5 % an hour beyond what noise could
-    /// feign.
+    /// Grown by less than 5 % from the second quarter to the last, and by less than 5 % an hour in the second half, beyond
+    /// what noise could feign.
     pub(crate) fn is_flat(&self) -> bool {
         let level = self.second.abs().max(f64::MIN_POSITIVE);
         self.last - self.second <= TOLERANCE * level && self.hourly - self.noise <= TOLERANCE * level

@@ -17,6 +17,7 @@ use crate::{
     person::{Person, Presence},
     post::Post,
     registry::Address,
+    starved::Starved,
     stranger::Stranger,
     tally::Tally,
 };
@@ -31,13 +32,14 @@ pub(crate) struct World {
     pub(crate) post: Post,
     pub(crate) tally: Tally,
     pub(crate) stranger: Stranger,
+    pub(crate) starved: Arc<Starved>,
     /// Everybody leaves.
     pub(crate) end: CancellationToken,
 }
 
 impl World {
     #[allow(clippy::disallowed_methods)]
-    pub(crate) fn new(registry: Address, clients: usize) -> Result<Arc<Self>, String> {
+    pub(crate) fn new(registry: Address, starved: Arc<Starved>, clients: usize) -> Result<Arc<Self>, String> {
         let stranger = Stranger::new(&registry)?;
         let now = Instant::now();
         Ok(Arc::new(Self {
@@ -47,6 +49,7 @@ impl World {
             post: Post::default(),
             tally: Tally::default(),
             stranger,
+            starved,
             end: CancellationToken::new(),
         }))
     }
@@ -75,10 +78,14 @@ impl World {
                 // Even throws between nothing and twice the mean.
                 sleep(pause.mul_f64(2.0 * rng.f64())).await;
                 let _errand = person.errand.lock().await;
+                if let Err(what) = person.recover(&self).await {
+                    self.fault(&what);
+                    continue;
+                }
                 let act = Act::any(&mut rng);
                 match act.run(&self, &person, &mut rng).await {
                     Ok(()) => self.tally.act(act.name()),
-                    Err(what) => self.tally.error(&format!("{}: {what}", act.name())),
+                    Err(what) => self.fault(&format!("{}: {what}", act.name())),
                 }
             }
         };
@@ -87,6 +94,15 @@ impl World {
             () = self.end.cancelled() => {}
         }
         person.leave().await;
+    }
+
+    /// Something is not as it has to be.
+    pub(crate) fn fault(&self, what: &str) {
+        if self.starved.is_felt() {
+            self.tally.excused(what);
+        } else {
+            self.tally.error(what);
+        }
     }
 
     pub(crate) fn anybody<'a>(&'a self, rng: &mut fastrand::Rng) -> &'a Arc<Person> {
