@@ -14,6 +14,7 @@ use bytes::Bytes;
 use nom::Finish;
 
 use self::token::Token;
+pub(crate) use self::token::is_blank;
 use crate::{
     dialect::Dialect,
     error::{ParseError, Problem},
@@ -160,7 +161,7 @@ impl<'a> Fields<'a> {
     /// The rest of the line, after one blank and after fields that a later version added.
     fn text(&mut self, field: &'static str) -> Result<Text, ParseError> {
         self.pass_extensions()?;
-        if self.rest.first().copied().is_some_and(token::is_blank) {
+        if self.rest.first().copied().is_some_and(is_blank) {
             self.rest = self.rest.get(1..).unwrap_or_default();
         }
         let (at, raw) = (self.offset(), std::mem::take(&mut self.rest));

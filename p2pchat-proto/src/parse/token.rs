@@ -48,7 +48,7 @@ impl<'a> Token<'a> {
     }
 }
 
-pub(super) const fn is_blank(byte: u8) -> bool {
+pub(crate) const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
