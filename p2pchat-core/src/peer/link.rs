@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use p2pchat_proto::{
-    Capabilities, Capability, Dialect, Extensions, FromRegistry, FromRegistryDatagram, HelloReply, Malformed,
-    PROTOCOL_VERSION, PasswordDigest, Reason, ToRegistry, Username,
+    Capabilities, Capability, Dialect, Extensions, FrameError, FromRegistry, FromRegistryDatagram,
+    HelloReply, Malformed, PROTOCOL_VERSION, PasswordDigest, Reason, ToRegistry, Username,
 };
 
 use super::{
@@ -108,6 +108,10 @@ impl Peer {
 
     /// What came on the registry stream is no message: the order of replies can't be trusted any more (§3.5).
     pub fn handle_registry_malformed(&mut self, now: Time, malformed: Malformed) {
+        if let Malformed::Frame(FrameError::Truncated { .. }) = malformed {
+            // The stream was cut, and whose fault that is nobody can know.
+            return self.handle_registry_closed(now, malformed.to_string());
+        }
         if matches!(self.link, Link::Greeting { .. } | Link::Ready { .. }) {
             let what = format!("sent what is no message: {malformed}");
             self.fault("registry", what.as_str());

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use p2pchat_proto::{Capability, Found, Malformed, PeerMessage, Reason, ToRegistry, Username};
+use p2pchat_proto::{Capability, Found, FrameError, Malformed, PeerMessage, Reason, ToRegistry, Username};
 
 use super::{
     Effect, Peer, RequestError, RequestId, StreamId, Timer,
@@ -131,7 +131,11 @@ impl Peer {
     }
 
     /// What came on a peer stream is no message: the stream is closed (§3.5).
-    pub fn handle_stream_malformed(&mut self, _now: Time, stream: StreamId, malformed: Malformed) {
+    pub fn handle_stream_malformed(&mut self, now: Time, stream: StreamId, malformed: Malformed) {
+        if let Malformed::Frame(FrameError::Truncated { .. }) = malformed {
+            // The stream was cut, and whose fault that is nobody can know.
+            return self.handle_stream_closed(now, stream, malformed.to_string());
+        }
         if self.streams.contains_key(&stream) {
             self.fault(self.name_of(stream), format!("sent what is no message: {malformed}"));
             self.drop_stream(stream, "they sent what is no message", true);

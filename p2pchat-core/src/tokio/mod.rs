@@ -4,6 +4,10 @@
 //! tell it what happened; they know no rule of the protocol themselves. What they add is what sockets bring along: time
 //! limits, bounded queues, back-pressure, certificates, and a pool for the slow password hash.
 //!
+//! Under a simulator both take the same course each time: with a [`Network`] of its own, [`ClientConfig::seed`], and
+//! [`HashConfig::workers`] 0. What is ready at the same moment is taken in a fixed order, in which nothing can keep
+//! anything else from its turn for ever.
+//!
 //! ```no_run
 //! use p2pchat_core::tokio::{ClientConfig, Peer, Trust};
 //! use p2pchat_core::peer::Event;

@@ -117,7 +117,10 @@ impl Chaos {
 
     fn fact(&mut self, what: u8, n: usize) {
         let (now, peer) = (self.now, &mut self.peer);
-        let malformed = || Malformed::Frame(FrameError::Truncated { bytes: n });
+        let malformed = || match n.is_multiple_of(3) {
+            true => Malformed::Frame(FrameError::Truncated { bytes: n }),
+            false => Malformed::Frame(FrameError::TooLong { limit: n }),
+        };
         match what {
             0..=6 => peer.handle_registry_message(now, parse::<FromRegistry>(REGISTRY, n)),
             7 => {

@@ -461,6 +461,16 @@ fn rubbish_from_a_peer_costs_that_stream_and_no_other() {
 }
 
 #[test]
+fn a_peer_stream_that_is_cut_inside_a_frame_is_nobody_s_fault() {
+    let mut s = chatting();
+    let cut = Malformed::Frame(FrameError::Truncated { bytes: 5 });
+    s.peer.handle_stream_malformed(s.now, s.streams[0], cut);
+    assert_eq!(s.did(), ["no chat with bob: the stream ended inside a frame, after 5 bytes of it"]);
+    s.closed(0);
+    assert_eq!(s.did(), NOBODY);
+}
+
+#[test]
 fn idle_streams_are_closed_unless_a_chat_is_open() {
     let mut s = chatting();
     let (silent, idle) = (s.accept(), s.accept());

@@ -431,6 +431,13 @@ fn rubbish_from_the_registry_costs_the_link() {
 }
 
 #[test]
+fn a_registry_stream_that_is_cut_inside_a_frame_is_nobody_s_fault() {
+    let mut s = Solo::alice();
+    s.peer.handle_registry_malformed(s.now, Malformed::Frame(FrameError::Truncated { bytes: 5 }));
+    assert_eq!(s.did(), ["lost: the stream ended inside a frame, after 5 bytes of it"]);
+}
+
+#[test]
 fn a_refusal_of_no_request_in_particular_is_the_oldest_one_s() {
     let mut s = Solo::alice();
     s.peer.search(s.now, user("bob"));

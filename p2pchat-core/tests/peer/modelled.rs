@@ -99,7 +99,7 @@ impl StateMachineTest for Machine {
                     match what.line() {
                         Some(line) => solo.hear(stream, &line),
                         None => {
-                            let nonsense = Malformed::Frame(FrameError::Truncated { bytes: 1 });
+                            let nonsense = Malformed::Frame(FrameError::TooLong { limit: 9 });
                             solo.peer.handle_stream_malformed(now, *id, nonsense);
                         }
                     }

@@ -92,7 +92,7 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
     let (commands, command_queue) = mpsc::channel(QUEUE);
     let (facts, fact_queue) = mpsc::channel(QUEUE);
     // Only the jitter of reconnection comes from this; the standard library's hash keys are random enough.
-    let seed = RandomState::new().build_hasher().finish();
+    let seed = config.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
     let actor = Actor {
         machine: Peer::new(config.machine.clone(), seed),
         config: Arc::new(config),
@@ -183,19 +183,27 @@ impl Actor {
                 }
             };
             tokio::select! {
-                command = self.commands.recv() => match command {
-                    Some(Command::Request(request, answer)) => {
-                        let request = self.request(request);
-                        self.answers.insert(request, answer);
-                    }
-                    Some(Command::Confirm(receipt)) => self.machine.confirm(self.clock.now(), receipt),
-                    Some(Command::Close(closed)) => break Some(closed),
-                    None => break None,
-                },
-                Some(fact) = self.fact_queue.recv() => self.fact(fact),
+                biased;
                 () = due, if deadline.is_some() => self.machine.handle_timeout(self.clock.now()),
-                () = self.shared.drained.notified(), if !self.held.is_empty() => {}
                 Some(_) = self.tasks.join_next() => {}
+                () = self.shared.drained.notified(), if !self.held.is_empty() => {}
+                command = self.commands.recv() => {
+                    match command {
+                        Some(Command::Request(request, answer)) => {
+                            let request = self.request(request);
+                            self.answers.insert(request, answer);
+                        }
+                        Some(Command::Confirm(receipt)) => self.machine.confirm(self.clock.now(), receipt),
+                        Some(Command::Close(closed)) => break Some(closed),
+                        None => break None,
+                    }
+                    // However many commands there are, facts get their turn.
+                    if let Ok(fact) = self.fact_queue.try_recv() {
+                        self.carry_out();
+                        self.fact(fact);
+                    }
+                }
+                Some(fact) = self.fact_queue.recv() => self.fact(fact),
             }
         };
         accepting.abort();

@@ -43,6 +43,7 @@ pub struct ClientConfig {
     pub(super) events: usize,
     pub(super) send_queue_bytes: usize,
     pub(super) network: Arc<dyn Network>,
+    pub(super) seed: Option<u64>,
 }
 
 impl ClientConfig {
@@ -63,6 +64,7 @@ impl ClientConfig {
             events: 1_024,
             send_queue_bytes: 2 * 1024 * 1024,
             network: Arc::new(TcpNetwork),
+            seed: None,
         }
     }
 
@@ -129,6 +131,13 @@ impl ClientConfig {
     #[must_use]
     pub fn network(mut self, network: Arc<dyn Network>) -> Self {
         self.network = network;
+        self
+    }
+
+    /// What the jitter of reconnection comes from: chance, unless a simulator wants the same course each time.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 

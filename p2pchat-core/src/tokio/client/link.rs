@@ -98,6 +98,7 @@ struct OpenLink {
 impl LinkTask {
     pub(super) async fn run(mut self) {
         let opened = tokio::select! {
+            biased;
             opened = open(&self.config, &self.vouching) => opened,
             () = hung_up(&mut self.outgoing) => return,
         };
@@ -137,27 +138,8 @@ impl LinkTask {
                 chunk = chunks.pop_front();
             }
             tokio::select! {
-                progress = pump::step(&mut stream, &mut chunk, &mut inbox, true) => {
-                    let ended = match progress {
-                        Ok(Progress::Written) => continue,
-                        Ok(Progress::Read) => false,
-                        Ok(Progress::End) => true,
-                        Err(error) => return error.to_string(),
-                    };
-                    // The decoder's error type is what its trait asks for; it has none of its own.
-                    while let Ok(Some(item)) =
-                        if ended { codec.decode_eof(&mut inbox) } else { codec.decode(&mut inbox) }
-                    {
-                        if let Some(found) = codec.dialect().filter(|_| dialect.is_none()) {
-                            dialect = Some(found);
-                            self.tell(LinkFact::Dialect(found)).await;
-                        }
-                        self.tell(item.map_or_else(LinkFact::Malformed, LinkFact::Message)).await;
-                    }
-                    if ended {
-                        return "the registry closed the connection".to_owned();
-                    }
-                }
+                // Datagrams come last: anybody can send them.
+                biased;
                 outgoing = self.outgoing.recv() => match outgoing {
                     Some(Outgoing::Message(message)) => {
                         let mut bytes = BytesMut::new();
@@ -187,6 +169,27 @@ impl LinkTask {
                         return "closed".to_owned();
                     }
                 },
+                progress = pump::step(&mut stream, &mut chunk, &mut inbox, true) => {
+                    let ended = match progress {
+                        Ok(Progress::Written) => continue,
+                        Ok(Progress::Read) => false,
+                        Ok(Progress::End) => true,
+                        Err(error) => return error.to_string(),
+                    };
+                    // The decoder's error type is what its trait asks for; it has none of its own.
+                    while let Ok(Some(item)) =
+                        if ended { codec.decode_eof(&mut inbox) } else { codec.decode(&mut inbox) }
+                    {
+                        if let Some(found) = codec.dialect().filter(|_| dialect.is_none()) {
+                            dialect = Some(found);
+                            self.tell(LinkFact::Dialect(found)).await;
+                        }
+                        self.tell(item.map_or_else(LinkFact::Malformed, LinkFact::Message)).await;
+                    }
+                    if ended {
+                        return "the registry closed the connection".to_owned();
+                    }
+                }
                 received = datagrams.receive(&mut datagram) => match received {
                     Ok((size, from)) if same(from, registry) => {
                         let frame = Bytes::copy_from_slice(datagram.get(..size).unwrap_or_default());

@@ -44,6 +44,7 @@ impl StreamTask {
     /// Dials, then carries messages.
     pub(super) async fn dial(self, addr: SocketAddr) {
         let dialled = tokio::select! {
+            biased;
             dialled = timeout(self.config.connect_timeout, self.config.network.dial(addr)) => dialled,
             () = closed(&self.outbox) => return,
         };
@@ -121,19 +122,20 @@ impl StreamTask {
                 }
             };
             tokio::select! {
+                biased;
+                () = overdue, if deadline.is_some() => return Some("a message took too long".into()),
+                permit = turn.clone().acquire_owned(), if received.is_some() => {
+                    if let (Some(item), Ok(permit)) = (received.take(), permit) {
+                        self.tell(StreamFact::Received(item, permit)).await;
+                    }
+                }
                 progress = pump::step(&mut stream, &mut chunk, &mut inbox, may_read) => match progress {
                     Ok(Progress::Read) => {}
                     Ok(Progress::Written) => self.outbox.written(chunk_size),
                     Ok(Progress::End) => ended = true,
                     Err(error) => return Some(error.to_string()),
                 },
-                permit = turn.clone().acquire_owned(), if received.is_some() => {
-                    if let (Some(item), Ok(permit)) = (received.take(), permit) {
-                        self.tell(StreamFact::Received(item, permit)).await;
-                    }
-                }
                 () = self.outbox.changed() => {}
-                () = overdue, if deadline.is_some() => return Some("a message took too long".into()),
             }
         }
     }

@@ -55,8 +55,9 @@ pub struct HashConfig {
     pub iterations: u32,
     /// Lanes. 1.
     pub lanes: u32,
-    /// How many hashes are computed at once, each in memory that the server then keeps for the next one. As many as there
-    /// are processors.
+    /// How many hashes are computed at once, each on a thread of its own and in memory that the server then keeps for the
+    /// next one. As many as there are processors. With 0 the event loop itself computes them, one after the other, and
+    /// everything else waits meanwhile: for simulators, whose course must not hang on how fast a thread is.
     pub workers: usize,
     /// How many more may wait; over that, requests are refused at once. 256.
     pub queue: usize,

@@ -192,13 +192,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 }
             };
             tokio::select! {
-                progress = pump::step(&mut self.stream, &mut self.chunk, &mut self.inbox, may_read) => match progress {
-                    Ok(Progress::Read) => {}
-                    Ok(Progress::Written) => self.outbox.written(self.chunk_size),
-                    Ok(Progress::End) => self.end_of_input(),
-                    Err(error) => return End::Broken(error.kind()),
-                },
-                () = self.outbox.changed() => {}
+                biased;
                 () = sleep, if deadline.is_some() => match limit {
                     Some(Limit::Hello) => {
                         self.waits.hello = None;
@@ -208,6 +202,13 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     Some(limit) => self.give_up(limit),
                     None => {}
                 },
+                progress = pump::step(&mut self.stream, &mut self.chunk, &mut self.inbox, may_read) => match progress {
+                    Ok(Progress::Read) => {}
+                    Ok(Progress::Written) => self.outbox.written(self.chunk_size),
+                    Ok(Progress::End) => self.end_of_input(),
+                    Err(error) => return End::Broken(error.kind()),
+                },
+                () = self.outbox.changed() => {}
             }
         }
     }

@@ -15,7 +15,10 @@ use argon2::{
         phc::{Output, ParamsString, Salt},
     },
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, spawn_blocking},
+};
 
 use super::HashConfig;
 use crate::registry::{HashAnswer, HashRequest};
@@ -27,6 +30,8 @@ pub(super) struct HashPool {
     workers: Arc<Semaphore>,
     jobs: Arc<AtomicUsize>,
     limit: usize,
+    /// There are no workers: the event loop computes.
+    on_the_loop: bool,
 }
 
 struct Hasher {
@@ -45,13 +50,15 @@ impl HashPool {
         };
         let params = Params::new(config.memory_kib, config.iterations, config.lanes, None)
             .map_err(|error| unusable(&error))?;
-        let hasher = spawn_blocking(move || Hasher::new(params)).await?.map_err(|error| unusable(&error))?;
+        let on_the_loop = config.workers == 0;
+        let hasher = run(on_the_loop, || Hasher::new(params)).await?.map_err(|error| unusable(&error))?;
         let workers = config.workers.max(1);
         Ok(Self {
             hasher: Arc::new(hasher),
             workers: Arc::new(Semaphore::new(workers)),
             jobs: Arc::default(),
             limit: workers.saturating_add(config.queue),
+            on_the_loop,
         })
     }
 
@@ -61,14 +68,21 @@ impl HashPool {
             tracing::warn!(limit = self.limit, "too many password hashes are waiting");
             return done(HashAnswer::Busy);
         };
-        let (hasher, workers) = (self.hasher.clone(), self.workers.clone());
+        let (hasher, workers, on_the_loop) = (self.hasher.clone(), self.workers.clone(), self.on_the_loop);
         tokio::spawn(async move {
             let _job = job;
             let Ok(_worker) = workers.acquire().await else { return done(HashAnswer::Failed) };
-            let answer = spawn_blocking(move || hasher.answer(&request)).await;
+            let answer = run(on_the_loop, move || hasher.answer(&request)).await;
             done(answer.unwrap_or(HashAnswer::Failed));
         });
     }
+}
+
+async fn run<T: Send + 'static>(
+    on_the_loop: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    if on_the_loop { Ok(work()) } else { spawn_blocking(work).await }
 }
 
 /// A job that waits or runs.
@@ -269,6 +283,20 @@ mod tests {
         let answer = ask(&pool, HashRequest::Verify { digest, stored }).await;
         assert!(matches!(answer, HashAnswer::Match { upgraded: Some(_) }));
         assert!(kept().iter().all(|&size| size == 8), "{:?}", kept());
+    }
+
+    #[tokio::test]
+    async fn without_workers_the_event_loop_computes_one_after_the_other() {
+        let pool = HashPool::new(&HashConfig { workers: 0, queue: 2, ..cheap(1) }).await.unwrap();
+        let (done, mut answers) = mpsc::unbounded_channel();
+        for number in 0..3 {
+            let done = done.clone();
+            let digest = PasswordDigest::of_password("x");
+            pool.submit(HashRequest::Create { digest }, move |_| done.send(number).unwrap());
+        }
+        // No thread is waited for: once the tasks have had their turn, the answers are there.
+        tokio::task::yield_now().await;
+        assert_eq!([answers.try_recv(), answers.try_recv(), answers.try_recv()], [Ok(0), Ok(1), Ok(2)]);
     }
 
     #[tokio::test]

@@ -90,9 +90,10 @@ impl Server {
 
         let mut connections = JoinSet::new();
         tokio::select! {
+            biased;
+            Some(Err(error)) = loops.join_next() => return Err(io::Error::other(error)),
             () = shutdown => {}
             () = accept(&shared, &*listener, &mut connections) => {}
-            Some(Err(error)) = loops.join_next() => return Err(io::Error::other(error)),
         }
         drop(listener);
         tracing::info!(connections = connections.len(), "shutting down");
@@ -132,6 +133,8 @@ async fn accept(shared: &Arc<Shared>, listener: &dyn Listener, connections: &mut
     let mut failures = AcceptFailures::new(shared.clock);
     loop {
         tokio::select! {
+            biased;
+            Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, remote)) => {
                     connections.spawn(connection::serve(shared.clone(), stream, remote));
@@ -139,7 +142,6 @@ async fn accept(shared: &Arc<Shared>, listener: &dyn Listener, connections: &mut
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => failures.pause(&error, "connection").await,
             },
-            Some(_) = connections.join_next() => {}
         }
     }
 }
@@ -170,6 +172,7 @@ async fn keep_deadlines(shared: Arc<Shared>) {
     loop {
         let due = shared.next_deadline();
         tokio::select! {
+            biased;
             () = shared.deadline_moved.notified() => {}
             () = sleep_until(shared.clock.instant(due.unwrap_or_default())), if due.is_some() => {
                 shared.act(|registry, now| registry.handle_timeout(now));
