@@ -18,7 +18,7 @@ use p2pchat_proto::{
     RoomName, SearchReply, ToRegistry, ToRegistryDatagram, Username, Verb,
 };
 
-use crate::truth::Truth;
+use p2pchat_examples::truth::Truth;
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 const LEASES: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(120)];

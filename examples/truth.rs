@@ -6,12 +6,13 @@ use p2pchat_core::registry::store::{MemoryStore, Read, StoreAnswer, StoreRequest
 use p2pchat_proto::{RoomName, Username};
 
 /// What is durable.
-#[derive(Default)]
-pub(crate) struct Truth {
+#[derive(Debug, Default)]
+pub struct Truth {
     accounts: BTreeMap<Username, BTreeSet<RoomName>>,
     rooms: BTreeMap<RoomName, Room>,
 }
 
+#[derive(Debug)]
 struct Room {
     capacity: usize,
     password: Option<String>,
@@ -21,25 +22,43 @@ struct Room {
 type Checked = Result<(), String>;
 
 impl Truth {
-    pub(crate) fn has_account(&self, username: &Username) -> bool {
+    /// True if there is such an account.
+    pub fn has_account(&self, username: &Username) -> bool {
         self.accounts.contains_key(username)
     }
 
-    pub(crate) fn is_member(&self, username: &Username, room: &RoomName) -> bool {
+    /// True if the user is in the room.
+    pub fn is_member(&self, username: &Username, room: &RoomName) -> bool {
         self.rooms.get(room).is_some_and(|room| room.members.contains(username))
     }
 
-    pub(crate) fn rooms_of(&self, username: &Username) -> BTreeSet<RoomName> {
+    /// The rooms that a user is in.
+    pub fn rooms_of(&self, username: &Username) -> BTreeSet<RoomName> {
         self.accounts.get(username).cloned().unwrap_or_default()
     }
 
+    /// All rooms.
+    pub fn rooms(&self) -> impl Iterator<Item = &RoomName> {
+        self.rooms.keys()
+    }
+
+    /// Who is in a room.
+    pub fn members_of(&self, room: &RoomName) -> BTreeSet<Username> {
+        self.rooms.get(room).map(|room| room.members.clone()).unwrap_or_default()
+    }
+
+    /// How many members a room takes.
+    pub fn capacity_of(&self, room: &RoomName) -> Option<usize> {
+        self.rooms.get(room).map(|room| room.capacity)
+    }
+
     /// The slow hash of a room's password.
-    pub(crate) fn room_password(&self, room: &RoomName) -> Option<&str> {
+    pub fn room_password(&self, room: &RoomName) -> Option<&str> {
         self.rooms.get(room)?.password.as_deref()
     }
 
     /// The store has committed a change and is about to answer.
-    pub(crate) fn committed(&mut self, request: &Write, answer: &StoreAnswer) -> Checked {
+    pub fn committed(&mut self, request: &Write, answer: &StoreAnswer) -> Checked {
         let right = match (request, answer) {
             (Write::Register { username, .. }, StoreAnswer::Registered) => {
                 self.accounts.insert(username.clone(), BTreeSet::new()).is_none()
@@ -102,7 +121,7 @@ impl Truth {
     }
 
     /// Everything that was ever committed is in the store, and nothing else.
-    pub(crate) fn audit(&self, store: &mut MemoryStore) -> Checked {
+    pub fn audit(&self, store: &mut MemoryStore) -> Checked {
         for (username, rooms) in &self.accounts {
             let request = Write::OpenSession { username: username.clone(), password: None };
             match store.answer(&StoreRequest::Write(request)) {

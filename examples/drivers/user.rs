@@ -1,0 +1,471 @@
+//! A user's host: a program built on the client driver, and a user who does at random everything that it can do.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use fastrand::Rng;
+use p2pchat_core::{
+    peer::{Event, RequestError},
+    tokio::{ClientConfig, Error, Events, Fingerprint, Peer, Trust},
+};
+use p2pchat_proto::{Found, RoomName, Text, Username};
+use tokio::{
+    task::spawn_local,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    book::{Known, Phase, Site},
+    bugs::Bug,
+    post::To,
+    registry::{REGISTRY, TCP, no_task_is_left},
+};
+
+const ROOMS: [&str; 5] = ["den", "Attic", "the garden shed", "Küche", "r-5 (old)"];
+const PASSWORD: &str = "correct horse";
+/// A program that is told to close does it within this: two waits of the driver's for what is being sent.
+const CLOSED: Duration = Duration::from_secs(6);
+
+/// What the program does from its start to its end.
+pub(crate) async fn program(site: Site, number: usize, fingerprint: Fingerprint) -> turmoil::Result {
+    let mut dice = {
+        let mut book = site.book();
+        let (seed, user) = (book.seed, &mut book.users[number]);
+        user.incarnation += 1;
+        Rng::with_seed(seed ^ ((number as u64 + 1) << 48) ^ (u64::from(user.incarnation) << 32))
+    };
+    while site.book().phase != Phase::Leave {
+        let config = ClientConfig::new(REGISTRY, TCP, Trust::Pinned(fingerprint))
+            .listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+            .network(Arc::new(site.network.clone()))
+            .seed(dice.u64(..));
+        match Peer::connect(config).await {
+            Ok((peer, events)) => use_it(&site, number, peer, events, &mut dice).await,
+            Err(Error::Connect { .. } | Error::Request(_)) => {}
+            Err(error) => site.book().fail(format!("program {number} can't connect: {error}")),
+        }
+        sleep(Duration::from_millis(dice.u64(100..3_000))).await;
+    }
+    let left_over = no_task_is_left(CLOSED).await;
+    site.book().check(left_over.map_err(|what| format!("program {number} has ended: {what}")));
+    Ok(())
+}
+
+/// Uses one client, until it is time to leave or to begin anew.
+async fn use_it(site: &Site, number: usize, peer: Peer, events: Events, dice: &mut Rng) {
+    let listener = spawn_local(listen(site.clone(), number, peer.clone(), events, dice.fork()));
+    let user = Me { site: site.clone(), number, name: site.book().users[number].name.clone(), peer };
+    loop {
+        let pace = site.book().pace;
+        sleep(Duration::from_millis(dice.u64(100..=100.max(pace)))).await;
+        let phase = site.book().phase;
+        user.tell_where();
+        match phase {
+            Phase::Leave => break,
+            Phase::Audit => user.audit().await,
+            Phase::Lively | Phase::Quiet if user.peer.username().is_none() => user.sign_in(dice, phase),
+            Phase::Lively if dice.u8(0..100) == 0 => break,
+            Phase::Lively => user.act(dice),
+            Phase::Quiet => {}
+        }
+    }
+    if site.book().bug == Some(Bug::ForgetClose) {
+        std::mem::forget(user.peer);
+        return;
+    }
+    let closed = timeout(CLOSED, user.peer.close()).await;
+    let ended = timeout(CLOSED, listener).await;
+    let mut book = site.book();
+    if closed.is_err() || !matches!(ended, Ok(Ok(()))) {
+        book.fail(format!("program {number} does not close"));
+    }
+    if let Some(asked) = book.users[number].pending.values().next() {
+        let what = asked.what.clone();
+        book.fail(format!("program {number} is closed, but {what:?} has not ended"));
+    }
+    book.stopped(number);
+}
+
+/// Takes what happens, as an application does.
+async fn listen(site: Site, number: usize, peer: Peer, mut events: Events, mut dice: Rng) {
+    let name = site.book().users[number].name.clone();
+    let user = Me { site: site.clone(), number, name, peer };
+    while let Some(event) = events.next().await {
+        site.book().note(|| format!("{number} is told: {event:?}"));
+        user.told(&event);
+        match event {
+            Event::ChatRequested { request, .. } if dice.u8(0..100) < 85 => {
+                let (accept, pause) = (dice.u8(0..100) < 80, Duration::from_millis(dice.u64(10..4_000)));
+                let reason = dice.bool().then_some("not now");
+                let me = user.clone();
+                spawn_local(async move {
+                    sleep(pause).await;
+                    let peer = me.peer.clone();
+                    me.ask("answer a wish to chat", None, async move {
+                        if accept { peer.accept(request).await } else { peer.reject(request, reason).await }
+                    });
+                });
+            }
+            Event::Message { from, text, .. } => user.reads(&from, None, &text, &mut dice),
+            Event::Broadcast { room, from, text, .. } => user.reads(&from, Some(room), &text, &mut dice),
+            _ => {}
+        }
+    }
+}
+
+/// A user at the program.
+#[derive(Clone)]
+struct Me {
+    site: Site,
+    number: usize,
+    name: Username,
+    peer: Peer,
+}
+
+impl Me {
+    /// Asks the program to do something, and waits for the answer beside all else.
+    fn ask<T: std::fmt::Debug + 'static>(
+        &self,
+        what: &str,
+        room: Option<&RoomName>,
+        call: impl Future<Output = Result<T, Error>> + 'static,
+    ) {
+        self.ask_and(what, room, call, |_, _| {});
+    }
+
+    fn ask_and<T: std::fmt::Debug + 'static>(
+        &self,
+        what: &str,
+        room: Option<&RoomName>,
+        call: impl Future<Output = Result<T, Error>> + 'static,
+        hear: impl FnOnce(&Self, &Result<T, Error>) + 'static,
+    ) {
+        let ask = self.site.book().asks(self.number, what.to_owned(), room);
+        let me = self.clone();
+        spawn_local(async move {
+            let outcome = call.await;
+            me.site.book().answered(me.number, ask, &format!("{outcome:?}"));
+            hear(&me, &outcome);
+        });
+    }
+
+    fn tell_where(&self) {
+        let mut book = self.site.book();
+        let user = &mut book.users[self.number];
+        user.online = self.peer.username().is_some();
+        user.addr = Some((turmoil::lookup(format!("user-{}", self.number)), self.peer.port()));
+    }
+
+    fn sign_in(&self, dice: &mut Rng, phase: Phase) {
+        let book = self.site.book();
+        let user = &book.users[self.number];
+        if user.pending.values().any(|asked| ["log in", "guess", "register"].contains(&asked.what.as_str())) {
+            return;
+        }
+        let registered = user.registered == Known::Yes;
+        drop(book);
+        let (name, peer) = (self.name.clone(), self.peer.clone());
+        if !registered {
+            self.ask_and(
+                "register",
+                None,
+                async move { peer.register(name.as_str(), PASSWORD).await },
+                |me, outcome| {
+                    let has_account = me.site.store.lock().truth.has_account(&me.name);
+                    let mut book = me.site.book();
+                    match outcome {
+                        Ok(()) => book.users[me.number].registered = Known::Yes,
+                        Err(Error::Request(RequestError::NameTaken)) if !has_account => {
+                            book.fail(format!("{} is told that the name is taken, but it is not", me.name));
+                        }
+                        Err(_) => {}
+                    }
+                },
+            );
+        }
+        let (name, peer) = (self.name.clone(), self.peer.clone());
+        if phase == Phase::Lively && dice.u8(0..20) == 0 {
+            let guess = async move { peer.login(name.as_str(), "a guess").await };
+            return self.ask_and("guess", None, guess, |me, outcome| {
+                if outcome.is_ok() {
+                    me.site.book().fail(format!("{} is logged in with a wrong password", me.name));
+                }
+            });
+        }
+        let login = async move { peer.login(name.as_str(), PASSWORD).await };
+        self.ask_and("log in", None, login, |me, outcome| {
+            me.tell_where();
+            let mut book = me.site.book();
+            match outcome {
+                Ok(()) => book.stats.logins += 1,
+                Err(Error::Request(RequestError::LoginFailed(_)))
+                    if book.users[me.number].registered == Known::Yes =>
+                {
+                    book.fail(format!("{}'s password is right, but not taken", me.name));
+                }
+                Err(_) => {}
+            }
+        });
+    }
+
+    fn act(&self, dice: &mut Rng) {
+        let peer = self.peer.clone();
+        let room = RoomName::new(dice.choice(ROOMS).unwrap_or_default()).expect("a room's name");
+        let other = self.somebody(dice);
+        match dice.u8(0..100) {
+            0..5 => self.ask("search", None, async move { peer.search(other.as_str()).await }),
+            5..10 => self.ask_and("peers", None, async move { peer.peers().await }, |me, peers| {
+                let peers = peers.iter().flatten().map(|peer| peer.username.clone());
+                me.has_no_doubles(peers.collect());
+            }),
+            10..14 => self.ask_and("names", None, async move { peer.names().await }, |me, names| {
+                me.has_no_doubles(names.iter().flatten().cloned().collect());
+            }),
+            14..18 => self.ask("rooms", None, async move { peer.rooms().await }),
+            18..28 => {
+                let (capacity, password) = (dice.u32(1..=3), room_password(&room));
+                let name = room.clone();
+                let call = async move {
+                    peer.create(name.as_str(), password.as_deref(), capacity, "a < b, \\o/").await
+                };
+                self.ask_about(room, "create", true, call);
+            }
+            28..45 => {
+                let password = if dice.u8(0..10) == 0 { Some("wrong".into()) } else { room_password(&room) };
+                let name = room.clone();
+                let call = async move { peer.join(name.as_str(), password.as_deref()).await };
+                self.ask_about(room, "join", true, call);
+            }
+            45..50 => {
+                let name = room.clone();
+                self.ask_about(room, "leave", false, async move { peer.leave(name.as_str()).await });
+            }
+            50..54 => self.ask("members", None, async move { peer.members(room.as_str()).await }),
+            54..64 => self.ask("chat", None, async move { peer.chat(other.as_str()).await }),
+            64..82 => {
+                for _ in 0..dice.u8(1..4) {
+                    self.say(dice, To::User(other.clone()));
+                }
+            }
+            82..94 => {
+                let own: Vec<_> = self.site.book().users[self.number].told.keys().cloned().collect();
+                let room = dice.choice(own).unwrap_or(room);
+                self.say(dice, To::Room(room));
+            }
+            94..98 => self.ask("hang up", None, async move { peer.hang_up(other.as_str()).await }),
+            _ => {
+                let logout = async move { peer.logout().await };
+                self.ask_and("log out", None, logout, |me, _| {
+                    me.site.book().users[me.number].told.clear();
+                    me.tell_where();
+                });
+            }
+        }
+    }
+
+    /// Some user, perhaps this one.
+    fn somebody(&self, dice: &mut Rng) -> Username {
+        let names: Vec<_> = self.site.book().users.iter().map(|user| user.name.clone()).collect();
+        dice.choice(names).unwrap_or(self.name.clone())
+    }
+
+    /// Asks for something that makes the user a member, or ends that.
+    fn ask_about(
+        &self,
+        room: RoomName,
+        what: &str,
+        enters: bool,
+        call: impl Future<Output = Result<(), Error>> + 'static,
+    ) {
+        let what = format!("{what} {room}");
+        self.ask_and(&what, Some(&room.clone()), call, move |me, outcome| {
+            let mut book = me.site.book();
+            match outcome {
+                Ok(()) => book.learn(me.number, &room, enters),
+                Err(Error::Request(
+                    RequestError::Interrupted | RequestError::TimedOut | RequestError::Closed,
+                )) => book.doubt(me.number, room),
+                Err(_) => {}
+            }
+        });
+    }
+
+    fn say(&self, dice: &mut Rng, to: To) {
+        let bug = self.site.book().bug.filter(|_| dice.u8(0..20) == 0);
+        let resends = bug == Some(Bug::Resend);
+        let (number, text) = self.site.book().post.write(dice, self.number, &self.name, to.clone());
+        let to = match to {
+            To::Room(_) if bug == Some(Bug::Misaddress) => To::User(self.somebody(dice)),
+            to => to,
+        };
+        for _ in 0..if resends { 2 } else { 1 } {
+            let (peer, text) = (self.peer.clone(), text.clone());
+            let what = format!("say {number} to {to:?}");
+            match to.clone() {
+                To::User(name) => {
+                    let call = {
+                        let name = name.clone();
+                        async move { peer.send(name.as_str(), &text).await }
+                    };
+                    self.ask_and(&what, None, call, move |me, outcome| {
+                        if outcome.is_ok() {
+                            me.confirmed(number, &name);
+                        }
+                    });
+                }
+                To::Room(room) => {
+                    let call = async move { peer.broadcast(room.as_str(), &text).await };
+                    self.ask_and(&what, None, call, move |me, outcome| {
+                        for name in outcome.iter().flat_map(|report| &report.delivered) {
+                            me.confirmed(number, name);
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn confirmed(&self, number: u64, by: &Username) {
+        let mut book = self.site.book();
+        book.stats.confirmed += 1;
+        let verdict = book.post.confirmed(number, &book.programs_of(by), by);
+        book.check(verdict);
+    }
+
+    fn has_no_doubles(&self, names: Vec<Username>) {
+        let different: BTreeSet<_> = names.iter().collect();
+        if different.len() != names.len() || different.contains(&self.name) {
+            self.site.book().fail(format!("{} is told that {names:?} are online", self.name));
+        }
+    }
+
+    /// The user reads what somebody said; in which room, if it was in one.
+    fn reads(&self, from: &Username, room: Option<Option<RoomName>>, text: &Text, dice: &mut Rng) {
+        let mut book = self.site.book();
+        if book.bug == Some(Bug::ConfirmUnread) && dice.u8(0..20) == 0 {
+            return;
+        }
+        book.stats.read += 1;
+        if let Some(meant) = book.post.room_of(text).cloned()
+            && !self.site.store.lock().truth.is_member(&self.name, &meant)
+            && !book.may_be_in(&self.name, &meant)
+        {
+            book.fail(format!("{} reads what was said in {meant}, without being in it", self.name));
+        }
+        let verdict = book.post.read(self.number, &self.name, from, room.flatten().as_ref(), text);
+        book.check(verdict);
+    }
+
+    /// Notes what an event tells.
+    fn told(&self, event: &Event) {
+        let mut book = self.site.book();
+        book.stats.events += 1;
+        match event {
+            Event::Reconnected => book.stats.reconnected += 1,
+            Event::Fault { culprit, what } => {
+                book.fail(format!("{} hears that {culprit} {what}", self.name));
+            }
+            Event::LoggedOut { reason } if !book.users[self.number].shared => {
+                book.fail(format!("{} has one program, and is logged out: {reason}", self.name));
+            }
+            _ => {}
+        }
+        let told = &mut book.users[self.number].told;
+        match event {
+            Event::RoomEntered { room, members } => {
+                told.insert(room.clone(), members.iter().cloned().collect());
+            }
+            Event::MemberOnline { room, username } => {
+                told.entry(room.clone()).or_default().insert(username.clone());
+            }
+            Event::MemberLeft { room, username } if *username == self.name => drop(told.remove(room)),
+            Event::MemberLeft { room, username } => {
+                told.entry(room.clone()).or_default().remove(username);
+            }
+            Event::MemberOffline { username, rooms } => {
+                for room in rooms {
+                    told.entry(room.clone()).or_default().remove(username);
+                }
+            }
+            Event::LoggedOut { .. } => told.clear(),
+            _ => {}
+        }
+    }
+
+    /// Looks whether what the program says is true, in a world where nothing moves.
+    async fn audit(&self) {
+        if std::mem::replace(&mut self.site.book().users[self.number].audited, true) {
+            return;
+        }
+        let is_shared = self.site.book().users[self.number].shared;
+        if self.peer.username().is_none() {
+            if !is_shared {
+                self.site.book().fail(format!("{} is not online", self.name));
+            }
+            return;
+        }
+        let verdict = self.compare(is_shared).await;
+        let mut book = self.site.book();
+        book.stats.audits += 1;
+        book.check(verdict.map_err(|what| format!("{} {what}", self.name)));
+    }
+
+    async fn compare(&self, is_shared: bool) -> Result<(), String> {
+        let failed = |error: Error| format!("is refused an answer: {error}");
+        let mut others = self.site.book().online();
+        others.remove(&self.name);
+        let names: BTreeSet<_> = self.peer.names().await.map_err(failed)?.into_iter().collect();
+        if names != others {
+            return Err(format!("is told that {names:?} are online, but {others:?} are"));
+        }
+        for other in &others {
+            let Found { ip, port, .. } = self.peer.search(other.as_str()).await.map_err(failed)?;
+            let told = Some((ip, port));
+            let book = self.site.book();
+            if !book.users.iter().any(|user| user.name == *other && user.addr == told) {
+                return Err(format!("is told that {other} is at {told:?}"));
+            }
+        }
+        let rooms = self.peer.rooms().await.map_err(failed)?;
+        let truth = self.site.store.lock().truth.rooms_of(&self.name);
+        for room in &rooms {
+            let members = self.site.store.lock().truth.members_of(&room.name).len();
+            if usize::try_from(room.members).ok() != Some(members) || room.members > room.capacity.get() {
+                return Err(format!("is told of {room:?}, but {members} are in it"));
+            }
+        }
+        let all = self.site.store.lock().truth.rooms().count();
+        if rooms.len() != all {
+            return Err(format!("is told of {} rooms instead of {all}", rooms.len()));
+        }
+        let told: BTreeSet<_> = self.site.book().users[self.number].told.keys().cloned().collect();
+        if told != truth && !is_shared {
+            return Err(format!("was told of {told:?}, but is in {truth:?}"));
+        }
+        for room in &truth {
+            let online = self.site.book().online();
+            let mut present = self.site.store.lock().truth.members_of(room);
+            present.retain(|member| online.contains(member));
+            let members: BTreeSet<_> =
+                self.peer.members(room.as_str()).await.map_err(failed)?.into_iter().collect();
+            if members != present {
+                return Err(format!("is told that {members:?} are in {room}, but {present:?} are"));
+            }
+            let told = self.site.book().users[self.number].told.get(room).cloned();
+            if told.as_ref() != Some(&present) {
+                return Err(format!("was told of {told:?} in {room}, but {present:?} are"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Some rooms have a password, which everybody knows.
+fn room_password(room: &RoomName) -> Option<String> {
+    room.as_str().len().is_multiple_of(2).then(|| format!("of {room}"))
+}
