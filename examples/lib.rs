@@ -2,6 +2,7 @@
 //! What the two simulators share is here too.
 
 pub mod hunt;
+pub mod letters;
 pub mod truth;
 
 #[cfg(doctest)]

@@ -13,6 +13,7 @@ use p2pchat_core::{
     peer::{Event, RequestError},
     tokio::{ClientConfig, Error, Events, Fingerprint, Peer, Trust},
 };
+use p2pchat_examples::letters::To;
 use p2pchat_proto::{Found, RoomName, Text, Username};
 use tokio::{
     task::spawn_local,
@@ -22,7 +23,6 @@ use tokio::{
 use crate::{
     book::{Known, Phase, Site},
     bugs::Bug,
-    post::To,
     registry::{REGISTRY, TCP, no_task_is_left},
 };
 
@@ -298,7 +298,7 @@ impl Me {
     fn say(&self, dice: &mut Rng, to: To) {
         let bug = self.site.book().bug.filter(|_| dice.u8(0..20) == 0);
         let resends = bug == Some(Bug::Resend);
-        let (number, text) = self.site.book().post.write(dice, self.number, &self.name, to.clone());
+        let (number, text) = self.site.book().post.letters.write(dice, self.number, &self.name, to.clone());
         let to = match to {
             To::Room(_) if bug == Some(Bug::Misaddress) => To::User(self.somebody(dice)),
             to => to,
@@ -310,7 +310,7 @@ impl Me {
                 To::User(name) => {
                     let call = {
                         let name = name.clone();
-                        async move { peer.send(name.as_str(), &text).await }
+                        async move { peer.send(name.as_str(), text.as_str()).await }
                     };
                     self.ask_and(&what, None, call, move |me, outcome| {
                         if outcome.is_ok() {
@@ -319,7 +319,7 @@ impl Me {
                     });
                 }
                 To::Room(room) => {
-                    let call = async move { peer.broadcast(room.as_str(), &text).await };
+                    let call = async move { peer.broadcast(room.as_str(), text.as_str()).await };
                     self.ask_and(&what, None, call, move |me, outcome| {
                         for name in outcome.iter().flat_map(|report| &report.delivered) {
                             me.confirmed(number, name);
@@ -351,7 +351,7 @@ impl Me {
             return;
         }
         book.stats.read += 1;
-        if let Some(meant) = book.post.room_of(text).cloned()
+        if let Some(meant) = book.post.letters.room_of(text).cloned()
             && !self.site.store.lock().truth.is_member(&self.name, &meant)
             && !book.may_be_in(&self.name, &meant)
         {

@@ -9,9 +9,10 @@ use p2pchat_core::{
     Time,
     peer::{Event, Peer, RequestError, RequestId, Response},
 };
+use p2pchat_examples::letters::To;
 use p2pchat_proto::{Capacity, Description, Detail, PasswordDigest, PeerPort, Reason, RoomName, Username};
 
-use crate::{bugs::Bug, post::To, schedule::Happening, world::World};
+use crate::{bugs::Bug, schedule::Happening, world::World};
 
 pub(crate) const NAMES: [&str; 8] = ["alice", "Bob", "Çağla", "dmitri-7", "Ève.2", "فاطمة", "Straße", "h_8"];
 const ROOMS: [&str; 6] = ["den", "Attic", "the garden shed", "Küche", "r-5 (old)", "x"];
@@ -199,7 +200,8 @@ impl World {
             78..94 => {
                 let room = self.one_of_own_rooms(number).unwrap_or(room);
                 let name = self.nodes[number].user.name.clone();
-                let (letter, text) = self.post.write(&mut self.schedule, &name, To::Room(room.clone()));
+                let (letter, text) =
+                    self.post.letters.write(&mut self.schedule.rng, number, &name, To::Room(room.clone()));
                 self.ask(number, Ask::Broadcast { number: letter }, |peer, now| {
                     peer.broadcast(now, room, text)
                 });
@@ -222,7 +224,8 @@ impl World {
         let to = self.schedule.pick(&open).unwrap_or(other);
         let name = self.nodes[number].user.name.clone();
         for _ in 0..self.schedule.rng.u8(1..4) {
-            let (letter, text) = self.post.write(&mut self.schedule, &name, To::User(to.clone()));
+            let (letter, text) =
+                self.post.letters.write(&mut self.schedule.rng, number, &name, To::User(to.clone()));
             let to = to.clone();
             let ask = Ask::Say { number: letter, to: to.clone() };
             self.ask(number, ask, |peer, now| peer.send(now, to, text));
@@ -279,7 +282,7 @@ impl World {
                 self.confirm_soon(number, receipt);
             }
             Event::Broadcast { room, from, text, receipt } => {
-                if let Some(room) = self.post.room_of(&text).cloned() {
+                if let Some(room) = self.post.letters.room_of(&text).cloned() {
                     self.check_membership(number, &room);
                 }
                 if !self.overlooks() {

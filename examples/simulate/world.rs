@@ -146,7 +146,7 @@ impl World {
         self.check(verdict);
         self.settle();
         self.quiet = false;
-        self.post.forget_before(self.schedule.now);
+        self.post.forget();
         self.stats.healed += 1;
         self.verdict()
     }
