@@ -245,14 +245,17 @@ impl Book {
         }
     }
 
-    /// True if a user is perhaps a member, as far as anybody can know.
-    pub(crate) fn may_be_in(&self, name: &Username, room: &RoomName) -> bool {
-        let now = self.now();
-        self.users.iter().filter(|user| user.name == *name).any(|user| {
-            matches!(user.rooms.get(room), Some(Known::Unsettled(_)))
-                || user.pending.values().any(|asked| asked.room.as_ref() == Some(room))
-                || user.left.get(room).is_some_and(|&left| now - left < NEWS)
-        })
+    /// True if a program's user is perhaps a member, as far as anybody can know.
+    pub(crate) fn may_be_in(&self, number: usize, room: &RoomName) -> bool {
+        let (now, me) = (self.now(), &self.users[number]);
+        // That they have left with another program reaches this one with its registry link.
+        let has_not_heard = me.shared && me.told.contains_key(room);
+        has_not_heard
+            || self.users.iter().filter(|user| user.name == me.name).any(|user| {
+                matches!(user.rooms.get(room), Some(Known::Unsettled(_)))
+                    || user.pending.values().any(|asked| asked.room.as_ref() == Some(room))
+                    || user.left.get(room).is_some_and(|&left| now - left < NEWS)
+            })
     }
 
     /// The programs of a user.

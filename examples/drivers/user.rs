@@ -23,7 +23,7 @@ use tokio::{
 use crate::{
     book::{Known, Phase, Site},
     bugs::Bug,
-    registry::{REGISTRY, TCP, no_task_is_left},
+    registry::{REGISTRY, TCP, identity, no_task_is_left},
 };
 
 const ROOMS: [&str; 5] = ["den", "Attic", "the garden shed", "Küche", "r-5 (old)"];
@@ -226,7 +226,8 @@ impl Me {
             10..14 => self.ask_and("names", None, async move { peer.names().await }, |me, names| {
                 me.has_no_doubles(names.iter().flatten().cloned().collect());
             }),
-            14..18 => self.ask("rooms", None, async move { peer.rooms().await }),
+            14..16 => self.ask("rooms", None, async move { peer.rooms().await }),
+            16..18 => self.ask("names of rooms", None, async move { peer.room_names().await }),
             18..28 => {
                 let (capacity, password) = (dice.u32(1..=3), room_password(&room));
                 let name = room.clone();
@@ -353,7 +354,7 @@ impl Me {
         book.stats.read += 1;
         if let Some(meant) = book.post.letters.room_of(text).cloned()
             && !self.site.store.lock().truth.is_member(&self.name, &meant)
-            && !book.may_be_in(&self.name, &meant)
+            && !book.may_be_in(self.number, &meant)
         {
             book.fail(format!("{} reads what was said in {meant}, without being in it", self.name));
         }
@@ -416,6 +417,9 @@ impl Me {
     }
 
     async fn compare(&self, is_shared: bool) -> Result<(), String> {
+        if self.peer.certificate().is_none_or(|seen| seen.fingerprint != identity().fingerprint()) {
+            return Err(format!("was shown {:?}", self.peer.certificate()));
+        }
         let failed = |error: Error| format!("is refused an answer: {error}");
         let mut others = self.site.book().online();
         others.remove(&self.name);
