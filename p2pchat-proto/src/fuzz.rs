@@ -87,14 +87,22 @@ pub fn to_registry(data: &[u8]) {
     }
 }
 
-/// Anything parsed as a reply or push, whatever was asked, can be encoded, and says the same then.
+/// Anything parsed as a reply or push, whatever was asked, can be encoded, and says the same then, as can a
+/// list that is given its shape later.
 pub fn from_registry(data: &[u8]) {
     let frame = Bytes::copy_from_slice(data);
-    let shapes = [PeerListShape::Detailed, PeerListShape::Partial, PeerListShape::Room].map(Some);
+    let shapes = [PeerListShape::Detailed, PeerListShape::Partial, PeerListShape::Room];
     for dialect in BOTH {
-        for shape in shapes.into_iter().chain([None]) {
-            if let Ok(message) = FromRegistry::parse_expecting(&frame, dialect, &Limits::DEFAULT, shape) {
+        let parse = |shape| FromRegistry::parse_expecting(&frame, dialect, &Limits::DEFAULT, shape);
+        for shape in shapes.into_iter().map(Some).chain([None]) {
+            if let Ok(message) = parse(shape) {
                 reply_round_trip(&message);
+            }
+        }
+        let Ok(FromRegistry::Peers(PeerList::Raw(list))) = parse(None) else { continue };
+        for shape in shapes {
+            if let Ok(list) = list.clone().into_shape(shape, dialect, &spacious()) {
+                reply_round_trip(&FromRegistry::Peers(list));
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::{
 const FRAME_BYTES: usize = 400;
 
 /// What others may do to a peer, and what its application may want. `u8`s choose among what there has been.
-#[derive(Debug, Arbitrary)]
+#[derive(Debug, Clone, Arbitrary)]
 enum Step<'a> {
     Command(Command<'a>),
     Accept(u8),
@@ -54,6 +54,7 @@ pub fn peer_machine(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok(seed) = u64::arbitrary(&mut input) else { return };
     let mut world = World::new(seed);
+    world.begin(seed % 4);
     while !input.is_empty()
         && let Ok(step) = Step::arbitrary(&mut input)
     {
@@ -110,6 +111,32 @@ impl World {
             receipts: Vec::new(),
             open: BTreeSet::new(),
         }
+    }
+
+    /// What chance takes long to come to: a session (1), rooms with others in them (2), and a chat with one of them (3).
+    fn begin(&mut self, how_far: u64) {
+        const HELLO: &[u8] = b"HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender>\n";
+        const AUTH: &[u8] = b"AUTH <SUCCESS> <200>\nUSER_JOINED <den> <alice>\n";
+        const ROSTERS: &[u8] =
+            b"PEER_LIST <SUCCESS> <200> <den> <alice> <bob> <carol>\nUSER_JOINED <attic> <alice>\n";
+        let online = [
+            Step::Command(Command::Login(0, None)),
+            Step::RegistryUp(true),
+            Step::RegistryWrites(HELLO),
+            Step::RegistryWrites(AUTH),
+        ];
+        let among_others = [Step::RegistryWrites(ROSTERS), Step::Incoming(0)];
+        let in_a_chat = [Step::StreamWrites(0, b"CHAT_REQUEST <alice> <bob>\n"), Step::Accept(0)];
+        let parts = [&online[..], &among_others, &in_a_chat];
+        let parts = parts.into_iter().zip(1..).filter(|&(_, part)| part <= how_far);
+        for step in parts.flat_map(|(steps, _)| steps) {
+            self.step(step.clone());
+            self.drain();
+        }
+        assert_eq!(self.peer.is_logged_in(), how_far > 0);
+        let bob = Username::new("bob").expect("a name");
+        assert_eq!(self.rooms_with(&bob).len(), usize::from(how_far > 1));
+        assert_eq!(self.peer.chats().count(), usize::from(how_far > 2));
     }
 
     fn step(&mut self, step: Step<'_>) {

@@ -100,7 +100,7 @@ fn text(text: Option<&str>) -> Text {
     text.and_then(|text| Text::new(text).ok()).unwrap_or_else(|| Text::new("hi").expect("a text"))
 }
 
-#[derive(Debug, Arbitrary)]
+#[derive(Debug, Clone, Arbitrary)]
 pub(super) enum Command<'a> {
     Connect,
     Register(u8),

@@ -66,7 +66,6 @@ impl Peer {
     ) {
         let Some(receipt) = self.owe(now, id, Kind::Direct, &sender, &text) else { return };
         let Some(stream) = self.streams.get(&id) else { return };
-        let nameless = stream.peer.is_none();
         let checked = if !matches!(stream.chat, Chat::Open) {
             Err("no chat is open")
         } else if !self.is_me(recipient) {
@@ -76,9 +75,6 @@ impl Peer {
         };
         match checked {
             Ok(()) => {
-                if nameless {
-                    self.name_chat(id, sender.clone());
-                }
                 self.receipts.insert(receipt, (id, Kind::Direct));
                 self.tell(Event::Message { from: sender, text, receipt });
             }

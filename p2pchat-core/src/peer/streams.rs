@@ -230,14 +230,17 @@ impl Peer {
     }
 
     /// Notes who is at the other end, as they say: the first name that they use is the one that holds (§8.1).
-    pub(super) fn identify(&mut self, stream: StreamId, name: &Username) -> Result<(), &'static str> {
+    pub(super) fn identify(&mut self, id: StreamId, name: &Username) -> Result<(), &'static str> {
         if self.is_me(name) {
             return Err("that name is mine");
         }
-        match self.streams.get_mut(&stream) {
+        match self.streams.get_mut(&id) {
             Some(Stream { peer: Some(peer), .. }) if peer == name => Ok(()),
-            Some(Stream { peer: peer @ None, .. }) => {
-                *peer = Some(name.clone());
+            Some(stream @ Stream { peer: None, .. }) => {
+                stream.peer = Some(name.clone());
+                if matches!(stream.chat, Chat::Open) {
+                    self.name_chat(id, name.clone());
+                }
                 Ok(())
             }
             _ => Err("this stream belongs to another name"),

@@ -409,6 +409,22 @@ fn a_nameless_asker_is_named_by_what_they_say_first() {
 }
 
 #[test]
+fn a_nameless_chat_is_named_by_whatever_gives_a_name() {
+    for naming in ["CHAT_REQUEST <alice> <bob>", "DIRECT_BROADCAST <bob> hello"] {
+        let mut s = Solo::alice();
+        let stream = s.accept();
+        s.peer(stream, "CHAT_REQUEST <alice>");
+        s.peer.accept(s.now, s.requests[0]);
+        s.did();
+        assert_eq!(s.peer.chats().count(), 0, "nobody knows with whom");
+        let did = s.peer(stream, naming);
+        assert!(did.iter().any(|line| line == "chat with bob"), "{did:?}");
+        s.peer.send(s.now, user("bob"), text("there you are"));
+        assert_eq!(s.did(), ["s0 DIRECT_MESSAGE <alice> <bob> there you are"]);
+    }
+}
+
+#[test]
 fn what_was_never_confirmed_goes_with_its_stream() {
     let mut s = chatting();
     let other = s.accept();

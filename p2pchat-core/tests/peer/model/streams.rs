@@ -254,12 +254,9 @@ impl Model {
                 }
             }
             Said::Text { sender, recipient, text } => {
-                let (is_open, is_nameless) = (matches!(stream.chat, Chat::Open), stream.peer.is_none());
+                let is_open = matches!(stream.chat, Chat::Open);
                 if !is_open || recipient != "alice" || !self.is_said_by(id, sender) {
                     return self.owes(id, Kind::Direct, sender, text, None);
-                }
-                if is_nameless {
-                    self.chat_is_with(id, sender);
                 }
                 self.owes(id, Kind::Direct, sender, text, Some(format!("{sender}: {text}")));
             }
@@ -323,9 +320,16 @@ impl Model {
 
     /// The first name that is used on a stream is the one that holds.
     fn is_said_by(&mut self, id: usize, name: Name) -> bool {
-        let is_me = name == "alice" && self.session.is_some();
-        let peer = &mut self.streams.get_mut(&id).unwrap().peer;
-        !is_me && *peer.get_or_insert(name) == name
+        if name == "alice" && self.session.is_some() {
+            return false;
+        }
+        let stream = self.streams.get_mut(&id).unwrap();
+        let is_named_now = stream.peer.is_none();
+        let holds = *stream.peer.get_or_insert(name);
+        if is_named_now && matches!(stream.chat, Chat::Open) {
+            self.chat_is_with(id, name);
+        }
+        holds == name
     }
 
     /// A message came that has to be answered for, in its turn: by the user, who is told, or else by a refusal.
