@@ -5,11 +5,14 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use p2pchat_core::registry::{Config, Refused};
+use p2pchat_core::registry::{
+    Config, HashAnswer, Refused,
+    store::{StoreAnswer, StoreError},
+};
 
 use crate::{
     NO, OK,
-    world::{World, digest},
+    world::{Question, World, digest},
 };
 
 #[test]
@@ -64,6 +67,68 @@ fn a_registry_that_can_not_check_a_password_does_not_call_it_wrong() {
     let login = format!("LOGIN <alice> <{}>", digest("alice"));
     assert_eq!(w.say(alice, &login), [format!("HELLO_BACK {NO} {busy}")]);
     assert!(w.is_closed(alice));
+}
+
+#[test]
+fn a_store_or_hash_that_is_too_busy_or_fails_is_told_as_such() {
+    let busy = "<the registry is busy; try again in a few seconds>";
+    let fault = "<the registry can't do that now; its operator knows why>";
+    let corrupt = StoreError::Corrupt("account");
+    for (stored, hashed, why) in
+        [(StoreError::Busy, HashAnswer::Busy, busy), (corrupt, HashAnswer::Failed, fault)]
+    {
+        let mut w = World::new();
+        w.register("alice");
+        let (bob, alice) = (w.online_extended("bob"), w.greet_extended("192.0.2.1"));
+        w.hold = true;
+        let fail = |w: &mut World| {
+            let (op, question) = w.held.pop().unwrap();
+            match question {
+                Question::Store(_) => {
+                    w.registry.handle_stored(w.now, op, StoreAnswer::Failed(stored.clone()));
+                }
+                Question::Hash(_) => w.registry.handle_hashed(w.now, op, hashed.clone()),
+            }
+            w.run();
+        };
+        for (request, reply) in [
+            ("SEARCH_USER <x>".to_owned(), "SEARCH_USER_RESPONSE <NOT_FOUND> <404>"),
+            ("SHOW_ROOMS_LIST <PARTIAL>".to_owned(), "ROOMS_LIST <NOT_FOUND> <404>"),
+            (format!("CREATE_CHAT_ROOM <den> <{}> <5> <>", digest("secret")), "CREATION <FAILURE> <404>"),
+        ] {
+            assert_eq!(w.say(bob, &request), [""; 0]);
+            fail(&mut w);
+            assert_eq!(w.heard(bob), [format!("{reply} {why}")]);
+        }
+        // A login that fails would say that the password is wrong.
+        w.say(alice, &format!("LOGIN <alice> <{}>", digest("alice")));
+        w.release(0);
+        fail(&mut w);
+        assert_eq!(w.heard(alice), [format!("HELLO_BACK {NO} {why}")]);
+        assert!(w.is_closed(alice) && !w.is_closed(bob));
+        assert_eq!(w.registry.stats().operations, 0);
+    }
+}
+
+#[test]
+fn a_request_on_an_earlier_stream_counts_towards_the_limit_of_rooms() {
+    let mut config = Config::default();
+    config.rooms_per_user = 2;
+    let mut w = World::with(config);
+    let earlier = w.online_extended("alice");
+    w.say(earlier, "CREATE_CHAT_ROOM <first> <> <5> <>");
+    w.hold = true;
+    w.say(earlier, "CREATE_CHAT_ROOM <second> <> <5> <>");
+    w.disconnect(earlier);
+    w.hold = false;
+    let alice = w.online_extended("alice");
+    w.hold = true;
+    assert_eq!(w.say(alice, "CREATE_CHAT_ROOM <third> <> <5> <>"), [""; 0]);
+    w.release(0);
+    w.heard(alice);
+    w.release(0);
+    let why = "<you are in 2 rooms, which is the limit>";
+    assert_eq!(w.heard(alice), [format!("CREATION {NO} {why}")]);
 }
 
 #[test]

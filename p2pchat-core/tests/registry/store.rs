@@ -9,7 +9,10 @@ use p2pchat_core::registry::{
 };
 use p2pchat_proto::{Capacity, Description, Limits, PasswordDigest, RoomName, Username};
 
-use crate::world::World;
+use crate::{
+    NO,
+    world::{Question, World, digest},
+};
 
 #[test]
 fn a_room_under_wider_limits_than_the_protocols_is_left_like_any_other() {
@@ -35,6 +38,49 @@ fn a_room_under_wider_limits_than_the_protocols_is_left_like_any_other() {
     assert!(matches!(left, StoreAnswer::Left { .. }), "{left:?}");
     let session = write(Write::OpenSession { username, password: None });
     assert!(matches!(&session, StoreAnswer::Session(Some((_, rooms))) if rooms.is_empty()), "{session:?}");
+}
+
+#[test]
+fn a_room_that_was_left_on_an_earlier_stream_is_not_left_again() {
+    let mut w = World::new();
+    let earlier = w.online_extended("alice");
+    w.say(earlier, "CREATE_CHAT_ROOM <den> <> <5> <>");
+    w.hold = true;
+    w.say(earlier, "ROOM_EXIT <alice> <den>");
+    w.disconnect(earlier);
+    w.hold = false;
+    let alice = w.online_extended("alice");
+    w.hold = true;
+    assert_eq!(w.say(alice, "ROOM_EXIT <alice> <den>"), [""; 0]);
+    w.release(0);
+    w.heard(alice);
+    w.release(0);
+    let why = "<you are not a member of that room>";
+    assert_eq!(w.heard(alice), [format!("ROOM_EXIT_RESPONSE {NO} {why}")]);
+}
+
+#[test]
+fn a_hash_that_is_made_anew_at_a_login_replaces_the_old_one() {
+    let mut w = World::new();
+    w.register("alice");
+    let conn = w.greet("192.0.2.1");
+    w.hold = true;
+    w.say(conn, &format!("LOGIN <alice> <{}>", digest("alice")));
+    w.release(0);
+    let (op, question) = w.held.pop().unwrap();
+    assert!(matches!(question, Question::Hash(HashRequest::Verify { .. })), "{question:?}");
+    w.registry.handle_hashed(w.now, op, HashAnswer::Match { upgraded: Some("stronger".into()) });
+    w.run();
+    assert_eq!(w.heard(conn), [""; 0], "not before it is durable");
+    w.release(0);
+    assert_eq!(w.heard(conn), ["AUTH <SUCCESS> <200>"]);
+    let username = Username::new("alice").unwrap();
+    let StoreAnswer::Account(Some(Secret(stored))) =
+        w.store.answer(&StoreRequest::Read(Read::Account { username }))
+    else {
+        panic!("the account is there");
+    };
+    assert_eq!(&*stored, "stronger");
 }
 
 #[test]
