@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use arbitrary::{Arbitrary, Unstructured};
 use p2pchat_proto::{Dialect, FrameError, Malformed, ToRegistryDatagram};
 
-use super::backend::{Answer, Backend, Request, config, user};
+use super::backend::{Answer, Backend, Request, beginning, config, user};
 use crate::{
     Time,
     registry::{ConnId, Effect, Registry},
@@ -41,6 +41,7 @@ pub fn registry(data: &[u8]) {
     let mut registry = Registry::new(config());
     let mut world = World::default();
     let mut now = Time::ZERO;
+    world.begin(&mut registry, data);
     // What has no bytes left makes values without end.
     while !input.is_empty()
         && let Ok(step) = Step::arbitrary(&mut input)
@@ -55,6 +56,22 @@ impl World {
     fn conn(&self, n: u8) -> Option<ConnId> {
         let index = usize::from(n).checked_rem(self.conns.len())?;
         self.conns.get(index).map(|stream| stream.id)
+    }
+
+    fn begin(&mut self, registry: &mut Registry, data: &[u8]) {
+        let mut now = Time::ZERO;
+        for (conn, request) in beginning(data) {
+            if usize::from(conn) == self.conns.len() {
+                self.step(registry, &mut now, Step::Connect);
+            }
+            self.step(registry, &mut now, Step::Say(conn, request));
+            for answer in [Answer::Hashed, Answer::Stored, Answer::Hashed, Answer::Stored] {
+                self.drain(registry);
+                self.step(registry, &mut now, Step::Answer(answer));
+            }
+            self.drain(registry);
+        }
+        assert_eq!(registry.stats().sessions, self.conns.len(), "who begins is online");
     }
 
     fn step(&mut self, registry: &mut Registry, now: &mut Time, step: Step) {

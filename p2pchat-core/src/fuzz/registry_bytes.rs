@@ -15,7 +15,7 @@ use p2pchat_proto::{
 };
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::backend::{Answer, Backend, Request, config};
+use super::backend::{Answer, Backend, Request, beginning, config};
 use crate::{
     Time,
     registry::{ConnId, Effect, Registry},
@@ -77,14 +77,11 @@ impl Spelling {
 pub fn registry_bytes(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let mut world = World::new();
+    world.begin(data);
     while !input.is_empty()
         && let Ok(step) = Step::arbitrary(&mut input)
     {
-        world.step(step);
-        for n in 0..world.streams.len() {
-            world.decode(n);
-        }
-        world.check();
+        world.turn(step);
     }
 }
 
@@ -127,6 +124,28 @@ impl World {
     fn open(&mut self, n: u8) -> Option<&mut Stream> {
         let n = self.pick(n);
         self.streams.get_mut(n).filter(|stream| stream.open)
+    }
+
+    fn begin(&mut self, data: &[u8]) {
+        for (conn, request) in beginning(data) {
+            if usize::from(conn) == self.streams.len() {
+                self.turn(Step::Connect(true));
+            }
+            self.turn(Step::Say(conn, Spelling::Canonical, request));
+            self.turn(Step::ReadAll(conn));
+            for answer in [Answer::Hashed, Answer::Stored, Answer::Hashed, Answer::Stored] {
+                self.turn(Step::Answer(answer));
+            }
+        }
+        assert_eq!(self.registry.stats().sessions, self.streams.len(), "who begins is online");
+    }
+
+    fn turn(&mut self, step: Step<'_>) {
+        self.step(step);
+        for n in 0..self.streams.len() {
+            self.decode(n);
+        }
+        self.check();
     }
 
     fn step(&mut self, step: Step<'_>) {
