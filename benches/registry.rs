@@ -10,7 +10,7 @@ use p2pchat_benches::floor;
 use p2pchat_core::{
     Time,
     registry::{
-        Config, ConnId, Effect, HashAnswer, Registry,
+        Config, ConnId, Effect, HashAnswer, PrefixLimits, Registry,
         store::{MemoryStore, Write, write},
     },
 };
@@ -58,6 +58,7 @@ fn room() -> RoomName {
 impl World {
     fn new(users: usize) -> Self {
         let mut config = Config::default();
+        config.prefixes = PrefixLimits::NONE;
         config.connections = users + 16;
         config.max_lease = Duration::from_secs(1_000_000);
         config.default_lease = config.max_lease;

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use p2pchat_core::tokio::{HashConfig, Server, ServerConfig, ServerTls, TlsVersion};
+use p2pchat_core::{
+    registry::PrefixLimits,
+    tokio::{HashConfig, Server, ServerConfig, ServerTls, TlsVersion},
+};
 use p2pchat_proto::limits::REGISTRY_UDP_PORT;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, SerialNumber};
 use tokio::{
@@ -43,6 +46,7 @@ pub(crate) async fn registry(site: Site) -> turmoil::Result {
     let mut hash = HashConfig::default();
     (hash.memory_kib, hash.iterations, hash.workers) = (8, 1, 0);
     config.hash = hash;
+    config.machine.prefixes = PrefixLimits::NONE;
     config.network = Arc::new(site.network.clone());
     let drain = config.times.drain;
     let server = Server::bind(config, Arc::new(site.store.clone())).await?;

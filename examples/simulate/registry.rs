@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use p2pchat_core::{
     Time,
     registry::{
-        Config, ConnId, OpId, Registry,
+        Config, ConnId, OpId, PrefixLimits, Registry,
         store::{MemoryStore, StoreRequest},
     },
 };
@@ -96,6 +96,7 @@ impl World {
     pub(crate) fn start_registry(&mut self) {
         if !self.registry.is_up() {
             let mut config = Config::default();
+            config.prefixes = PrefixLimits::NONE;
             config.rooms_per_user = ROOMS_PER_USER;
             self.registry.machine = Some(Registry::new(config));
             self.trace(|| "the registry starts".to_owned());

@@ -5,11 +5,15 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::RangeInclusive,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::{Parser, ValueEnum, builder::BoolishValueParser};
 use etcetera::BaseStrategy;
-use p2pchat_core::proto::limits::{REGISTRY_TCP_PORT, REGISTRY_UDP_PORT};
+use p2pchat_core::{
+    proto::limits::{REGISTRY_TCP_PORT, REGISTRY_UDP_PORT},
+    registry::{PrefixLimits, Rate},
+};
 use serde::Deserialize;
 
 const AFTER_HELP: &str = "\
@@ -83,6 +87,22 @@ pub struct Settings {
     /// How many connections are open at once [default: 16384]
     #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_MAX_CONNECTIONS")]
     pub max_connections: Option<usize>,
+    /// How many connections from one IPv4 address or IPv6 /64 are open at once; 0 is any number [default: 64]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_PREFIX_CONNECTIONS")]
+    pub prefix_connections: Option<u32>,
+    /// How many new ones from there are taken on in a minute; 0 is any number [default: 120]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_PREFIX_CONNECTS_PER_MINUTE")]
+    pub prefix_connects_per_minute: Option<u32>,
+    /// How many accounts may be asked for from there in an hour; 0 is any number [default: 20]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_PREFIX_REGISTRATIONS_PER_HOUR")]
+    pub prefix_registrations_per_hour: Option<u32>,
+    /// How many logins from there may fail in an hour before no other is tried; 0 is any number [default: 60]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_PREFIX_FAILED_LOGINS_PER_HOUR")]
+    pub prefix_failed_logins_per_hour: Option<u32>,
+    /// Limit connections from this machine too; say so behind a proxy on this machine [default: false]
+    #[arg(long, value_name = "BOOL", env = "P2PCHAT_REGISTRYD_LIMIT_LOOPBACK",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub limit_loopback: Option<bool>,
     /// How much memory the database may cache, in MiB [default: 64]
     #[arg(long, value_name = "MIB", env = "P2PCHAT_REGISTRYD_CACHE_MIB")]
     pub cache_mib: Option<usize>,
@@ -147,6 +167,8 @@ pub struct Config {
     pub tls12: bool,
     /// How many connections are open at once.
     pub max_connections: usize,
+    /// What strangers may do, for each prefix.
+    pub prefixes: PrefixLimits,
     /// How much memory the database may cache, in bytes.
     pub cache_bytes: usize,
     /// Memory of one password hash, in KiB.
@@ -253,6 +275,7 @@ impl Config {
                 return Err(ConfigError::Empty { key });
             }
         }
+        let prefixes = prefix_limits(&settings);
         let certificate = match (settings.cert, settings.key) {
             (None, None) => Certificate::Own,
             (Some(cert), Some(key)) => Certificate::Files { cert, key },
@@ -271,6 +294,7 @@ impl Config {
                 settings.max_connections.unwrap_or(16_384),
                 1..=10_000_000,
             )?,
+            prefixes,
             cache_bytes: cache_mib << 20,
             hash_memory_kib: in_range(
                 "hash-memory-kib",
@@ -282,6 +306,27 @@ impl Config {
             log_level: settings.log_level.unwrap_or_else(|| "info".into()),
         })
     }
+}
+
+fn prefix_limits(settings: &Settings) -> PrefixLimits {
+    const MINUTE: Duration = Duration::from_secs(60);
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let rate = |setting: Option<u32>, default, per| match setting {
+        None => default,
+        Some(0) => Rate::UNLIMITED,
+        Some(count) => Rate::new(count, per),
+    };
+    let mut limits = PrefixLimits::default();
+    limits.connections = match settings.prefix_connections {
+        None => limits.connections,
+        Some(0) => usize::MAX,
+        Some(count) => usize::try_from(count).unwrap_or(usize::MAX),
+    };
+    limits.connects = rate(settings.prefix_connects_per_minute, limits.connects, MINUTE);
+    limits.registrations = rate(settings.prefix_registrations_per_hour, limits.registrations, HOUR);
+    limits.failed_logins = rate(settings.prefix_failed_logins_per_hour, limits.failed_logins, HOUR);
+    limits.loopback = settings.limit_loopback.unwrap_or(limits.loopback);
+    limits
 }
 
 fn in_range<N: TryInto<u64> + Copy>(
@@ -327,6 +372,15 @@ impl Settings {
             key: self.key.or(others.key),
             tls12: self.tls12.or(others.tls12),
             max_connections: self.max_connections.or(others.max_connections),
+            prefix_connections: self.prefix_connections.or(others.prefix_connections),
+            prefix_connects_per_minute: self.prefix_connects_per_minute.or(others.prefix_connects_per_minute),
+            prefix_registrations_per_hour: self
+                .prefix_registrations_per_hour
+                .or(others.prefix_registrations_per_hour),
+            prefix_failed_logins_per_hour: self
+                .prefix_failed_logins_per_hour
+                .or(others.prefix_failed_logins_per_hour),
+            limit_loopback: self.limit_loopback.or(others.limit_loopback),
             cache_mib: self.cache_mib.or(others.cache_mib),
             hash_memory_kib: self.hash_memory_kib.or(others.hash_memory_kib),
             hash_iterations: self.hash_iterations.or(others.hash_iterations),
@@ -388,6 +442,20 @@ mod tests {
         assert_eq!(config.log_format, LogFormat::Json);
         assert!(!config.tls12);
         assert_eq!(config.cache_bytes, 64 << 20);
+    }
+
+    #[test]
+    fn limits_for_each_prefix_are_on_unless_0_says_otherwise() {
+        assert_eq!(config(&[], "").unwrap().prefixes, PrefixLimits::default());
+        let file = "prefix-connections = 0\nprefix-connects-per-minute = 0\nprefix-registrations-per-hour = 0\n\
+                    prefix-failed-logins-per-hour = 0";
+        assert_eq!(config(&[], file).unwrap().prefixes, PrefixLimits::NONE);
+        let file = "prefix-connections = 7\nprefix-connects-per-minute = 5\nlimit-loopback = true";
+        let limits = config(&["--prefix-failed-logins-per-hour", "9"], file).unwrap().prefixes;
+        assert_eq!((limits.connections, limits.loopback), (7, true));
+        assert_eq!(limits.connects, Rate::new(5, Duration::from_secs(60)));
+        assert_eq!(limits.registrations, PrefixLimits::default().registrations);
+        assert_eq!(limits.failed_logins, Rate::new(9, Duration::from_secs(3_600)));
     }
 
     #[test]

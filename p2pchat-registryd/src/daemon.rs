@@ -168,6 +168,7 @@ fn open_store(config: &Config) -> Result<RedbStore, OpenError> {
 fn server_config(config: &Config, tls: ServerTls) -> ServerConfig {
     let mut server = ServerConfig::new(config.listen, config.udp_listen, tls);
     server.machine.connections = config.max_connections;
+    server.machine.prefixes = config.prefixes;
     server.hash.memory_kib = config.hash_memory_kib;
     server.hash.iterations = config.hash_iterations;
     server

@@ -2,7 +2,7 @@
 //!
 //! A request that waits holds its place: the stream's next one begins when it has been answered.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use p2pchat_proto::{
     AuthReply, Detail, FromRegistry, List, Outcome, PasswordDigest, PeerPort, RegisterReply, RoomName,
@@ -37,7 +37,7 @@ pub(super) enum Step {
     /// For the account's hash.
     LoginAccount { username: Username, digest: PasswordDigest, port: Option<PeerPort> },
     /// For the verdict on the password.
-    LoginVerify { username: Username, port: Option<PeerPort> },
+    LoginVerify { username: Username, port: Option<PeerPort>, from: IpAddr },
     /// For the account's rooms.
     LoginSession { port: Option<PeerPort> },
     /// For the new room's hash.
@@ -146,12 +146,14 @@ impl Registry {
                 let request = Write::Register { username: username.clone(), password };
                 self.next(now, conn, StoreRequest::Write(request), Step::RegisterStore { username });
             }
-            (Step::LoginVerify { username, port }, HashAnswer::Match { upgraded }) => {
+            (Step::LoginVerify { username, port, .. }, HashAnswer::Match { upgraded }) => {
                 let request = Write::OpenSession { username, password: upgraded };
                 self.next(now, conn, StoreRequest::Write(request), Step::LoginSession { port });
             }
-            (Step::LoginVerify { username, .. }, HashAnswer::Mismatch) => {
+            (Step::LoginVerify { username, from, .. }, HashAnswer::Mismatch) => {
                 tracing::info!(?conn, user = %username, "login failed");
+                // Also if nobody waits for the answer any more.
+                self.guard.login_failed(now, from);
                 self.refuse_step(now, conn, what, "wrong username or password");
             }
             (Step::CreateHash { create }, HashAnswer::Created(hash)) => {
@@ -200,9 +202,9 @@ impl Registry {
                 self.reply(now, conn, FromRegistry::Register(RegisterReply::Exists { reason }));
             }
             (Step::LoginAccount { username, digest, port }, StoreAnswer::Account(stored)) => {
-                if self.connections.contains_key(conn) {
+                if let Some(connection) = self.connections.get(conn) {
                     let stored: Option<Arc<str>> = stored.map(|Secret(phc)| phc);
-                    let step = Step::LoginVerify { username, port };
+                    let step = Step::LoginVerify { username, port, from: connection.remote.ip() };
                     self.hash(now, conn, HashRequest::Verify { digest, stored }, step);
                 }
             }

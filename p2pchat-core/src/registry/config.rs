@@ -28,6 +28,8 @@ pub struct Config {
     pub connections: usize,
     /// How many questions to store and hash may be open at once. 4,096.
     pub operations: usize,
+    /// What strangers may do, for each place that they come from.
+    pub prefixes: PrefixLimits,
     /// True if there are other registry nodes to be told of events by [`Effect::Publish`](super::Effect::Publish).
     pub publish_events: bool,
 }
@@ -45,7 +47,74 @@ impl Default for Config {
             pipeline: 64,
             connections: 16_384,
             operations: 4_096,
+            prefixes: PrefixLimits::default(),
             publish_events: false,
         }
+    }
+}
+
+/// Limits for each prefix, which is an IPv4 address or an IPv6 network of /64 (§9).
+///
+/// The defaults leave an office behind one address alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PrefixLimits {
+    /// How many streams are open at once. 64.
+    pub connections: usize,
+    /// How fast new ones come. 120 a minute.
+    pub connects: Rate,
+    /// How often an account is asked for. 20 an hour.
+    pub registrations: Rate,
+    /// How often a login may fail before no other is tried. 60 an hour.
+    pub failed_logins: Rate,
+    /// How many prefixes are remembered; over that, those that nobody is connected from are forgotten. 65,536.
+    pub remembered: usize,
+    /// True if loopback is limited too. False.
+    pub loopback: bool,
+}
+
+impl PrefixLimits {
+    /// No limits.
+    pub const NONE: Self = Self {
+        connections: usize::MAX,
+        connects: Rate::UNLIMITED,
+        registrations: Rate::UNLIMITED,
+        failed_logins: Rate::UNLIMITED,
+        remembered: 65_536,
+        loopback: false,
+    };
+}
+
+impl Default for PrefixLimits {
+    fn default() -> Self {
+        const MINUTE: Duration = Duration::from_secs(60);
+        const HOUR: Duration = Duration::from_secs(3_600);
+        Self {
+            connections: 64,
+            connects: Rate::new(120, MINUTE),
+            registrations: Rate::new(20, HOUR),
+            failed_logins: Rate::new(60, HOUR),
+            ..Self::NONE
+        }
+    }
+}
+
+/// So many within so long. They may come all at once; what is used up comes back evenly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rate {
+    /// How many.
+    pub count: u32,
+    /// Within how long.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// Any number.
+    pub const UNLIMITED: Self = Self::new(1, Duration::ZERO);
+
+    /// `count` within `per`. No `count` at all counts as one.
+    pub const fn new(count: u32, per: Duration) -> Self {
+        Self { count, per }
     }
 }

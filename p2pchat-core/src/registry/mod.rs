@@ -42,6 +42,7 @@ mod bus;
 mod config;
 mod connection;
 mod effect;
+mod guard;
 mod memory;
 mod presence;
 mod record;
@@ -50,7 +51,7 @@ mod requests;
 mod session;
 pub mod store;
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use p2pchat_proto::{Dialect, FromRegistry, Malformed, RoomName, ToRegistry, ToRegistryDatagram, Username};
 use slotmap::SlotMap;
@@ -58,12 +59,13 @@ use slotmap::SlotMap;
 use self::{
     answers::Op,
     connection::{Connection, Incoming},
+    guard::Guard,
     presence::Presence,
     store::StoreAnswer,
 };
 pub use self::{
     bus::BusEvent,
-    config::Config,
+    config::{Config, PrefixLimits, Rate},
     effect::{ConnId, Effect, HashAnswer, HashRequest, OpId},
 };
 use crate::{time::Time, timers::Timers};
@@ -78,6 +80,22 @@ pub enum Refused {
         /// The limit.
         limit: usize,
     },
+    /// As many of them come from one prefix as [`PrefixLimits::connections`] allows.
+    #[error("{limit} connections are open from {prefix}, which is the limit for one place")]
+    TooManyFromPrefix {
+        /// The prefix, such as `192.0.2.1/32`.
+        prefix: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// They come faster than [`PrefixLimits::connects`] allows.
+    #[error("connections from {prefix} come too fast: the next is taken on in {} s", wait.as_secs() + 1)]
+    TooFast {
+        /// The prefix.
+        prefix: String,
+        /// For how long none is taken on.
+        wait: Duration,
+    },
 }
 
 /// How much there is of what.
@@ -90,6 +108,10 @@ pub struct Stats {
     pub sessions: usize,
     /// Open questions to store and hash.
     pub operations: usize,
+    /// How many registrations were refused because their prefix had asked for too many.
+    pub refused_registrations: u64,
+    /// How many logins were not tried because too many had failed from their prefix.
+    pub refused_logins: u64,
 }
 
 /// The registry machine. See the [module](self).
@@ -100,6 +122,9 @@ pub struct Registry {
     ops: SlotMap<OpId, Op>,
     presence: Presence,
     leases: Timers<ConnId>,
+    guard: Guard,
+    refused_registrations: u64,
+    refused_logins: u64,
     effects: VecDeque<Effect>,
 }
 
@@ -107,6 +132,9 @@ impl Registry {
     /// A registry with nobody connected.
     pub fn new(config: Config) -> Self {
         Self {
+            guard: Guard::new(config.prefixes),
+            refused_registrations: 0,
+            refused_logins: 0,
             config,
             connections: SlotMap::with_key(),
             ops: SlotMap::with_key(),
@@ -122,6 +150,7 @@ impl Registry {
         if self.connections.len() >= limit {
             return Err(Refused::TooManyConnections { limit });
         }
+        self.guard.connected(now, remote.ip())?;
         Ok(self.connections.insert(Connection::new(now, remote)))
     }
 
@@ -177,7 +206,16 @@ impl Registry {
     /// The stream is gone. Its user is offline at once.
     pub fn handle_disconnected(&mut self, _now: Time, conn: ConnId) {
         self.end_session(conn);
-        self.connections.remove(conn);
+        self.forget(conn);
+    }
+
+    /// True if the stream was known.
+    fn forget(&mut self, conn: ConnId) -> bool {
+        let connection = self.connections.remove(conn);
+        if let Some(connection) = &connection {
+            self.guard.disconnected(connection.remote.ip());
+        }
+        connection.is_some()
     }
 
     /// A datagram has come. One that proves no session changes nothing and gets no answer.
@@ -230,6 +268,7 @@ impl Registry {
             self.effects.push_back(Effect::Close { conn });
         }
         self.connections.clear();
+        self.guard = Guard::new(self.config.prefixes);
         self.presence = Presence::default();
     }
 
@@ -239,6 +278,8 @@ impl Registry {
             connections: self.connections.len(),
             sessions: self.presence.len(),
             operations: self.ops.len(),
+            refused_registrations: self.refused_registrations,
+            refused_logins: self.refused_logins,
         }
     }
 
@@ -262,7 +303,7 @@ impl Registry {
     /// Forgets a stream and has it closed once everything sent to it is flushed.
     fn close(&mut self, conn: ConnId) {
         self.end_session(conn);
-        if self.connections.remove(conn).is_some() {
+        if self.forget(conn) {
             self.effects.push_back(Effect::Close { conn });
         }
     }

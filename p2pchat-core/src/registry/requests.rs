@@ -1,7 +1,7 @@
 //! The beginning of each request: what can be answered at once is, the rest asks store or hash and goes on in
 //! `answers.rs`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use p2pchat_proto::{
     AuthReply, Capabilities, Capability, Detail, Dialect, Extensions, Found, FromRegistry, HelloReply, List,
@@ -26,7 +26,7 @@ impl Registry {
         match message {
             ToRegistry::Hello { extensions } => self.hello(conn, extensions),
             ToRegistry::Register { username, password } => {
-                if self.greeted(conn, Refused::Register) {
+                if self.greeted(conn, Refused::Register) && self.may_register(now, conn) {
                     self.hash(
                         now,
                         conn,
@@ -36,7 +36,10 @@ impl Registry {
                 }
             }
             ToRegistry::Login { username, password, port } => {
-                if self.greeted(conn, Refused::Login) && self.not_logged_in(conn, &username) {
+                if self.greeted(conn, Refused::Login)
+                    && self.not_logged_in(conn, &username)
+                    && self.may_log_in(now, conn)
+                {
                     let step = Step::LoginAccount { username: username.clone(), digest: password, port };
                     self.store(now, conn, StoreRequest::Read(Read::Account { username }), step);
                 }
@@ -161,6 +164,26 @@ impl Registry {
         }
     }
 
+    /// True if the stream's prefix hasn't asked for too many accounts; else the registration is refused.
+    fn may_register(&mut self, now: Time, conn: ConnId) -> bool {
+        let Some(connection) = self.connections.get(conn) else { return false };
+        let Err(wait) = self.guard.registers(now, connection.remote.ip()) else { return true };
+        self.refused_registrations += 1;
+        let why = format!("too many accounts are asked for where you are; {}", again_in(wait));
+        self.refuse(conn, Refused::Register, &why);
+        false
+    }
+
+    /// True if not too many logins have failed from the stream's prefix; else nothing is tried. As the password may be
+    /// right, the answer isn't that of a wrong one (§5.1).
+    fn may_log_in(&mut self, now: Time, conn: ConnId) -> bool {
+        let Some(connection) = self.connections.get(conn) else { return false };
+        let Err(wait) = self.guard.logs_in(now, connection.remote.ip()) else { return true };
+        self.refused_logins += 1;
+        self.fail(conn, &format!("too many logins have failed where you are; {}", again_in(wait)));
+        false
+    }
+
     fn may_enter_another(&mut self, conn: ConnId, what: Refused) -> bool {
         let limit = self.config.rooms_per_user;
         let rooms = self.connections.get(conn).and_then(|c| c.session()).map_or(0, |s| s.rooms.len());
@@ -250,6 +273,10 @@ impl Registry {
             self.refuse(conn, Refused::Peers, "there is no such room, or you are not a member of it");
         }
     }
+}
+
+fn again_in(wait: Duration) -> String {
+    format!("try again in {} s", wait.as_secs() + 1)
 }
 
 pub(super) fn too_many_rooms(limit: usize) -> String {

@@ -6,12 +6,12 @@ use std::sync::{
 };
 
 use p2pchat_core::registry::{
-    Config, HashAnswer, Refused,
+    Config, HashAnswer, PrefixLimits, Rate, Refused,
     store::{StoreAnswer, StoreError},
 };
 
 use crate::{
-    NO, OK,
+    NO, OK, SECOND,
     world::{Question, World, digest},
 };
 
@@ -229,4 +229,113 @@ fn a_registry_that_shuts_down_closes_every_stream_and_pushes_nothing() {
     let stats = w.registry.stats();
     assert_eq!((stats.connections, stats.sessions), (0, 0));
     assert_eq!(w.registry.poll_timeout(), None);
+}
+
+/// Names that nobody else has, in the order of their numbers.
+fn account(n: u32) -> String {
+    format!("REGISTER <user{n}> <{}>", digest("x"))
+}
+
+fn limited(change: impl FnOnce(&mut PrefixLimits)) -> World {
+    let mut config = Config::default();
+    config.prefixes = PrefixLimits::NONE;
+    change(&mut config.prefixes);
+    World::with(config)
+}
+
+#[test]
+fn connections_from_one_prefix_are_bounded_and_from_others_are_not() {
+    let mut w = limited(|limits| limits.connections = 2);
+    let first = w.connect("2001:db8:0:1::1");
+    w.connect("2001:db8:0:1::2");
+    let refused = w.registry.handle_connected(w.now, "[2001:db8:0:1:ffff::3]:1".parse().unwrap());
+    let prefix = "2001:db8:0:1::/64".to_owned();
+    assert_eq!(refused, Err(Refused::TooManyFromPrefix { prefix, limit: 2 }));
+    w.connect("2001:db8:0:2::1");
+    w.connect("192.0.2.1");
+    w.disconnect(first);
+    w.connect("2001:db8:0:1::4");
+    for _ in 0..9 {
+        w.connect("127.0.0.1");
+    }
+}
+
+#[test]
+fn connections_that_come_too_fast_are_refused_for_a_while() {
+    let mut w = limited(|limits| limits.connects = Rate::new(2, 10 * SECOND));
+    for _ in 0..2 {
+        let conn = w.connect("192.0.2.1");
+        w.disconnect(conn);
+    }
+    let refused = w.registry.handle_connected(w.now, "192.0.2.1:1".parse().unwrap());
+    assert_eq!(refused, Err(Refused::TooFast { prefix: "192.0.2.1/32".into(), wait: 5 * SECOND }));
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "connections from 192.0.2.1/32 come too fast: the next is taken on in 6 s"
+    );
+    w.connect("192.0.2.2");
+    w.wait(5 * SECOND);
+    w.connect("192.0.2.1");
+}
+
+#[test]
+fn accounts_by_the_dozen_are_refused_before_they_cost_anything() {
+    let mut w = limited(|limits| limits.registrations = Rate::new(2, 3_600 * SECOND));
+    let (conn, elsewhere) = (w.greet_extended("192.0.2.1"), w.greet("192.0.2.2"));
+    for n in 0..2 {
+        assert_eq!(w.say(conn, &account(n)), [format!("REGISTER {OK}")]);
+    }
+    w.hold = true;
+    let why = "<too many accounts are asked for where you are; try again in 1801 s>";
+    assert_eq!(w.say(conn, &account(2)), [format!("REGISTER {NO} {why}")]);
+    assert!(w.held.is_empty(), "neither the hash nor the store is asked");
+    assert_eq!(w.registry.stats().refused_registrations, 1);
+    w.hold = false;
+    assert_eq!(w.say(elsewhere, &account(3)), [format!("REGISTER {OK}")]);
+    w.wait(1_800 * SECOND);
+    assert_eq!(w.say(conn, &account(2)), [format!("REGISTER {OK}")]);
+}
+
+#[test]
+fn guessing_passwords_is_stopped_where_it_comes_from_and_locks_nobody_else_out() {
+    let mut w = limited(|limits| limits.failed_logins = Rate::new(3, 60 * SECOND));
+    w.register("alice");
+    let login = |password: &str| format!("LOGIN <alice> <{}>", digest(password));
+    // On one account, on another and on none: it is all the same guesser, and any answer is the same.
+    for (n, name) in ["alice", "alice", "nobody"].into_iter().enumerate() {
+        let conn = w.greet("192.0.2.9");
+        let guess = format!("LOGIN <{name}> <{}>", digest(&n.to_string()));
+        assert_eq!(w.say(conn, &guess), [format!("AUTH {NO}")]);
+        w.disconnect(conn);
+    }
+    let conn = w.greet_extended("192.0.2.9");
+    w.hold = true;
+    let why = "<too many logins have failed where you are; try again in 21 s>";
+    assert_eq!(w.say(conn, &login("alice")), [format!("HELLO_BACK {NO} {why}")]);
+    assert!(w.is_closed(conn) && w.held.is_empty(), "not even tried");
+    assert_eq!(w.registry.stats().refused_logins, 1);
+    w.hold = false;
+    let home = w.greet("192.0.2.1");
+    assert_eq!(w.say(home, &login("alice")), [format!("AUTH {OK}")], "the account isn't locked");
+    w.disconnect(home);
+    w.wait(20 * SECOND);
+    let conn = w.greet("192.0.2.9");
+    assert_eq!(w.say(conn, &login("alice")), [format!("AUTH {OK}")]);
+}
+
+#[test]
+fn a_guess_counts_also_if_nobody_waits_for_the_answer() {
+    let mut w = limited(|limits| limits.failed_logins = Rate::new(1, 60 * SECOND));
+    w.register("alice");
+    let conn = w.greet("192.0.2.9");
+    w.hold = true;
+    w.say(conn, &format!("LOGIN <alice> <{}>", digest("guess")));
+    w.release(0);
+    w.disconnect(conn);
+    while !w.held.is_empty() {
+        w.release(0);
+    }
+    w.hold = false;
+    let conn = w.greet("192.0.2.9");
+    assert_eq!(w.say(conn, &format!("LOGIN <alice> <{}>", digest("alice"))), [format!("HELLO_BACK {NO}")]);
 }

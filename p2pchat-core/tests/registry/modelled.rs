@@ -3,7 +3,7 @@
 use p2pchat_core::{
     Time,
     registry::{
-        Config, ConnId,
+        Config, ConnId, PrefixLimits,
         store::{Read, StoreAnswer, StoreRequest},
     },
 };
@@ -63,6 +63,7 @@ impl StateMachineTest for Machine {
 
     fn init_test(_: &Model) -> Self {
         let mut config = Config::default();
+        config.prefixes = PrefixLimits::NONE;
         config.rooms_per_user = ROOMS_PER_USER;
         Self { world: World::with(config), streams: [None; SLOTS] }
     }

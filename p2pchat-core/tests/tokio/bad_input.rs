@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use p2pchat_core::{proto::PasswordDigest, tokio::Peer};
+use p2pchat_core::{proto::PasswordDigest, registry::PrefixLimits, tokio::Peer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UdpSocket},
+    net::{TcpSocket, TcpStream, UdpSocket},
     time::{Instant, sleep, timeout},
 };
 
@@ -153,6 +153,52 @@ async fn who_does_not_read_is_dropped() {
     raw.say("SHOW_ROOMS_LIST <DETAILED>\n").await;
     raw.hear_out().await;
     assert_eq!(registry.handle.stats().slow_readers, 1);
+}
+
+#[tokio::test]
+async fn who_asks_and_never_reads_is_dropped_without_a_full_queue() {
+    let registry = Registry::start_with(|config| config.times.write_stall = Duration::from_millis(300)).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut raw = registry.raw_over(socket.connect(registry.tcp).await.unwrap()).await;
+    let digest = PasswordDigest::of_password("x");
+    raw.say(format!("HELLO_P2P\nREGISTER <maker> <{0}>\nLOGIN <maker> <{0}>\n", digest.expose())).await;
+    let description = "d".repeat(256);
+    for room in 0..20 {
+        raw.say(format!("CREATE_CHAT_ROOM <room{room}> <> <5> <{description}>\n")).await;
+    }
+    // The registry stops reading requests while their answers wait, so this blocks, until the stream is closed.
+    let asks = async { while raw.0.write_all(b"SHOW_ROOMS_LIST <DETAILED>\n").await.is_ok() {} };
+    timeout(PATIENCE, asks).await.unwrap();
+    let stats = registry.handle.stats();
+    assert_eq!((stats.slow_readers, stats.registry.sessions), (1, 0));
+}
+
+#[tokio::test]
+async fn a_flood_from_one_address_leaves_the_others_alone() {
+    let registry = Registry::start_with(|config| {
+        let mut limits = PrefixLimits::default();
+        (limits.connections, limits.loopback) = (3, true);
+        config.machine.prefixes = limits;
+    })
+    .await;
+    let mut flood = Vec::new();
+    for _ in 0..20 {
+        flood.push(TcpStream::connect(registry.tcp).await.unwrap());
+    }
+    timeout(PATIENCE, async {
+        while registry.handle.stats().refused_connections < 17 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(registry.handle.stats().registry.connections, 3);
+    let elsewhere = TcpSocket::new_v4().unwrap();
+    elsewhere.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut raw = registry.raw_over(elsewhere.connect(registry.tcp).await.unwrap()).await;
+    raw.say("HELLO_P2P\n").await;
+    assert_eq!(raw.hear().await, "HELLO_BACK <SUCCESS> <200>\n");
 }
 
 #[tokio::test]

@@ -116,6 +116,10 @@ impl Registry {
 
     /// A TLS stream with nothing said on it yet.
     pub(crate) async fn raw(&self) -> Raw {
+        self.raw_over(TcpStream::connect(self.tcp).await.unwrap()).await
+    }
+
+    pub(crate) async fn raw_over(&self, stream: TcpStream) -> Raw {
         let mut roots = RootCertStore::empty();
         roots.add(self.identity.der.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -124,7 +128,6 @@ impl Registry {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let stream = TcpStream::connect(self.tcp).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         Raw(TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap())

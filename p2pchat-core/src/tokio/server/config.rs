@@ -89,6 +89,8 @@ pub struct TimeLimits {
     pub anonymous_idle: Duration,
     /// For a line ending after a hello without one, before the stream is taken for the prototype's (§6.1). 200 ms.
     pub hello_grace: Duration,
+    /// To read something of what waits to be sent. 30 s.
+    pub write_stall: Duration,
     /// To read what was sent before a stream is closed. 5 s.
     pub flush: Duration,
     /// For all streams to close when the server shuts down. 5 s.
@@ -103,6 +105,7 @@ impl Default for TimeLimits {
             frame: Duration::from_secs(10),
             anonymous_idle: Duration::from_secs(60),
             hello_grace: Duration::from_millis(200),
+            write_stall: Duration::from_secs(30),
             flush: Duration::from_secs(5),
             drain: Duration::from_secs(5),
         }

@@ -102,6 +102,8 @@ struct Waits {
     frame: Option<Instant>,
     /// A hello without a line ending.
     hello: Option<Instant>,
+    /// The peer has read nothing, and so much of the chunk has been left.
+    unread: Option<(Instant, usize)>,
     /// The stream is to be closed.
     closing: Option<Instant>,
 }
@@ -120,6 +122,7 @@ enum Limit {
     FirstMessage,
     Frame,
     Idle,
+    Unread,
     Flush,
 }
 
@@ -149,6 +152,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             heard,
             frame: None,
             hello: None,
+            unread: None,
             closing: None,
         };
         Self {
@@ -183,6 +187,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     self.waits.closing.get_or_insert_with(|| self.shared.clock.instant_now());
                 }
             }
+            self.note_unread();
             let may_read = starved && self.waits.closing.is_none();
             let next = self.next_limit();
             let (deadline, limit) = next.unzip();
@@ -199,12 +204,17 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                         self.codec.grace_expired();
                     }
                     Some(Limit::Flush) => return self.slow_reader(),
+                    Some(Limit::Unread) if self.reads_nothing() => return self.slow_reader(),
+                    Some(Limit::Unread) => {}
                     Some(limit) => self.give_up(limit),
                     None => {}
                 },
                 progress = pump::step(&mut self.stream, &mut self.chunk, &mut self.inbox, may_read) => match progress {
                     Ok(Progress::Read) => {}
-                    Ok(Progress::Written) => self.outbox.written(self.chunk_size),
+                    Ok(Progress::Written) => {
+                        self.waits.unread = None;
+                        self.outbox.written(self.chunk_size);
+                    }
                     Ok(Progress::End) => self.end_of_input(),
                     Err(error) => return End::Broken(error.kind()),
                 },
@@ -273,6 +283,18 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         self.outbox.close();
     }
 
+    fn note_unread(&mut self) {
+        if !self.reads_nothing() {
+            let now = self.shared.clock.instant_now();
+            self.waits.unread = self.chunk.as_ref().map(|chunk| (now, chunk.len()));
+        }
+    }
+
+    /// True if there is as much of the chunk left as when that was last noted.
+    fn reads_nothing(&self) -> bool {
+        self.chunk.as_ref().zip(self.waits.unread).is_some_and(|(chunk, (_, before))| chunk.len() == before)
+    }
+
     fn next_limit(&self) -> Option<(Instant, Limit)> {
         let times = &self.shared.config.times;
         let waits = &self.waits;
@@ -284,7 +306,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let idle = (!waits.session).then_some((waits.heard + times.anonymous_idle, Limit::Idle));
         let frame = waits.frame.map(|since| (since + times.frame, Limit::Frame));
         let hello = waits.hello.map(|since| (since + times.hello_grace, Limit::Hello));
-        [first_message, idle, frame, hello].into_iter().flatten().min_by_key(|&(at, _)| at)
+        let unread = waits.unread.map(|(since, _)| (since + times.write_stall, Limit::Unread));
+        [first_message, idle, frame, hello, unread].into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
     fn give_up(&mut self, limit: Limit) {
@@ -292,7 +315,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let why = match limit {
             Limit::FirstMessage => format!("no message came within {:?}", times.first_message),
             Limit::Frame => format!("a message took more than {:?}", times.frame),
-            Limit::Idle | Limit::Hello | Limit::Flush => {
+            Limit::Idle | Limit::Hello | Limit::Unread | Limit::Flush => {
                 format!("nobody logged in within {:?} of the last message", times.anonymous_idle)
             }
         };
