@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use p2pchat_core::tokio::{ServerTls, TlsError, TlsVersion};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
 
 use crate::{
@@ -54,7 +55,7 @@ impl Pem {
     pub(crate) fn load(config: &Config) -> Result<Self, CertificateError> {
         match &config.certificate {
             Certificate::Files { cert, key } => {
-                let pem = Self { cert: read(cert)?, key: read(key)? };
+                let pem = Self::read(cert, key)?;
                 if files::is_open_to_others(key).map_err(failed("read", key))? {
                     tracing::warn!(path = ?key, "others have rights to the private key: chmod 600");
                 }
@@ -64,9 +65,18 @@ impl Pem {
         }
     }
 
+    /// Reads both files.
+    pub(crate) fn read(cert: &Path, key: &Path) -> Result<Self, CertificateError> {
+        Ok(Self { cert: read(cert)?, key: read(key)? })
+    }
+
+    /// Ready for use, if they belong together.
+    pub(crate) fn tls(&self, oldest: TlsVersion) -> Result<ServerTls, TlsError> {
+        ServerTls::from_pem(&self.cert, &self.key, oldest)
+    }
+
     fn own(config: &Config) -> Result<Self, CertificateError> {
-        let cert = config.data_dir.join(files::CERTIFICATE);
-        let key = config.data_dir.join(files::KEY);
+        let (cert, key) = own_paths(&config.data_dir);
         // The certificate is written last: without it, a key is what is left of a first start that was cut short.
         if !cert.exists() {
             let pem = Self::generate(&[config.listen.ip(), config.udp_listen.ip()])?;
@@ -81,7 +91,7 @@ impl Pem {
         for path in [&cert, &key] {
             files::make_private(path).map_err(failed("read", path))?;
         }
-        Ok(Self { cert: read(&cert)?, key: read(&key)? })
+        Self::read(&cert, &key)
     }
 
     fn generate(addresses: &[IpAddr]) -> Result<Self, CertificateError> {
@@ -95,6 +105,11 @@ impl Pem {
         let cert = params.self_signed(&key).map_err(failed)?;
         Ok(Self { cert: cert.pem().into_bytes(), key: key.serialize_pem().into_bytes() })
     }
+}
+
+/// Where the registry's own certificate and its key are.
+pub(crate) fn own_paths(data_dir: &Path) -> (PathBuf, PathBuf) {
+    (data_dir.join(files::CERTIFICATE), data_dir.join(files::KEY))
 }
 
 /// By what names clients may call this registry.

@@ -13,7 +13,7 @@ use p2pchat_core::tokio::{Fingerprint, Server, ServerConfig, ServerTls, TlsError
 
 use crate::{
     certificate::{CertificateError, Pem},
-    config::{Args, Config, ConfigError},
+    config::{Args, Config, ConfigError, files_for},
     files, logging,
     store::{OpenError, RedbStore, StoreConfig},
 };
@@ -25,14 +25,6 @@ pub enum Error {
     /// The settings make no sense.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The log filter makes no sense.
-    #[error("log-level is {filter:?}: {problem}")]
-    LogLevel {
-        /// The filter.
-        filter: String,
-        /// What is wrong with it.
-        problem: String,
-    },
     /// The data folder can't be made or looked into.
     #[error("can't use the data folder {}: {source}", path.display())]
     DataFolder {
@@ -91,10 +83,7 @@ impl fmt::Display for Ready {
 /// The log goes to standard error, the line of [`Ready`] to standard output.
 pub fn run(args: &Args) -> Result<(), Error> {
     let config = Config::from_args(args)?;
-    logging::init(&config).map_err(|problem| Error::LogLevel {
-        filter: config.log_level.clone(),
-        problem: problem.to_string(),
-    })?;
+    logging::init(&config);
     raise_file_limit(config.max_connections);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut signals = Signals::new()?;
@@ -111,12 +100,9 @@ pub fn run(args: &Args) -> Result<(), Error> {
     })
 }
 
-/// What the process needs besides connections: the store, the log, both sockets, tokio's own.
-const OTHER_FILES: u64 = 64;
-
 /// Each connection is an open file to the system, which by default grants far fewer than it could.
 fn raise_file_limit(connections: usize) {
-    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    let wanted = files_for(connections);
     match rlimit::increase_nofile_limit(wanted) {
         Ok(granted) if granted < wanted => {
             tracing::warn!(granted, wanted, "the limit on open files is below --max-connections");
@@ -145,8 +131,7 @@ pub async fn serve(
     // First, since it is what keeps a second daemon out of this folder.
     let store = open_store(config)?;
     let pem = Pem::load(config)?;
-    let oldest = if config.tls12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
-    let tls = ServerTls::from_pem(&pem.cert, &pem.key, oldest)?;
+    let tls = pem.tls(oldest_tls(config))?;
     let fingerprint = tls.fingerprint();
 
     let server = Server::bind(server_config(config, tls), Arc::new(store))
@@ -158,6 +143,10 @@ pub async fn serve(
     server.run(shutdown).await?;
     tracing::info!("ended");
     Ok(())
+}
+
+fn oldest_tls(config: &Config) -> TlsVersion {
+    if config.tls12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 }
 }
 
 fn open_store(config: &Config) -> Result<RedbStore, OpenError> {

@@ -1,6 +1,6 @@
 //! The p2pchat registry daemon: [`p2pchat_core`]'s registry with a redb store, a certificate, settings and a log.
 //!
-//! The binary is [`run`]. A program that wants a registry inside itself uses [`serve`], or [`RedbStore`] with
+//! The binary is [`Cli`]. A program that wants a registry inside itself uses [`serve`], or [`RedbStore`] with
 //! [`p2pchat_core::tokio::Server`]:
 //!
 //! ```no_run
@@ -16,6 +16,7 @@
 //! ```
 
 mod certificate;
+mod command;
 mod config;
 mod daemon;
 mod files;
@@ -26,6 +27,7 @@ mod logging;
 mod store;
 
 pub use certificate::CertificateError;
+pub use command::Cli;
 pub use config::{Args, Certificate, Config, ConfigError, LogFormat, Settings};
 pub use daemon::{Error, Ready, run, serve};
 pub use store::{FORMAT, OpenError, RedbStore, StoreConfig};

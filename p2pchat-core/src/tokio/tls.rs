@@ -6,8 +6,8 @@ use std::{
 };
 
 use rustls::{
-    CertificateError as RustlsCertificateError, ClientConfig, DigitallySignedStruct, RootCertStore,
-    ServerConfig, SignatureScheme, SupportedProtocolVersion,
+    CertificateError as RustlsCertificateError, ClientConfig, DigitallySignedStruct, InconsistentKeys,
+    RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion,
     client::{
         Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -62,7 +62,12 @@ pub enum TlsError {
     /// The key is no PEM, or there is none in it.
     #[error("the private key can't be read: {0}")]
     Key(String),
-    /// Certificate and key can't be used, or not together.
+    /// The key is another certificate's.
+    #[error(
+        "the private key belongs to another certificate: it has to be the one that the certificate was made with"
+    )]
+    Mismatch,
+    /// Certificate and key can't be used.
     #[error("certificate and private key can't be used: {0}")]
     Unusable(String),
 }
@@ -78,7 +83,10 @@ impl ServerTls {
         let fingerprint = Fingerprint::of_certificate(first);
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Key(error.to_string()))?;
 
-        let unusable = |error: rustls::Error| TlsError::Unusable(error.to_string());
+        let unusable = |error: rustls::Error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch,
+            error => TlsError::Unusable(error.to_string()),
+        };
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(oldest.and_newer())
             .map_err(unusable)?

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{Certificate, Config, ConfigError, Settings};
+use crate::{Certificate, Config, ConfigError, Settings, config::File};
 
 /// Anything in the file: what is accepted is within its bounds, what isn't is said in one line that names a place in the
 /// file or a setting.
@@ -11,25 +11,40 @@ pub fn config(data: &[u8]) {
     let path = Path::new("registryd.toml");
     // The default depends on whose machine it is.
     let elsewhere = Settings { data_dir: Some("/srv/chat".into()), ..Settings::default() };
-    match Settings::parse(path, text).map(|settings| settings.or(elsewhere)).and_then(Config::new) {
-        Ok(config) => check(&config),
-        Err(error) => {
-            assert!(!error.to_string().contains('\n'), "one line: {error}");
-            match error {
-                ConfigError::File { line, problem, .. } => {
-                    // One past the last: what is missing at the end.
-                    assert!((1..=text.matches('\n').count() + 1).contains(&line), "line {line}");
-                    assert!(!problem.is_empty());
-                }
-                ConfigError::OutOfRange { found, min, max, .. } => assert!(!(min..=max).contains(&found)),
-                ConfigError::OpenRegistration { address, .. } => {
-                    assert!(!address.ip().to_canonical().is_loopback());
-                }
-                ConfigError::Empty { .. } => {}
-                ConfigError::HalfACertificate { given, missing } => assert_ne!(given, missing),
-                other => panic!("{other}"),
-            }
+    let file = File::parse(path, text);
+    let flags = Settings::default();
+    let (config, of_settings) = match Config::new(file.settings().or(elsewhere)) {
+        Ok(config) => (Some(config), Vec::new()),
+        Err(error) => (None, error.into_list()),
+    };
+    assert_eq!(config.is_none(), !of_settings.is_empty());
+    if let Some(config) = config {
+        check(&config);
+    }
+    for error in file.with_its_errors(&flags, of_settings) {
+        assert!(!error.to_string().contains('\n'), "one line: {error}");
+        check_error(&error, text);
+    }
+}
+
+fn check_error(error: &ConfigError, text: &str) {
+    // One past the last: what is missing at the end.
+    let lines = 1..=text.matches('\n').count() + 1;
+    match error {
+        ConfigError::File { line, problem, .. } => {
+            assert!(lines.contains(line), "line {line}");
+            assert!(!problem.is_empty());
         }
+        ConfigError::InFile { line, source, .. } => {
+            assert!(lines.contains(line), "line {line}");
+            check_error(source, text);
+        }
+        ConfigError::OutOfRange { found, min, max, .. } => assert!(!(min..=max).contains(&found)),
+        ConfigError::OpenRegistration { address, .. } => assert!(!address.ip().to_canonical().is_loopback()),
+        ConfigError::Empty { .. } => {}
+        ConfigError::Unusable { problem, .. } => assert!(!problem.is_empty()),
+        ConfigError::HalfACertificate { given, missing } => assert_ne!(given, missing),
+        other => panic!("{other}"),
     }
 }
 

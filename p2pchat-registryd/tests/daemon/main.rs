@@ -1,94 +1,20 @@
 //! The daemon as a process.
 #![allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used)]
 
+mod check_config;
+mod support;
+
 use std::{
     fs,
-    io::{BufRead, BufReader, Read},
-    net::{SocketAddr, TcpStream},
+    net::TcpStream,
     path::Path,
-    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
-    thread::{self, JoinHandle},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use p2pchat_core::{
-    proto::PasswordDigest,
-    tokio::{ClientConfig, Events, Peer, Trust},
-};
+use p2pchat_core::proto::PasswordDigest;
 
-const FREE_PORTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--udp-listen", "127.0.0.1:0"];
-
-fn command(data_dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_p2pchat-registryd"));
-    command.env_clear().arg("--data-dir").arg(data_dir).args(FREE_PORTS);
-    command.args(["--hash-memory-kib", "8", "--hash-iterations", "1"]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A daemon that is ready; killed at the end of its test if it still runs.
-struct Daemon {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    log: Option<JoinHandle<String>>,
-    tcp: String,
-    udp: String,
-    fingerprint: String,
-}
-
-impl Daemon {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut stderr = child.stderr.take().unwrap();
-        // Read all along: a full pipe would hold the daemon up.
-        let log = thread::spawn(move || {
-            let mut log = String::new();
-            stderr.read_to_string(&mut log).unwrap();
-            log
-        });
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let fields: Vec<_> = line.trim_end().split(' ').collect();
-        let ["ready", tcp, udp, fingerprint] = fields.as_slice() else {
-            panic!("not ready: {line:?}\n{}", log.join().unwrap());
-        };
-        let value = |field: &str, key: &str| field.strip_prefix(key).unwrap().to_owned();
-        let (tcp, udp) = (value(tcp, "tcp="), value(udp, "udp="));
-        let fingerprint = value(fingerprint, "fingerprint=sha256:");
-        Self { child, stdout, log: Some(log), tcp, udp, fingerprint }
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
-        assert!(status.unwrap().success());
-    }
-
-    /// Its exit status, what else it wrote to standard output, and its log.
-    fn end(mut self) -> (ExitStatus, String, String) {
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap(), rest, self.log.take().unwrap().join().unwrap())
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
-        }
-    }
-}
-
-/// The exit code and the one line on standard error of a daemon that won't start.
-fn refusal(command: &mut Command) -> (Option<i32>, String) {
-    let output = command.output().unwrap();
-    assert!(output.stdout.is_empty(), "{output:?}");
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(error.matches('\n').count(), 1, "{error}");
-    (output.status.code(), error)
-}
+use support::{Daemon, command, connect, refusal};
 
 #[test]
 fn it_says_in_one_line_where_it_is_and_ends_well_on_each_signal() {
@@ -115,14 +41,6 @@ fn its_identity_outlives_it() {
     first.end();
     let second = Daemon::start(&mut command(folder.path()));
     assert_eq!(second.fingerprint, fingerprint);
-}
-
-async fn connect(daemon: &Daemon) -> (Peer, Events) {
-    let trust = Trust::Pinned(format!("sha256:{}", daemon.fingerprint).parse().unwrap());
-    let (tcp, udp): (SocketAddr, SocketAddr) = (daemon.tcp.parse().unwrap(), daemon.udp.parse().unwrap());
-    let config = ClientConfig::new(tcp.ip().to_string(), tcp.port(), trust);
-    let config = config.registry_udp(udp.ip().to_string(), udp.port()).listen("127.0.0.1:0".parse().unwrap());
-    Peer::connect(config).await.unwrap()
 }
 
 #[tokio::test]

@@ -1,0 +1,121 @@
+//! The command line: the daemon, and what its operator does beside it.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{Args, Config},
+    daemon,
+};
+
+const AFTER_HELP: &str = "\
+Each setting is taken from its flag, else from its environment variable, else from the file of --config, else from its \
+default. In the file a setting has the name of its flag:
+
+    listen = \"0.0.0.0:15600\"
+    udp-listen = \"0.0.0.0:15500\"
+    open-registration = true
+
+Examples:
+    p2pchat-registryd
+        Serves this machine, and keeps its data in the user's data folder.
+    p2pchat-registryd --listen 0.0.0.0:15600 --udp-listen 0.0.0.0:15500 --open-registration
+        Serves whoever can reach this machine.
+    p2pchat-registryd --data-dir /srv/chat --cert fullchain.pem --key privkey.pem
+        Shows a certificate that an authority has signed.
+    p2pchat-registryd check-config --config registryd.toml
+        Says all that is wrong with the settings, and what to write instead.
+
+Files in the data folder (mode 0700):
+    registry.redb  accounts, rooms and memberships (mode 0600)
+    cert.pem       the certificate made at the first start; clients know the registry by it
+    key.pem        its private key (mode 0600)
+
+When it is ready, one line on standard output says where: ready tcp=ADDR:PORT udp=ADDR:PORT fingerprint=sha256:HEX
+All else goes to standard error. SIGTERM and SIGINT: tells the peers, flushes and ends; a second one ends at once.
+Exit status: 0 after a signal, 1 if it can't start or go on, 2 for flags that make no sense.";
+
+/// The p2pchat registry: where peers register, log in, and find each other and their rooms.
+///
+/// Needs no configuration: started plainly it makes its database and a self-signed certificate, and serves this machine.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "p2pchat-registryd",
+    version,
+    after_long_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub(crate) args: Args,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What else there is to do than serve.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Say all that is wrong with the settings, and what to write instead; start and change nothing
+    ///
+    /// Looks at the file, the flags and the environment, and at what only this machine shows: whether certificate and key
+    /// can be read and belong together, whether the data folder can be used, whether the addresses are its own, whether
+    /// there can be as many connections. Run it as the user that the registry runs as.
+    ///
+    /// Exit status: 0 if a registry can start with them; 1 with a line on standard error for each thing that is wrong.
+    CheckConfig(Args),
+}
+
+impl Cli {
+    /// Does what was asked for. Errors go to standard error.
+    pub fn run(&self) -> ExitCode {
+        match &self.command {
+            None => outcome(daemon::run(&self.args)),
+            Some(Command::CheckConfig(args)) => check_config(args),
+        }
+    }
+}
+
+fn outcome(result: Result<(), impl fmt::Display>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // With standard error gone there is nobody left to be told.
+            _ = writeln!(io::stderr(), "p2pchat-registryd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_config(args: &Args) -> ExitCode {
+    match Config::check(args) {
+        Ok(_) => {
+            let what = args.config.as_ref().map_or("the settings".into(), |file| file.display().to_string());
+            _ = writeln!(io::stdout(), "{what}: fine");
+            ExitCode::SUCCESS
+        }
+        Err(errors) => {
+            for error in errors.into_list() {
+                _ = writeln!(io::stderr(), "{error}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,193 @@
+use std::{fs, time::Duration};
+
+use clap::{Args as _, Parser};
+use p2pchat_core::registry::Rate;
+
+use super::*;
+use crate::Cli;
+
+fn config(flags: &[&str], file: &str) -> Result<Config, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registryd.toml");
+    fs::write(&path, file).unwrap();
+    let flags =
+        ["p2pchat-registryd", "--config", path.to_str().unwrap()].into_iter().chain(flags.iter().copied());
+    let args = Cli::try_parse_from(flags).map_err(|error| error.to_string())?.args;
+    let shown = |error: ConfigError| error.to_string().replace(path.to_str().unwrap(), "FILE");
+    Config::from_args(&args).map_err(shown)
+}
+
+#[test]
+fn defaults_serve_this_machine_only() {
+    let config = config(&[], "").unwrap();
+    assert_eq!(config.listen, "127.0.0.1:15600".parse().unwrap());
+    assert_eq!(config.udp_listen, "127.0.0.1:15500".parse().unwrap());
+    assert_eq!(config.certificate, Certificate::Own);
+    assert_eq!((config.hash_memory_kib, config.hash_iterations), (19_456, 2));
+    assert!(!config.tls12);
+}
+
+#[test]
+fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
+    let file = "listen = '127.0.0.1:1'\nmax-connections = 7\nlog-format = 'json'\ntls12 = true";
+    let config = config(&["--listen", "[::1]:2", "--tls12=false"], file).unwrap();
+    assert_eq!(config.listen, "[::1]:2".parse().unwrap());
+    assert_eq!(config.max_connections, 7);
+    assert_eq!(config.log_format, LogFormat::Json);
+    assert!(!config.tls12);
+    assert_eq!(config.cache_bytes, 64 << 20);
+}
+
+#[test]
+fn limits_for_each_prefix_are_on_unless_0_says_otherwise() {
+    assert_eq!(config(&[], "").unwrap().prefixes, PrefixLimits::default());
+    let file = "prefix-connections = 0\nprefix-connects-per-minute = 0\nprefix-registrations-per-hour = 0\n\
+                prefix-failed-logins-per-hour = 0";
+    assert_eq!(config(&[], file).unwrap().prefixes, PrefixLimits::NONE);
+    let file = "prefix-connections = 7\nprefix-connects-per-minute = 5\nlimit-loopback = true";
+    let limits = config(&["--prefix-failed-logins-per-hour", "9"], file).unwrap().prefixes;
+    assert_eq!((limits.connections, limits.loopback), (7, true));
+    assert_eq!(limits.connects, Rate::new(5, Duration::from_secs(60)));
+    assert_eq!(limits.registrations, PrefixLimits::default().registrations);
+    assert_eq!(limits.failed_logins, Rate::new(9, Duration::from_secs(3_600)));
+}
+
+#[test]
+fn errors_of_the_file_name_line_and_key() {
+    let unknown = config(&[], "tls12 = true\n# why\nlisten-on = '127.0.0.1:1'").unwrap_err();
+    assert!(unknown.starts_with("FILE:3: listen-on: unknown field `listen-on`"), "{unknown}");
+    let wrong = config(&[], "tls12 = true\nlisten = 5\n").unwrap_err();
+    assert!(wrong.starts_with("FILE:2: listen: "), "{wrong}");
+    let syntax = config(&[], "tls12 = \n").unwrap_err();
+    assert!(syntax.starts_with("FILE:1: tls12: "), "{syntax}");
+    assert!(![unknown, wrong, syntax].iter().any(|error| error.contains('\n')));
+    let range = config(&[], "hash-memory-kib = 1").unwrap_err();
+    assert_eq!(range, "FILE:1: hash-memory-kib is 1: it goes from 8 to 4194304");
+}
+
+#[test]
+fn open_registration_has_to_be_said_beyond_loopback() {
+    for flags in [["--listen", "0.0.0.0:0"], ["--udp-listen", "192.0.2.1:0"], ["--listen", "[::]:0"]] {
+        let refused = config(&flags, "").unwrap_err();
+        assert!(refused.contains("--open-registration"), "{refused}");
+        assert!(refused.contains(flags[1]), "{refused}");
+        config(&[flags[0], flags[1], "--open-registration"], "").unwrap();
+        config(&flags, "open-registration = true").unwrap();
+    }
+    config(&["--listen", "[::ffff:127.0.0.1]:0"], "").unwrap();
+}
+
+#[test]
+fn an_empty_path_is_none() {
+    for key in ["data-dir", "cert", "key"] {
+        let refused = config(&[], &format!("{key} = ''")).unwrap_err();
+        assert!(refused.starts_with(&format!("FILE:1: {key} is empty")), "{refused}");
+    }
+}
+
+#[test]
+fn a_certificate_and_its_key_come_together() {
+    assert!(config(&["--cert", "a"], "").unwrap_err().contains("cert is given without key"));
+    assert!(config(&[], "key = 'b'").unwrap_err().contains("key is given without cert"));
+    let both = config(&["--cert", "a"], "key = 'b'").unwrap().certificate;
+    assert_eq!(both, Certificate::Files { cert: "a".into(), key: "b".into() });
+}
+
+/// Each error of the file, with the flags beside it.
+fn errors(flags: &[&str], file: &str) -> Vec<String> {
+    let flags = ["p2pchat-registryd"].into_iter().chain(flags.iter().copied());
+    let flags = Cli::try_parse_from(flags).unwrap().args.settings;
+    let file = File::parse(Path::new("FILE"), file);
+    let of_settings =
+        Config::new(flags.clone().or(file.settings())).map_or_else(ConfigError::into_list, |_| vec![]);
+    file.with_its_errors(&flags, of_settings).iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_error_is_told_with_its_line_its_setting_and_what_to_write_instead() {
+    let file = "\
+listen = 5
+udp_listen = '127.0.0.1:0'
+tls12 = 'yes'
+cache-mib = 0
+log-format = 'xml'
+max-connections =
+hash-iterations = 2000
+log-level = 'loud'
+nonsense = true
+[limits]
+cache-mib = 5
+";
+    let errors = errors(&[], file);
+    let expected = [
+        "FILE:1: listen: invalid type: integer `5`, expected socket address; for example: listen = \"127.0.0.1:15600\"",
+        "FILE:2: udp_listen: unknown field `udp_listen`: write udp-listen",
+        "FILE:3: tls12: invalid type: string \"yes\", expected a boolean; for example: tls12 = false",
+        "FILE:5: log-format: unknown variant `xml`, expected `human` or `json`; for example: log-format = \"human\"",
+        "FILE:6: max-connections: ",
+        "FILE:9: nonsense: unknown field `nonsense`: the settings are data-dir, listen, ",
+        "FILE:10: limits: unknown field `limits`: the settings are data-dir, listen, ",
+        "FILE:4: cache-mib is 0: it goes from 1 to 1048576",
+        "FILE:7: hash-iterations is 2000: it goes from 1 to 1000",
+        "FILE:8: log-level is \"loud\": ",
+    ];
+    for (error, expected) in errors.iter().zip(expected) {
+        assert!(error.starts_with(expected), "{error}\n{expected}");
+    }
+    assert_eq!(errors.len(), expected.len(), "{errors:#?}");
+}
+
+#[test]
+fn an_error_of_a_flag_is_not_blamed_on_the_file() {
+    let flags = ["--cache-mib", "0"];
+    assert_eq!(errors(&flags, "cache-mib = 5"), ["cache-mib is 0: it goes from 1 to 1048576"]);
+    assert_eq!(errors(&[], "\ncache-mib = 0"), ["FILE:2: cache-mib is 0: it goes from 1 to 1048576"]);
+}
+
+#[test]
+fn what_was_not_understood_is_not_said_to_be_missing() {
+    let errors = errors(&[], "listen = '0.0.0.0:1'\nopen-registration = 'yes'\ncert = 'a'\nkey = 5");
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    assert!(errors[0].starts_with("FILE:2: open-registration: "), "{errors:#?}");
+    assert!(errors[1].starts_with("FILE:4: key: "), "{errors:#?}");
+}
+
+#[test]
+fn several_errors_are_one_in_short() {
+    let refused = config(&[], "cache-mib = 0\nhash-memory-kib = 0").unwrap_err();
+    assert_eq!(
+        refused,
+        "FILE:1: cache-mib is 0: it goes from 1 to 1048576 (and 1 more: p2pchat-registryd check-config lists them)"
+    );
+}
+
+#[test]
+fn nobody_listens_where_nobody_can_be_reached() {
+    for address in ["224.0.0.1:15600", "[ff02::1]:15600", "255.255.255.255:15600"] {
+        let refused = config(&["--listen", address, "--open-registration"], "").unwrap_err();
+        assert!(
+            refused.starts_with(&format!("listen is {address}: nobody can be reached there")),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn the_help_names_the_defaults_that_hold() {
+    for definition in definition::definitions() {
+        let help = Settings::augment_args(clap::Command::new("settings"));
+        let arg = help.get_arguments().find(|arg| arg.get_long() == Some(&definition.key)).unwrap().clone();
+        let help = arg.get_help().unwrap().to_string();
+        let named = help.split_once("[default: ").map(|(_, named)| named.trim_end_matches(']'));
+        let wanted = definition.default.as_ref().map(|value| match value {
+            toml::Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        match definition.key.as_str() {
+            // In words, since it depends on the user.
+            "data-dir" => assert!(named.unwrap().contains("data folder")),
+            "cert" | "key" => assert_eq!(wanted, None),
+            _ => assert_eq!(named, wanted.as_deref(), "{}", definition.key),
+        }
+    }
+}
