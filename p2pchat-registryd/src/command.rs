@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     config::{Args, Config},
-    daemon,
+    daemon, init,
 };
 
 const AFTER_HELP: &str = "\
@@ -28,6 +28,8 @@ Examples:
         Serves whoever can reach this machine.
     p2pchat-registryd --data-dir /srv/chat --cert fullchain.pem --key privkey.pem
         Shows a certificate that an authority has signed.
+    p2pchat-registryd init --data-dir /srv/chat --listen 0.0.0.0:15600 --udp-listen 0.0.0.0:15500 --open-registration
+        Makes the folder, a certificate, and /srv/chat/registryd.toml with these settings.
     p2pchat-registryd check-config --config registryd.toml
         Says all that is wrong with the settings, and what to write instead.
 
@@ -69,6 +71,11 @@ pub(crate) enum Command {
     ///
     /// Exit status: 0 if a registry can start with them; 1 with a line on standard error for each thing that is wrong.
     CheckConfig(Args),
+    /// Make the data folder, a certificate, and a commented configuration file with the settings that are given
+    ///
+    /// --config says where the file is to be; else it is registryd.toml in the data folder. Nothing that is there is
+    /// overwritten: with a file in its place nothing is done, and a certificate in the folder is kept.
+    Init(Args),
 }
 
 impl Cli {
@@ -77,6 +84,9 @@ impl Cli {
         match &self.command {
             None => outcome(daemon::run(&self.args)),
             Some(Command::CheckConfig(args)) => check_config(args),
+            Some(Command::Init(args)) => outcome(init::run(args).map(|made| {
+                _ = writeln!(io::stdout(), "{made}");
+            })),
         }
     }
 }

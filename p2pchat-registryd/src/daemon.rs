@@ -33,6 +33,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// `init` can't write the configuration file.
+    #[error("can't make {}: {source}", path.display())]
+    Init {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The store can't be opened.
     #[error(transparent)]
     Store(#[from] OpenError),

@@ -12,6 +12,8 @@ pub(crate) const STORE: &str = "registry.redb";
 pub(crate) const CERTIFICATE: &str = "cert.pem";
 /// See [`STORE`].
 pub(crate) const KEY: &str = "key.pem";
+/// What `init` leaves there, unless it is told of another place.
+pub(crate) const CONFIG: &str = "registryd.toml";
 
 /// Makes the folder, or takes one that is there, mode 0700.
 ///
@@ -27,7 +29,9 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let ours = fs::read_dir(path)?.all(|entry| {
-        entry.is_ok_and(|entry| [STORE, CERTIFICATE, KEY].iter().any(|name| entry.file_name() == *name))
+        entry.is_ok_and(|entry| {
+            [STORE, CERTIFICATE, KEY, CONFIG].iter().any(|name| entry.file_name() == *name)
+        })
     });
     if ours {
         restrict(path, 0o700)
@@ -63,6 +67,17 @@ pub(crate) fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
         File::open(folder)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Writes a new file that everybody may read, and leaves one alone that is there.
+pub(crate) fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let written = file.write_all(contents).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a file is worse than none, and it is this one's own.
+        _ = fs::remove_file(path);
+    }
+    written
 }
 
 fn private_options() -> OpenOptions {

@@ -23,6 +23,7 @@ mod files;
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
+mod init;
 mod logging;
 mod store;
 

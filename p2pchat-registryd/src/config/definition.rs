@@ -12,6 +12,10 @@ use super::{Certificate, Config, Settings};
 pub(crate) struct Definition {
     /// Its name in the file.
     pub(crate) key: String,
+    /// Its flag's help.
+    pub(crate) help: String,
+    /// The variable that it is taken from.
+    pub(crate) variable: String,
     /// What holds without it; none if then nothing does.
     pub(crate) default: Option<Value>,
 }
@@ -28,13 +32,43 @@ impl Definition {
     }
 }
 
+/// A file with each setting: those that are `given`, and the others commented out.
+pub(crate) fn template(given: &Settings) -> String {
+    let given = given.to_table();
+    let mut file = String::from(HEAD);
+    for definition in definitions() {
+        let Definition { key, help, variable, default } = &definition;
+        // A default that can be written is in the line itself.
+        let help = help
+            .split_once(" [default: ")
+            .filter(|_| default.is_some())
+            .map_or(help.as_str(), |(help, _)| help);
+        file.push_str(&format!("\n# {help}\n# --{key}, {variable}\n"));
+        match given.get(key) {
+            Some(value) => file.push_str(&definition.line(value)),
+            None => file.push_str(&format!("#{}", definition.line(&definition.example()))),
+        }
+        file.push('\n');
+    }
+    file
+}
+
+const HEAD: &str = "\
+# Settings of p2pchat-registryd. What is commented out has its default, if it has one. A flag goes before its environment
+# variable, and that before this file; the names of both are above each setting.
+#
+# After a change: p2pchat-registryd check-config --config FILE
+";
+
 /// All settings, in the order of `--help`.
 pub(crate) fn definitions() -> Vec<Definition> {
     let defaults = defaults();
     let command = Settings::augment_args(clap::Command::new("settings"));
     let definition = |arg: &clap::Arg| {
         let key = arg.get_long()?.to_owned();
-        Some(Definition { default: defaults.get(&key).cloned(), key })
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let variable = arg.get_env().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        Some(Definition { help, variable, default: defaults.get(&key).cloned(), key })
     };
     command.get_arguments().filter_map(definition).collect()
 }

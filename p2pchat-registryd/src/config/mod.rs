@@ -21,7 +21,7 @@ use p2pchat_core::{
 use serde::{Deserialize, Serialize};
 
 pub use self::error::ConfigError;
-pub(crate) use self::{file::File, system::files_for};
+pub(crate) use self::{definition::template, file::File, system::files_for};
 use crate::logging;
 
 /// Where settings come from.

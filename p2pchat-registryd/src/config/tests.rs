@@ -115,7 +115,7 @@ max-connections =
 hash-iterations = 2000
 log-level = 'loud'
 nonsense = true
-[limits]
+[colours]
 cache-mib = 5
 ";
     let errors = errors(&[], file);
@@ -126,7 +126,7 @@ cache-mib = 5
         "FILE:5: log-format: unknown variant `xml`, expected `human` or `json`; for example: log-format = \"human\"",
         "FILE:6: max-connections: ",
         "FILE:9: nonsense: unknown field `nonsense`: the settings are data-dir, listen, ",
-        "FILE:10: limits: unknown field `limits`: the settings are data-dir, listen, ",
+        "FILE:10: colours: unknown field `colours`: the settings are data-dir, listen, ",
         "FILE:4: cache-mib is 0: it goes from 1 to 1048576",
         "FILE:7: hash-iterations is 2000: it goes from 1 to 1000",
         "FILE:8: log-level is \"loud\": ",
@@ -190,4 +190,39 @@ fn the_help_names_the_defaults_that_hold() {
             _ => assert_eq!(named, wanted.as_deref(), "{}", definition.key),
         }
     }
+}
+
+/// The template with the settings of these keys no longer commented out.
+fn uncommented(which: impl Fn(&definition::Definition) -> bool) -> String {
+    let mut file = template(&Settings::default());
+    for definition in definition::definitions().iter().filter(|definition| which(definition)) {
+        let commented = format!("\n#{} = ", definition.key);
+        assert_eq!(file.matches(&commented).count(), 1, "{}\n{file}", definition.key);
+        file = file.replace(&commented, &format!("\n{} = ", definition.key));
+    }
+    file
+}
+
+#[test]
+fn the_template_has_each_setting_with_its_default() {
+    let none = File::parse(Path::new("FILE"), &template(&Settings::default())).into_settings().unwrap();
+    assert_eq!(none, Settings::default());
+    let file = uncommented(|definition| definition.default.is_some());
+    let defaults = File::parse(Path::new("FILE"), &file).into_settings().unwrap();
+    assert_eq!(defaults, Settings::from(&Config::new(Settings::default()).unwrap()));
+    // What has no default is there as an example.
+    let all = File::parse(Path::new("FILE"), &uncommented(|_| true)).into_settings().unwrap();
+    assert_eq!(all.to_table().len(), definition::definitions().len());
+}
+
+#[test]
+fn the_template_says_what_is_given() {
+    let given = Settings {
+        data_dir: Some("/srv/a \"chat\"".into()),
+        max_connections: Some(7),
+        log_format: Some(LogFormat::Json),
+        ..Settings::default()
+    };
+    let file = File::parse(Path::new("FILE"), &template(&given)).into_settings().unwrap();
+    assert_eq!(file, given);
 }
