@@ -28,11 +28,16 @@ pub(super) enum Link {
         dialect: Dialect,
         capabilities: Capabilities,
     },
+    /// LOGOUT is sent, and the registry closes the stream once it has done it (§5.2). Who came back on another stream
+    /// before that might be told that they are online.
+    Leaving {
+        logout: RequestId,
+    },
 }
 
 impl Link {
     fn has_stream(&self) -> bool {
-        matches!(self, Self::Connecting | Self::Greeting { .. } | Self::Ready { .. })
+        matches!(self, Self::Connecting | Self::Greeting { .. } | Self::Ready { .. } | Self::Leaving { .. })
     }
 }
 
@@ -102,7 +107,7 @@ impl Peer {
                 self.fault("registry", what);
                 self.lose_link(now, what, RequestError::NoRegistry(what.to_owned()), true);
             }
-            (Link::Down | Link::Paused | Link::Connecting, _) => {}
+            (Link::Down | Link::Paused | Link::Connecting | Link::Leaving { .. }, _) => {}
         }
     }
 
@@ -112,7 +117,10 @@ impl Peer {
             // The stream was cut, and whose fault that is nobody can know.
             return self.handle_registry_closed(now, malformed.to_string());
         }
-        if matches!(self.link, Link::Greeting { .. } | Link::Ready { .. }) {
+        if matches!(self.link, Link::Leaving { .. }) {
+            self.effects.push_back(Effect::CloseRegistry);
+            self.link_left(now);
+        } else if matches!(self.link, Link::Greeting { .. } | Link::Ready { .. }) {
             let what = format!("sent what is no message: {malformed}");
             self.fault("registry", what.as_str());
             let error = RequestError::NoRegistry(what);
@@ -122,7 +130,9 @@ impl Peer {
 
     /// The registry stream could not be opened, or has ended.
     pub fn handle_registry_closed(&mut self, now: Time, reason: String) {
-        if self.link.has_stream() {
+        if matches!(self.link, Link::Leaving { .. }) {
+            self.link_left(now);
+        } else if self.link.has_stream() {
             let error = RequestError::NoRegistry(reason.clone());
             self.lose_link(now, &reason, error, false);
         }
@@ -244,6 +254,10 @@ impl Peer {
                 let what = "the registry doesn't answer";
                 self.lose_link(now, what, RequestError::NoRegistry(what.to_owned()), true);
             }
+            Link::Leaving { .. } => {
+                self.effects.push_back(Effect::CloseRegistry);
+                self.link_left(now);
+            }
             Link::Down | Link::Ready { .. } => {}
         }
     }
@@ -280,12 +294,33 @@ impl Peer {
         self.fail_all_requests(now);
     }
 
-    /// Says goodbye; the registry answers by closing the stream.
-    pub(super) fn hang_up_registry(&mut self) {
-        if let Some(session) = self.session.as_ref().filter(|session| session.live) {
-            let username = Some(session.credentials.username.clone());
-            self.effects.push_back(Effect::SendRegistry(ToRegistry::Logout { username }));
+    /// After [`hang_up_registry`](Self::hang_up_registry): `logout` is done when the registry has closed the stream, or
+    /// hasn't for so long that it won't. Who logs in meanwhile waits for that.
+    pub(super) fn leave_link(&mut self, now: Time, logout: RequestId, said_so: bool) {
+        self.lose_link(now, "logged out", RequestError::NotConnected, !said_so);
+        if said_so {
+            self.link = Link::Leaving { logout };
+            self.arm(Timer::Link, now, self.config.request_timeout);
+        } else {
+            self.complete(logout, Ok(Response::Done));
         }
+    }
+
+    fn link_left(&mut self, now: Time) {
+        let Link::Leaving { logout } = std::mem::replace(&mut self.link, Link::Down) else { return };
+        self.timers.cancel(Timer::Link);
+        self.complete(logout, Ok(Response::Done));
+        if !self.requests.waiting.is_empty() {
+            self.dial_registry(now);
+        }
+    }
+
+    /// Says goodbye, if there is anybody to say it to; the registry answers by closing the stream.
+    pub(super) fn hang_up_registry(&mut self) -> bool {
+        let Some(session) = self.session.as_ref().filter(|session| session.live) else { return false };
+        let username = Some(session.credentials.username.clone());
+        self.effects.push_back(Effect::SendRegistry(ToRegistry::Logout { username }));
+        true
     }
 
     /// True if the registry agreed on a capability.

@@ -190,7 +190,7 @@ impl Peer {
                     peer.tell(Event::Completed { request: open, outcome: Err(RequestError::Closed) });
                 }
             }
-            peer.hang_up_registry();
+            let _ = peer.hang_up_registry();
             peer.end_session(now, "closed");
             peer.lose_link(now, "closed", RequestError::Closed, true);
             for stream in peer.streams.keys().copied().collect::<Vec<_>>() {

@@ -66,14 +66,14 @@ impl Peer {
         })
     }
 
-    /// Ends the session (§4.12), its chats and its streams, and closes the registry link.
+    /// Ends the session (§4.12), its chats and its streams. Done when the registry has closed the link, or after
+    /// [`Config::request_timeout`](super::Config::request_timeout).
     pub fn logout(&mut self, now: Time) -> RequestId {
         self.command(|peer, request| {
             peer.me()?;
-            peer.hang_up_registry();
+            let said_so = peer.hang_up_registry();
             peer.end_session(now, "logged out");
-            peer.lose_link(now, "logged out", RequestError::NotConnected, true);
-            peer.complete(request, Ok(Response::Done));
+            peer.leave_link(now, request, said_so);
             Ok(())
         })
     }

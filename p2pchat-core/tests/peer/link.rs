@@ -158,14 +158,37 @@ fn logging_out_says_so_closes_everything_and_stays_out() {
     let stream = s.accept();
     s.peer(stream, "CHAT_REQUEST <alice> <bob>");
     s.peer.logout(s.now);
-    assert_eq!(
-        s.did(),
-        ["> LOGOUT <alice>", "close s0", "no chat with bob: logged out", "disconnect", "ok Done"]
-    );
-    assert_eq!(s.wait(SECOND * 60), [""; 0]);
+    assert_eq!(s.did(), ["> LOGOUT <alice>", "close s0", "no chat with bob: logged out"]);
     assert_eq!((s.peer.username(), s.peer.room_names().count()), (None, 0));
+    s.peer.handle_registry_closed(s.now, "gone".to_owned());
+    assert_eq!(s.did(), ["ok Done"]);
+    assert_eq!(s.wait(SECOND * 60), [""; 0]);
     s.log_in();
     assert_eq!(s.did(), ["connect"]);
+}
+
+/// The registry closes the stream when it has ended the session. A new stream before that might overtake the logout.
+#[test]
+fn who_logs_in_again_waits_until_the_logout_is_done() {
+    let mut s = Solo::alice();
+    s.peer.logout(s.now);
+    s.log_in();
+    assert_eq!(s.did(), ["> LOGOUT <alice>"]);
+    s.registry("USER_LOGOUT <bob>");
+    assert_eq!(s.did(), [""; 0]);
+    s.peer.handle_registry_closed(s.now, "gone".to_owned());
+    assert_eq!(s.did(), ["ok Done", "connect"]);
+}
+
+#[test]
+fn a_registry_that_does_not_end_the_stream_holds_up_a_logout_for_as_long_as_an_answer() {
+    let mut s = Solo::alice();
+    s.peer.logout(s.now);
+    s.log_in();
+    assert_eq!(s.did(), ["> LOGOUT <alice>"]);
+    let limit = Config::default().request_timeout;
+    assert_eq!(s.wait(limit - SECOND / 2), [""; 0]);
+    assert_eq!(s.wait(SECOND), ["disconnect", "ok Done", "connect"]);
 }
 
 #[test]

@@ -68,6 +68,7 @@ enum Link {
     Connecting { until: Time },
     Greeting { until: Time },
     Ready,
+    Leaving { until: Time, logout: usize },
 }
 
 #[derive(Debug, Clone)]
@@ -218,7 +219,9 @@ impl Model {
                 }
             }
             Step::LinkLost => {
-                if self.has_link() {
+                if let Link::Leaving { logout, .. } = self.link {
+                    self.left(logout);
+                } else if self.has_link() {
                     self.lose_link(&RequestError::NoRegistry(WORDS.to_owned()), false);
                 }
             }
@@ -261,7 +264,10 @@ impl Model {
     /// When something is due, and what.
     fn next(&self) -> Option<(Time, Due)> {
         let link = match self.link {
-            Link::Paused { until } | Link::Connecting { until } | Link::Greeting { until } => Some(until),
+            Link::Paused { until }
+            | Link::Connecting { until }
+            | Link::Greeting { until }
+            | Link::Leaving { until, .. } => Some(until),
             Link::Down | Link::Ready => None,
         };
         let live = self.session.as_ref().filter(|session| session.live);
@@ -293,8 +299,14 @@ impl Model {
 
     fn is_due(&mut self, due: Due) {
         match due {
-            Due::Link if matches!(self.link, Link::Paused { .. }) => self.dial_registry(),
-            Due::Link => self.lose_link(&RequestError::NoRegistry(WORDS.to_owned()), true),
+            Due::Link => match self.link {
+                Link::Paused { .. } => self.dial_registry(),
+                Link::Leaving { logout, .. } => {
+                    self.does("disconnect");
+                    self.left(logout);
+                }
+                _ => self.lose_link(&RequestError::NoRegistry(WORDS.to_owned()), true),
+            },
             Due::Reply => {
                 let (ask, _) = self.asked.pop_front().unwrap();
                 if ask == Ask::Resume {
@@ -364,12 +376,16 @@ impl Model {
             Command::Login => self.when_ready(id, true),
             Command::Logout => {
                 me?;
-                if self.session.as_ref().unwrap().live {
+                let live = self.session.as_ref().unwrap().live;
+                if live {
                     self.does("> LOGOUT <alice>");
                 }
                 self.end_session();
-                self.lose_link(&RequestError::NotConnected, true);
-                self.done(id);
+                self.lose_link(&RequestError::NotConnected, !live);
+                match live {
+                    true => self.link = Link::Leaving { until: self.now + 15 * SECOND, logout: id },
+                    false => self.done(id),
+                }
             }
             Command::Join(room) => {
                 self.ask(&format!("JOIN_CHAT_ROOM <{room}> <> <increment>"), Ask::Join(id, room))?;
@@ -465,6 +481,10 @@ impl Model {
 
     pub(crate) fn is_greeting(&self) -> bool {
         matches!(self.link, Link::Greeting { .. })
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        matches!(self.link, Link::Leaving { .. })
     }
 
     pub(crate) fn is_connected(&self) -> bool {

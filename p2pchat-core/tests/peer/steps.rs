@@ -130,7 +130,7 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
         (more(state.is_connected(), 8), push().prop_map(Step::Push).boxed()),
         (more(state.is_connecting(), 30), Just(Step::LinkUp).boxed()),
         (more(state.is_greeting(), 30), hello.boxed()),
-        (1, Just(Step::LinkLost).boxed()),
+        (more(state.is_leaving(), 30), Just(Step::LinkLost).boxed()),
         (more(state.is_asking(), 40), answer().prop_map(Step::Answer).boxed()),
     ];
     for (stream, host, is_connected) in state.streams() {

@@ -59,6 +59,15 @@ impl Model {
         }
     }
 
+    /// The registry has closed the link after a logout, or won't.
+    pub(super) fn left(&mut self, logout: usize) {
+        self.link = Link::Down;
+        self.done(logout);
+        if !self.waiting.is_empty() {
+            self.dial_registry();
+        }
+    }
+
     /// The link is gone. What waited for it ends with `error`.
     pub(super) fn lose_link(&mut self, error: &RequestError, close: bool) {
         if matches!(self.link, Link::Paused { .. }) && self.session.is_some() {
