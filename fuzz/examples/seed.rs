@@ -25,6 +25,14 @@ const CONFIGS: &[&str] = &[
     "tls12 = \n",
 ];
 
+const REQUESTS: &[&str] = &[
+    r#"{"verb":"status"}"#,
+    r#"{"verb":"kick","user":"bob","reason":"go to bed"}"#,
+    r#"{"verb":"sessions","verb":"status"}"#,
+    r#"{"verb":5,"user":null}"#,
+    r#"["status"]"#,
+];
+
 const SHOWN: &[&str] = &[
     "\u{1b}[2J\u{7}\u{7f}\u{9b}1m\r\n\ttab",
     "exe.\u{202e}gnp pay\u{200b}pal a\u{2028}b \u{feff}\u{e0041}\u{3164}",
@@ -43,6 +51,9 @@ fn main() -> io::Result<()> {
     }
     for (n, text) in CONFIGS.iter().enumerate() {
         write(fuzz, "config", &format!("file-{n}"), text.as_bytes())?;
+    }
+    for (n, text) in REQUESTS.iter().enumerate() {
+        write(fuzz, "admin_request", &format!("line-{n}"), text.as_bytes())?;
     }
     for (n, text) in SHOWN.iter().enumerate() {
         write(fuzz, "sanitize", &format!("text-{n}"), text.as_bytes())?;

@@ -8,6 +8,8 @@ use std::{
 
 use clap::{Parser, Subcommand};
 
+#[cfg(unix)]
+use crate::ctl::Ctl;
 use crate::{
     config::{Args, Config},
     daemon, init,
@@ -35,6 +37,7 @@ Examples:
 
 Files in the data folder (mode 0700):
     registry.redb  accounts, rooms and memberships (mode 0600)
+    admin.sock     where ctl asks; audit.jsonl is what was asked
     cert.pem       the certificate made at the first start; clients know the registry by it
     key.pem        its private key (mode 0600)
 
@@ -76,6 +79,9 @@ pub(crate) enum Command {
     /// --config says where the file is to be; else it is registryd.toml in the data folder. Nothing that is there is
     /// overwritten: with a file in its place nothing is done, and a certificate in the folder is kept.
     Init(Args),
+    /// Ask a registry that runs on this machine: how it is doing, who is online; end sessions
+    #[cfg(unix)]
+    Ctl(Ctl),
 }
 
 impl Cli {
@@ -83,6 +89,8 @@ impl Cli {
     pub fn run(&self) -> ExitCode {
         match &self.command {
             None => outcome(daemon::run(&self.args)),
+            #[cfg(unix)]
+            Some(Command::Ctl(ctl)) => ctl.run(),
             Some(Command::CheckConfig(args)) => check_config(args),
             Some(Command::Init(args)) => outcome(init::run(args).map(|made| {
                 _ = writeln!(io::stdout(), "{made}");

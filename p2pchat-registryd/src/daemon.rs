@@ -11,6 +11,8 @@ use std::{
 
 use p2pchat_core::tokio::{Fingerprint, Server, ServerConfig, ServerTls, TlsError, TlsVersion};
 
+#[cfg(unix)]
+use crate::admin::{self, Admin, SocketError};
 use crate::{
     certificate::{CertificateError, Pem},
     config::{Args, Config, ConfigError, files_for},
@@ -60,6 +62,10 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// There is no admin socket.
+    #[cfg(unix)]
+    #[error(transparent)]
+    AdminSocket(#[from] SocketError),
     /// The system failed the process.
     #[error("can't go on: {0}")]
     Io(#[from] io::Error),
@@ -147,8 +153,26 @@ pub async fn serve(
         .map_err(|source| Error::Listen { tcp: config.listen, udp: config.udp_listen, source })?;
     let here = Ready { tcp: server.local_tcp(), udp: server.local_udp(), fingerprint };
     tracing::info!(tcp = %here.tcp, udp = %here.udp, %fingerprint, data = ?config.data_dir, "ready");
+    #[cfg(unix)]
+    let socket = admin::bind(config)?;
     ready(here);
-    server.run(shutdown).await?;
+    #[cfg(unix)]
+    let operators = {
+        let admin = Admin::new(config, server.handle(), here);
+        async {
+            match &socket {
+                Some(socket) => admin.serve(socket).await,
+                None => std::future::pending().await,
+            }
+        }
+    };
+    #[cfg(not(unix))]
+    let operators = std::future::pending();
+    tokio::select! {
+        biased;
+        ended = server.run(shutdown) => ended?,
+        () = operators => {}
+    }
     tracing::info!("ended");
     Ok(())
 }

@@ -12,6 +12,12 @@ pub(crate) const STORE: &str = "registry.redb";
 pub(crate) const CERTIFICATE: &str = "cert.pem";
 /// See [`STORE`].
 pub(crate) const KEY: &str = "key.pem";
+/// Where operators ask, unless it is set elsewhere.
+pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
+/// Locked by the daemon that has the socket.
+pub(crate) const ADMIN_SOCKET_LOCK: &str = "admin.sock.lock";
+/// What operators have asked.
+pub(crate) const AUDIT: &str = "audit.jsonl";
 /// What `init` leaves there, unless it is told of another place.
 pub(crate) const CONFIG: &str = "registryd.toml";
 
@@ -30,7 +36,9 @@ pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
     }
     let ours = fs::read_dir(path)?.all(|entry| {
         entry.is_ok_and(|entry| {
-            [STORE, CERTIFICATE, KEY, CONFIG].iter().any(|name| entry.file_name() == *name)
+            [STORE, CERTIFICATE, KEY, CONFIG, ADMIN_SOCKET, ADMIN_SOCKET_LOCK, AUDIT]
+                .iter()
+                .any(|name| entry.file_name() == *name)
         })
     });
     if ours {

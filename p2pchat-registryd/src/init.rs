@@ -30,7 +30,10 @@ pub(crate) fn run(args: &Args) -> Result<Made, Error> {
     let config = Config::check(&Args { config: None, settings: settings.clone() })?;
     // The file may be used from elsewhere.
     settings.data_dir = Some(config.data_dir.clone());
-    for path in [&mut settings.data_dir, &mut settings.cert, &mut settings.key].into_iter().flatten() {
+    for path in [&mut settings.data_dir, &mut settings.admin_socket, &mut settings.cert, &mut settings.key]
+        .into_iter()
+        .flatten()
+    {
         *path = path::absolute(&*path)?;
         if path.to_str().is_none() {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "a path in the file has to be Unicode");

@@ -15,9 +15,13 @@
 //! # }
 //! ```
 
+#[cfg(unix)]
+mod admin;
 mod certificate;
 mod command;
 mod config;
+#[cfg(unix)]
+mod ctl;
 mod daemon;
 mod files;
 #[cfg(feature = "__fuzz")]
@@ -27,6 +31,8 @@ mod init;
 mod logging;
 mod store;
 
+#[cfg(unix)]
+pub use admin::SocketError;
 pub use certificate::CertificateError;
 pub use command::Cli;
 pub use config::{Args, Certificate, Config, ConfigError, LogFormat, Settings};

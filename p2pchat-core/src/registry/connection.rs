@@ -48,6 +48,8 @@ pub(super) struct Session {
     pub(super) rooms: Vec<RoomName>,
     /// Which claim in the presence directory is this session's.
     pub(super) epoch: u64,
+    /// When it began.
+    pub(super) since: Time,
     /// How long the session lives after a keep-alive.
     pub(super) lease: Duration,
     /// Where the first keep-alive came from. One from elsewhere may be forged: it can't make the session shorter.
@@ -73,11 +75,16 @@ impl Connection {
         self.last_heard = now;
     }
 
+    /// For how long nothing has come.
+    pub(super) fn silence(&self, now: Time) -> Duration {
+        now.since(self.last_heard)
+    }
+
     /// True if nothing has come for one keep-alive interval, a third of the lease: the session is a ghost that a fresh
     /// login may replace (§5.1).
     pub(super) fn is_silent(&self, now: Time) -> bool {
         match &self.phase {
-            Phase::LoggedIn(session) => now.since(self.last_heard) >= session.lease / 3,
+            Phase::LoggedIn(session) => self.silence(now) >= session.lease / 3,
             Phase::Greeting | Phase::Anonymous => true,
         }
     }

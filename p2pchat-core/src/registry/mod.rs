@@ -44,6 +44,7 @@ mod connection;
 mod effect;
 mod guard;
 mod memory;
+mod operator;
 mod presence;
 mod record;
 mod refusal;
@@ -67,6 +68,7 @@ pub use self::{
     bus::BusEvent,
     config::{Config, PrefixLimits, Rate},
     effect::{ConnId, Effect, HashAnswer, HashRequest, OpId},
+    operator::SessionInfo,
 };
 use crate::{time::Time, timers::Timers};
 

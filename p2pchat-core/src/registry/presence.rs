@@ -6,7 +6,7 @@
 //! (`answers.rs`), so a directory that is asked by effects changes this file and the two lines that call
 //! [`claim`](Presence::claim) and [`release`](Presence::release), not the requests.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use p2pchat_proto::{RoomName, Username};
 
@@ -51,6 +51,12 @@ impl Presence {
     /// Everybody online, by name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Username, Claim)> {
         self.online.iter().map(|(username, claim)| (username, *claim))
+    }
+
+    /// Everybody online whose name comes after `after`, by name.
+    pub(super) fn after(&self, after: Option<&Username>) -> impl Iterator<Item = (&Username, Claim)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.online.range((from, Bound::Unbounded)).map(|(username, claim)| (username, *claim))
     }
 
     pub(super) fn len(&self) -> usize {

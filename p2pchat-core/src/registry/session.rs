@@ -45,6 +45,7 @@ impl Registry {
             port,
             rooms: rooms.clone(),
             epoch,
+            since: now,
             lease,
             datagrams: None,
             last_answered: None,

@@ -4,6 +4,7 @@
 mod limits;
 mod model;
 mod modelled;
+mod operator;
 mod steps;
 mod store;
 mod world;

@@ -100,6 +100,7 @@ impl From<&Config> for Settings {
             listen: Some(config.listen),
             udp_listen: Some(config.udp_listen),
             open_registration: Some(config.open_registration),
+            admin_socket: config.admin_socket.clone(),
             cert,
             key,
             tls12: Some(config.tls12),

@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::error::ConfigError;
 pub(crate) use self::{definition::template, file::File, system::files_for};
+#[cfg(unix)]
+use crate::admin;
 use crate::logging;
 
 /// Where settings come from.
@@ -54,6 +56,9 @@ pub struct Settings {
     #[arg(long, value_name = "BOOL", env = "P2PCHAT_REGISTRYD_OPEN_REGISTRATION",
         num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub open_registration: Option<bool>,
+    /// Where `ctl` asks the daemon: a Unix socket of its user's alone [default: admin.sock in the data folder]
+    #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_ADMIN_SOCKET")]
+    pub admin_socket: Option<PathBuf>,
     /// The certificate to show, with its chain, in PEM [default: cert.pem in the data folder, made at the first start]
     #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_CERT")]
     pub cert: Option<PathBuf>,
@@ -141,6 +146,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The UDP address.
     pub udp_listen: SocketAddr,
+    /// Where the admin socket is to be; `None` if it is in the data folder.
+    pub admin_socket: Option<PathBuf>,
     /// True if it was said that whoever can connect may register.
     pub open_registration: bool,
     /// The certificate shown.
@@ -227,9 +234,12 @@ impl Config {
                 errors.push(ConfigError::OpenRegistration { key, address });
             }
         }
-        for (key, path) in
-            [("data-dir", &settings.data_dir), ("cert", &settings.cert), ("key", &settings.key)]
-        {
+        for (key, path) in [
+            ("data-dir", &settings.data_dir),
+            ("admin-socket", &settings.admin_socket),
+            ("cert", &settings.cert),
+            ("key", &settings.key),
+        ] {
             if path.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
                 errors.push(ConfigError::Empty { key });
             }
@@ -267,12 +277,17 @@ impl Config {
             let problem = format!("{error}: {advice}");
             errors.push(ConfigError::Unusable { key: "log-level", value, problem });
         }
+        #[cfg(unix)]
+        if let Some(error) = settings.admin_socket.as_deref().and_then(system::too_long_for_a_socket) {
+            errors.push(error);
+        }
         let data_dir = settings.data_dir.map_or_else(default_data_dir, Ok);
         match (data_dir, ConfigError::from_list(errors)) {
             (Ok(data_dir), None) => Ok(Self {
                 data_dir,
                 listen,
                 udp_listen,
+                admin_socket: settings.admin_socket,
                 open_registration,
                 certificate,
                 tls12: settings.tls12.unwrap_or(false),
@@ -286,6 +301,23 @@ impl Config {
             }),
             (_, Some(error)) | (Err(error), None) => Err(error),
         }
+    }
+}
+
+#[cfg(unix)]
+impl Config {
+    /// Where the admin socket is.
+    pub(crate) fn admin_socket_path(&self) -> PathBuf {
+        self.admin_socket.clone().unwrap_or_else(|| admin::default_path(&self.data_dir))
+    }
+
+    /// Where the admin socket of a daemon with these settings is, right or wrong as they otherwise may be.
+    pub(crate) fn admin_socket_of(settings: &Settings) -> Result<PathBuf, ConfigError> {
+        if let Some(path) = &settings.admin_socket {
+            return Ok(path.clone());
+        }
+        let data_dir = settings.data_dir.clone().map_or_else(default_data_dir, Ok)?;
+        Ok(admin::default_path(&data_dir))
     }
 }
 
@@ -315,6 +347,7 @@ impl Settings {
             listen: self.listen.or(others.listen),
             udp_listen: self.udp_listen.or(others.udp_listen),
             open_registration: self.open_registration.or(others.open_registration),
+            admin_socket: self.admin_socket.or(others.admin_socket),
             cert: self.cert.or(others.cert),
             key: self.key.or(others.key),
             tls12: self.tls12.or(others.tls12),

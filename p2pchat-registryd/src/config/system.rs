@@ -37,6 +37,16 @@ pub(super) fn too_many(connections: usize) -> Option<ConfigError> {
     Some(ConfigError::Unusable { key: "max-connections", value: connections.to_string(), problem })
 }
 
+/// A path that the system doesn't take for a socket.
+#[cfg(unix)]
+pub(super) fn too_long_for_a_socket(path: &Path) -> Option<ConfigError> {
+    let (size, limit) = (path.as_os_str().len(), crate::admin::MAX_PATH);
+    let problem =
+        format!("it has {size} bytes, and the system takes {limit} for a socket: write a shorter path");
+    let value = path.display().to_string();
+    (size > limit).then_some(ConfigError::Unusable { key: "admin-socket", value, problem })
+}
+
 #[cfg(unix)]
 fn most_files() -> Option<u64> {
     rlimit::Resource::NOFILE.get_hard().ok()

@@ -79,7 +79,7 @@ fn open_registration_has_to_be_said_beyond_loopback() {
 
 #[test]
 fn an_empty_path_is_none() {
-    for key in ["data-dir", "cert", "key"] {
+    for key in ["data-dir", "admin-socket", "cert", "key"] {
         let refused = config(&[], &format!("{key} = ''")).unwrap_err();
         assert!(refused.starts_with(&format!("FILE:1: {key} is empty")), "{refused}");
     }
@@ -186,7 +186,7 @@ fn the_help_names_the_defaults_that_hold() {
         match definition.key.as_str() {
             // In words, since it depends on the user.
             "data-dir" => assert!(named.unwrap().contains("data folder")),
-            "cert" | "key" => assert_eq!(wanted, None),
+            "admin-socket" | "cert" | "key" => assert_eq!(wanted, None),
             _ => assert_eq!(named, wanted.as_deref(), "{}", definition.key),
         }
     }

@@ -2,8 +2,12 @@
 //! compile them. Not part of the API.
 #![allow(clippy::expect_used, clippy::panic, reason = "a panic is how a fuzz target tells")]
 
+#[cfg(unix)]
+mod admin_request;
 mod config;
 mod database;
 
+#[cfg(unix)]
+pub use admin_request::admin_request;
 pub use config::config;
 pub use database::database;

@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used)]
 
 mod check_config;
+#[cfg(unix)]
+mod ctl;
 mod init;
 mod support;
 

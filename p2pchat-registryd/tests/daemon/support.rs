@@ -59,6 +59,11 @@ impl Daemon {
         Self { child, stdout, log: Some(log), tcp, udp, fingerprint }
     }
 
+    #[cfg(unix)]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());

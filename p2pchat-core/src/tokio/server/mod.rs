@@ -4,6 +4,7 @@
 mod config;
 mod connection;
 mod hash;
+mod operator;
 mod shared;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc};

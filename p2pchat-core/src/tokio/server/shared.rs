@@ -189,6 +189,11 @@ impl Shared {
         }
     }
 
+    /// Asks the store something that isn't the machine's question.
+    pub(super) fn submit(&self, request: StoreRequest, done: Box<dyn FnOnce(StoreAnswer) + Send>) {
+        self.store.submit(request, done);
+    }
+
     fn ask_store(&self, op: OpId, request: StoreRequest) {
         let mut answer = StoreReply { op, answers: Some(self.answer.clone()) };
         self.store.submit(request, Box::new(move |stored| answer.send(stored)));

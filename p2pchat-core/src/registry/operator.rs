@@ -1,0 +1,74 @@
+//! What the registry's operator sees and does.
+
+use std::{net::SocketAddr, time::Duration};
+
+use p2pchat_proto::{Capabilities, Dialect, PeerPort, RoomName, Username};
+
+use super::{ConnId, Registry, connection::Connection};
+use crate::time::Time;
+
+/// A user online.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// The session's stream.
+    pub conn: ConnId,
+    /// Who, as it was spelled at registration.
+    pub username: Username,
+    /// Where the stream comes from.
+    pub remote: SocketAddr,
+    /// Where the user's own server listens.
+    pub port: Option<PeerPort>,
+    /// The rooms that the user is a member of.
+    pub rooms: Vec<RoomName>,
+    /// What the stream speaks.
+    pub dialect: Dialect,
+    /// What both ends know beyond the base protocol.
+    pub capabilities: Capabilities,
+    /// How long the user has been online.
+    pub online_for: Duration,
+    /// For how long neither request nor keep-alive has come.
+    pub silent_for: Duration,
+}
+
+impl SessionInfo {
+    fn of(now: Time, conn: ConnId, connection: &Connection) -> Option<Self> {
+        let session = connection.session()?;
+        Some(Self {
+            conn,
+            username: session.username.clone(),
+            remote: connection.remote,
+            port: session.port,
+            rooms: session.rooms.clone(),
+            dialect: connection.dialect,
+            capabilities: connection.capabilities,
+            online_for: now.since(session.since),
+            silent_for: connection.silence(now),
+        })
+    }
+}
+
+impl Registry {
+    /// Those online whose names come after `after`, in the order of names.
+    pub fn sessions(&self, now: Time, after: Option<&Username>) -> impl Iterator<Item = SessionInfo> {
+        self.presence
+            .after(after)
+            .filter_map(move |(_, claim)| SessionInfo::of(now, claim.conn, self.connections.get(claim.conn)?))
+    }
+
+    /// The user's session, if they are online.
+    pub fn session_of(&self, now: Time, username: &Username) -> Option<SessionInfo> {
+        let conn = self.presence.find(username)?.conn;
+        SessionInfo::of(now, conn, self.connections.get(conn)?)
+    }
+
+    /// Ends the user's session: they are told why, and their stream is closed. They may come back. False if they are not
+    /// online.
+    pub fn kick(&mut self, username: &Username, why: &str) -> bool {
+        let claim = self.presence.find(username);
+        if let Some(claim) = claim {
+            self.fail(claim.conn, why);
+        }
+        claim.is_some()
+    }
+}

@@ -1,0 +1,283 @@
+//! What is asked on the admin socket: one JSON object a line.
+
+use std::{collections::BTreeMap, fmt};
+
+use p2pchat_core::proto::{Problem, Reason, Username};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{Error as _, MapAccess, Visitor},
+};
+use serde_json::{Value, json};
+
+/// The longest line, without its line feed.
+pub(crate) const MAX_LINE: usize = 4_096;
+
+/// What an operator wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// How the registry is doing.
+    Status,
+    /// Who is online.
+    Sessions,
+    /// End a user's session.
+    Kick { user: Username, reason: Option<Reason> },
+}
+
+impl Request {
+    /// Every verb, with the fields that it takes.
+    const VERBS: &[(&str, &[&str])] = &[("status", &[]), ("sessions", &[]), ("kick", &["user", "reason"])];
+
+    /// As it stands on the socket.
+    pub(crate) fn to_json(&self) -> Value {
+        match self {
+            Self::Status => json!({ "verb": "status" }),
+            Self::Sessions => json!({ "verb": "sessions" }),
+            Self::Kick { user, reason } => {
+                json!({ "verb": "kick", "user": user.as_str(), "reason": reason.as_ref().map(Reason::as_str) })
+            }
+        }
+    }
+
+    /// Takes a line, without its line feed.
+    pub(crate) fn parse(line: &[u8]) -> Result<Self, RequestError> {
+        if line.len() > MAX_LINE {
+            return Err(RequestError::LineTooLong { limit: MAX_LINE });
+        }
+        let fields: Fields = serde_json::from_slice(line).map_err(|error| RequestError::Json {
+            offset: error.column().saturating_sub(1),
+            problem: without_place(&error),
+        })?;
+        let mut fields = fields.0;
+        let Some(verb) = text(&mut fields, "verb")? else {
+            return Err(RequestError::Missing { field: "verb" });
+        };
+        let Some((verb, known)) = Self::VERBS.iter().find(|(name, _)| *name == verb) else {
+            return Err(RequestError::UnknownVerb { found: shortened(&verb) });
+        };
+        if let Some(field) = fields.keys().find(|field| !known.contains(&field.as_str())) {
+            return Err(RequestError::UnknownField { field: shortened(field), verb, known });
+        }
+        Ok(match *verb {
+            "sessions" => Self::Sessions,
+            "kick" => {
+                Self::Kick { user: required(user(&mut fields)?, "user")?, reason: reason_field(&mut fields)? }
+            }
+            _ => Self::Status,
+        })
+    }
+}
+
+fn required<T>(value: Option<T>, field: &'static str) -> Result<T, RequestError> {
+    value.ok_or(RequestError::Missing { field })
+}
+
+fn text(fields: &mut BTreeMap<String, Value>, field: &'static str) -> Result<Option<String>, RequestError> {
+    match fields.remove(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(RequestError::WrongType { field, wanted: "a string" }),
+    }
+}
+
+fn user(fields: &mut BTreeMap<String, Value>) -> Result<Option<Username>, RequestError> {
+    let invalid = |problem| RequestError::Invalid { field: "user", problem };
+    text(fields, "user")?.map(|name| Username::new(&name).map_err(invalid)).transpose()
+}
+
+fn reason_field(fields: &mut BTreeMap<String, Value>) -> Result<Option<Reason>, RequestError> {
+    let invalid = |problem| RequestError::Invalid { field: "reason", problem };
+    text(fields, "reason")?.map(|text| reason(&text).map_err(invalid)).transpose()
+}
+
+/// What a user may be told.
+pub(crate) fn reason(text: &str) -> Result<Reason, Problem> {
+    match text.chars().find(|c| c.is_control()) {
+        _ if text.is_empty() => Err(Problem::Empty),
+        Some(found) => Err(Problem::Forbidden { found }),
+        None => Reason::new(text),
+    }
+}
+
+/// Why a line is no request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum RequestError {
+    /// It doesn't end where it has to.
+    #[error("the line is longer than {limit} bytes")]
+    LineTooLong { limit: usize },
+    /// It is no JSON object, or one with a field twice.
+    #[error("no JSON object at byte {offset}: {problem}")]
+    Json { offset: usize, problem: String },
+    /// A field has to be there.
+    #[error("the field {field} is missing")]
+    Missing { field: &'static str },
+    /// A verb that isn't one.
+    #[error("there is no verb {found:?}; the verbs are {}", verbs())]
+    UnknownVerb { found: String },
+    /// A field that the verb doesn't have.
+    #[error("{verb} has no field {field:?}; {}", fields_are(known))]
+    UnknownField { field: String, verb: &'static str, known: &'static [&'static str] },
+    /// A field of another type.
+    #[error("the field {field} has to be {wanted}")]
+    WrongType { field: &'static str, wanted: &'static str },
+    /// A value that can't be.
+    #[error("the field {field} {problem}")]
+    Invalid { field: &'static str, problem: Problem },
+}
+
+fn verbs() -> String {
+    Request::VERBS.iter().map(|(verb, _)| *verb).collect::<Vec<_>>().join(", ")
+}
+
+fn fields_are(known: &[&str]) -> String {
+    if known.is_empty() { "it has none but verb".into() } else { format!("it has {}", known.join(", ")) }
+}
+
+impl RequestError {
+    /// As it is told: kind, message, and what it names.
+    pub(crate) fn to_reply(&self) -> ErrorReply {
+        let (kind, field, offset, limit) = match self {
+            Self::LineTooLong { limit } => ("line-too-long", None, None, Some(*limit)),
+            Self::Json { offset, .. } => ("not-json", None, Some(*offset), None),
+            Self::Missing { field } => ("missing-field", Some(*field), None, None),
+            Self::UnknownVerb { .. } => ("unknown-verb", Some("verb"), None, None),
+            Self::UnknownField { field, .. } => ("unknown-field", Some(field.as_str()), None, None),
+            Self::WrongType { field, .. } => ("wrong-type", Some(*field), None, None),
+            Self::Invalid { field, problem } => {
+                let limit = if let Problem::TooLong { limit, .. } = problem { Some(*limit) } else { None };
+                ("invalid", Some(*field), None, limit)
+            }
+        };
+        ErrorReply {
+            kind: kind.into(),
+            message: self.to_string(),
+            field: field.map(Into::into),
+            offset,
+            limit,
+        }
+    }
+}
+
+/// How an error stands on the socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ErrorReply {
+    /// Which one, for programs.
+    pub(crate) kind: String,
+    /// For people.
+    pub(crate) message: String,
+    /// The field that is to blame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) field: Option<String>,
+    /// The byte of the line, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) offset: Option<usize>,
+    /// What has been passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) limit: Option<usize>,
+}
+
+impl ErrorReply {
+    pub(crate) fn new(kind: &str, message: impl fmt::Display) -> Self {
+        Self { kind: kind.into(), message: message.to_string(), field: None, offset: None, limit: None }
+    }
+}
+
+/// serde_json says the place at the end of its message, in lines and columns; there is one line here.
+fn without_place(error: &serde_json::Error) -> String {
+    let message = error.to_string();
+    let problem = message.rsplit_once(" at line ").map_or(message.as_str(), |(problem, _)| problem);
+    // It may quote all there is.
+    problem.chars().take(128).collect()
+}
+
+/// What is quoted of somebody else's text.
+fn shortened(text: &str) -> String {
+    text.chars().take(64).collect()
+}
+
+/// An object's fields, none of them twice: of two values nobody knows which was meant.
+struct Fields(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object such as {\"verb\":\"status\"}")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some((field, value)) = map.next_entry::<String, Value>()? {
+                    if fields.contains_key(&field) {
+                        return Err(A::Error::custom(format!(
+                            "the field {:?} is there twice",
+                            shortened(&field)
+                        )));
+                    }
+                    fields.insert(field, value);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Request, RequestError> {
+        Request::parse(line.as_bytes())
+    }
+
+    fn refused(line: &str) -> ErrorReply {
+        parse(line).unwrap_err().to_reply()
+    }
+
+    #[test]
+    fn each_verb_is_understood() {
+        assert_eq!(parse(r#"{"verb":"status"}"#), Ok(Request::Status));
+        assert_eq!(parse(r#" { "verb" : "sessions" } "#), Ok(Request::Sessions));
+        let user = Username::new("bob").unwrap();
+        let kick = Request::Kick { user: user.clone(), reason: Some(Reason::new("enough").unwrap()) };
+        assert_eq!(parse(r#"{"user":"bob","verb":"kick","reason":"enough"}"#), Ok(kick));
+        let kick = Request::Kick { user, reason: None };
+        assert_eq!(parse(r#"{"verb":"kick","user":"bob","reason":null}"#), Ok(kick.clone()));
+        assert_eq!(parse(r#"{"verb":"kick","user":"bob"}"#), Ok(kick));
+    }
+
+    #[test]
+    fn what_is_no_request_is_told_by_field_offset_and_limit() {
+        let error = refused("{\"verb\":\"status\",}");
+        assert_eq!((error.kind.as_str(), error.offset), ("not-json", Some(17)), "{error:?}");
+        let error = refused("[]");
+        assert_eq!((error.kind.as_str(), error.offset), ("not-json", Some(0)), "{error:?}");
+        assert!(error.message.contains("expected an object"), "{error:?}");
+        let error = refused(r#"{"verb":"status","verb":"kick"}"#);
+        assert!(error.message.contains("\"verb\" is there twice"), "{error:?}");
+        for (line, kind, field) in [
+            ("{}", "missing-field", "verb"),
+            (r#"{"verb":5}"#, "wrong-type", "verb"),
+            (r#"{"verb":"kick"}"#, "missing-field", "user"),
+            (r#"{"verb":"status","user":"bob"}"#, "unknown-field", "user"),
+            (r#"{"verb":"kick","user":"b b"}"#, "invalid", "user"),
+            (r#"{"verb":"kick","user":"bob","reason":"\u001b"}"#, "invalid", "reason"),
+            (r#"{"verb":"kick","user":"bob","reason":""}"#, "invalid", "reason"),
+            (r#"{"verb":"kik"}"#, "unknown-verb", "verb"),
+        ] {
+            let error = refused(line);
+            assert_eq!(
+                (error.kind.as_str(), error.field.as_deref()),
+                (kind, Some(field)),
+                "{line}: {error:?}"
+            );
+        }
+        let long = format!(r#"{{"verb":"kick","user":"bob","reason":"{}"}}"#, "x".repeat(257));
+        assert_eq!(refused(&long).limit, Some(256));
+        let line = format!("{}{}", r#"{"verb":"status"}"#, " ".repeat(MAX_LINE));
+        assert_eq!((refused(&line).kind.as_str(), refused(&line).limit), ("line-too-long", Some(MAX_LINE)));
+    }
+}

@@ -1,0 +1,169 @@
+//! `p2pchat-registryd ctl`: asks a registry that runs.
+
+mod client;
+mod show;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Subcommand};
+use p2pchat_core::proto::{Reason, Username};
+
+use self::client::{Client, Reply};
+use crate::{
+    admin::{self, Request},
+    config::{self, Config, ConfigError, Settings},
+};
+
+const AFTER_HELP: &str = "\
+Exit status: 0 if it is done, 1 if the registry can't or won't, 2 for flags that make no sense, 3 if no registry can be \
+asked. What went wrong, and what to do, is one line on standard error.
+
+The socket is the registry's: run this as the registry's user, or as root. Which registry: --admin-socket, or the socket in \
+--data-dir, or what --config says, as for the daemon itself, each also by its environment variable.
+
+With --json, a list is a JSON object a line, and any other answer one object. Every request is in the audit log of the data \
+folder, audit.jsonl.";
+
+/// What an operator asks, and how.
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct Ctl {
+    #[command(flatten)]
+    which: Which,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Which registry.
+#[derive(Debug, Clone, Args)]
+struct Which {
+    /// The registry's configuration file
+    #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    /// The registry's data folder
+    #[arg(long, value_name = "DIR", env = "P2PCHAT_REGISTRYD_DATA_DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// The registry's admin socket [default: admin.sock in the data folder]
+    #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_ADMIN_SOCKET", global = true)]
+    admin_socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+enum Verb {
+    /// How the registry is doing
+    Status,
+    /// Who is online: from where, for how long, and for how long silent
+    Sessions,
+    /// End a user's session. Their client may come back by itself; to keep it out, ban
+    Kick {
+        /// Who
+        #[arg(value_parser = user)]
+        user: Username,
+        /// What they are told
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: Option<Reason>,
+    },
+}
+
+impl Verb {
+    fn request(&self) -> Request {
+        match self.clone() {
+            Self::Status => Request::Status,
+            Self::Sessions => Request::Sessions,
+            Self::Kick { user, reason } => Request::Kick { user, reason },
+        }
+    }
+}
+
+fn user(name: &str) -> Result<Username, String> {
+    Username::new(name).map_err(|problem| format!("a username {problem}"))
+}
+
+fn reason(text: &str) -> Result<Reason, String> {
+    admin::reason(text).map_err(|problem| format!("a reason {problem}"))
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// It isn't known which registry is meant.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Nobody answers.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The registry can't or won't.
+    #[error("{0}")]
+    Refused(String),
+    /// The answer can't be shown.
+    #[error("can't write the answer: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Refused(_) | Self::Output(_) => 1,
+            Self::Unreachable(_) => 3,
+        }
+    }
+}
+
+impl Ctl {
+    pub(crate) fn run(&self) -> ExitCode {
+        match self.ask(&mut io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            // Who reads no further has seen enough.
+            Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(error) => {
+                _ = writeln!(io::stderr(), "p2pchat-registryd: {error}");
+                ExitCode::from(error.exit_code())
+            }
+        }
+    }
+
+    fn ask(&self, output: &mut impl Write) -> Result<(), Error> {
+        let request = self.verb.request().to_json();
+        let mut client = Client::connect(&self.which.socket()?)?;
+        client.send(&request)?;
+        let mut items = Vec::new();
+        loop {
+            match client.receive()? {
+                Reply::Item(item) if self.json => writeln!(output, "{item}")?,
+                Reply::Item(item) => items.push(item),
+                Reply::Error(error) => return Err(Error::Refused(show::harmless(&error.message))),
+                Reply::Ok(done) => {
+                    match (self.json, show::is_list(&done)) {
+                        (true, true) => {}
+                        (true, false) => writeln!(output, "{done}")?,
+                        (false, _) => output.write_all(show::answer(&request, &items, &done).as_bytes())?,
+                    }
+                    return Ok(output.flush()?);
+                }
+            }
+        }
+    }
+}
+
+impl Which {
+    /// The daemon's own rules, as far as they concern this.
+    fn socket(&self) -> Result<PathBuf, ConfigError> {
+        let flags = Settings {
+            data_dir: self.data_dir.clone(),
+            admin_socket: self.admin_socket.clone(),
+            ..Settings::default()
+        };
+        let file = match &self.config {
+            Some(path) if flags.admin_socket.is_none() => config::File::read(path)?.settings(),
+            _ => Settings::default(),
+        };
+        Config::admin_socket_of(&flags.or(file))
+    }
+}

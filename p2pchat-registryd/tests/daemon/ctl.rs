@@ -1,0 +1,187 @@
+//! What an operator asks a daemon by `ctl`, and by the admin socket itself.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::{fs::PermissionsExt, net::UnixStream},
+    path::Path,
+    process::Output,
+};
+
+use p2pchat_core::peer::Event;
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, bare, command, connect, refusal};
+
+/// Asks the daemon of a data folder.
+fn ctl(data_dir: &Path, words: &[&str]) -> Output {
+    bare().arg("ctl").arg("--data-dir").arg(data_dir).args(words).output().unwrap()
+}
+
+/// What it says if all is well.
+fn said(data_dir: &Path, words: &[&str]) -> String {
+    let output = ctl(data_dir, words);
+    assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The same in JSON: a value for each line.
+fn told(data_dir: &Path, words: &[&str]) -> Vec<Value> {
+    let said = said(data_dir, &[words, &["--json"]].concat());
+    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The exit status and the one line that it complains with.
+fn refused(data_dir: &Path, words: &[&str]) -> (Option<i32>, String) {
+    refusal(bare().arg("ctl").arg("--data-dir").arg(data_dir).args(words))
+}
+
+#[tokio::test]
+async fn status_and_sessions_are_told_to_people_and_to_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    assert_eq!(told(folder.path(), &["sessions"]), Vec::<Value>::new());
+    let (alice, _events) = connect(&daemon).await;
+    alice.register("Alice", "secret").await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+    alice.create("den", None, 2, "").await.unwrap();
+
+    let status = told(folder.path(), &["status"]).remove(0);
+    assert_eq!(status["tcp"], daemon.tcp.as_str());
+    assert_eq!(status["fingerprint"], format!("sha256:{}", daemon.fingerprint));
+    assert_eq!((&status["connections"], &status["sessions"]), (&json!(1), &json!(1)));
+    let shown = said(folder.path(), &["status"]);
+    assert!(shown.starts_with("version ") && shown.contains(&daemon.fingerprint), "{shown}");
+
+    let sessions = told(folder.path(), &["sessions"]);
+    let [session] = sessions.as_slice() else { panic!("{sessions:?}") };
+    assert_eq!((&session["user"], &session["rooms"]), (&json!("Alice"), &json!(["den"])));
+    assert!(session["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{session}");
+    assert!(session["port"].is_u64() && session["online_seconds"].is_u64(), "{session}");
+    let shown = said(folder.path(), &["sessions"]);
+    let [titles, line] = shown.lines().collect::<Vec<_>>()[..] else { panic!("{shown}") };
+    assert!(titles.starts_with("USER ") && line.starts_with("Alice ") && line.ends_with(" den"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_kicked_user_is_told_why_and_is_offline() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let (alice, mut events) = connect(&daemon).await;
+    alice.register("alice", "secret").await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+    assert_eq!(said(folder.path(), &["kick", "ALICE", "--reason", "go to bed"]), "ALICE is offline\n");
+    let mut told_why = false;
+    loop {
+        match events.next().await.unwrap() {
+            Event::Fault { what, .. } => told_why |= what == "go to bed",
+            Event::Disconnected { .. } => break,
+            _ => {}
+        }
+    }
+    assert!(told_why);
+    assert_eq!(
+        refused(folder.path(), &["kick", "bob"]),
+        (Some(1), "p2pchat-registryd: bob is not online\n".to_owned())
+    );
+}
+
+#[test]
+fn who_can_not_be_asked_is_told_from_who_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, error) = refused(folder.path(), &["status"]);
+    assert_eq!(code, Some(3));
+    assert!(error.contains("there is no admin socket") && error.contains("--data-dir"), "{error}");
+
+    let daemon = Daemon::start(&mut command(folder.path()));
+    daemon.signal("KILL");
+    daemon.end();
+    let (code, error) = refused(folder.path(), &["status"]);
+    assert_eq!(code, Some(3));
+    assert!(error.contains("it has ended without removing the socket"), "{error}");
+    // What a dead one left behind is in nobody's way.
+    let daemon = Daemon::start(&mut command(folder.path()));
+    said(folder.path(), &["status"]);
+    daemon.signal("TERM");
+    daemon.end();
+    assert!(!folder.path().join("admin.sock").exists());
+
+    assert_eq!(ctl(folder.path(), &["frobnicate"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_socket_is_one_daemons_and_its_owners() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let socket = folder.path().join("socket");
+    let with_socket = |data: &Path| {
+        let mut command = command(data);
+        command.arg("--admin-socket").arg(&socket).args(["--log-level", "off"]);
+        command
+    };
+    let daemon = Daemon::start(&mut with_socket(&one));
+    assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+    let (code, error) = refusal(&mut with_socket(&other));
+    assert_eq!(code, Some(1));
+    assert!(error.contains("in use by another registry") && error.contains("--admin-socket"), "{error}");
+    // Whoever names it, in whichever way, asks the one that has it.
+    let file = folder.path().join("registryd.toml");
+    fs::write(&file, format!("admin-socket = '{}'\n", socket.display())).unwrap();
+    let asked = bare().args(["ctl", "status", "--json", "--config"]).arg(&file).output().unwrap();
+    let status: Value = serde_json::from_slice(&asked.stdout).unwrap();
+    assert_eq!(status["tcp"], daemon.tcp.as_str());
+    assert!(!one.join("admin.sock").exists());
+
+    let (code, error) =
+        refusal(command(&other).arg("--admin-socket").arg(folder.path().join("x".repeat(100))));
+    assert_eq!(code, Some(1));
+    assert!(error.starts_with("p2pchat-registryd: admin-socket is ") && error.contains("shorter"), "{error}");
+}
+
+#[test]
+fn nonsense_on_the_socket_is_answered_with_what_is_wrong_and_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let mut stream = UnixStream::connect(folder.path().join("admin.sock")).unwrap();
+    let mut replies = BufReader::new(stream.try_clone().unwrap());
+    let mut ask = |line: &[u8]| -> Value {
+        stream.write_all(line).unwrap();
+        let mut reply = String::new();
+        replies.read_line(&mut reply).unwrap();
+        serde_json::from_str(&reply).unwrap()
+    };
+    assert_eq!(ask(b"\xff\n")["error"]["kind"], "not-json");
+    assert_eq!(ask(b"{\"verb\":\"kick\"}\n")["error"]["field"], "user");
+    assert_eq!(ask(b"{\"verb\":\"status\"}\n")["ok"]["pid"], json!(daemon.id()));
+    let error = ask(&b" ".repeat(4_097)).to_owned();
+    assert_eq!((&error["error"]["kind"], &error["error"]["limit"]), (&json!("line-too-long"), &json!(4_096)));
+    // That was the last answer on this connection, and nobody else notices.
+    let mut rest = String::new();
+    assert_eq!(replies.read_line(&mut rest).unwrap(), 0);
+    said(folder.path(), &["status"]);
+}
+
+#[tokio::test]
+async fn the_audit_log_says_who_asked_what_and_what_came_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let asked = bare().arg("ctl").arg("--data-dir").arg(folder.path()).args(["kick", "bob"]).spawn().unwrap();
+    let pid = asked.id();
+    asked.wait_with_output().unwrap();
+    said(folder.path(), &["status"]);
+    let audit = folder.path().join("audit.jsonl");
+    assert_eq!(fs::metadata(&audit).unwrap().permissions().mode() & 0o777, 0o600);
+    let lines: Vec<Value> =
+        fs::read_to_string(&audit).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [kick, status] = lines.as_slice() else { panic!("{lines:?}") };
+    let uid = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&audit).unwrap());
+    assert_eq!((&kick["uid"], &kick["pid"]), (&json!(uid), &json!(pid)));
+    assert_eq!((&kick["request"]["verb"], &kick["request"]["user"]), (&json!("kick"), &json!("bob")));
+    assert_eq!(kick["result"]["error"]["kind"], "not-online");
+    assert_eq!(status["request"], json!({"verb": "status"}));
+    assert!(kick["time"].as_str().unwrap().ends_with('Z'), "{kick}");
+    // The daemon's log has it as well.
+    daemon.signal("TERM");
+    let (_, _, log) = daemon.end();
+    assert!(log.contains("asked by the operator") && log.contains(&format!("pid={pid}")), "{log}");
+}
