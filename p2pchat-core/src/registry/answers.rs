@@ -11,8 +11,10 @@ use p2pchat_proto::{
 
 use super::{
     BusEvent, ConnId, Effect, HashAnswer, HashRequest, Registry,
+    guard::Attempt,
     refusal::Refused,
-    requests::too_many_rooms,
+    report,
+    requests::{again_in, too_many_rooms},
     session::Login,
     store::{Secret, StoreAnswer, StoreError, StoreRequest, Write},
 };
@@ -35,9 +37,9 @@ pub(super) enum Step {
     /// For the new account.
     RegisterStore { username: Username },
     /// For the account's hash.
-    LoginAccount { username: Username, digest: PasswordDigest, port: Option<PeerPort> },
+    LoginAccount { attempt: Attempt, digest: PasswordDigest, port: Option<PeerPort> },
     /// For the verdict on the password.
-    LoginVerify { username: Username, port: Option<PeerPort>, from: IpAddr },
+    LoginVerify { attempt: Attempt, port: Option<PeerPort> },
     /// For the account's rooms.
     LoginSession { port: Option<PeerPort> },
     /// For the new room's hash.
@@ -47,7 +49,7 @@ pub(super) enum Step {
     /// For the room's password and size.
     JoinRoom { room: RoomName, digest: Option<PasswordDigest> },
     /// For the verdict on the password.
-    JoinVerify { room: RoomName, id: u64 },
+    JoinVerify { room: RoomName, id: u64, from: IpAddr },
     /// For the membership.
     JoinStore,
     /// For the end of a membership.
@@ -75,6 +77,8 @@ impl Step {
     }
 }
 
+/// How many requests one counts as that needs a password hash.
+const HASH_COST: u32 = 5;
 const BUSY: &str = "the registry is busy; try again in a few seconds";
 const FAULT: &str = "the registry can't do that now; its operator knows why";
 
@@ -88,12 +92,14 @@ impl Registry {
     pub(super) fn hash(&mut self, now: Time, conn: ConnId, request: HashRequest, step: Step) {
         if let Some(op) = self.open(now, conn, step) {
             self.effects.push_back(Effect::Hash { op, request });
+            self.charge(now, conn, HASH_COST - 1);
         }
     }
 
     fn open(&mut self, now: Time, conn: ConnId, step: Step) -> Option<super::OpId> {
         if self.ops.len() >= self.config.operations {
             tracing::warn!(limit = self.config.operations, "too many operations are open");
+            self.untried(&step);
             self.unable(now, conn, step.refused(), BUSY);
             return None;
         }
@@ -122,6 +128,13 @@ impl Registry {
         }
     }
 
+    /// What was to be tried was not: if that is a login, it doesn't count as failed.
+    fn untried(&mut self, step: &Step) {
+        if let Step::LoginAccount { attempt, .. } | Step::LoginVerify { attempt, .. } = step {
+            self.guard.takes_back(attempt);
+        }
+    }
+
     /// The request is answered: the stream's next one may begin.
     fn done(&mut self, now: Time, conn: ConnId) {
         if let Some(connection) = self.connections.get_mut(conn) {
@@ -138,22 +151,26 @@ impl Registry {
     }
 
     pub(super) fn hashed(&mut self, now: Time, op: Op, answer: HashAnswer) {
-        let Op { conn, step, .. } = op;
+        let Op { conn, user, step } = op;
         let what = step.refused();
         match (step, answer) {
-            (_, HashAnswer::Busy) => self.unable(now, conn, what, BUSY),
+            (step, HashAnswer::Busy) => {
+                self.untried(&step);
+                self.unable(now, conn, what, BUSY);
+            }
             (Step::RegisterHash { username }, HashAnswer::Created(password)) => {
                 let request = Write::Register { username: username.clone(), password };
                 self.next(now, conn, StoreRequest::Write(request), Step::RegisterStore { username });
             }
-            (Step::LoginVerify { username, port, .. }, HashAnswer::Match { upgraded }) => {
+            (Step::LoginVerify { attempt, port }, HashAnswer::Match { upgraded }) => {
+                self.guard.logged_in(now, &attempt);
+                let username = attempt.username().clone();
                 let request = Write::OpenSession { username, password: upgraded };
                 self.next(now, conn, StoreRequest::Write(request), Step::LoginSession { port });
             }
-            (Step::LoginVerify { username, from, .. }, HashAnswer::Mismatch) => {
-                tracing::info!(?conn, user = %username, "login failed");
-                // Also if nobody waits for the answer any more.
-                self.guard.login_failed(now, from);
+            // It stays counted, also if nobody waits for the answer any more.
+            (Step::LoginVerify { attempt, .. }, HashAnswer::Mismatch) => {
+                tracing::info!(?conn, user = %attempt.username(), "login failed");
                 self.refuse_step(now, conn, what, "wrong username or password");
             }
             (Step::CreateHash { create }, HashAnswer::Created(hash)) => {
@@ -163,12 +180,18 @@ impl Registry {
                 }
                 self.next(now, conn, StoreRequest::Write(create), Step::CreateStore);
             }
-            (Step::JoinVerify { room, id }, HashAnswer::Match { .. }) => self.join_store(now, conn, room, id),
-            (Step::JoinVerify { .. }, HashAnswer::Mismatch) => {
+            (Step::JoinVerify { room, id, .. }, HashAnswer::Match { .. }) => {
+                self.join_store(now, conn, room, id);
+            }
+            (Step::JoinVerify { from, .. }, HashAnswer::Mismatch) => {
+                if let Some(user) = user {
+                    self.guard.wrong_room_password(now, from, user);
+                }
                 self.refuse_step(now, conn, what, "wrong room password");
             }
             (step, answer) => {
                 tracing::error!(?step, ?answer, "the password hash failed");
+                self.untried(&step);
                 self.unable(now, conn, what, FAULT);
             }
         }
@@ -178,6 +201,21 @@ impl Registry {
     fn next(&mut self, now: Time, conn: ConnId, request: StoreRequest, step: Step) {
         if self.connections.contains_key(conn) {
             self.store(now, conn, request, step);
+        }
+    }
+
+    /// Compares a room's password, unless its user has given too many wrong ones.
+    fn try_room(&mut self, now: Time, conn: ConnId, (room, id): (RoomName, u64), request: HashRequest) {
+        let from = self.connections.get(conn).map(|connection| connection.remote.ip());
+        let Some((from, user)) = from.zip(self.user(conn)) else { return };
+        match self.guard.enters_room(now, from, user) {
+            Ok(()) => self.hash(now, conn, request, Step::JoinVerify { room, id, from }),
+            Err(wait) => {
+                self.counts.refused_joins += 1;
+                report("wrong room passwords of an account", self.counts.refused_joins, from);
+                let why = format!("you gave too many wrong passwords; {}", again_in(wait));
+                self.refuse_step(now, conn, Refused::Join, &why);
+            }
         }
     }
 
@@ -201,11 +239,13 @@ impl Registry {
                 let reason = self.reason(conn, "that username is taken");
                 self.reply(now, conn, FromRegistry::Register(RegisterReply::Exists { reason }));
             }
-            (Step::LoginAccount { username, digest, port }, StoreAnswer::Account(stored)) => {
-                if let Some(connection) = self.connections.get(conn) {
+            (Step::LoginAccount { attempt, digest, port }, StoreAnswer::Account(stored)) => {
+                let step = Step::LoginVerify { attempt, port };
+                if self.connections.contains_key(conn) {
                     let stored: Option<Arc<str>> = stored.map(|Secret(phc)| phc);
-                    let step = Step::LoginVerify { username, port, from: connection.remote.ip() };
                     self.hash(now, conn, HashRequest::Verify { digest, stored }, step);
+                } else {
+                    self.untried(&step);
                 }
             }
             (Step::LoginSession { port }, StoreAnswer::Session(Some((username, rooms)))) => {
@@ -243,8 +283,12 @@ impl Registry {
                     (None, _) => self.join_store(now, conn, room, state.id),
                     (Some(_), None) => self.refuse_step(now, conn, what, "wrong room password"),
                     (Some(Secret(phc)), Some(digest)) => {
-                        let request = HashRequest::Verify { digest, stored: Some(phc) };
-                        self.hash(now, conn, request, Step::JoinVerify { room, id: state.id });
+                        self.try_room(
+                            now,
+                            conn,
+                            (room, state.id),
+                            HashRequest::Verify { digest, stored: Some(phc) },
+                        );
                     }
                 }
             }
@@ -289,9 +333,13 @@ impl Registry {
                 };
                 self.reply(now, conn, FromRegistry::Search(reply));
             }
-            (_, StoreAnswer::Failed(StoreError::Busy)) => self.unable(now, conn, what, BUSY),
+            (step, StoreAnswer::Failed(StoreError::Busy)) => {
+                self.untried(&step);
+                self.unable(now, conn, what, BUSY);
+            }
             (step, answer) => {
                 tracing::error!(?step, ?answer, "the store failed");
+                self.untried(&step);
                 self.unable(now, conn, what, FAULT);
             }
         }

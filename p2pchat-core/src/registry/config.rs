@@ -53,7 +53,7 @@ impl Default for Config {
     }
 }
 
-/// Limits for each prefix, which is an IPv4 address or an IPv6 network of /64 (§9).
+/// Limits for each prefix, which is an IPv4 address or an IPv6 network of /64, and for each account (§9).
 ///
 /// The defaults leave an office behind one address alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +63,19 @@ pub struct PrefixLimits {
     pub connections: usize,
     /// How fast new ones come. 120 a minute.
     pub connects: Rate,
+    /// How many requests there are. 200 in 4 s. Over that, what more comes is read later. One that needs a password hash
+    /// counts as five.
+    pub requests: Rate,
     /// How often an account is asked for. 20 an hour.
     pub registrations: Rate,
     /// How often a login may fail before no other is tried. 60 an hour.
     pub failed_logins: Rate,
-    /// How many prefixes are remembered; over that, those that nobody is connected from are forgotten. 65,536.
+    /// For each account, how often a login may fail from everywhere together; then three an hour are tried for each IPv4
+    /// address or IPv6 network of /48. Where its owner was, it is a limit for that place alone. For each account also how often
+    /// its user may give a wrong password of a room. 30 an hour.
+    pub account_failures: Rate,
+    /// How many prefixes are remembered; over that, those that nobody is connected from are forgotten. So many accounts
+    /// are, too; over that, the half that fewer guesses were made at, or that was logged in to longer ago. 65,536.
     pub remembered: usize,
     /// True if loopback is limited too. False.
     pub loopback: bool,
@@ -78,8 +86,10 @@ impl PrefixLimits {
     pub const NONE: Self = Self {
         connections: usize::MAX,
         connects: Rate::UNLIMITED,
+        requests: Rate::UNLIMITED,
         registrations: Rate::UNLIMITED,
         failed_logins: Rate::UNLIMITED,
+        account_failures: Rate::UNLIMITED,
         remembered: 65_536,
         loopback: false,
     };
@@ -92,8 +102,10 @@ impl Default for PrefixLimits {
         Self {
             connections: 64,
             connects: Rate::new(120, MINUTE),
+            requests: Rate::new(200, Duration::from_secs(4)),
             registrations: Rate::new(20, HOUR),
             failed_logins: Rate::new(60, HOUR),
+            account_failures: Rate::new(30, HOUR),
             ..Self::NONE
         }
     }
@@ -116,5 +128,10 @@ impl Rate {
     /// `count` within `per`. No `count` at all counts as one.
     pub const fn new(count: u32, per: Duration) -> Self {
         Self { count, per }
+    }
+
+    /// How long it takes until there is one more.
+    pub(super) fn interval(self) -> Duration {
+        self.per / self.count.max(1)
     }
 }

@@ -7,7 +7,12 @@ use std::{
     time::Duration,
 };
 
-use super::{PrefixLimits, Rate, Refused};
+use p2pchat_proto::Username;
+
+use super::{
+    PrefixLimits, Rate, Refused,
+    guesses::{Bucket, Guesses},
+};
 use crate::time::Time;
 
 /// The addresses that count as one: an IPv4 address, or an IPv6 network of /64, which is what one customer has.
@@ -34,6 +39,27 @@ impl fmt::Display for Prefix {
 pub(super) struct Guard {
     limits: PrefixLimits,
     prefixes: BTreeMap<Prefix, Usage>,
+    guesses: Guesses,
+}
+
+/// Why a login is not tried, and for how long none will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TooMany {
+    /// Too many have failed from the prefix.
+    Here(Duration),
+    /// Too many have failed on the account.
+    OfThis(Duration),
+}
+
+/// A login that is being tried. It counts as failed until it is known not to be.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    username: Username,
+    from: IpAddr,
+    /// The prefix has paid for it.
+    counted: bool,
+    /// Who else has; `None` for who isn't limited.
+    bucket: Option<Bucket>,
 }
 
 /// Each moment is when a rate's bucket is full again (the generic cell rate algorithm's theoretical arrival time).
@@ -41,19 +67,21 @@ pub(super) struct Guard {
 struct Usage {
     open: usize,
     connects: Time,
+    requests: Time,
     registrations: Time,
     failed_logins: Time,
 }
 
 impl Usage {
     fn is_rested(&self, now: Time) -> bool {
-        self.open == 0 && self.connects.max(self.registrations).max(self.failed_logins) <= now
+        let full_at = [self.connects, self.requests, self.registrations, self.failed_logins];
+        self.open == 0 && full_at.into_iter().all(|full_at| full_at <= now)
     }
 }
 
 /// Takes one out of a bucket, or says how long until there is one.
-fn take(full_at: &mut Time, now: Time, rate: Rate) -> Result<(), Duration> {
-    let next = (*full_at).max(now) + rate.per / rate.count.max(1);
+pub(super) fn take(full_at: &mut Time, now: Time, rate: Rate) -> Result<(), Duration> {
+    let next = (*full_at).max(now) + rate.interval();
     if next.since(now) > rate.per {
         return Err(next.since(now) - rate.per);
     }
@@ -61,9 +89,21 @@ fn take(full_at: &mut Time, now: Time, rate: Rate) -> Result<(), Duration> {
     Ok(())
 }
 
+/// Puts one back that was taken.
+pub(super) fn give_back(full_at: &mut Time, rate: Rate) {
+    *full_at = Time::ZERO + full_at.since(Time::ZERO).saturating_sub(rate.interval());
+}
+
+impl Attempt {
+    pub(super) fn username(&self) -> &Username {
+        &self.username
+    }
+}
+
 impl Guard {
     pub(super) fn new(limits: PrefixLimits) -> Self {
-        Self { limits, prefixes: BTreeMap::new() }
+        let guesses = Guesses::new(limits.account_failures, limits.remembered);
+        Self { limits, prefixes: BTreeMap::new(), guesses }
     }
 
     /// A stream has come.
@@ -93,25 +133,91 @@ impl Guard {
         self.usage(now, from).map_or(Ok(()), |usage| take(&mut usage.registrations, now, rate))
     }
 
-    /// Somebody wants to log in; if they may not try now, for how long not.
-    pub(super) fn logs_in(&mut self, now: Time, from: IpAddr) -> Result<(), Duration> {
-        let rate = self.limits.failed_logins;
-        let mut full_at = self.usage(now, from).map_or(Time::ZERO, |usage| usage.failed_logins);
-        take(&mut full_at, now, rate)
+    /// Something has come on a stream, which costs as much as `cost` requests. It is answered in any case; true if the
+    /// prefix has now used up what it has.
+    pub(super) fn requested(&mut self, now: Time, from: IpAddr, cost: u32) -> bool {
+        let rate = self.limits.requests;
+        let Some(usage) = self.usage(now, from) else { return false };
+        let price = rate.interval().saturating_mul(cost);
+        // What many streams do at once may cost more than there is, but it isn't held against them for long.
+        usage.requests = (usage.requests.max(now) + price).min(now + rate.per + rate.per);
+        self.held_until(now, from).is_some()
     }
 
-    /// They had the wrong password, or no account.
-    pub(super) fn login_failed(&mut self, now: Time, from: IpAddr) {
+    /// Until when nothing more should be read from there.
+    pub(super) fn held_until(&self, now: Time, from: IpAddr) -> Option<Time> {
+        let rate = self.limits.requests;
+        let full_at = self.prefixes.get(&Prefix::of(from))?.requests;
+        let next = Time::ZERO + (full_at + rate.interval()).since(Time::ZERO).saturating_sub(rate.per);
+        (next > now).then_some(next)
+    }
+
+    /// Somebody wants to log in.
+    pub(super) fn logs_in(
+        &mut self,
+        now: Time,
+        from: IpAddr,
+        username: &Username,
+    ) -> Result<Attempt, TooMany> {
         let rate = self.limits.failed_logins;
-        if let Some(usage) = self.usage(now, from) {
-            // Attempts at the same time on several streams may have been one more than there was room for.
-            _ = take(&mut usage.failed_logins, now, rate);
+        let mut attempt = Attempt { username: username.clone(), from, counted: false, bucket: None };
+        let Some(usage) = self.usage(now, from) else { return Ok(attempt) };
+        let here = take(&mut usage.failed_logins, now, rate);
+        attempt.counted = here.is_ok();
+        if let Err(wait) = here
+            // Whoever else guesses there doesn't keep the owner out.
+            && !self.guesses.is_home(from, username)
+        {
+            return Err(TooMany::Here(wait));
         }
+        match self.guesses.tries(now, from, username) {
+            Ok(bucket) => Ok(Attempt { bucket: Some(bucket), ..attempt }),
+            Err(wait) => {
+                self.takes_back(&attempt);
+                Err(TooMany::OfThis(wait))
+            }
+        }
+    }
+
+    /// The password was right, or could not be compared.
+    pub(super) fn takes_back(&mut self, attempt: &Attempt) {
+        let Attempt { username, from, counted, bucket } = attempt;
+        let rate = self.limits.failed_logins;
+        if *counted && let Some(usage) = self.prefixes.get_mut(&Prefix::of(*from)) {
+            give_back(&mut usage.failed_logins, rate);
+        }
+        if let Some(bucket) = bucket {
+            self.guesses.gives_back(*from, username, *bucket);
+        }
+    }
+
+    /// The password was right.
+    pub(super) fn logged_in(&mut self, now: Time, attempt: &Attempt) {
+        self.takes_back(attempt);
+        if attempt.bucket.is_some() {
+            self.guesses.succeeds(now, attempt.from, &attempt.username);
+        }
+    }
+
+    /// Somebody is about to give a room's password; if they have given too many wrong ones, for how long they may not.
+    pub(super) fn enters_room(&self, now: Time, from: IpAddr, username: &Username) -> Result<(), Duration> {
+        if self.is_exempt(from) { Ok(()) } else { self.guesses.tries_room(now, username) }
+    }
+
+    /// It was wrong.
+    pub(super) fn wrong_room_password(&mut self, now: Time, from: IpAddr, username: Username) {
+        if !self.is_exempt(from) {
+            self.guesses.fails_room(now, username);
+        }
+    }
+
+    fn is_exempt(&self, from: IpAddr) -> bool {
+        from.to_canonical().is_loopback() && !self.limits.loopback
     }
 
     /// `None` for who isn't limited.
     fn usage(&mut self, now: Time, from: IpAddr) -> Option<&mut Usage> {
-        if from.to_canonical().is_loopback() && !self.limits.loopback {
+        if self.is_exempt(from) {
             return None;
         }
         let prefix = Prefix::of(from);
@@ -137,8 +243,10 @@ mod tests {
         PrefixLimits {
             connections: 2,
             connects: Rate::new(3, 60 * SECOND),
+            requests: Rate::new(10, SECOND),
             registrations: Rate::new(1, 60 * SECOND),
             failed_logins: Rate::new(2, 60 * SECOND),
+            account_failures: Rate::new(5, 60 * SECOND),
             remembered: 4,
             loopback: true,
         }
@@ -180,6 +288,62 @@ mod tests {
             assert_eq!(take(&mut full_at, rested, rate), Ok(()));
         }
         assert!(take(&mut full_at, rested, rate).is_err(), "no more is saved up than that");
+    }
+
+    #[test]
+    fn who_asks_too_much_is_held_until_there_is_one_more_request_and_never_for_long() {
+        let (mut guard, start) = (Guard::new(limits()), Time::from_micros(5_000_000));
+        let (here, there) = (ip("192.0.2.1"), ip("192.0.2.2"));
+        for _ in 0..9 {
+            assert!(!guard.requested(start, here, 1));
+        }
+        assert!(guard.requested(start, here, 1), "that was the last");
+        assert_eq!(guard.held_until(start, here), Some(start + SECOND / 10));
+        assert_eq!(guard.held_until(start, there), None);
+        assert_eq!(guard.held_until(start + SECOND / 10, here), None);
+        assert!(guard.requested(start + SECOND / 10, here, 5));
+        assert_eq!(guard.held_until(start + SECOND / 10, here), Some(start + SECOND * 6 / 10));
+        for _ in 0..1_000 {
+            guard.requested(start, here, u32::MAX);
+        }
+        assert_eq!(guard.held_until(start, here), Some(start + SECOND + SECOND / 10));
+        assert!(!guard.requested(start + 2 * SECOND, here, 1), "all is there again");
+    }
+
+    #[test]
+    fn no_limit_holds_nobody() {
+        let mut guard = Guard::new(PrefixLimits { loopback: true, ..PrefixLimits::NONE });
+        let (here, alice) = (ip("127.0.0.1"), Username::new("alice").unwrap());
+        for _ in 0..10_000 {
+            assert_eq!(guard.connected(Time::ZERO, here), Ok(()));
+            assert_eq!(guard.registers(Time::ZERO, here), Ok(()));
+            assert!(!guard.requested(Time::ZERO, here, 5));
+            assert!(guard.logs_in(Time::ZERO, here, &alice).is_ok());
+            guard.wrong_room_password(Time::ZERO, here, alice.clone());
+        }
+        assert_eq!(guard.enters_room(Time::ZERO, here, &alice), Ok(()));
+    }
+
+    #[test]
+    fn who_guesses_beside_the_owner_does_not_keep_them_out() {
+        let mut guard = Guard::new(limits());
+        let (office, alice) = (ip("192.0.2.1"), Username::new("alice").unwrap());
+        let other = |n: u32| Username::new(&format!("other{n}")).unwrap();
+        let attempt = guard.logs_in(Time::ZERO, office, &alice).unwrap();
+        guard.logged_in(Time::ZERO, &attempt);
+        for n in 0..2 {
+            guard.logs_in(Time::ZERO, office, &other(n)).unwrap();
+        }
+        let refused = guard.logs_in(Time::ZERO, office, &other(2));
+        assert_eq!(refused.unwrap_err(), TooMany::Here(30 * SECOND));
+        let attempt = guard.logs_in(Time::ZERO, office, &alice).unwrap();
+        guard.logged_in(Time::ZERO, &attempt);
+        let refused = guard.logs_in(Time::ZERO, office, &other(2));
+        assert_eq!(
+            refused.unwrap_err(),
+            TooMany::Here(30 * SECOND),
+            "the prefix got nothing back that it hadn't paid"
+        );
     }
 
     #[test]

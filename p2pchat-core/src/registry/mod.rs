@@ -43,6 +43,7 @@ mod config;
 mod connection;
 mod effect;
 mod guard;
+mod guesses;
 mod memory;
 mod operator;
 mod presence;
@@ -52,7 +53,11 @@ mod requests;
 mod session;
 pub mod store;
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use p2pchat_proto::{Dialect, FromRegistry, Malformed, RoomName, ToRegistry, ToRegistryDatagram, Username};
 use slotmap::SlotMap;
@@ -60,7 +65,7 @@ use slotmap::SlotMap;
 use self::{
     answers::Op,
     connection::{Connection, Incoming},
-    guard::Guard,
+    guard::{Guard, Prefix},
     presence::Presence,
     store::StoreAnswer,
 };
@@ -114,6 +119,16 @@ pub struct Stats {
     pub refused_registrations: u64,
     /// How many logins were not tried because too many had failed from their prefix.
     pub refused_logins: u64,
+    /// How many logins were not tried because too many had failed on their account.
+    pub refused_account_logins: u64,
+    /// How many passwords of rooms were not tried because their user had given too many wrong ones.
+    pub refused_joins: u64,
+    /// How many streams were refused because too many were open from their prefix.
+    pub refused_crowds: u64,
+    /// How many streams were refused because they came too fast from their prefix.
+    pub refused_rushes: u64,
+    /// After how many requests their prefix had to wait, because it asked too much.
+    pub held_requests: u64,
 }
 
 /// The registry machine. See the [module](self).
@@ -125,8 +140,8 @@ pub struct Registry {
     presence: Presence,
     leases: Timers<ConnId>,
     guard: Guard,
-    refused_registrations: u64,
-    refused_logins: u64,
+    /// How often what happened; how much there is of what is not kept here.
+    counts: Stats,
     effects: VecDeque<Effect>,
 }
 
@@ -135,8 +150,7 @@ impl Registry {
     pub fn new(config: Config) -> Self {
         Self {
             guard: Guard::new(config.prefixes),
-            refused_registrations: 0,
-            refused_logins: 0,
+            counts: Stats::default(),
             config,
             connections: SlotMap::with_key(),
             ops: SlotMap::with_key(),
@@ -152,7 +166,10 @@ impl Registry {
         if self.connections.len() >= limit {
             return Err(Refused::TooManyConnections { limit });
         }
-        self.guard.connected(now, remote.ip())?;
+        self.guard.connected(now, remote.ip()).inspect_err(|refused| match refused {
+            Refused::TooFast { .. } => self.counts.refused_rushes += 1,
+            _ => self.counts.refused_crowds += 1,
+        })?;
         Ok(self.connections.insert(Connection::new(now, remote)))
     }
 
@@ -183,13 +200,30 @@ impl Registry {
             return self.fail(conn, &format!("more than {pipeline} requests are waiting"));
         }
         connection.inbox.push_back(incoming);
+        self.charge(now, conn, 1);
         self.advance(now, conn);
+    }
+
+    /// Something that costs as much as `cost` requests is done for the stream.
+    fn charge(&mut self, now: Time, conn: ConnId, cost: u32) {
+        let Some(connection) = self.connections.get(conn) else { return };
+        let from = connection.remote.ip();
+        if self.guard.requested(now, from, cost) {
+            self.counts.held_requests += 1;
+            report("requests", self.counts.held_requests, from);
+        }
     }
 
     /// False if the stream's requests wait for the store or the hash: nothing more should be read from it until it is
     /// true again, which only an answered question brings about.
     pub fn is_ready(&self, conn: ConnId) -> bool {
         self.connections.get(conn).is_none_or(|connection| connection.op.is_none())
+    }
+
+    /// Until when nothing more should be read from the stream, because too much is asked from where it comes from; `None` if
+    /// it can be read.
+    pub fn held_until(&self, now: Time, conn: ConnId) -> Option<Time> {
+        self.guard.held_until(now, self.connections.get(conn)?.remote.ip())
     }
 
     /// True if somebody is logged in on the stream: then leases say how long it lives, not its owner's patience.
@@ -280,8 +314,7 @@ impl Registry {
             connections: self.connections.len(),
             sessions: self.presence.len(),
             operations: self.ops.len(),
-            refused_registrations: self.refused_registrations,
-            refused_logins: self.refused_logins,
+            ..self.counts
         }
     }
 
@@ -319,5 +352,12 @@ impl Registry {
     fn is_member(&self, conn: ConnId, room: &RoomName) -> bool {
         let session = self.connections.get(conn).and_then(Connection::session);
         session.is_some_and(|session| session.rooms.contains(room))
+    }
+}
+
+/// Tells the operator's log that a limit holds somebody up, ever more seldom: a flood must not fill it as well.
+fn report(limit: &'static str, so_far: u64, from: IpAddr) {
+    if so_far.is_power_of_two() {
+        tracing::warn!(limit, prefix = %Prefix::of(from), so_far, "a limit holds strangers up");
     }
 }

@@ -13,7 +13,9 @@ use super::{
     ConnId, HashRequest, Registry,
     answers::Step,
     connection::Phase,
+    guard::{Attempt, TooMany},
     refusal::Refused,
+    report,
     store::{Read, StoreRequest, Write},
 };
 use crate::time::Time;
@@ -38,9 +40,9 @@ impl Registry {
             ToRegistry::Login { username, password, port } => {
                 if self.greeted(conn, Refused::Login)
                     && self.not_logged_in(conn, &username)
-                    && self.may_log_in(now, conn)
+                    && let Some(attempt) = self.may_log_in(now, conn, &username)
                 {
-                    let step = Step::LoginAccount { username: username.clone(), digest: password, port };
+                    let step = Step::LoginAccount { attempt, digest: password, port };
                     self.store(now, conn, StoreRequest::Read(Read::Account { username }), step);
                 }
             }
@@ -167,21 +169,37 @@ impl Registry {
     /// True if the stream's prefix hasn't asked for too many accounts; else the registration is refused.
     fn may_register(&mut self, now: Time, conn: ConnId) -> bool {
         let Some(connection) = self.connections.get(conn) else { return false };
-        let Err(wait) = self.guard.registers(now, connection.remote.ip()) else { return true };
-        self.refused_registrations += 1;
+        let from = connection.remote.ip();
+        let Err(wait) = self.guard.registers(now, from) else { return true };
+        self.counts.refused_registrations += 1;
+        report("registrations", self.counts.refused_registrations, from);
         let why = format!("too many accounts are asked for where you are; {}", again_in(wait));
         self.refuse(conn, Refused::Register, &why);
         false
     }
 
-    /// True if not too many logins have failed from the stream's prefix; else nothing is tried. As the password may be
-    /// right, the answer isn't that of a wrong one (§5.1).
-    fn may_log_in(&mut self, now: Time, conn: ConnId) -> bool {
-        let Some(connection) = self.connections.get(conn) else { return false };
-        let Err(wait) = self.guard.logs_in(now, connection.remote.ip()) else { return true };
-        self.refused_logins += 1;
-        self.fail(conn, &format!("too many logins have failed where you are; {}", again_in(wait)));
-        false
+    /// The attempt, if not too many logins have failed from the stream's prefix or on the account; else nothing is tried. As
+    /// the password may be right, the answer isn't that of a wrong one (§5.1).
+    fn may_log_in(&mut self, now: Time, conn: ConnId, username: &Username) -> Option<Attempt> {
+        let from = self.connections.get(conn)?.remote.ip();
+        let too_many = match self.guard.logs_in(now, from, username) {
+            Ok(attempt) => return Some(attempt),
+            Err(too_many) => too_many,
+        };
+        let why = match too_many {
+            TooMany::Here(wait) => {
+                self.counts.refused_logins += 1;
+                report("failed logins of a prefix", self.counts.refused_logins, from);
+                format!("too many logins have failed where you are; {}", again_in(wait))
+            }
+            TooMany::OfThis(wait) => {
+                self.counts.refused_account_logins += 1;
+                report("failed logins of an account", self.counts.refused_account_logins, from);
+                format!("too many logins to that account have failed; {}", again_in(wait))
+            }
+        };
+        self.fail(conn, &why);
+        None
     }
 
     fn may_enter_another(&mut self, conn: ConnId, what: Refused) -> bool {
@@ -275,7 +293,7 @@ impl Registry {
     }
 }
 
-fn again_in(wait: Duration) -> String {
+pub(super) fn again_in(wait: Duration) -> String {
     format!("try again in {} s", wait.as_secs() + 1)
 }
 

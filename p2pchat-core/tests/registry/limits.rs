@@ -176,7 +176,7 @@ impl tracing::Subscriber for Log {
 fn a_stream_that_is_wrong_again_and_again_fills_no_log() {
     let lines = Arc::default();
     tracing::subscriber::with_default(Log(Arc::clone(&lines)), || {
-        let mut w = World::new();
+        let mut w = limited(|_| {});
         let conn = w.connect("192.0.2.1");
         for _ in 0..100 {
             assert_eq!(w.say(conn, "SEARCH_USER <bob>").len(), 1, "refused");
@@ -184,6 +184,21 @@ fn a_stream_that_is_wrong_again_and_again_fills_no_log() {
         }
     });
     assert_eq!(lines.load(Ordering::Relaxed), 16);
+}
+
+#[test]
+fn a_prefix_that_a_limit_holds_up_again_and_again_fills_no_log() {
+    let lines = Arc::default();
+    tracing::subscriber::with_default(Log(Arc::clone(&lines)), || {
+        let mut w = limited(|limits| limits.requests = Rate::new(1, SECOND));
+        let conn = w.greet("192.0.2.1");
+        lines.store(0, Ordering::Relaxed);
+        for _ in 0..1023 {
+            w.say(conn, "HELLO_P2P");
+        }
+        assert_eq!(w.registry.stats().held_requests, 1 + 1023);
+    });
+    assert_eq!(lines.load(Ordering::Relaxed), 10, "at the 2nd, the 4th, and so on to the 1024th");
 }
 
 #[test]
@@ -236,7 +251,7 @@ fn account(n: u32) -> String {
     format!("REGISTER <user{n}> <{}>", digest("x"))
 }
 
-fn limited(change: impl FnOnce(&mut PrefixLimits)) -> World {
+pub(crate) fn limited(change: impl FnOnce(&mut PrefixLimits)) -> World {
     let mut config = Config::default();
     config.prefixes = PrefixLimits::NONE;
     change(&mut config.prefixes);

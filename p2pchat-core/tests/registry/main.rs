@@ -1,6 +1,8 @@
 //! The registry machine's behaviour on a virtual clock (PROTOCOL.md §5).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
+mod datagrams;
+mod guessing;
 mod limits;
 mod model;
 mod modelled;

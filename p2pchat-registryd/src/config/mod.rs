@@ -78,12 +78,19 @@ pub struct Settings {
     /// How many new ones from there are taken on in a minute; 0 is any number [default: 120]
     #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_PREFIX_CONNECTS_PER_MINUTE")]
     pub prefix_connects_per_minute: Option<u32>,
+    /// How many requests from there are read in a second, on average over 4 s; 0 is any number [default: 50]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_PREFIX_REQUESTS_PER_SECOND")]
+    pub prefix_requests_per_second: Option<u32>,
     /// How many accounts may be asked for from there in an hour; 0 is any number [default: 20]
     #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_PREFIX_REGISTRATIONS_PER_HOUR")]
     pub prefix_registrations_per_hour: Option<u32>,
     /// How many logins from there may fail in an hour before no other is tried; 0 is any number [default: 60]
     #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_PREFIX_FAILED_LOGINS_PER_HOUR")]
     pub prefix_failed_logins_per_hour: Option<u32>,
+    /// How many logins to one account may fail in an hour, from everywhere but where its user was, before each place there
+    /// is has three attempts left; 0 is any number [default: 30]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_ACCOUNT_FAILURES_PER_HOUR")]
+    pub account_failures_per_hour: Option<u32>,
     /// Limit connections from this machine too; say so behind a proxy on this machine [default: false]
     #[arg(long, value_name = "BOOL", env = "P2PCHAT_REGISTRYD_LIMIT_LOOPBACK",
         num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
@@ -244,7 +251,7 @@ impl Config {
                 errors.push(ConfigError::Empty { key });
             }
         }
-        let prefixes = settings.prefixes();
+        let (prefixes, prefix_counts) = (settings.prefixes(), settings.prefix_counts());
         let certificate = match (settings.cert, settings.key) {
             (Some(cert), Some(key)) => Certificate::Files { cert, key },
             (None, None) => Certificate::Own,
@@ -270,6 +277,9 @@ impl Config {
         in_range("cache-mib", as_u64(cache_mib), 1..=1 << 20);
         in_range("hash-memory-kib", hash_memory_kib.into(), 8..=4 << 20);
         in_range("hash-iterations", hash_iterations.into(), 1..=1_000);
+        for (key, count) in prefix_counts {
+            in_range(key, count.unwrap_or(0).into(), 0..=1_000_000);
+        }
         let log_level = settings.log_level.unwrap_or_else(|| "info".into());
         if let Err(error) = logging::filter(&log_level) {
             let value = format!("{log_level:?}");
@@ -354,12 +364,14 @@ impl Settings {
             max_connections: self.max_connections.or(others.max_connections),
             prefix_connections: self.prefix_connections.or(others.prefix_connections),
             prefix_connects_per_minute: self.prefix_connects_per_minute.or(others.prefix_connects_per_minute),
+            prefix_requests_per_second: self.prefix_requests_per_second.or(others.prefix_requests_per_second),
             prefix_registrations_per_hour: self
                 .prefix_registrations_per_hour
                 .or(others.prefix_registrations_per_hour),
             prefix_failed_logins_per_hour: self
                 .prefix_failed_logins_per_hour
                 .or(others.prefix_failed_logins_per_hour),
+            account_failures_per_hour: self.account_failures_per_hour.or(others.account_failures_per_hour),
             limit_loopback: self.limit_loopback.or(others.limit_loopback),
             cache_mib: self.cache_mib.or(others.cache_mib),
             hash_memory_kib: self.hash_memory_kib.or(others.hash_memory_kib),

@@ -42,14 +42,24 @@ fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
 fn limits_for_each_prefix_are_on_unless_0_says_otherwise() {
     assert_eq!(config(&[], "").unwrap().prefixes, PrefixLimits::default());
     let file = "prefix-connections = 0\nprefix-connects-per-minute = 0\nprefix-registrations-per-hour = 0\n\
-                prefix-failed-logins-per-hour = 0";
+                prefix-failed-logins-per-hour = 0\nprefix-requests-per-second = 0\naccount-failures-per-hour = 0";
     assert_eq!(config(&[], file).unwrap().prefixes, PrefixLimits::NONE);
-    let file = "prefix-connections = 7\nprefix-connects-per-minute = 5\nlimit-loopback = true";
+    let file = "prefix-connections = 7\nprefix-connects-per-minute = 5\nlimit-loopback = true\n\
+                prefix-requests-per-second = 50\naccount-failures-per-hour = 12";
     let limits = config(&["--prefix-failed-logins-per-hour", "9"], file).unwrap().prefixes;
     assert_eq!((limits.connections, limits.loopback), (7, true));
     assert_eq!(limits.connects, Rate::new(5, Duration::from_secs(60)));
     assert_eq!(limits.registrations, PrefixLimits::default().registrations);
     assert_eq!(limits.failed_logins, Rate::new(9, Duration::from_secs(3_600)));
+    assert_eq!(limits.requests, PrefixLimits::default().requests);
+    assert_eq!(limits.account_failures, Rate::new(12, Duration::from_secs(3_600)));
+    let error =
+        config(&["--account-failures-per-hour", "1000001"], "prefix-requests-per-second = 4000000000");
+    assert_eq!(
+        error.unwrap_err(),
+        "FILE:1: prefix-requests-per-second is 4000000000: it goes from 0 to 1000000 \
+         (and 1 more: p2pchat-registryd check-config lists them)"
+    );
 }
 
 #[test]

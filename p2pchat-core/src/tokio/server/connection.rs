@@ -13,6 +13,7 @@ use tokio_util::codec::Decoder;
 
 use super::shared::Shared;
 use crate::{
+    Time,
     registry::{ConnId, Registry},
     tokio::{
         outbox::{Fate, Outbox},
@@ -96,6 +97,8 @@ struct Waits {
     session: bool,
     /// The machine takes the next message. Only a message makes that false, only an answer true again.
     ready: bool,
+    /// Until when nothing more is read, as too much is asked from where the peer is.
+    held: Option<Time>,
     /// The last message, or the handshake.
     heard: Instant,
     /// The first byte of a frame that isn't whole.
@@ -109,8 +112,9 @@ struct Waits {
 }
 
 impl Waits {
-    fn ask(&mut self, registry: &Registry, conn: ConnId) {
+    fn ask(&mut self, registry: &Registry, now: Time, conn: ConnId) {
         self.ready = registry.is_ready(conn);
+        self.held = registry.held_until(now, conn);
         self.session = registry.has_session(conn);
     }
 }
@@ -123,6 +127,7 @@ enum Limit {
     Frame,
     Idle,
     Unread,
+    Held,
     Flush,
 }
 
@@ -149,6 +154,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             greeted: false,
             session: false,
             ready: true,
+            held: None,
             heard,
             frame: None,
             hello: None,
@@ -205,7 +211,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     }
                     Some(Limit::Flush) => return self.slow_reader(),
                     Some(Limit::Unread) if self.reads_nothing() => return self.slow_reader(),
-                    Some(Limit::Unread) => {}
+                    Some(Limit::Unread | Limit::Held) => {}
                     Some(limit) => self.give_up(limit),
                     None => {}
                 },
@@ -225,12 +231,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     /// Hands the machine every message that has come, up to the first that has to wait. True if more bytes are needed.
     fn take_messages(&mut self) -> bool {
-        if !self.waits.ready {
+        if !self.waits.ready || self.waits.held.is_some() {
             let (conn, waits) = (self.conn, &mut self.waits);
-            self.shared.act(|registry, _| waits.ask(registry, conn));
+            self.shared.act(|registry, now| waits.ask(registry, now, conn));
         }
         loop {
-            if !self.waits.ready || self.outbox.queued() > ENOUGH_QUEUED || self.outbox.fate() != Fate::Open {
+            if !self.waits.ready
+                || self.waits.held.is_some()
+                || self.outbox.queued() > ENOUGH_QUEUED
+                || self.outbox.fate() != Fate::Open
+            {
                 // The peer isn't waited for while it is not read from.
                 (self.waits.frame, self.waits.hello) = (None, None);
                 return false;
@@ -270,7 +280,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 }
                 Err(malformed) => registry.handle_malformed(now, conn, malformed),
             }
-            waits.ask(registry, conn);
+            waits.ask(registry, now, conn);
         });
     }
 
@@ -307,7 +317,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let frame = waits.frame.map(|since| (since + times.frame, Limit::Frame));
         let hello = waits.hello.map(|since| (since + times.hello_grace, Limit::Hello));
         let unread = waits.unread.map(|(since, _)| (since + times.write_stall, Limit::Unread));
-        [first_message, idle, frame, hello, unread].into_iter().flatten().min_by_key(|&(at, _)| at)
+        let held = waits.held.map(|until| (self.shared.clock.instant(until), Limit::Held));
+        [first_message, idle, frame, hello, unread, held].into_iter().flatten().min_by_key(|&(at, _)| at)
     }
 
     fn give_up(&mut self, limit: Limit) {
@@ -315,7 +326,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let why = match limit {
             Limit::FirstMessage => format!("no message came within {:?}", times.first_message),
             Limit::Frame => format!("a message took more than {:?}", times.frame),
-            Limit::Idle | Limit::Hello | Limit::Unread | Limit::Flush => {
+            Limit::Idle | Limit::Hello | Limit::Unread | Limit::Held | Limit::Flush => {
                 format!("nobody logged in within {:?} of the last message", times.anonymous_idle)
             }
         };

@@ -1,0 +1,72 @@
+//! What datagrams can make the registry send, in bytes: the table of PROTOCOL.md §9, computed.
+
+use p2pchat_proto::{Dialect, FromRegistryDatagram, Message, ToRegistryDatagram, Username};
+
+use crate::{SECOND, world::World};
+
+/// Of a message with the shortest and with the longest name that there is.
+fn sizes<M: Message>(message: impl Fn(Username) -> M) -> [usize; 2] {
+    ["a".to_owned(), "\u{20000}".repeat(32)]
+        .map(|name| message(Username::new(&name).unwrap()).to_bytes(Dialect::Canonical).len())
+}
+
+#[test]
+fn cannon_rule_2_the_table_of_bytes_in_and_bytes_out_is_what_the_encoder_writes() {
+    let [shortest, _] = sizes(|username| ToRegistryDatagram::KeepAlive { username, timeout: None });
+    let [_, longest] = sizes(|username| ToRegistryDatagram::KeepAlive { username, timeout: Some(u32::MAX) });
+    let [short, long] = sizes(|username| FromRegistryDatagram::Timeout { username });
+    let answer = FromRegistryDatagram::KeepAliveSuccess.to_bytes(Dialect::Canonical).len();
+    let specification = include_str!("../../../p2pchat-proto/PROTOCOL.md");
+    for row in [
+        format!(
+            "| an accepted `KEEP_ALIVE`, the first in a second | {shortest}–{longest} | `KEEP_ALIVE_RESPONSE` | {answer} |"
+        ),
+        format!("| a further one within the second | {shortest}–{longest} | nothing | 0 |"),
+        "| one on a session in the prototype's dialect | any | nothing | 0 |".to_owned(),
+        "| a `KEEP_ALIVE` that isn't accepted | any | nothing | 0 |".to_owned(),
+        "| anything else | any | nothing | 0 |".to_owned(),
+        format!("| none: the lease has ended, or another login took over | 0 | `TIMEOUT` | {short}–{long} |"),
+    ] {
+        assert!(specification.contains(&row), "{row}");
+    }
+}
+
+#[test]
+fn cannon_rule_2_a_session_is_sent_35_bytes_a_second_and_one_farewell_whatever_is_forged_in_its_name() {
+    for a_second in [1, 10, 1_000] {
+        let mut w = World::new();
+        let alice = w.online("a");
+        let mut sent = 0;
+        for _ in 0..60 {
+            for n in 0..a_second {
+                // From everywhere, and from where the session is: only there goes any answer.
+                for from in [format!("203.0.113.{}:{}", n % 256, n + 1), format!("192.0.2.1:{}", n + 1)] {
+                    for (to, answer) in w.datagram(&from, "KEEP_ALIVE <a>") {
+                        assert_eq!(to.to_string(), from);
+                        assert!(from.starts_with("192.0.2.1:"));
+                        sent += answer.len();
+                    }
+                }
+            }
+            w.wait(SECOND);
+        }
+        assert_eq!(sent, 60 * 35);
+        w.wait(10 * SECOND);
+        assert!(w.is_closed(alice));
+        let farewell: Vec<_> = w.datagrams().into_iter().map(|(to, said)| (to.to_string(), said)).collect();
+        assert_eq!(farewell, [("192.0.2.1:1".to_owned(), "TIMEOUT <a>".to_owned())]);
+    }
+}
+
+#[test]
+fn cannon_rule_2_the_prototypes_sessions_are_sent_nothing_but_the_farewell() {
+    let mut w = World::new();
+    let alice = w.online("alice");
+    w.is_prototype(alice);
+    for _ in 0..10 {
+        assert_eq!(w.datagram("192.0.2.1:700", "KEEP_ALIVE <alice>"), []);
+        w.wait(SECOND);
+    }
+    w.wait(10 * SECOND);
+    assert_eq!(w.datagrams(), [("192.0.2.1:700".parse().unwrap(), "TIMEOUT <alice>".to_owned())]);
+}
