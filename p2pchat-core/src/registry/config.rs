@@ -74,8 +74,9 @@ pub struct PrefixLimits {
     /// address or IPv6 network of /48. Where its owner was, it is a limit for that place alone. For each account also how often
     /// its user may give a wrong password of a room. 30 an hour.
     pub account_failures: Rate,
-    /// How many prefixes are remembered; over that, those that nobody is connected from are forgotten. So many accounts
-    /// are, too; over that, the half that fewer guesses were made at, or that was logged in to longer ago. 65,536.
+    /// How many prefixes are remembered, or twice as many as are connected if that is more; over that, those that nobody is
+    /// connected from are forgotten. So many accounts are, too; over that, the half that fewer guesses were made at, or that
+    /// was logged in to longer ago. 65,536.
     pub remembered: usize,
     /// True if loopback is limited too. False.
     pub loopback: bool,

@@ -39,6 +39,8 @@ impl fmt::Display for Prefix {
 pub(super) struct Guard {
     limits: PrefixLimits,
     prefixes: BTreeMap<Prefix, Usage>,
+    /// At how many prefixes those that nobody needs are looked for.
+    sweep_at: usize,
     guesses: Guesses,
 }
 
@@ -103,7 +105,7 @@ impl Attempt {
 impl Guard {
     pub(super) fn new(limits: PrefixLimits) -> Self {
         let guesses = Guesses::new(limits.account_failures, limits.remembered);
-        Self { limits, prefixes: BTreeMap::new(), guesses }
+        Self { limits, prefixes: BTreeMap::new(), sweep_at: limits.remembered, guesses }
     }
 
     /// A stream has come.
@@ -221,13 +223,14 @@ impl Guard {
             return None;
         }
         let prefix = Prefix::of(from);
-        let room = self.limits.remembered;
-        if self.prefixes.len() >= room && !self.prefixes.contains_key(&prefix) {
+        if self.prefixes.len() >= self.sweep_at && !self.prefixes.contains_key(&prefix) {
+            let room = self.limits.remembered;
             self.prefixes.retain(|_, usage| !usage.is_rested(now));
-            // So that the next sweep is far off: who has more prefixes than that isn't stopped by limits for each.
             if self.prefixes.len() > room / 2 {
                 self.prefixes.retain(|_, usage| usage.open > 0);
             }
+            // However many are connected, the next sweep is far off.
+            self.sweep_at = room.max(2 * self.prefixes.len());
         }
         Some(self.prefixes.entry(prefix).or_default())
     }
@@ -359,5 +362,18 @@ mod tests {
         assert_eq!(refused, Err(Refused::TooManyFromPrefix { prefix: "192.0.2.1/32".into(), limit: 2 }));
         guard.disconnected(ip("192.0.2.1"));
         guard.connected(Time::ZERO, ip("192.0.2.1")).unwrap();
+        for n in 0..=255 {
+            guard.connected(Time::ZERO, IpAddr::from([203, 0, 113, n])).unwrap();
+        }
+        for n in 0..=255 {
+            guard.disconnected(IpAddr::from([203, 0, 113, n]));
+        }
+        guard.connected(Time::ZERO, ip("192.0.2.2")).unwrap();
+        assert!(guard.prefixes.len() <= 512, "twice as many as were connected");
+        let hour_later = Time::ZERO + 3_600 * SECOND;
+        for n in 0..=255 {
+            guard.registers(hour_later, IpAddr::from([198, 51, 100, n])).unwrap();
+        }
+        assert!(guard.prefixes.len() <= 4, "{}", guard.prefixes.len());
     }
 }

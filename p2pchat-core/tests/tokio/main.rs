@@ -7,6 +7,7 @@
     clippy::disallowed_methods
 )]
 
+mod abuse;
 mod bad_input;
 mod other_network;
 mod peers;

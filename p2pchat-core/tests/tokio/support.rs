@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use p2pchat_core::{
     peer::{self, Event},
     tokio::{
-        ClientConfig, Events, HashConfig, Peer, Server, ServerConfig, ServerHandle, ServerTls,
+        ClientConfig, Events, HashConfig, Peer, Server, ServerConfig, ServerHandle, ServerStats, ServerTls,
         SharedMemoryStore, TlsVersion, Trust,
     },
 };
@@ -16,10 +16,10 @@ use rustls::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     sync::oneshot,
     task::JoinHandle,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -117,6 +117,30 @@ impl Registry {
     /// A TLS stream with nothing said on it yet.
     pub(crate) async fn raw(&self) -> Raw {
         self.raw_over(TcpStream::connect(self.tcp).await.unwrap()).await
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) async fn raw_from(&self, ip: &str) -> Raw {
+        self.raw_over(self.plain_from(ip).await).await
+    }
+
+    /// A TCP stream from another address of this machine.
+    pub(crate) async fn plain_from(&self, ip: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(ip.parse().unwrap(), 0)).unwrap();
+        socket.connect(self.tcp).await.unwrap()
+    }
+
+    /// Waits until the registry's figures are so.
+    pub(crate) async fn until(&self, so: impl Fn(&ServerStats) -> bool) {
+        let seen = async {
+            while !so(&self.handle.stats()) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if timeout(PATIENCE, seen).await.is_err() {
+            panic!("it stayed at {:?}", self.handle.stats());
+        }
     }
 
     pub(crate) async fn raw_over(&self, stream: TcpStream) -> Raw {
