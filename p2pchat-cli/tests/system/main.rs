@@ -24,6 +24,7 @@ mod conversations;
 mod directory;
 mod flood;
 mod lease;
+mod limits;
 mod menu;
 mod oneshot;
 mod patience;

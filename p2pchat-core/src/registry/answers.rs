@@ -214,7 +214,8 @@ impl Registry {
                 self.counts.refused_joins += 1;
                 report("wrong room passwords of an account", self.counts.refused_joins, from);
                 let why = format!("you gave too many wrong passwords; {}", again_in(wait));
-                self.refuse_step(now, conn, Refused::Join, &why);
+                self.hold_up(conn, Refused::Join, &why);
+                self.done(now, conn);
             }
         }
     }

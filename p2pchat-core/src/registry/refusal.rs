@@ -81,6 +81,13 @@ impl Registry {
         self.send(conn, what.reply(reason));
     }
 
+    /// The same for whom a limit holds up: of those the log is told by [`report`](super::report).
+    pub(super) fn hold_up(&mut self, conn: ConnId, what: Refused, why: &str) {
+        tracing::debug!(?conn, ?what, why, "held up");
+        let reason = self.reason(conn, why);
+        self.send(conn, what.reply(reason));
+    }
+
     /// Refuses what can't be trusted to be this protocol, and closes the stream.
     pub(super) fn fail(&mut self, conn: ConnId, why: &str) {
         self.refuse(conn, Refused::Hello, why);

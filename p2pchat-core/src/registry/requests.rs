@@ -174,7 +174,7 @@ impl Registry {
         self.counts.refused_registrations += 1;
         report("registrations", self.counts.refused_registrations, from);
         let why = format!("too many accounts are asked for where you are; {}", again_in(wait));
-        self.refuse(conn, Refused::Register, &why);
+        self.hold_up(conn, Refused::Register, &why);
         false
     }
 
@@ -198,7 +198,8 @@ impl Registry {
                 format!("too many logins to that account have failed; {}", again_in(wait))
             }
         };
-        self.fail(conn, &why);
+        self.hold_up(conn, Refused::Hello, &why);
+        self.close(conn);
         None
     }
 
