@@ -350,6 +350,19 @@ mod tests {
     }
 
     #[test]
+    fn who_has_rested_is_forgotten_before_who_has_used_something_up() {
+        let mut guard = Guard::new(limits());
+        let now = Time::ZERO + 30 * SECOND;
+        for n in 1..=3 {
+            guard.requested(Time::ZERO, IpAddr::from([192, 0, 2, n]), 1);
+        }
+        guard.registers(now, ip("198.51.100.1")).unwrap();
+        guard.registers(now, ip("198.51.100.2")).unwrap();
+        assert_eq!(guard.prefixes.len(), 2);
+        assert_eq!(guard.registers(now, ip("198.51.100.1")), Err(60 * SECOND));
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded_and_who_is_connected_is_not_forgotten() {
         let mut guard = Guard::new(limits());
         guard.connected(Time::ZERO, ip("192.0.2.1")).unwrap();
