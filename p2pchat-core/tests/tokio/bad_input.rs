@@ -124,7 +124,7 @@ async fn half_frames_silence_and_one_byte_at_a_time_are_given_up() {
     timeout(PATIENCE, async { tokio::join!(handshake, silence, half, drip, idle) }).await.unwrap();
     assert!(begun.elapsed() >= Duration::from_millis(1_400), "the idle one had its time");
     let stats = registry.handle.stats();
-    assert_eq!((stats.failed_handshakes, stats.slow_writers), (1, 3));
+    assert_eq!((stats.failed_handshakes, stats.slow_writers, stats.idle), (1, 3, 1));
 }
 
 #[tokio::test]

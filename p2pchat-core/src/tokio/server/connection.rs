@@ -1,6 +1,10 @@
 //! One peer's registry stream: TLS handshake, reading, writing, time limits, closing.
 
-use std::{net::SocketAddr, sync::Arc, sync::atomic::Ordering};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{Dialect, Malformed, Message, ToRegistry, codec::RegistryCodec};
@@ -59,7 +63,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     tracing::debug!(?conn, %remote, "connected");
-    let connection = Connection::new(shared, conn, outbox, stream);
+    let connection = Connection::new(shared, conn, remote, outbox, stream);
     let end = connection.run().await;
     tracing::debug!(?conn, %remote, ?end, "disconnected");
 }
@@ -78,6 +82,7 @@ impl Drop for Registered {
 struct Connection<'a, S> {
     shared: &'a Shared,
     conn: ConnId,
+    remote: SocketAddr,
     outbox: Arc<Outbox>,
     stream: TlsStream<S>,
     codec: RegistryCodec,
@@ -144,7 +149,13 @@ enum End {
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
-    fn new(shared: &'a Shared, conn: ConnId, outbox: Arc<Outbox>, stream: TlsStream<S>) -> Self {
+    fn new(
+        shared: &'a Shared,
+        conn: ConnId,
+        remote: SocketAddr,
+        outbox: Arc<Outbox>,
+        stream: TlsStream<S>,
+    ) -> Self {
         let mut codec = RegistryCodec::new(shared.config.machine.limits);
         if tls::is_ours(stream.get_ref().1.alpn_protocol()) {
             codec.set_dialect(Dialect::Canonical);
@@ -164,6 +175,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         Self {
             shared,
             conn,
+            remote,
             outbox,
             stream,
             codec,
@@ -330,16 +342,24 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 format!("nobody logged in within {:?} of the last message", times.anonymous_idle)
             }
         };
-        if limit != Limit::Idle {
-            self.shared.counters.slow_writers.fetch_add(1, Ordering::Relaxed);
-        }
-        tracing::info!(conn = ?self.conn, why, "gave a connection up");
+        let counters = &self.shared.counters;
+        self.report(if limit == Limit::Idle { &counters.idle } else { &counters.slow_writers }, &why);
         self.shared.act(|registry, _| registry.give_up(self.conn, &why));
     }
 
     fn slow_reader(&self) -> End {
-        self.shared.counters.slow_readers.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(conn = ?self.conn, limit = self.shared.config.send_queue_bytes, "closed: the peer reads too slowly");
+        self.report(&self.shared.counters.slow_readers, "the peer reads too slowly");
         End::SlowReader
+    }
+
+    /// Counts a connection that is closed, and tells the log, ever more seldom: who opens many must not fill it as well.
+    fn report(&self, counter: &AtomicU64, why: &str) {
+        let so_far = counter.fetch_add(1, Ordering::Relaxed) + 1;
+        let (conn, remote) = (self.conn, self.remote);
+        if so_far.is_power_of_two() {
+            tracing::warn!(?conn, %remote, why, so_far, "gave a connection up");
+        } else {
+            tracing::debug!(?conn, %remote, why, so_far, "gave a connection up");
+        }
     }
 }

@@ -33,9 +33,11 @@ pub struct ServerStats {
     pub slow_readers: u64,
     /// Streams that were closed because their peer took too long to say something whole.
     pub slow_writers: u64,
+    /// Streams that were closed because nobody logged in on them in time.
+    pub idle: u64,
     /// TLS handshakes that failed.
     pub failed_handshakes: u64,
-    /// Streams that were refused because too many are open.
+    /// Streams that were refused because too many are open, or too many came from one prefix.
     pub refused_connections: u64,
 }
 
@@ -57,6 +59,7 @@ pub(super) struct Shared {
 pub(super) struct Counters {
     pub(super) slow_readers: AtomicU64,
     pub(super) slow_writers: AtomicU64,
+    pub(super) idle: AtomicU64,
     pub(super) failed_handshakes: AtomicU64,
     pub(super) refused_connections: AtomicU64,
 }
@@ -142,6 +145,7 @@ impl Shared {
             registry: self.lock().registry.stats(),
             slow_readers: count(&self.counters.slow_readers),
             slow_writers: count(&self.counters.slow_writers),
+            idle: count(&self.counters.idle),
             failed_handshakes: count(&self.counters.failed_handshakes),
             refused_connections: count(&self.counters.refused_connections),
         }
