@@ -363,6 +363,28 @@ mod tests {
     }
 
     #[test]
+    fn up_to_the_bound_nobody_is_forgotten() {
+        let mut guard = Guard::new(limits());
+        let nth = |n| IpAddr::from([198, 51, 100, n]);
+        for n in 1..=4 {
+            guard.registers(Time::ZERO, nth(n)).unwrap();
+        }
+        for n in 1..=4 {
+            assert_eq!(guard.registers(Time::ZERO, nth(n)), Err(60 * SECOND), "{n}");
+        }
+        // Of four that are to be remembered two are kept by what they used up, and more only by being connected.
+        for n in 3..=4 {
+            give_back(
+                &mut guard.prefixes.get_mut(&Prefix::of(nth(n))).unwrap().registrations,
+                limits().registrations,
+            );
+        }
+        guard.registers(Time::ZERO, nth(5)).unwrap();
+        assert_eq!(guard.registers(Time::ZERO, nth(1)), Err(60 * SECOND));
+        assert_eq!(guard.prefixes.len(), 3);
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded_and_who_is_connected_is_not_forgotten() {
         let mut guard = Guard::new(limits());
         guard.connected(Time::ZERO, ip("192.0.2.1")).unwrap();
@@ -378,6 +400,7 @@ mod tests {
         for n in 0..=255 {
             guard.connected(Time::ZERO, IpAddr::from([203, 0, 113, n])).unwrap();
         }
+        assert!((257..=2 * 257).contains(&guard.sweep_at), "sweeps are far between: {}", guard.sweep_at);
         for n in 0..=255 {
             guard.disconnected(IpAddr::from([203, 0, 113, n]));
         }
