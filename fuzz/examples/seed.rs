@@ -28,6 +28,8 @@ const CONFIGS: &[&str] = &[
 const REQUESTS: &[&str] = &[
     r#"{"verb":"status"}"#,
     r#"{"verb":"kick","user":"bob","reason":"go to bed"}"#,
+    r#"{"verb":"ban","address":"192.0.2.0/24","seconds":3600,"reason":"spam"}"#,
+    r#"{"verb":"unban","user":"bob","address":"2001:db8::/32"}"#,
     r#"{"verb":"sessions","verb":"status"}"#,
     r#"{"verb":5,"user":null}"#,
     r#"["status"]"#,

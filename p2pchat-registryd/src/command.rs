@@ -79,7 +79,7 @@ pub(crate) enum Command {
     /// --config says where the file is to be; else it is registryd.toml in the data folder. Nothing that is there is
     /// overwritten: with a file in its place nothing is done, and a certificate in the folder is kept.
     Init(Args),
-    /// Ask a registry that runs on this machine: how it is doing, who is online; end sessions
+    /// Ask a registry that runs on this machine: how it is doing, who is online; end sessions, ban
     #[cfg(unix)]
     Ctl(Ctl),
 }

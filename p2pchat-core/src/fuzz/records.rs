@@ -4,8 +4,12 @@ use arbitrary::{Arbitrary, Unstructured};
 use p2pchat_proto::{Capacity, Description, RoomName, Username};
 
 use super::backend::{room, user};
-use crate::registry::store::{
-    MemoryStore, Read, ReadTransaction, StoreAnswer, StoreError, StoreRequest, Table, Write, WriteTransaction,
+use crate::registry::{
+    Ban, BanTarget,
+    store::{
+        MemoryStore, Read, ReadTransaction, StoreAnswer, StoreError, StoreRequest, Table, Write,
+        WriteTransaction,
+    },
 };
 
 /// What happens to a store.
@@ -25,6 +29,11 @@ enum Question {
     CreateRoom(u8),
     JoinRoom,
     LeaveRoom,
+    Ban { until: Option<u8>, limit: u8 },
+    Unban,
+    Bans,
+    Accounts,
+    RoomInfos,
 }
 
 #[derive(Debug, Arbitrary)]
@@ -66,7 +75,8 @@ fn fill(store: &mut MemoryStore) {
         ask(store, user.clone(), room.clone(), &Question::Register);
         ask(store, user.clone(), room.clone(), &Question::CreateRoom(2));
         ask(store, user.clone(), room, &Question::JoinRoom);
-        ask(store, user, other, &Question::JoinRoom);
+        ask(store, user.clone(), other.clone(), &Question::JoinRoom);
+        ask(store, user, other, &Question::Ban { until: None, limit: 9 });
     }
 }
 
@@ -97,6 +107,15 @@ fn ask(store: &mut MemoryStore, username: Username, room: RoomName, question: &Q
             StoreRequest::Write(Write::JoinRoom { room, id: state.id, username, rooms_per_user: 3 })
         }
         Question::LeaveRoom => StoreRequest::Write(Write::LeaveRoom { room, username }),
+        Question::Ban { until, limit } => {
+            let (target, until) = (BanTarget::User(username), until.map(u64::from));
+            let ban = Ban { target, reason: None, since: 100, until };
+            StoreRequest::Write(Write::Ban { ban, limit: usize::from(*limit) })
+        }
+        Question::Unban => StoreRequest::Write(Write::Unban { target: BanTarget::User(username) }),
+        Question::Accounts => StoreRequest::Read(Read::Accounts { after: Some(username), count: 2 }),
+        Question::RoomInfos => StoreRequest::Read(Read::RoomInfos { after: Some(room), count: 2 }),
+        Question::Bans => StoreRequest::Read(Read::Bans { after: Some(BanTarget::User(username)), count: 2 }),
     };
     let before = store.clone();
     if let StoreAnswer::Failed(error) = store.answer(&request) {

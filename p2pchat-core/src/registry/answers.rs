@@ -5,8 +5,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use p2pchat_proto::{
-    AuthReply, Detail, FromRegistry, List, Outcome, PasswordDigest, PeerPort, RegisterReply, RoomName,
-    RoomsList, SearchReply, Username,
+    Detail, FromRegistry, List, Outcome, PasswordDigest, PeerPort, RegisterReply, RoomName, RoomsList,
+    SearchReply, Username,
 };
 
 use super::{
@@ -163,8 +163,12 @@ impl Registry {
                 self.next(now, conn, StoreRequest::Write(request), Step::RegisterStore { username });
             }
             (Step::LoginVerify { attempt, port }, HashAnswer::Match { upgraded }) => {
-                self.guard.logged_in(now, &attempt);
                 let username = attempt.username().clone();
+                if let Some(refusal) = self.banned(now, conn, &username) {
+                    // It stays counted: who keeps trying costs a hash each time.
+                    return self.reply(now, conn, FromRegistry::Auth(refusal));
+                }
+                self.guard.logged_in(now, &attempt);
                 let request = Write::OpenSession { username, password: upgraded };
                 self.next(now, conn, StoreRequest::Write(request), Step::LoginSession { port });
             }
@@ -253,10 +257,7 @@ impl Registry {
                 if self.connections.contains_key(conn) {
                     match self.log_in(now, conn, Login { username, port, rooms }) {
                         Ok(()) => self.done(now, conn),
-                        Err(why) => {
-                            let reason = self.reason(conn, why);
-                            self.reply(now, conn, FromRegistry::Auth(AuthReply::Online { reason }));
-                        }
+                        Err(refusal) => self.reply(now, conn, FromRegistry::Auth(refusal)),
                     }
                 }
             }

@@ -28,6 +28,8 @@ pub struct Config {
     pub connections: usize,
     /// How many questions to store and hash may be open at once. 4,096.
     pub operations: usize,
+    /// How many bans may be kept. 65,536.
+    pub bans: usize,
     /// What strangers may do, for each place that they come from.
     pub prefixes: PrefixLimits,
     /// True if there are other registry nodes to be told of events by [`Effect::Publish`](super::Effect::Publish).
@@ -47,6 +49,7 @@ impl Default for Config {
             pipeline: 64,
             connections: 16_384,
             operations: 4_096,
+            bans: 65_536,
             prefixes: PrefixLimits::default(),
             publish_events: false,
         }

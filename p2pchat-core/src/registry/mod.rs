@@ -38,6 +38,7 @@
 //! ```
 
 mod answers;
+mod bans;
 mod bus;
 mod config;
 mod connection;
@@ -52,6 +53,7 @@ mod refusal;
 mod requests;
 mod session;
 pub mod store;
+mod subnet;
 
 use std::{
     collections::VecDeque,
@@ -64,16 +66,19 @@ use slotmap::SlotMap;
 
 use self::{
     answers::Op,
+    bans::Bans,
     connection::{Connection, Incoming},
     guard::{Guard, Prefix},
     presence::Presence,
     store::StoreAnswer,
 };
 pub use self::{
+    bans::{Ban, BanTarget},
     bus::BusEvent,
     config::{Config, PrefixLimits, Rate},
     effect::{ConnId, Effect, HashAnswer, HashRequest, OpId},
     operator::SessionInfo,
+    subnet::{Subnet, SubnetError},
 };
 use crate::{time::Time, timers::Timers};
 
@@ -95,6 +100,12 @@ pub enum Refused {
         /// The limit.
         limit: usize,
     },
+    /// The operator keeps out whoever comes from there.
+    #[error("connections from {subnet} are banned")]
+    Banned {
+        /// The ban's network.
+        subnet: Subnet,
+    },
     /// They come faster than [`PrefixLimits::connects`] allows.
     #[error("connections from {prefix} come too fast: the next is taken on in {} s", wait.as_secs() + 1)]
     TooFast {
@@ -115,6 +126,10 @@ pub struct Stats {
     pub sessions: usize,
     /// Open questions to store and hash.
     pub operations: usize,
+    /// Bans, also those that have run out and are not yet forgotten.
+    pub bans: usize,
+    /// How many streams, logins and registrations were refused because of a ban.
+    pub refused_banned: u64,
     /// How many registrations were refused because their prefix had asked for too many.
     pub refused_registrations: u64,
     /// How many logins were not tried because too many had failed from their prefix.
@@ -140,6 +155,7 @@ pub struct Registry {
     presence: Presence,
     leases: Timers<ConnId>,
     guard: Guard,
+    bans: Bans,
     /// How often what happened; how much there is of what is not kept here.
     counts: Stats,
     effects: VecDeque<Effect>,
@@ -150,6 +166,7 @@ impl Registry {
     pub fn new(config: Config) -> Self {
         Self {
             guard: Guard::new(config.prefixes),
+            bans: Bans::default(),
             counts: Stats::default(),
             config,
             connections: SlotMap::with_key(),
@@ -162,6 +179,10 @@ impl Registry {
 
     /// A stream has come from `remote`, the address that others will be told.
     pub fn handle_connected(&mut self, now: Time, remote: SocketAddr) -> Result<ConnId, Refused> {
+        if let Some(subnet) = self.bans.subnet_of(now, remote.ip()) {
+            self.counts.refused_banned += 1;
+            return Err(Refused::Banned { subnet });
+        }
         let limit = self.config.connections;
         if self.connections.len() >= limit {
             return Err(Refused::TooManyConnections { limit });
@@ -314,6 +335,7 @@ impl Registry {
             connections: self.connections.len(),
             sessions: self.presence.len(),
             operations: self.ops.len(),
+            bans: self.bans.len(),
             ..self.counts
         }
     }

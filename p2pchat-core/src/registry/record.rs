@@ -81,7 +81,7 @@ pub(super) fn member_key(room: u64, folded: &str) -> Vec<u8> {
 }
 
 /// What was stored under wider limits than today's is still read.
-const STORED: Limits = {
+pub(super) const STORED: Limits = {
     let mut limits = Limits::DEFAULT;
     limits.room_name_chars = usize::MAX / 16;
     limits.description_bytes = usize::MAX;

@@ -28,7 +28,10 @@ impl Registry {
         match message {
             ToRegistry::Hello { extensions } => self.hello(conn, extensions),
             ToRegistry::Register { username, password } => {
-                if self.greeted(conn, Refused::Register) && self.may_register(now, conn) {
+                if self.greeted(conn, Refused::Register)
+                    && self.may_be_registered(now, conn, &username)
+                    && self.may_register(now, conn)
+                {
                     self.hash(
                         now,
                         conn,
@@ -164,6 +167,16 @@ impl Registry {
                 false
             }
         }
+    }
+
+    /// True if the name isn't banned; else the registration is refused.
+    fn may_be_registered(&mut self, now: Time, conn: ConnId, username: &Username) -> bool {
+        let banned = self.is_banned(now, username);
+        if banned {
+            self.counts.refused_banned += 1;
+            self.refuse(conn, Refused::Register, "that username is banned from this registry");
+        }
+        !banned
     }
 
     /// True if the stream's prefix hasn't asked for too many accounts; else the registration is refused.

@@ -20,13 +20,18 @@ pub(super) struct Login {
 }
 
 impl Registry {
-    /// Begins a session, unless the user has a live one. One that has been silent for a keep-alive interval is a ghost:
+    /// Begins a session, unless the user is banned or has a live one. One that has been silent for a keep-alive interval is a ghost:
     /// it is told that it timed out, and replaced.
-    pub(super) fn log_in(&mut self, now: Time, conn: ConnId, login: Login) -> Result<(), &'static str> {
+    pub(super) fn log_in(&mut self, now: Time, conn: ConnId, login: Login) -> Result<(), AuthReply> {
         let Login { username, port, rooms } = login;
+        // The ban may have come since the password was compared.
+        if let Some(refusal) = self.banned(now, conn, &username) {
+            return Err(refusal);
+        }
         if let Some(old) = self.presence.find(&username) {
             if !self.connections.get(old.conn).is_none_or(|old| old.is_silent(now)) {
-                return Err("you are logged in elsewhere");
+                let reason = self.reason(conn, "you are logged in elsewhere");
+                return Err(AuthReply::Online { reason });
             }
             tracing::info!(user = %username, "a silent session is replaced");
             self.evict(old.conn);
@@ -60,6 +65,13 @@ impl Registry {
             self.publish(BusEvent::Joined { room, username: username.clone() });
         }
         Ok(())
+    }
+
+    /// What a user is told who gives the right password and is kept out.
+    pub(super) fn banned(&mut self, now: Time, conn: ConnId, username: &Username) -> Option<AuthReply> {
+        let why = self.bans.words_for(now, username)?;
+        self.counts.refused_banned += 1;
+        Some(AuthReply::Failure { reason: self.reason(conn, &why) })
     }
 
     /// Ends the stream's session, if it has one, and tells those who share a room with the user.

@@ -5,12 +5,19 @@
 //! the daemon's redb, which runs many requests in one commit, [`MemoryStore`] for tests, or an engine far away whose
 //! transactions compare what they read and set what they write.
 
+mod bans;
+mod lists;
+
 use std::sync::Arc;
 
 use p2pchat_proto::{Capacity, Description, List, RoomName, RoomRecord, Username};
 
+pub use self::lists::{AccountInfo, RoomInfo};
 pub use super::memory::MemoryStore;
-use super::record::{Account, Member, Room, decode, encode, member_key};
+use super::{
+    bans::{Ban, BanTarget},
+    record::{Account, Member, Room, decode, encode, member_key},
+};
 
 /// A family of keys. Keys are ordered bytewise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,13 +32,16 @@ pub enum Table {
     /// Room id, sequence number of the membership → folded username, so that a room's longest-standing member is its
     /// first entry.
     Seniority,
+    /// Who is kept out → the ban.
+    Bans,
     /// What belongs to no other table.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: &[Self] = &[Self::Accounts, Self::Rooms, Self::Members, Self::Seniority, Self::Meta];
+    pub const ALL: &[Self] =
+        &[Self::Accounts, Self::Rooms, Self::Members, Self::Seniority, Self::Bans, Self::Meta];
 
     /// A name for engines that want one.
     pub const fn name(self) -> &'static str {
@@ -40,6 +50,7 @@ impl Table {
             Self::Rooms => "rooms",
             Self::Members => "members",
             Self::Seniority => "seniority",
+            Self::Bans => "bans",
             Self::Meta => "meta",
         }
     }
@@ -109,6 +120,27 @@ pub enum Read {
     },
     /// [`StoreAnswer::Rooms`]: as many as fit a reply, by name.
     Rooms,
+    /// [`StoreAnswer::Accounts`], by name.
+    Accounts {
+        /// Those after this one.
+        after: Option<Username>,
+        /// At most so many.
+        count: usize,
+    },
+    /// [`StoreAnswer::RoomInfos`], by name.
+    RoomInfos {
+        /// Those after this one.
+        after: Option<RoomName>,
+        /// At most so many.
+        count: usize,
+    },
+    /// [`StoreAnswer::Bans`]: those of users by name, then those of networks. Also those that have run out.
+    Bans {
+        /// Those after this one.
+        after: Option<BanTarget>,
+        /// At most so many.
+        count: usize,
+    },
 }
 
 /// A question that changes something, or has to see every change asked for before it.
@@ -163,6 +195,18 @@ pub enum Write {
         /// Who leaves.
         username: Username,
     },
+    /// Also forgets the bans that have run out: [`StoreAnswer::Banned`] or [`StoreAnswer::TooManyBans`].
+    Ban {
+        /// In place of an earlier one of the same target.
+        ban: Ban,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// [`StoreAnswer::Unbanned`] or [`StoreAnswer::NotBanned`].
+    Unban {
+        /// Who.
+        target: BanTarget,
+    },
 }
 
 impl std::fmt::Debug for Write {
@@ -173,6 +217,8 @@ impl std::fmt::Debug for Write {
             Self::CreateRoom { room, owner, .. } => write!(f, "CreateRoom({room}, {owner})"),
             Self::JoinRoom { room, username, .. } => write!(f, "JoinRoom({room}, {username})"),
             Self::LeaveRoom { room, username } => write!(f, "LeaveRoom({room}, {username})"),
+            Self::Ban { ban, .. } => write!(f, "Ban({})", ban.target),
+            Self::Unban { target } => write!(f, "Unban({target})"),
         }
     }
 }
@@ -211,6 +257,20 @@ pub enum StoreAnswer {
     NotAMember,
     /// The user is in as many rooms as is allowed.
     TooManyRooms,
+    /// Accounts.
+    Accounts(Vec<AccountInfo>),
+    /// Rooms, with what only the operator is told.
+    RoomInfos(Vec<RoomInfo>),
+    /// Bans.
+    Bans(Vec<Ban>),
+    /// The ban is kept.
+    Banned,
+    /// There are as many bans as is allowed.
+    TooManyBans,
+    /// The ban is forgotten.
+    Unbanned,
+    /// There was none.
+    NotBanned,
     /// The request failed and changed nothing.
     Failed(StoreError),
 }
@@ -249,6 +309,9 @@ pub fn read(transaction: &impl ReadTransaction, request: &Read) -> StoreAnswer {
             }))
         }),
         Read::Rooms => rooms(transaction),
+        Read::Accounts { after, count } => lists::accounts(transaction, after.as_ref(), *count),
+        Read::RoomInfos { after, count } => lists::rooms(transaction, after.as_ref(), *count),
+        Read::Bans { after, count } => bans::bans(transaction, after.as_ref(), *count),
     };
     answer.unwrap_or_else(StoreAnswer::Failed)
 }
@@ -276,6 +339,8 @@ pub fn write(transaction: &mut impl WriteTransaction, request: &Write) -> StoreA
             join_room(transaction, room, *id, username, *rooms_per_user)
         }
         Write::LeaveRoom { room, username } => leave_room(transaction, room, username),
+        Write::Ban { ban, limit } => bans::ban(transaction, ban, *limit),
+        Write::Unban { target } => bans::unban(transaction, target),
     };
     answer.unwrap_or_else(StoreAnswer::Failed)
 }

@@ -1,6 +1,6 @@
 //! The one place that reads a clock.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -26,6 +26,18 @@ impl Clock {
     #[allow(clippy::disallowed_methods)]
     pub(super) fn instant_now(&self) -> Instant {
         Instant::now()
+    }
+
+    /// Now, in seconds since 1970.
+    #[allow(clippy::disallowed_methods)]
+    pub(super) fn unix_now(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs)
+    }
+
+    /// A moment that the calendar's clock will show, in seconds since 1970, on the machine's: whatever is done to the
+    /// calendar's clock from now on.
+    pub(super) fn time_at(&self, unix: u64) -> Time {
+        self.now() + Duration::from_secs(unix.saturating_sub(self.unix_now()))
     }
 
     /// When a machine's deadline is, as tokio's timers count. Rounded up: a timer that fires early finds nothing due.

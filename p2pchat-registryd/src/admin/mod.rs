@@ -17,7 +17,7 @@ use self::audit::Audit;
 pub(crate) use self::request::MAX_LINE;
 pub use self::socket::SocketError;
 pub(crate) use self::{
-    request::{ErrorReply, Request, reason},
+    request::{ErrorReply, MAX_SECONDS, Request, reason},
     socket::{AdminSocket, MAX_PATH},
 };
 use crate::{config::Config, daemon::Ready, files};

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use p2pchat_core::proto::{Problem, Reason, Username};
+use p2pchat_core::{
+    proto::{Problem, Reason, Username},
+    registry::{BanTarget, SubnetError},
+};
 use serde::{
     Deserialize, Deserializer, Serialize,
     de::{Error as _, MapAccess, Visitor},
@@ -12,6 +15,9 @@ use serde_json::{Value, json};
 /// The longest line, without its line feed.
 pub(crate) const MAX_LINE: usize = 4_096;
 
+/// A hundred years: whoever writes more means for ever.
+pub(crate) const MAX_SECONDS: u64 = 100 * 365 * 86_400;
+
 /// What an operator wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -19,22 +25,53 @@ pub(crate) enum Request {
     Status,
     /// Who is online.
     Sessions,
+    /// Which accounts there are.
+    Users,
+    /// Which rooms there are.
+    Rooms,
     /// End a user's session.
     Kick { user: Username, reason: Option<Reason> },
+    /// Keep somebody out, for so many seconds or for ever.
+    Ban { target: BanTarget, reason: Option<Reason>, seconds: Option<u64> },
+    /// Keep somebody out no longer.
+    Unban { target: BanTarget },
+    /// Who is kept out.
+    Bans,
 }
 
 impl Request {
     /// Every verb, with the fields that it takes.
-    const VERBS: &[(&str, &[&str])] = &[("status", &[]), ("sessions", &[]), ("kick", &["user", "reason"])];
+    const VERBS: &[(&str, &[&str])] = &[
+        ("status", &[]),
+        ("sessions", &[]),
+        ("users", &[]),
+        ("rooms", &[]),
+        ("kick", &["user", "reason"]),
+        ("ban", &["user", "address", "reason", "seconds"]),
+        ("unban", &["user", "address"]),
+        ("bans", &[]),
+    ];
 
     /// As it stands on the socket.
     pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Status => json!({ "verb": "status" }),
             Self::Sessions => json!({ "verb": "sessions" }),
+            Self::Users => json!({ "verb": "users" }),
+            Self::Rooms => json!({ "verb": "rooms" }),
             Self::Kick { user, reason } => {
                 json!({ "verb": "kick", "user": user.as_str(), "reason": reason.as_ref().map(Reason::as_str) })
             }
+            Self::Ban { target, reason, seconds } => {
+                let (field, target) = target_field(target);
+                let reason = reason.as_ref().map(Reason::as_str);
+                json!({ "verb": "ban", field: target, "reason": reason, "seconds": seconds })
+            }
+            Self::Unban { target } => {
+                let (field, target) = target_field(target);
+                json!({ "verb": "unban", field: target })
+            }
+            Self::Bans => json!({ "verb": "bans" }),
         }
     }
 
@@ -59,6 +96,15 @@ impl Request {
         }
         Ok(match *verb {
             "sessions" => Self::Sessions,
+            "users" => Self::Users,
+            "rooms" => Self::Rooms,
+            "bans" => Self::Bans,
+            "ban" => Self::Ban {
+                target: target(&mut fields)?,
+                reason: reason_field(&mut fields)?,
+                seconds: seconds(&mut fields)?,
+            },
+            "unban" => Self::Unban { target: target(&mut fields)? },
             "kick" => {
                 Self::Kick { user: required(user(&mut fields)?, "user")?, reason: reason_field(&mut fields)? }
             }
@@ -82,6 +128,37 @@ fn text(fields: &mut BTreeMap<String, Value>, field: &'static str) -> Result<Opt
 fn user(fields: &mut BTreeMap<String, Value>) -> Result<Option<Username>, RequestError> {
     let invalid = |problem| RequestError::Invalid { field: "user", problem };
     text(fields, "user")?.map(|name| Username::new(&name).map_err(invalid)).transpose()
+}
+
+/// A user or an address, and not both.
+fn target(fields: &mut BTreeMap<String, Value>) -> Result<BanTarget, RequestError> {
+    match (user(fields)?, text(fields, "address")?) {
+        (Some(user), None) => Ok(BanTarget::User(user)),
+        (None, Some(subnet)) => subnet.parse().map(BanTarget::Subnet).map_err(RequestError::Subnet),
+        (Some(_), Some(_)) => Err(RequestError::Both { field: "address", other: "user" }),
+        (None, None) => Err(RequestError::Missing { field: "user" }),
+    }
+}
+
+/// A target's field and value.
+pub(super) fn target_field(target: &BanTarget) -> (&'static str, String) {
+    let field = if matches!(target, BanTarget::User(_)) { "user" } else { "address" };
+    (field, target.to_string())
+}
+
+fn seconds(fields: &mut BTreeMap<String, Value>) -> Result<Option<u64>, RequestError> {
+    const WANTED: &str = "a whole number of seconds";
+    match fields.remove("seconds") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(number)) => match number.as_u64() {
+            None => Err(RequestError::WrongType { field: "seconds", wanted: WANTED }),
+            Some(seconds) if (1..=MAX_SECONDS).contains(&seconds) => Ok(Some(seconds)),
+            Some(found) => {
+                Err(RequestError::OutOfRange { field: "seconds", found, min: 1, max: MAX_SECONDS })
+            }
+        },
+        Some(_) => Err(RequestError::WrongType { field: "seconds", wanted: WANTED }),
+    }
 }
 
 fn reason_field(fields: &mut BTreeMap<String, Value>) -> Result<Option<Reason>, RequestError> {
@@ -122,6 +199,15 @@ pub(crate) enum RequestError {
     /// A value that can't be.
     #[error("the field {field} {problem}")]
     Invalid { field: &'static str, problem: Problem },
+    /// A network that can't be.
+    #[error("the field address: {0}")]
+    Subnet(SubnetError),
+    /// A number past its bounds.
+    #[error("the field {field} is {found}: it goes from {min} to {max}")]
+    OutOfRange { field: &'static str, found: u64, min: u64, max: u64 },
+    /// One of two, not both.
+    #[error("the field {field} goes without {other}: one of them, not both")]
+    Both { field: &'static str, other: &'static str },
 }
 
 fn verbs() -> String {
@@ -142,6 +228,12 @@ impl RequestError {
             Self::UnknownVerb { .. } => ("unknown-verb", Some("verb"), None, None),
             Self::UnknownField { field, .. } => ("unknown-field", Some(field.as_str()), None, None),
             Self::WrongType { field, .. } => ("wrong-type", Some(*field), None, None),
+            Self::Subnet(_) => ("invalid", Some("address"), None, None),
+            Self::OutOfRange { field, found, min, max } => {
+                let limit = if found < min { min } else { max };
+                ("out-of-range", Some(*field), None, usize::try_from(*limit).ok())
+            }
+            Self::Both { field, .. } => ("one-too-many", Some(*field), None, None),
             Self::Invalid { field, problem } => {
                 let limit = if let Problem::TooLong { limit, .. } = problem { Some(*limit) } else { None };
                 ("invalid", Some(*field), None, limit)
@@ -247,6 +339,38 @@ mod tests {
         let kick = Request::Kick { user, reason: None };
         assert_eq!(parse(r#"{"verb":"kick","user":"bob","reason":null}"#), Ok(kick.clone()));
         assert_eq!(parse(r#"{"verb":"kick","user":"bob"}"#), Ok(kick));
+    }
+
+    #[test]
+    fn a_ban_is_of_a_user_or_of_a_network() {
+        let target = BanTarget::Subnet("192.0.2.0/24".parse().unwrap());
+        let ban = Request::Ban { target, reason: Some(Reason::new("spam").unwrap()), seconds: Some(60) };
+        assert_eq!(parse(r#"{"verb":"ban","address":"192.0.2.0/24","reason":"spam","seconds":60}"#), Ok(ban));
+        let target = BanTarget::User(Username::new("bob").unwrap());
+        let ban = Request::Ban { target: target.clone(), reason: None, seconds: None };
+        assert_eq!(parse(r#"{"verb":"ban","user":"bob"}"#), Ok(ban));
+        assert_eq!(parse(r#"{"verb":"unban","user":"bob"}"#), Ok(Request::Unban { target }));
+        for (line, kind, field, limit) in [
+            (r#"{"verb":"ban"}"#, "missing-field", "user", None),
+            (r#"{"verb":"ban","user":"bob","address":"192.0.2.1"}"#, "one-too-many", "address", None),
+            (r#"{"verb":"ban","address":"192.0.2.1/24"}"#, "invalid", "address", None),
+            (r#"{"verb":"ban","user":"bob","seconds":0}"#, "out-of-range", "seconds", Some(1)),
+            (r#"{"verb":"ban","user":"bob","seconds":1e9}"#, "wrong-type", "seconds", None),
+            (r#"{"verb":"ban","user":"bob","seconds":-1}"#, "wrong-type", "seconds", None),
+            (
+                r#"{"verb":"ban","user":"bob","seconds":3153600001}"#,
+                "out-of-range",
+                "seconds",
+                Some(3_153_600_000),
+            ),
+        ] {
+            let error = refused(line);
+            assert_eq!(
+                (error.kind.as_str(), error.field.as_deref(), error.limit),
+                (kind, Some(field), limit),
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -1,8 +1,15 @@
 //! What each verb does.
 
-use std::io;
+use std::{io, time::Duration};
 
-use p2pchat_core::{proto::Username, registry::SessionInfo};
+use p2pchat_core::{
+    proto::{Reason, RoomName, Username},
+    registry::{
+        Ban, BanTarget, SessionInfo,
+        store::{Read, StoreAnswer, StoreRequest},
+    },
+    tokio::BanError,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::AsyncWrite;
@@ -10,7 +17,8 @@ use tokio::io::AsyncWrite;
 use super::{
     Admin,
     connection::Replies,
-    request::{ErrorReply, Request},
+    request::{ErrorReply, Request, target_field},
+    utc,
 };
 
 /// How much is taken out of the machine at once, which holds everybody up meanwhile.
@@ -29,6 +37,27 @@ impl Admin {
         Ok(match request {
             Request::Status => Ok(self.status()),
             Request::Sessions => return self.sessions(replies).await,
+            Request::Users => return self.users(replies).await,
+            Request::Rooms => return self.rooms(replies).await,
+            Request::Bans => return self.bans(replies).await,
+            Request::Ban { target, reason, seconds } => {
+                let banned = self.server.ban(target, reason, seconds.map(Duration::from_secs)).await;
+                banned.map_err(ban_failed).map(|(ban, ended)| {
+                    let mut done = ban_reply(&ban);
+                    if let Some(done) = done.as_object_mut() {
+                        done.insert("ended".into(), ended.into());
+                    }
+                    done
+                })
+            }
+            Request::Unban { target } => {
+                let (field, name) = target_field(&target);
+                match self.server.unban(target).await {
+                    Ok(true) => Ok(json!({ field: name })),
+                    Ok(false) => Err(ErrorReply::new("not-banned", format!("{name} is not banned"))),
+                    Err(error) => Err(ban_failed(error)),
+                }
+            }
             Request::Kick { user, reason } => {
                 let why =
                     reason.as_ref().map_or("the operator has ended your session", |reason| reason.as_str());
@@ -51,6 +80,8 @@ impl Admin {
             "fingerprint": self.here.fingerprint.to_string(),
             "connections": stats.registry.connections,
             "sessions": stats.registry.sessions,
+            "bans": stats.registry.bans,
+            "refused_banned": stats.registry.refused_banned,
             "operations": stats.registry.operations,
             "refused_connections": stats.refused_connections,
             "refused_registrations": stats.registry.refused_registrations,
@@ -75,6 +106,99 @@ impl Admin {
             }
         }
     }
+
+    async fn users(&self, replies: &mut Replies<impl AsyncWrite + Unpin>) -> io::Result<Done> {
+        let (mut count, mut after) = (0, None::<Username>);
+        loop {
+            let page = match self.server.ask(StoreRequest::Read(Read::Accounts { after, count: PAGE })).await
+            {
+                StoreAnswer::Accounts(page) => page,
+                answer => return Ok(Err(store_failed(&answer))),
+            };
+            for account in &page {
+                let online = self.server.session_of(&account.username).is_some();
+                let banned = self.server.is_banned(&account.username);
+                let rooms: Vec<_> = account.rooms.iter().map(RoomName::as_str).collect();
+                let user = account.username.as_str();
+                let item = json!({ "user": user, "online": online, "banned": banned, "rooms": rooms });
+                replies.item(&item).await?;
+            }
+            count += page.len();
+            after = page.into_iter().last().map(|account| account.username);
+            if after.is_none() {
+                return Ok(Ok(json!({ "count": count })));
+            }
+        }
+    }
+
+    async fn rooms(&self, replies: &mut Replies<impl AsyncWrite + Unpin>) -> io::Result<Done> {
+        let (mut count, mut after) = (0, None::<RoomName>);
+        loop {
+            let page = match self.server.ask(StoreRequest::Read(Read::RoomInfos { after, count: PAGE })).await
+            {
+                StoreAnswer::RoomInfos(page) => page,
+                answer => return Ok(Err(store_failed(&answer))),
+            };
+            for room in &page {
+                let item = json!({
+                    "room": room.name.as_str(), "owner": room.owner, "members": room.members,
+                    "capacity": room.capacity, "password": room.has_password,
+                    "description": room.description.as_str(),
+                });
+                replies.item(&item).await?;
+            }
+            count += page.len();
+            after = page.into_iter().last().map(|room| room.name);
+            if after.is_none() {
+                return Ok(Ok(json!({ "count": count })));
+            }
+        }
+    }
+
+    async fn bans(&self, replies: &mut Replies<impl AsyncWrite + Unpin>) -> io::Result<Done> {
+        let (mut count, mut after, now) = (0, None::<BanTarget>, utc::unix_now());
+        loop {
+            let page = match self.server.bans(after, PAGE).await {
+                Ok(page) => page,
+                Err(error) => return Ok(Err(store_failed(&StoreAnswer::Failed(error)))),
+            };
+            for ban in page.iter().filter(|ban| ban.until.is_none_or(|until| until > now)) {
+                replies.item(&ban_reply(ban)).await?;
+                count += 1;
+            }
+            after = page.into_iter().last().map(|ban| ban.target);
+            if after.is_none() {
+                return Ok(Ok(json!({ "count": count })));
+            }
+        }
+    }
+}
+
+fn store_failed(answer: &StoreAnswer) -> ErrorReply {
+    match answer {
+        StoreAnswer::Failed(error) => ErrorReply::new("store", error),
+        other => ErrorReply::new("store", format!("the store answered {other:?}")),
+    }
+}
+
+fn ban_failed(error: BanError) -> ErrorReply {
+    let message = format!("{error}; nothing was changed");
+    match error {
+        BanError::TooMany { limit } => {
+            ErrorReply { limit: Some(limit), ..ErrorReply::new("too-many-bans", message) }
+        }
+        _ => ErrorReply::new("store", message),
+    }
+}
+
+/// A ban as it is told.
+fn ban_reply(ban: &Ban) -> Value {
+    let Ban { target, reason, since, until } = ban;
+    let (field, target) = target_field(target);
+    json!({
+        field: target, "reason": reason.as_ref().map(Reason::as_str),
+        "since": utc::rfc3339(*since), "until": until.map(utc::rfc3339),
+    })
 }
 
 /// A user online.

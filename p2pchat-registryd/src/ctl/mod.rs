@@ -7,10 +7,14 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Subcommand};
-use p2pchat_core::proto::{Reason, Username};
+use p2pchat_core::{
+    proto::{Reason, Username},
+    registry::{BanTarget, Subnet},
+};
 
 use self::client::{Client, Reply};
 use crate::{
@@ -61,6 +65,10 @@ enum Verb {
     Status,
     /// Who is online: from where, for how long, and for how long silent
     Sessions,
+    /// Which accounts there are, and who of them is online
+    Users,
+    /// Which rooms there are
+    Rooms,
     /// End a user's session. Their client may come back by itself; to keep it out, ban
     Kick {
         /// Who
@@ -70,6 +78,50 @@ enum Verb {
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: Option<Reason>,
     },
+    /// Keep a user or a network out, across restarts, and end the sessions that they have
+    Ban {
+        #[command(subcommand)]
+        target: Target,
+        /// For how long, such as 90m, 12h or 30d [default: for ever]
+        #[arg(long = "for", value_name = "TIME", value_parser = duration, global = true)]
+        lasts: Option<Duration>,
+        /// What they are told, and what bans shows
+        #[arg(long, value_name = "TEXT", value_parser = reason, global = true)]
+        reason: Option<Reason>,
+    },
+    /// Let a user or a network in again
+    Unban {
+        #[command(subcommand)]
+        target: Target,
+    },
+    /// Who is kept out, since when, until when, and why
+    Bans,
+}
+
+/// Who is kept out.
+#[derive(Debug, Clone, Subcommand)]
+enum Target {
+    /// An account; the name can't be registered either
+    User {
+        /// Whose
+        #[arg(value_parser = user)]
+        user: Username,
+    },
+    /// All connections from an address or a network
+    Address {
+        /// Such as 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32
+        #[arg(value_name = "ADDR[/LENGTH]")]
+        subnet: Subnet,
+    },
+}
+
+impl From<Target> for BanTarget {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::User { user } => Self::User(user),
+            Target::Address { subnet } => Self::Subnet(subnet),
+        }
+    }
 }
 
 impl Verb {
@@ -77,7 +129,14 @@ impl Verb {
         match self.clone() {
             Self::Status => Request::Status,
             Self::Sessions => Request::Sessions,
+            Self::Users => Request::Users,
+            Self::Rooms => Request::Rooms,
             Self::Kick { user, reason } => Request::Kick { user, reason },
+            Self::Ban { target, lasts, reason } => {
+                Request::Ban { target: target.into(), reason, seconds: lasts.map(|lasts| lasts.as_secs()) }
+            }
+            Self::Unban { target } => Request::Unban { target: target.into() },
+            Self::Bans => Request::Bans,
         }
     }
 }
@@ -88,6 +147,37 @@ fn user(name: &str) -> Result<Username, String> {
 
 fn reason(text: &str) -> Result<Reason, String> {
     admin::reason(text).map_err(|problem| format!("a reason {problem}"))
+}
+
+/// `90m`, `12h`, `30d`, `45s`, also together: `1d12h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || {
+        format!(
+            "numbers with s, m, h or d are wanted, such as 90m or 1d12h, at most {} d",
+            admin::MAX_SECONDS / 86_400
+        )
+    };
+    let (mut total, mut number) = (0_u64, None::<u64>);
+    for c in text.chars() {
+        let unit = match (c, c.to_digit(10)) {
+            (_, Some(digit)) => {
+                let grown = number.unwrap_or(0).checked_mul(10).and_then(|n| n.checked_add(digit.into()));
+                number = Some(grown.ok_or_else(wrong)?);
+                continue;
+            }
+            ('s', _) => 1,
+            ('m', _) => 60,
+            ('h', _) => 3_600,
+            ('d', _) => 86_400,
+            _ => return Err(wrong()),
+        };
+        let seconds = number.take().and_then(|number| number.checked_mul(unit));
+        total = seconds.and_then(|seconds| total.checked_add(seconds)).ok_or_else(wrong)?;
+    }
+    match number {
+        None if (1..=admin::MAX_SECONDS).contains(&total) => Ok(Duration::from_secs(total)),
+        _ => Err(wrong()),
+    }
 }
 
 /// Why there is no answer.
@@ -165,5 +255,22 @@ impl Which {
             _ => Settings::default(),
         };
         Config::admin_socket_of(&flags.or(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_numbers_with_units() {
+        for (text, seconds) in
+            [("45s", 45), ("90m", 5_400), ("12h", 43_200), ("1d12h", 129_600), ("36500d", 3_153_600_000)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "5", "m", "1h5", "0s", "-1h", "1 h", "1w", "36501d", "99999999999999999999d"] {
+            assert!(duration(text).unwrap_err().contains("such as 90m"), "{text}");
+        }
     }
 }

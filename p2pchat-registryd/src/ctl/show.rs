@@ -18,7 +18,36 @@ fn columns(verb: &str) -> &'static [Column] {
             ("SILENT", "silent_seconds", span),
             ("ROOMS", "rooms", plain),
         ],
+        "users" => &[
+            ("USER", "user", plain),
+            ("ONLINE", "online", yes),
+            ("BANNED", "banned", yes),
+            ("ROOMS", "rooms", plain),
+        ],
+        "rooms" => &[
+            ("ROOM", "room", plain),
+            ("OWNER", "owner", plain),
+            ("MEMBERS", "members", plain),
+            ("CAPACITY", "capacity", plain),
+            ("PASSWORD", "password", yes),
+            ("DESCRIPTION", "description", plain),
+        ],
+        "bans" => &[
+            ("USER", "user", plain),
+            ("ADDRESS", "address", plain),
+            ("SINCE", "since", plain),
+            ("UNTIL", "until", plain),
+            ("REASON", "reason", plain),
+        ],
         _ => &[],
+    }
+}
+
+fn yes(value: &Value) -> String {
+    match value {
+        Value::Bool(true) => "yes".into(),
+        Value::Bool(false) => "-".into(),
+        other => plain(other),
     }
 }
 
@@ -33,10 +62,22 @@ pub(super) fn answer(request: &Value, items: &[Value], done: &Value) -> String {
     match (word("verb"), done.as_object()) {
         (verb, _) if is_list(done) => table(columns(verb), items),
         ("status", Some(done)) => sheet(done, STATUS),
-        ("kick", _) => format!("{} is offline\n", plain(done.get("user").unwrap_or(&Value::Null))),
+        ("kick", Some(done)) => format!("{} is offline\n", whom(done)),
+        ("unban", Some(done)) => format!("{} is let in again\n", whom(done)),
+        ("ban", Some(done)) => {
+            let until = done.get("until").and_then(Value::as_str);
+            let until = until.map_or_else(|| "for ever".into(), |until| format!("until {}", harmless(until)));
+            let ended = done.get("ended").map(plain).unwrap_or_default();
+            format!("{} is banned {until}; connections closed: {ended}\n", whom(done))
+        }
         (_, Some(done)) => sheet(done, &[]),
         (_, None) => format!("{done}\n"),
     }
+}
+
+/// Whom something was done to.
+fn whom(done: &Map<String, Value>) -> String {
+    done.get("user").or(done.get("address")).map(plain).unwrap_or_default()
 }
 
 fn table(columns: &[Column], items: &[Value]) -> String {

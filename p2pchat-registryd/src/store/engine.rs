@@ -1,13 +1,14 @@
 //! The redb file: opening, checking, and opening again after an error of the disk.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock},
 };
 
-use p2pchat_core::registry::store::StoreError;
+use p2pchat_core::registry::store::{StoreError, Table};
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition,
     TableHandle,
@@ -162,7 +163,7 @@ fn open(path: &Path, cache_bytes: usize, opening: Opening) -> Result<Database, O
         Opening::Again => builder.open(path),
     };
     let database = database.map_err(|error| refused(path, error))?;
-    if is_new(path, &database)? {
+    if is_new(path, &database)? || lacks_tables(&database).map_err(|error| damaged(path, error))? {
         initialise(&database).map_err(|error| damaged(path, error))?;
     }
     Ok(database)
@@ -260,6 +261,13 @@ fn format(database: &Database) -> Result<Format, redb::Error> {
         Some(found) if found > FORMAT => Format::Newer(found),
         _ => Format::Foreign,
     })
+}
+
+/// True if the file was written when there were fewer tables.
+fn lacks_tables(database: &Database) -> Result<bool, redb::Error> {
+    let transaction = database.begin_read()?;
+    let names: BTreeSet<_> = transaction.list_tables()?.map(|table| table.name().to_owned()).collect();
+    Ok(Table::ALL.iter().any(|table| !names.contains(table.name())))
 }
 
 fn initialise(database: &Database) -> Result<(), redb::Error> {

@@ -2,7 +2,10 @@ use std::sync::mpsc;
 
 use p2pchat_core::{
     proto::{Capacity, Description, RoomName, Username},
-    registry::store::{Table, WriteTransaction},
+    registry::{
+        Ban, BanTarget,
+        store::{Table, WriteTransaction},
+    },
 };
 use redb::{Database, ReadableDatabase, TableDefinition};
 
@@ -391,4 +394,38 @@ fn a_damaged_file_is_refused_and_left_alone() {
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
     let refused = RedbStore::open(&path, &StoreConfig::default());
     assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{refused:?}");
+}
+
+fn bans(store: &RedbStore) -> Vec<Ban> {
+    match ask(store, StoreRequest::Read(Read::Bans { after: None, count: 9 })) {
+        StoreAnswer::Bans(bans) => bans,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_file_from_before_there_were_bans_is_used_and_keeps_them_from_now_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    ask(&store, register("ali"));
+    drop(store);
+    let path = folder.path().join("registry.redb");
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let table: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("bans");
+    assert!(transaction.delete_table(table).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = open(&folder);
+    assert_eq!(bans(&store), []);
+    let ban = Ban { target: BanTarget::User(name("ali")), reason: None, since: 5, until: Some(7) };
+    assert!(matches!(
+        ask(&store, StoreRequest::Write(Write::Ban { ban: ban.clone(), limit: 9 })),
+        StoreAnswer::Banned
+    ));
+    drop(store);
+    let store = open(&folder);
+    assert_eq!(bans(&store), [ban]);
+    assert!(matches!(ask(&store, register("ali")), StoreAnswer::NameTaken));
 }

@@ -2,10 +2,12 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
     process::Output,
+    time::Duration,
 };
 
 use p2pchat_core::peer::Event;
@@ -184,4 +186,70 @@ async fn the_audit_log_says_who_asked_what_and_what_came_of_it() {
     daemon.signal("TERM");
     let (_, _, log) = daemon.end();
     assert!(log.contains("asked by the operator") && log.contains(&format!("pid={pid}")), "{log}");
+}
+
+#[tokio::test]
+async fn a_banned_user_is_out_and_stays_out_after_a_restart_until_let_in_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let (alice, mut events) = connect(&daemon).await;
+    alice.register("alice", "secret").await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+    alice.create("den", Some("door"), 5, "where we meet").await.unwrap();
+    let banned = said(folder.path(), &["ban", "user", "Alice", "--for", "30d", "--reason", "spam"]);
+    assert!(
+        banned.starts_with("Alice is banned until 2") && banned.ends_with("; connections closed: 1\n"),
+        "{banned}"
+    );
+    // Her client comes back by itself, is refused, and stays away.
+    let why = loop {
+        if let Event::LoggedOut { reason } = events.next().await.unwrap() {
+            break reason;
+        }
+    };
+    assert!(why.contains("you are banned from this registry for another 30 days: spam"), "{why}");
+    alice.close().await;
+    daemon.signal("KILL");
+    daemon.end();
+
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let (alice, _events) = connect(&daemon).await;
+    let error = alice.login("alice", "secret").await.unwrap_err().to_string();
+    assert!(error.contains("you are banned from this registry for another 30 days: spam"), "{error}");
+    let users = told(folder.path(), &["users"]);
+    assert_eq!(users, [json!({"user": "alice", "online": false, "banned": true, "rooms": ["den"]})]);
+    let rooms = told(folder.path(), &["rooms"]);
+    let den = json!({"room": "den", "owner": "alice", "members": 1, "capacity": 5, "password": true,
+        "description": "where we meet"});
+    assert_eq!(rooms, [den]);
+    let bans = told(folder.path(), &["bans"]);
+    let [ban] = bans.as_slice() else { panic!("{bans:?}") };
+    assert_eq!((&ban["user"], &ban["reason"]), (&json!("Alice"), &json!("spam")));
+    let year = |field: &str| ban[field].as_str().unwrap().starts_with("20");
+    assert!(year("since") && year("until"), "{ban}");
+    assert!(said(folder.path(), &["bans"]).starts_with("USER   ADDRESS  SINCE "));
+
+    assert_eq!(said(folder.path(), &["unban", "user", "alice"]), "alice is let in again\n");
+    let (code, error) = refused(folder.path(), &["unban", "user", "alice"]);
+    assert_eq!((code, error.as_str()), (Some(1), "p2pchat-registryd: alice is not banned\n"));
+    alice.login("alice", "secret").await.unwrap();
+}
+
+#[test]
+fn a_banned_network_gets_no_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let banned = told(folder.path(), &["ban", "address", "127.0.0.0/8"]).remove(0);
+    assert_eq!((&banned["address"], &banned["until"]), (&json!("127.0.0.0/8"), &Value::Null));
+    let mut stream = TcpStream::connect(&daemon.tcp).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "closed, and not a byte before");
+    let status = told(folder.path(), &["status"]).remove(0);
+    assert_eq!((&status["bans"], &status["refused_banned"]), (&json!(1), &json!(1)));
+
+    for nonsense in [["address", "127.0.0.1/8"], ["address", "0.0.0.0/0"], ["user", "a b"]] {
+        let output = ctl(folder.path(), &[["ban"].as_slice(), &nonsense].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+    }
+    assert_eq!(told(folder.path(), &["bans"]).len(), 1);
 }

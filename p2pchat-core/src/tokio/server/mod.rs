@@ -20,6 +20,7 @@ use tokio::{
 
 pub use self::{
     config::{HashConfig, ServerConfig, TimeLimits},
+    operator::BanError,
     shared::ServerStats,
 };
 use self::{
@@ -51,14 +52,18 @@ impl Server {
     /// Binds both sockets and prepares the password hash.
     ///
     /// # Errors
-    /// The sockets', and [`io::ErrorKind::InvalidInput`] for parameters that the password hash can't work with.
+    /// The sockets', [`io::ErrorKind::InvalidInput`] for parameters that the password hash can't work with, and
+    /// [`io::ErrorKind::Other`] for bans that can't be read.
     pub async fn bind(config: ServerConfig, store: Arc<dyn Store>) -> io::Result<Self> {
         let hashes = HashPool::new(&config.hash).await?;
         let listener = config.network.listen(config.tcp).await?;
         let datagrams: Arc<dyn Datagrams> = config.network.bind(config.udp).await?.into();
         let (tcp, udp) = (listener.local_addr()?, datagrams.local_addr()?);
         let (answer, answers) = mpsc::unbounded_channel();
+        let bans = operator::stored_bans(&store).await.map_err(io::Error::other)?;
         let shared = Arc::new(Shared::new(config, store, hashes, datagrams, answer));
+        // Nobody has come yet: none of them ends anything.
+        bans.iter().for_each(|ban| _ = shared.hold(ban));
         Ok(Self { shared, listener, answers, tcp, udp })
     }
 

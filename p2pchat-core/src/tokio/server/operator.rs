@@ -1,13 +1,33 @@
 //! What an operator sees and does of a running server.
 
-use p2pchat_proto::Username;
+use std::{sync::Arc, time::Duration};
+
+use p2pchat_proto::{Reason, Username};
 use tokio::sync::oneshot;
 
-use super::ServerHandle;
-use crate::registry::{
-    SessionInfo,
-    store::{StoreAnswer, StoreError, StoreRequest},
+use super::{ServerHandle, shared::Shared};
+use crate::{
+    registry::{
+        Ban, BanTarget, SessionInfo,
+        store::{Read, StoreAnswer, StoreError, StoreRequest, Write},
+    },
+    tokio::store::Store,
 };
+
+/// Why somebody is not banned, or still is. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BanError {
+    /// There are as many bans as [`Config::bans`](crate::registry::Config::bans) allows.
+    #[error("there are {limit} bans, which is the limit: lift some, or ban a wider network")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The ban couldn't be made durable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 impl ServerHandle {
     /// At most `count` of those online whose names come after `after`, in the order of names.
@@ -26,12 +46,97 @@ impl ServerHandle {
         self.shared.act(|registry, _| registry.kick(username, why))
     }
 
+    /// Keeps somebody out for so long, or for ever, in place of an earlier ban of the same target. It is durable before
+    /// anything else; then their streams are closed, and they are told why. Returns the ban and how many streams those were.
+    ///
+    /// # Errors
+    /// If it can't be kept, which leaves everything as it was.
+    pub async fn ban(
+        &self,
+        target: BanTarget,
+        reason: Option<Reason>,
+        lasts: Option<Duration>,
+    ) -> Result<(Ban, usize), BanError> {
+        let _turn = self.shared.bans.lock().await;
+        let since = self.shared.clock.unix_now();
+        let until = lasts.map(|lasts| since.saturating_add(lasts.as_secs()));
+        let (ban, limit) = (Ban { target, reason, since, until }, self.shared.config.machine.bans);
+        match self.ask(StoreRequest::Write(Write::Ban { ban: ban.clone(), limit })).await {
+            StoreAnswer::Banned => {
+                let ended = self.shared.hold(&ban);
+                Ok((ban, ended))
+            }
+            StoreAnswer::TooManyBans => Err(BanError::TooMany { limit }),
+            answer => Err(unexpected(answer).into()),
+        }
+    }
+
+    /// Keeps somebody out no longer. False if they weren't.
+    ///
+    /// # Errors
+    /// If that can't be kept, which leaves everything as it was.
+    pub async fn unban(&self, target: BanTarget) -> Result<bool, BanError> {
+        let _turn = self.shared.bans.lock().await;
+        match self.ask(StoreRequest::Write(Write::Unban { target: target.clone() })).await {
+            // One that has run out is forgotten all the same.
+            StoreAnswer::Unbanned => Ok(self.shared.act(|registry, now| registry.unban(now, &target))),
+            StoreAnswer::NotBanned => Ok(false),
+            answer => Err(unexpected(answer).into()),
+        }
+    }
+
+    /// At most `count` of the bans after `after`, those of users by name and then those of networks, also those that have
+    /// run out.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn bans(&self, after: Option<BanTarget>, count: usize) -> Result<Vec<Ban>, StoreError> {
+        match self.ask(StoreRequest::Read(Read::Bans { after, count })).await {
+            StoreAnswer::Bans(bans) => Ok(bans),
+            answer => Err(unexpected(answer)),
+        }
+    }
+
+    /// True if a ban holds for the user's name.
+    pub fn is_banned(&self, username: &Username) -> bool {
+        self.shared.act(|registry, now| registry.is_banned(now, username))
+    }
+
     /// Asks the store.
     pub async fn ask(&self, request: StoreRequest) -> StoreAnswer {
+        self.shared.store.ask(request).await
+    }
+}
+
+impl dyn Store {
+    async fn ask(&self, request: StoreRequest) -> StoreAnswer {
         let (answer, answered) = oneshot::channel();
         // Who has stopped waiting isn't told.
-        self.shared.submit(request, Box::new(move |stored| drop(answer.send(stored))));
+        self.submit(request, Box::new(move |stored| drop(answer.send(stored))));
         let dropped = |_| StoreAnswer::Failed(StoreError::Engine("it gave no answer".into()));
         answered.await.unwrap_or_else(dropped)
+    }
+}
+
+fn unexpected(answer: StoreAnswer) -> StoreError {
+    match answer {
+        StoreAnswer::Failed(error) => error,
+        other => StoreError::Engine(format!("it answered {other:?}").into()),
+    }
+}
+
+/// The bans that a server starts with.
+pub(super) async fn stored_bans(store: &Arc<dyn Store>) -> Result<Vec<Ban>, StoreError> {
+    match store.ask(StoreRequest::Read(Read::Bans { after: None, count: usize::MAX })).await {
+        StoreAnswer::Bans(bans) => Ok(bans),
+        answer => Err(unexpected(answer)),
+    }
+}
+
+impl Shared {
+    /// Has the machine keep somebody out.
+    pub(super) fn hold(&self, ban: &Ban) -> usize {
+        let until = ban.until.map(|until| self.clock.time_at(until));
+        self.act(|registry, now| registry.ban(now, ban.target.clone(), ban.reason.clone(), until))
     }
 }

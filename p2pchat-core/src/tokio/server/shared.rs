@@ -11,7 +11,7 @@ use std::{
 
 use p2pchat_proto::{Dialect, FromRegistryDatagram, Message};
 use slotmap::SecondaryMap;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
 
 use super::{ServerConfig, hash::HashPool};
 use crate::{
@@ -49,7 +49,9 @@ pub(super) struct Shared {
     /// The machine's next deadline is earlier than it was.
     pub(super) deadline_moved: Notify,
     pub(super) counters: Counters,
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
+    /// Held by who changes them, so that store and machine learn of changes in the same order.
+    pub(super) bans: AsyncMutex<()>,
     hashes: HashPool,
     answer: mpsc::UnboundedSender<Answer>,
     core: Mutex<Core>,
@@ -102,6 +104,7 @@ impl Shared {
             deadline_moved: Notify::new(),
             counters: Counters::default(),
             store,
+            bans: AsyncMutex::new(()),
             hashes,
             answer,
             core: Mutex::new(Core { registry, outboxes: SecondaryMap::new(), awaited: None }),
@@ -191,11 +194,6 @@ impl Shared {
         if let Err(error) = self.datagrams.try_send(&message.to_bytes(Dialect::Canonical), to) {
             tracing::debug!(%to, %error, "can't send a datagram");
         }
-    }
-
-    /// Asks the store something that isn't the machine's question.
-    pub(super) fn submit(&self, request: StoreRequest, done: Box<dyn FnOnce(StoreAnswer) + Send>) {
-        self.store.submit(request, done);
     }
 
     fn ask_store(&self, op: OpId, request: StoreRequest) {
