@@ -238,7 +238,7 @@ fn accounts_and_rooms_are_told_a_page_at_a_time() {
     for user in ["carol", "Alice", "bob"] {
         w.register(user);
     }
-    let alice = w.online("alice");
+    let alice = w.online("Alice");
     w.say(alice, &format!("CREATE_CHAT_ROOM <Den> <{}> <5> <where we meet>", digest("door")));
     w.say(alice, "CREATE_CHAT_ROOM <bar> <> <7> <>");
     let accounts = |w: &mut World, after: Option<&str>, count| -> Vec<(String, usize)> {
