@@ -100,6 +100,9 @@ pub enum Refused {
         /// The limit.
         limit: usize,
     },
+    /// The registry is about to end: see [`Registry::drain`].
+    #[error("nobody else is let in: the registry is about to end")]
+    Draining,
     /// The operator keeps out whoever comes from there.
     #[error("connections from {subnet} are banned")]
     Banned {
@@ -156,6 +159,7 @@ pub struct Registry {
     leases: Timers<ConnId>,
     guard: Guard,
     bans: Bans,
+    draining: bool,
     /// How often what happened; how much there is of what is not kept here.
     counts: Stats,
     effects: VecDeque<Effect>,
@@ -167,6 +171,7 @@ impl Registry {
         Self {
             guard: Guard::new(config.prefixes),
             bans: Bans::default(),
+            draining: false,
             counts: Stats::default(),
             config,
             connections: SlotMap::with_key(),
@@ -179,6 +184,9 @@ impl Registry {
 
     /// A stream has come from `remote`, the address that others will be told.
     pub fn handle_connected(&mut self, now: Time, remote: SocketAddr) -> Result<ConnId, Refused> {
+        if self.draining {
+            return Err(Refused::Draining);
+        }
         if let Some(subnet) = self.bans.subnet_of(now, remote.ip()) {
             self.counts.refused_banned += 1;
             return Err(Refused::Banned { subnet });

@@ -7,6 +7,8 @@ use p2pchat_proto::{Capabilities, Dialect, PeerPort, RoomName, Username};
 use super::{ConnId, Registry, connection::Connection};
 use crate::time::Time;
 
+const DRAINING: &str = "the registry is about to end; try again in a few minutes";
+
 /// A user online.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -60,6 +62,20 @@ impl Registry {
     pub fn session_of(&self, now: Time, username: &Username) -> Option<SessionInfo> {
         let conn = self.presence.find(username)?.conn;
         SessionInfo::of(now, conn, self.connections.get(conn)?)
+    }
+
+    /// Lets nobody else in from now on: streams without a session are closed, and no more are taken on.
+    pub fn drain(&mut self) {
+        self.draining = true;
+        let anonymous = self.connections.iter().filter(|(_, connection)| connection.session().is_none());
+        for conn in anonymous.map(|(conn, _)| conn).collect::<Vec<_>>() {
+            self.fail(conn, DRAINING);
+        }
+    }
+
+    /// True if nobody else is let in.
+    pub fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// Ends the user's session: they are told why, and their stream is closed. They may come back. False if they are not

@@ -268,3 +268,25 @@ fn accounts_and_rooms_are_told_a_page_at_a_time() {
     };
     assert_eq!(rest, std::slice::from_ref(den));
 }
+
+#[test]
+fn a_registry_that_drains_keeps_those_online_and_nobody_else() {
+    let mut w = World::new();
+    let (alice, anonymous) = (w.online_extended("alice"), w.greet_extended("192.0.2.9"));
+    w.register("bob");
+    let entering = w.greet("192.0.2.9");
+    w.hold = true;
+    w.say(entering, &login("bob"));
+    w.registry.drain();
+    w.run();
+    let why = "<the registry is about to end; try again in a few minutes>";
+    assert_eq!(w.heard(anonymous), [format!("HELLO_BACK {NO} {why}")]);
+    assert!(w.is_closed(anonymous) && w.is_closed(entering) && !w.is_closed(alice));
+    w.release(0);
+    assert_eq!(w.registry.session_of(w.now, &name("bob")), None);
+    let refused = w.registry.handle_connected(w.now, "192.0.2.9:1".parse().unwrap());
+    assert_eq!(refused, Err(Refused::Draining));
+    w.hold = false;
+    assert_eq!(w.say(alice, "CREATE_CHAT_ROOM <den> <> <5> <>"), [format!("CREATION {OK}")]);
+    assert_eq!(w.registry.stats().connections, 1);
+}

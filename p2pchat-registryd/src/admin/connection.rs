@@ -52,7 +52,9 @@ async fn converse(
 ) -> io::Result<()> {
     while let Some(line) = timeout(PATIENCE, read_line(&mut input)).await?? {
         let asked = serde_json::from_slice(&line).unwrap_or(Value::Null);
-        let done = match Request::parse(&line) {
+        let request = Request::parse(&line);
+        let drain = if let Ok(Request::Drain { seconds }) = request { Some(seconds) } else { None };
+        let done = match request {
             Ok(request) => admin.carry_out(request, replies).await?,
             Err(error) => Err(error.to_reply()),
         };
@@ -62,7 +64,12 @@ async fn converse(
         };
         // First the record, then the answer: whoever has one can rely on the other.
         admin.audit.record(who, asked, result.clone()).await;
-        replies.line(&result).await?;
+        let told = replies.line(&result).await;
+        if let Some(seconds) = drain {
+            // Last: it may be the end of this process.
+            admin.server.drain(Duration::from_secs(seconds));
+        }
+        told?;
         if line.len() > MAX_LINE {
             // Where the next one begins is not to be found out without reading without end.
             break;

@@ -18,6 +18,11 @@ pub(crate) const MAX_LINE: usize = 4_096;
 /// A hundred years: whoever writes more means for ever.
 pub(crate) const MAX_SECONDS: u64 = 100 * 365 * 86_400;
 
+/// How long those online may stay while the registry drains, if nothing else is said.
+pub(crate) const DRAIN: u64 = 60;
+/// The longest that they may.
+pub(crate) const MAX_DRAIN: u64 = 7 * 86_400;
+
 /// What an operator wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request {
@@ -37,6 +42,8 @@ pub(crate) enum Request {
     Unban { target: BanTarget },
     /// Who is kept out.
     Bans,
+    /// Let nobody else in, and end once nobody is online or so many seconds have passed.
+    Drain { seconds: u64 },
 }
 
 impl Request {
@@ -50,6 +57,7 @@ impl Request {
         ("ban", &["user", "address", "reason", "seconds"]),
         ("unban", &["user", "address"]),
         ("bans", &[]),
+        ("drain", &["seconds"]),
     ];
 
     /// As it stands on the socket.
@@ -72,6 +80,7 @@ impl Request {
                 json!({ "verb": "unban", field: target })
             }
             Self::Bans => json!({ "verb": "bans" }),
+            Self::Drain { seconds } => json!({ "verb": "drain", "seconds": seconds }),
         }
     }
 
@@ -99,10 +108,11 @@ impl Request {
             "users" => Self::Users,
             "rooms" => Self::Rooms,
             "bans" => Self::Bans,
+            "drain" => Self::Drain { seconds: seconds(&mut fields, MAX_DRAIN)?.unwrap_or(DRAIN) },
             "ban" => Self::Ban {
                 target: target(&mut fields)?,
                 reason: reason_field(&mut fields)?,
-                seconds: seconds(&mut fields)?,
+                seconds: seconds(&mut fields, MAX_SECONDS)?,
             },
             "unban" => Self::Unban { target: target(&mut fields)? },
             "kick" => {
@@ -146,16 +156,14 @@ pub(super) fn target_field(target: &BanTarget) -> (&'static str, String) {
     (field, target.to_string())
 }
 
-fn seconds(fields: &mut BTreeMap<String, Value>) -> Result<Option<u64>, RequestError> {
+fn seconds(fields: &mut BTreeMap<String, Value>, max: u64) -> Result<Option<u64>, RequestError> {
     const WANTED: &str = "a whole number of seconds";
     match fields.remove("seconds") {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Number(number)) => match number.as_u64() {
             None => Err(RequestError::WrongType { field: "seconds", wanted: WANTED }),
-            Some(seconds) if (1..=MAX_SECONDS).contains(&seconds) => Ok(Some(seconds)),
-            Some(found) => {
-                Err(RequestError::OutOfRange { field: "seconds", found, min: 1, max: MAX_SECONDS })
-            }
+            Some(seconds) if (1..=max).contains(&seconds) => Ok(Some(seconds)),
+            Some(found) => Err(RequestError::OutOfRange { field: "seconds", found, min: 1, max }),
         },
         Some(_) => Err(RequestError::WrongType { field: "seconds", wanted: WANTED }),
     }
@@ -371,6 +379,13 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn a_drain_ends_after_a_minute_or_what_was_said() {
+        assert_eq!(parse(r#"{"verb":"drain"}"#), Ok(Request::Drain { seconds: 60 }));
+        assert_eq!(parse(r#"{"verb":"drain","seconds":5}"#), Ok(Request::Drain { seconds: 5 }));
+        assert_eq!(refused(r#"{"verb":"drain","seconds":604801}"#).limit, Some(604_800));
     }
 
     #[test]

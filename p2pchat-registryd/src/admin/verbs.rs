@@ -58,6 +58,10 @@ impl Admin {
                     Err(error) => Err(ban_failed(error)),
                 }
             }
+            // It begins when this is told.
+            Request::Drain { seconds } => {
+                Ok(json!({ "sessions": self.server.stats().registry.sessions, "seconds": seconds }))
+            }
             Request::Kick { user, reason } => {
                 let why =
                     reason.as_ref().map_or("the operator has ended your session", |reason| reason.as_str());
@@ -78,6 +82,7 @@ impl Admin {
             "tcp": self.here.tcp,
             "udp": self.here.udp,
             "fingerprint": self.here.fingerprint.to_string(),
+            "draining": self.server.is_draining(),
             "connections": stats.registry.connections,
             "sessions": stats.registry.sessions,
             "bans": stats.registry.bans,

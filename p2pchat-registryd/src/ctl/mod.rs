@@ -96,6 +96,12 @@ enum Verb {
     },
     /// Who is kept out, since when, until when, and why
     Bans,
+    /// End the registry gently: let nobody else in, wait until nobody is online any more, then end it with status 0
+    Drain {
+        /// How long those online may stay at most, such as 90s or 10m
+        #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+        within: Duration,
+    },
 }
 
 /// Who is kept out.
@@ -137,6 +143,7 @@ impl Verb {
             }
             Self::Unban { target } => Request::Unban { target: target.into() },
             Self::Bans => Request::Bans,
+            Self::Drain { within } => Request::Drain { seconds: within.as_secs() },
         }
     }
 }

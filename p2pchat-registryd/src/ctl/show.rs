@@ -64,6 +64,11 @@ pub(super) fn answer(request: &Value, items: &[Value], done: &Value) -> String {
         ("status", Some(done)) => sheet(done, STATUS),
         ("kick", Some(done)) => format!("{} is offline\n", whom(done)),
         ("unban", Some(done)) => format!("{} is let in again\n", whom(done)),
+        ("drain", Some(done)) => {
+            let field = |name| done.get(name).unwrap_or(&Value::Null);
+            let (sessions, limit) = (plain(field("sessions")), span(field("seconds")));
+            format!("nobody else is let in; it ends when those online ({sessions}) are gone, or in {limit}\n")
+        }
         ("ban", Some(done)) => {
             let until = done.get("until").and_then(Value::as_str);
             let until = until.map_or_else(|| "for ever".into(), |until| format!("until {}", harmless(until)));

@@ -7,13 +7,13 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
     process::Output,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use p2pchat_core::peer::Event;
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, bare, command, connect, refusal};
+use crate::support::{Daemon, bare, command, connect, refusal, try_connect};
 
 /// Asks the daemon of a data folder.
 fn ctl(data_dir: &Path, words: &[&str]) -> Output {
@@ -252,4 +252,48 @@ fn a_banned_network_gets_no_connection() {
         assert_eq!(output.status.code(), Some(2), "{output:?}");
     }
     assert_eq!(told(folder.path(), &["bans"]).len(), 1);
+}
+
+#[tokio::test]
+async fn a_registry_that_drains_lets_nobody_in_waits_for_those_online_and_ends_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let (alice, _events) = connect(&daemon).await;
+    alice.register("alice", "secret").await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+    let (_nobody, mut nobodys_events) = connect(&daemon).await;
+    let said = said(folder.path(), &["drain", "--within", "7d"]);
+    assert!(said.contains("those online (1) are gone, or in 7d 0h"), "{said}");
+    while !matches!(nobodys_events.next().await.unwrap(), Event::Fault { what, .. } if what.contains("about to end"))
+    {
+    }
+    let told_to = Instant::now();
+    while try_connect(&daemon).await.is_ok() {
+        assert!(told_to.elapsed() < Duration::from_secs(30));
+    }
+    assert_eq!(told(folder.path(), &["status"])[0]["draining"], true);
+    // Who is online isn't disturbed.
+    alice.create("den", None, 2, "").await.unwrap();
+    assert_eq!(told(folder.path(), &["sessions"]).len(), 1);
+    alice.logout().await.unwrap();
+    let (status, _, log) = daemon.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!folder.path().join("admin.sock").exists());
+}
+
+#[tokio::test]
+async fn a_drain_ends_at_its_limit_whoever_is_online() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let (alice, mut events) = connect(&daemon).await;
+    alice.register("alice", "secret").await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+    said(folder.path(), &["drain", "--within", "7d"]);
+    // Said again, the new limit counts.
+    said(folder.path(), &["drain", "--within", "1s"]);
+    let (status, ..) = daemon.end();
+    assert_eq!(status.code(), Some(0));
+    while !matches!(events.next().await.unwrap(), Event::Disconnected { .. }) {}
+    let audit = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    assert_eq!(audit.matches("\"drain\"").count(), 2, "{audit}");
 }

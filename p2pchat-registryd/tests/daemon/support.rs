@@ -8,7 +8,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use p2pchat_core::tokio::{ClientConfig, Events, Peer, Trust};
+use p2pchat_core::tokio::{ClientConfig, Error, Events, Peer, Trust};
 
 const FREE_PORTS: [&str; 4] = ["--listen", "127.0.0.1:0", "--udp-listen", "127.0.0.1:0"];
 
@@ -96,9 +96,14 @@ pub(crate) fn refusal(command: &mut Command) -> (Option<i32>, String) {
 }
 
 pub(crate) async fn connect(daemon: &Daemon) -> (Peer, Events) {
+    try_connect(daemon).await.unwrap()
+}
+
+/// Fails as well if it is by now another registry that has the port.
+pub(crate) async fn try_connect(daemon: &Daemon) -> Result<(Peer, Events), Error> {
     let trust = Trust::Pinned(format!("sha256:{}", daemon.fingerprint).parse().unwrap());
     let (tcp, udp): (SocketAddr, SocketAddr) = (daemon.tcp.parse().unwrap(), daemon.udp.parse().unwrap());
     let config = ClientConfig::new(tcp.ip().to_string(), tcp.port(), trust);
     let config = config.registry_udp(udp.ip().to_string(), udp.port()).listen("127.0.0.1:0".parse().unwrap());
-    Peer::connect(config).await.unwrap()
+    Peer::connect(config).await
 }

@@ -7,15 +7,21 @@ mod hash;
 mod operator;
 mod shared;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{
+    future::{Future, pending},
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use p2pchat_proto::{Dialect, Message, ToRegistryDatagram};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
-    time::{sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 pub use self::{
@@ -82,7 +88,7 @@ impl Server {
         ServerHandle { shared: self.shared.clone() }
     }
 
-    /// Serves until `shutdown` is ready; then no stream is accepted any more, those that are open are flushed and closed,
+    /// Serves until `shutdown` is ready or a [`drain`](ServerHandle::drain) has ended; then no stream is accepted any more, those that are open are flushed and closed,
     /// within [`TimeLimits::drain`].
     ///
     /// # Errors
@@ -95,13 +101,26 @@ impl Server {
         loops.spawn(take_answers(shared.clone(), answers));
 
         let mut connections = JoinSet::new();
-        tokio::select! {
+        let mut shutdown = pin!(shutdown);
+        let mut drain = shared.drain.subscribe();
+        let draining = tokio::select! {
             biased;
             Some(Err(error)) = loops.join_next() => return Err(io::Error::other(error)),
-            () = shutdown => {}
-            () = accept(&shared, &*listener, &mut connections) => {}
-        }
+            () = &mut shutdown => false,
+            _ = drain.wait_for(Option::is_some) => true,
+            () = accept(&shared, &*listener, &mut connections) => false,
+        };
         drop(listener);
+        if draining {
+            tracing::info!(connections = connections.len(), "draining: nobody else is let in");
+            tokio::select! {
+                biased;
+                Some(Err(error)) = loops.join_next() => return Err(io::Error::other(error)),
+                () = shutdown => {}
+                () = wait_until(drain) => {}
+                () = async { while connections.join_next().await.is_some() {} } => {}
+            }
+        }
         tracing::info!(connections = connections.len(), "shutting down");
         shared.act(|registry, _| registry.disconnect_all());
         let drained =
@@ -148,6 +167,24 @@ async fn accept(shared: &Arc<Shared>, listener: &dyn Listener, connections: &mut
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => failures.pause(&error, "connection").await,
             },
+        }
+    }
+}
+
+/// Waits until the moment that `deadline` names last.
+async fn wait_until(mut deadline: watch::Receiver<Option<Instant>>) {
+    loop {
+        let until = *deadline.borrow_and_update();
+        let arrives = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Ok(()) = deadline.changed() => {}
+            () = arrives => return,
         }
     }
 }

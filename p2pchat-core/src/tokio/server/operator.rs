@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use p2pchat_proto::{Reason, Username};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::sleep};
 
 use super::{ServerHandle, shared::Shared};
 use crate::{
@@ -13,6 +13,9 @@ use crate::{
     },
     tokio::store::Store,
 };
+
+/// Before a busy store is asked again.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why somebody is not banned, or still is. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +105,19 @@ impl ServerHandle {
         self.shared.act(|registry, now| registry.is_banned(now, username))
     }
 
+    /// Has [`Server::run`](super::Server::run) end once nobody is online any more, or after `limit`. From now on no stream is
+    /// accepted, streams without a session are closed, and nobody else gets in; who is online isn't disturbed until then. Said
+    /// again, it is the new limit that counts.
+    pub fn drain(&self, limit: Duration) {
+        self.shared.act(|registry, _| registry.drain());
+        self.shared.drain.send_replace(Some(self.shared.clock.instant_now() + limit));
+    }
+
+    /// True if nobody else is let in.
+    pub fn is_draining(&self) -> bool {
+        self.shared.drain.borrow().is_some()
+    }
+
     /// Asks the store.
     pub async fn ask(&self, request: StoreRequest) -> StoreAnswer {
         self.shared.store.ask(request).await
@@ -127,9 +143,13 @@ fn unexpected(answer: StoreAnswer) -> StoreError {
 
 /// The bans that a server starts with.
 pub(super) async fn stored_bans(store: &Arc<dyn Store>) -> Result<Vec<Ban>, StoreError> {
-    match store.ask(StoreRequest::Read(Read::Bans { after: None, count: usize::MAX })).await {
-        StoreAnswer::Bans(bans) => Ok(bans),
-        answer => Err(unexpected(answer)),
+    loop {
+        match store.ask(StoreRequest::Read(Read::Bans { after: None, count: usize::MAX })).await {
+            StoreAnswer::Bans(bans) => return Ok(bans),
+            // It is shared with somebody; there is nobody yet whom a pause would hold up.
+            StoreAnswer::Failed(StoreError::Busy) => sleep(BUSY_PAUSE).await,
+            answer => return Err(unexpected(answer)),
+        }
     }
 }
 

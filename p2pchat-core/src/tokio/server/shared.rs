@@ -11,7 +11,10 @@ use std::{
 
 use p2pchat_proto::{Dialect, FromRegistryDatagram, Message};
 use slotmap::SecondaryMap;
-use tokio::sync::{Mutex as AsyncMutex, Notify, mpsc};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify, mpsc, watch},
+    time::Instant,
+};
 
 use super::{ServerConfig, hash::HashPool};
 use crate::{
@@ -52,6 +55,8 @@ pub(super) struct Shared {
     pub(super) store: Arc<dyn Store>,
     /// Held by who changes them, so that store and machine learn of changes in the same order.
     pub(super) bans: AsyncMutex<()>,
+    /// Until when those online may stay, once nobody else is let in.
+    pub(super) drain: watch::Sender<Option<Instant>>,
     hashes: HashPool,
     answer: mpsc::UnboundedSender<Answer>,
     core: Mutex<Core>,
@@ -105,6 +110,7 @@ impl Shared {
             counters: Counters::default(),
             store,
             bans: AsyncMutex::new(()),
+            drain: watch::Sender::new(None),
             hashes,
             answer,
             core: Mutex::new(Core { registry, outboxes: SecondaryMap::new(), awaited: None }),
