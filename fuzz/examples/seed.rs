@@ -30,6 +30,7 @@ const REQUESTS: &[&str] = &[
     r#"{"verb":"kick","user":"bob","reason":"go to bed"}"#,
     r#"{"verb":"ban","address":"192.0.2.0/24","seconds":3600,"reason":"spam"}"#,
     r#"{"verb":"unban","user":"bob","address":"2001:db8::/32"}"#,
+    r#"{"verb":"log-level","level":"info,p2pchat_core=debug"}"#,
     r#"{"verb":"sessions","verb":"status"}"#,
     r#"{"verb":5,"user":null}"#,
     r#"["status"]"#,

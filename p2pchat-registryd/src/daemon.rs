@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::pending,
     io::{self, Write},
     net::SocketAddr,
     path::PathBuf,
@@ -12,11 +13,12 @@ use std::{
 use p2pchat_core::tokio::{Fingerprint, Server, ServerConfig, ServerTls, TlsError, TlsVersion};
 
 #[cfg(unix)]
-use crate::admin::{self, Admin, SocketError};
+use crate::admin::{self, Admin, AdminSocket, SocketError};
 use crate::{
     certificate::{CertificateError, Pem},
     config::{Args, Config, ConfigError, files_for},
-    files, logging,
+    files,
+    logging::{self, Log},
     store::{OpenError, RedbStore, StoreConfig},
 };
 
@@ -97,7 +99,7 @@ impl fmt::Display for Ready {
 /// The log goes to standard error, the line of [`Ready`] to standard output.
 pub fn run(args: &Args) -> Result<(), Error> {
     let config = Config::from_args(args)?;
-    logging::init(&config);
+    let log = logging::init(&config);
     raise_file_limit(config.max_connections);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut signals = Signals::new()?;
@@ -110,7 +112,9 @@ pub fn run(args: &Args) -> Result<(), Error> {
                 process::exit(1);
             });
         };
-        serve(&config, shutdown, announce).await
+        let registry = Registry::start(&config).await?;
+        announce(registry.here);
+        registry.run(shutdown, Some(log)).await
     })
 }
 
@@ -140,41 +144,67 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
     ready: impl FnOnce(Ready),
 ) -> Result<(), Error> {
-    let data_folder = |source| Error::DataFolder { path: config.data_dir.clone(), source };
-    files::private_folder(&config.data_dir).map_err(data_folder)?;
-    // First, since it is what keeps a second daemon out of this folder.
-    let store = open_store(config)?;
-    let pem = Pem::load(config)?;
-    let tls = pem.tls(oldest_tls(config))?;
-    let fingerprint = tls.fingerprint();
+    let registry = Registry::start(config).await?;
+    ready(registry.here);
+    registry.run(shutdown, None).await
+}
 
-    let server = Server::bind(server_config(config, tls), Arc::new(store))
-        .await
-        .map_err(|source| Error::Listen { tcp: config.listen, udp: config.udp_listen, source })?;
-    let here = Ready { tcp: server.local_tcp(), udp: server.local_udp(), fingerprint };
-    tracing::info!(tcp = %here.tcp, udp = %here.udp, %fingerprint, data = ?config.data_dir, "ready");
+/// A registry with its store and its sockets open.
+struct Registry {
+    server: Server,
+    here: Ready,
     #[cfg(unix)]
-    let socket = admin::bind(config)?;
-    ready(here);
+    admin: Admin,
     #[cfg(unix)]
-    let operators = {
-        let admin = Admin::new(config, server.handle(), here);
-        async {
-            match &socket {
-                Some(socket) => admin.serve(socket).await,
-                None => std::future::pending().await,
-            }
-        }
-    };
-    #[cfg(not(unix))]
-    let operators = std::future::pending();
-    tokio::select! {
-        biased;
-        ended = server.run(shutdown) => ended?,
-        () = operators => {}
+    socket: Option<AdminSocket>,
+}
+
+impl Registry {
+    async fn start(config: &Config) -> Result<Self, Error> {
+        let data_folder = |source| Error::DataFolder { path: config.data_dir.clone(), source };
+        files::private_folder(&config.data_dir).map_err(data_folder)?;
+        // First, since it is what keeps a second daemon out of this folder.
+        let store = open_store(config)?;
+        let tls = Pem::load(config)?.tls(oldest_tls(config))?;
+        let fingerprint = tls.fingerprint();
+        let server = Server::bind(server_config(config, tls), Arc::new(store))
+            .await
+            .map_err(|source| Error::Listen { tcp: config.listen, udp: config.udp_listen, source })?;
+        let here = Ready { tcp: server.local_tcp(), udp: server.local_udp(), fingerprint };
+        let registry = Self {
+            #[cfg(unix)]
+            socket: admin::bind(config)?,
+            #[cfg(unix)]
+            admin: Admin::new(config, server.handle(), here),
+            server,
+            here,
+        };
+        tracing::info!(tcp = %here.tcp, udp = %here.udp, %fingerprint, data = ?config.data_dir, "ready");
+        Ok(registry)
     }
-    tracing::info!("ended");
-    Ok(())
+
+    /// Serves until the end. With a log, operators can change what is logged.
+    async fn run(self, shutdown: impl Future<Output = ()> + Send, log: Option<Log>) -> Result<(), Error> {
+        #[cfg(unix)]
+        let operators = async {
+            match &self.socket {
+                Some(socket) => self.admin.serve(socket, log).await,
+                None => pending().await,
+            }
+        };
+        #[cfg(not(unix))]
+        let operators = {
+            drop(log);
+            pending()
+        };
+        tokio::select! {
+            biased;
+            ended = self.server.run(shutdown) => ended?,
+            () = operators => {}
+        }
+        tracing::info!("ended");
+        Ok(())
+    }
 }
 
 fn oldest_tls(config: &Config) -> TlsVersion {

@@ -1,8 +1,12 @@
 //! Log lines on standard error.
 
-use std::{env, io, io::IsTerminal};
+use std::{
+    env, io,
+    io::IsTerminal,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+use tracing_subscriber::{EnvFilter, filter::ParseError, reload};
 
 use crate::config::{Config, LogFormat};
 
@@ -15,22 +19,64 @@ pub(crate) fn filter(notation: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::try_new(notation)
 }
 
+/// The log of this process, whose filter can be changed.
+#[derive(Clone)]
+pub(crate) struct Log {
+    set: Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>,
+    /// What is logged.
+    level: Arc<Mutex<String>>,
+}
+
+impl Log {
+    fn new(
+        notation: &str,
+        set: impl Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync + 'static,
+    ) -> Self {
+        Self { set: Arc::new(set), level: Arc::new(Mutex::new(notation.to_owned())) }
+    }
+
+    /// Logs what the notation says, from now on.
+    pub(crate) fn set_level(&self, notation: &str) -> Result<(), String> {
+        let filter = filter(notation).map_err(|error| error.to_string())?;
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        (self.set)(filter).map_err(|error| error.to_string())?;
+        notation.clone_into(&mut level);
+        Ok(())
+    }
+
+    /// What is logged, as it was said.
+    pub(crate) fn level(&self) -> String {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Sends the log of this process to standard error, from now on and for good.
 ///
 /// A second call changes nothing: a program that has set up its own log keeps it.
-pub(crate) fn init(config: &Config) {
+pub(crate) fn init(config: &Config) -> Log {
     // Settings have been checked: the filter is the one that was asked for.
     let filter = filter(&config.log_level).unwrap_or_default();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    let already_set = match config.log_format {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // They would go to standard error, too: with that gone they would be a panic.
+        .log_internal_errors(false);
+    let (log, already_set) = match config.log_format {
         LogFormat::Human => {
             let coloured =
                 io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-            lines.with_ansi(coloured).try_init().is_err()
+            let lines = lines.with_ansi(coloured).with_filter_reloading();
+            let handle = lines.reload_handle();
+            (Log::new(&config.log_level, move |filter| handle.reload(filter)), lines.try_init().is_err())
         }
-        LogFormat::Json => lines.json().try_init().is_err(),
+        LogFormat::Json => {
+            let lines = lines.json().with_filter_reloading();
+            let handle = lines.reload_handle();
+            (Log::new(&config.log_level, move |filter| handle.reload(filter)), lines.try_init().is_err())
+        }
     };
     if already_set {
         tracing::debug!("the process has a log already");
     }
+    log
 }

@@ -17,10 +17,10 @@ use self::audit::Audit;
 pub(crate) use self::request::MAX_LINE;
 pub use self::socket::SocketError;
 pub(crate) use self::{
-    request::{ErrorReply, MAX_SECONDS, Request, reason},
+    request::{ErrorReply, MAX_SECONDS, Request, level_checked, reason},
     socket::{AdminSocket, MAX_PATH},
 };
-use crate::{config::Config, daemon::Ready, files};
+use crate::{config::Config, daemon::Ready, files, logging::Log};
 
 /// How many operators are served at once; more wait.
 const CONNECTIONS: usize = 8;
@@ -33,17 +33,19 @@ pub(crate) struct Admin {
     here: Ready,
     started: Instant,
     audit: Audit,
+    log: Option<Log>,
 }
 
 impl Admin {
     #[allow(clippy::disallowed_methods, reason = "the daemon owns the clock")]
     pub(crate) fn new(config: &Config, server: ServerHandle, here: Ready) -> Self {
         let audit = Audit::new(config.data_dir.join(files::AUDIT));
-        Self { server, here, started: Instant::now(), audit }
+        Self { server, here, started: Instant::now(), audit, log: None }
     }
 
-    /// Serves operators, for ever.
-    pub(crate) async fn serve(self, socket: &AdminSocket) {
+    /// Serves operators, for ever. Without a log, what is logged is for somebody else to say.
+    pub(crate) async fn serve(mut self, socket: &AdminSocket, log: Option<Log>) {
+        self.log = log;
         let (admin, room) = (Arc::new(self), Arc::new(Semaphore::new(CONNECTIONS)));
         let mut connections = JoinSet::new();
         loop {

@@ -12,6 +12,8 @@ use serde::{
 };
 use serde_json::{Value, json};
 
+use crate::logging;
+
 /// The longest line, without its line feed.
 pub(crate) const MAX_LINE: usize = 4_096;
 
@@ -42,6 +44,8 @@ pub(crate) enum Request {
     Unban { target: BanTarget },
     /// Who is kept out.
     Bans,
+    /// Log this from now on, or tell what is logged.
+    LogLevel { level: Option<String> },
     /// Let nobody else in, and end once nobody is online or so many seconds have passed.
     Drain { seconds: u64 },
 }
@@ -57,6 +61,7 @@ impl Request {
         ("ban", &["user", "address", "reason", "seconds"]),
         ("unban", &["user", "address"]),
         ("bans", &[]),
+        ("log-level", &["level"]),
         ("drain", &["seconds"]),
     ];
 
@@ -80,6 +85,7 @@ impl Request {
                 json!({ "verb": "unban", field: target })
             }
             Self::Bans => json!({ "verb": "bans" }),
+            Self::LogLevel { level } => json!({ "verb": "log-level", "level": level }),
             Self::Drain { seconds } => json!({ "verb": "drain", "seconds": seconds }),
         }
     }
@@ -108,6 +114,7 @@ impl Request {
             "users" => Self::Users,
             "rooms" => Self::Rooms,
             "bans" => Self::Bans,
+            "log-level" => Self::LogLevel { level: level_field(&mut fields)? },
             "drain" => Self::Drain { seconds: seconds(&mut fields, MAX_DRAIN)?.unwrap_or(DRAIN) },
             "ban" => Self::Ban {
                 target: target(&mut fields)?,
@@ -169,6 +176,20 @@ fn seconds(fields: &mut BTreeMap<String, Value>, max: u64) -> Result<Option<u64>
     }
 }
 
+fn level_field(fields: &mut BTreeMap<String, Value>) -> Result<Option<String>, RequestError> {
+    let Some(level) = text(fields, "level")? else { return Ok(None) };
+    level_checked(&level).map(Some).map_err(RequestError::Level)
+}
+
+/// A filter, in the notation of the setting log-level.
+pub(crate) fn level_checked(notation: &str) -> Result<String, String> {
+    let advice = "error, warn, info, debug or trace is wanted, alone or by part: info,p2pchat_core=debug";
+    match logging::filter(notation) {
+        Ok(_) => Ok(notation.to_owned()),
+        Err(error) => Err(format!("{}: {advice}", shortened(&error.to_string()))),
+    }
+}
+
 fn reason_field(fields: &mut BTreeMap<String, Value>) -> Result<Option<Reason>, RequestError> {
     let invalid = |problem| RequestError::Invalid { field: "reason", problem };
     text(fields, "reason")?.map(|text| reason(&text).map_err(invalid)).transpose()
@@ -210,6 +231,9 @@ pub(crate) enum RequestError {
     /// A network that can't be.
     #[error("the field address: {0}")]
     Subnet(SubnetError),
+    /// A filter that can't be.
+    #[error("the field level: {0}")]
+    Level(String),
     /// A number past its bounds.
     #[error("the field {field} is {found}: it goes from {min} to {max}")]
     OutOfRange { field: &'static str, found: u64, min: u64, max: u64 },
@@ -236,6 +260,7 @@ impl RequestError {
             Self::UnknownVerb { .. } => ("unknown-verb", Some("verb"), None, None),
             Self::UnknownField { field, .. } => ("unknown-field", Some(field.as_str()), None, None),
             Self::WrongType { field, .. } => ("wrong-type", Some(*field), None, None),
+            Self::Level(_) => ("invalid", Some("level"), None, None),
             Self::Subnet(_) => ("invalid", Some("address"), None, None),
             Self::OutOfRange { field, found, min, max } => {
                 let limit = if found < min { min } else { max };
@@ -402,6 +427,7 @@ mod tests {
             (r#"{"verb":5}"#, "wrong-type", "verb"),
             (r#"{"verb":"kick"}"#, "missing-field", "user"),
             (r#"{"verb":"status","user":"bob"}"#, "unknown-field", "user"),
+            (r#"{"verb":"log-level","level":"loud"}"#, "invalid", "level"),
             (r#"{"verb":"kick","user":"b b"}"#, "invalid", "user"),
             (r#"{"verb":"kick","user":"bob","reason":"\u001b"}"#, "invalid", "reason"),
             (r#"{"verb":"kick","user":"bob","reason":""}"#, "invalid", "reason"),

@@ -20,6 +20,7 @@ use super::{
     request::{ErrorReply, Request, target_field},
     utc,
 };
+use crate::logging::Log;
 
 /// How much is taken out of the machine at once, which holds everybody up meanwhile.
 const PAGE: usize = 256;
@@ -58,6 +59,7 @@ impl Admin {
                     Err(error) => Err(ban_failed(error)),
                 }
             }
+            Request::LogLevel { level } => self.log_level(level.as_deref()),
             // It begins when this is told.
             Request::Drain { seconds } => {
                 Ok(json!({ "sessions": self.server.stats().registry.sessions, "seconds": seconds }))
@@ -73,6 +75,18 @@ impl Admin {
         })
     }
 
+    fn log_level(&self, level: Option<&str>) -> Done {
+        let Some(log) = &self.log else {
+            let why = "the registry runs inside another program, which says what is logged";
+            return Err(ErrorReply::new("not-possible", why));
+        };
+        let before = log.level();
+        if let Some(level) = level {
+            log.set_level(level).map_err(|error| ErrorReply::new("not-possible", error))?;
+        }
+        Ok(json!({ "level": log.level(), "before": before }))
+    }
+
     fn status(&self) -> Value {
         let stats = self.server.stats();
         json!({
@@ -82,6 +96,7 @@ impl Admin {
             "tcp": self.here.tcp,
             "udp": self.here.udp,
             "fingerprint": self.here.fingerprint.to_string(),
+            "log_level": self.log.as_ref().map(Log::level),
             "draining": self.server.is_draining(),
             "connections": stats.registry.connections,
             "sessions": stats.registry.sessions,

@@ -96,6 +96,12 @@ enum Verb {
     },
     /// Who is kept out, since when, until when, and why
     Bans,
+    /// Change what is logged, until the registry ends or is told otherwise; without FILTER, tell what is logged
+    LogLevel {
+        /// error, warn, info, debug or trace, also by part: info,p2pchat_core=debug
+        #[arg(value_name = "FILTER", value_parser = admin::level_checked)]
+        level: Option<String>,
+    },
     /// End the registry gently: let nobody else in, wait until nobody is online any more, then end it with status 0
     Drain {
         /// How long those online may stay at most, such as 90s or 10m
@@ -143,6 +149,7 @@ impl Verb {
             }
             Self::Unban { target } => Request::Unban { target: target.into() },
             Self::Bans => Request::Bans,
+            Self::LogLevel { level } => Request::LogLevel { level },
             Self::Drain { within } => Request::Drain { seconds: within.as_secs() },
         }
     }

@@ -64,6 +64,13 @@ pub(super) fn answer(request: &Value, items: &[Value], done: &Value) -> String {
         ("status", Some(done)) => sheet(done, STATUS),
         ("kick", Some(done)) => format!("{} is offline\n", whom(done)),
         ("unban", Some(done)) => format!("{} is let in again\n", whom(done)),
+        ("log-level", Some(done)) => {
+            let field = |name| plain(done.get(name).unwrap_or(&Value::Null));
+            match field("level") == field("before") {
+                true => format!("{}\n", field("level")),
+                false => format!("{}, which was {}\n", field("level"), field("before")),
+            }
+        }
         ("drain", Some(done)) => {
             let field = |name| done.get(name).unwrap_or(&Value::Null);
             let (sessions, limit) = (plain(field("sessions")), span(field("seconds")));

@@ -297,3 +297,29 @@ async fn a_drain_ends_at_its_limit_whoever_is_online() {
     let audit = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
     assert_eq!(audit.matches("\"drain\"").count(), 2, "{audit}");
 }
+
+#[tokio::test]
+async fn what_is_logged_changes_while_the_registry_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let (alice, _events) = connect(&daemon).await;
+    alice.register("alice", "secret").await.unwrap();
+    assert_eq!(said(folder.path(), &["log-level"]), "info\n");
+    assert_eq!(
+        said(folder.path(), &["log-level", "p2pchat_core=trace"]),
+        "p2pchat_core=trace, which was info\n"
+    );
+    assert_eq!(told(folder.path(), &["status"])[0]["log_level"], "p2pchat_core=trace");
+    alice.login("alice", "secret").await.unwrap();
+    assert!(said(folder.path(), &["log-level", "off"]).starts_with("off, "));
+    alice.create("den", None, 2, "").await.unwrap();
+    let output = ctl(folder.path(), &["log-level", "loud"]);
+    assert_eq!(output.status.code(), Some(2));
+    daemon.signal("TERM");
+    let (_, _, log) = daemon.end();
+    let times = |what: &str| log.matches(what).count();
+    assert!(times("verb=LOGIN") > 0 && times("verb=REGISTER") == 0 && times("verb=CREATE") == 0, "{log}");
+    // The file has it all, whatever is logged.
+    let audit = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    assert_eq!(audit.lines().count(), 4, "{audit}");
+}
