@@ -58,7 +58,8 @@ fn a_cable_that_is_cut_for_less_than_a_lease_costs_nothing() {
         net.cut(at_alice);
         let text = format!("said in the dark, {round}");
         room.alice.type_line(&text);
-        thread::sleep(LEASE / 3);
+        // So that more than half of it is left for a machine that is slow.
+        thread::sleep(LEASE / 5);
         net.mend(at_alice);
         assert_eq!(room.bob.expect_event("message")["text"], *text);
         room.converse("after");
@@ -99,7 +100,6 @@ fn who_is_cut_off_comes_in_from_elsewhere_and_the_old_client_gives_way() {
     let [_, _, at_bob, elsewhere] = net.hosts();
     let mut room = Room::on(&net);
     let elsewhere = elsewhere.home(&room.daemon);
-    elsewhere.run(&["--user", "bob", "peers"]).expect_code(4).expect_error("already logged in elsewhere");
     net.cut(at_bob);
     // Once the old session has been silent for a third of its lease.
     let mut bob = insist_on_start(&elsewhere, &["--user", "bob", "listen", "--json"], "\"ready\"");

@@ -92,7 +92,7 @@ fn the_prototypes_menus_do_what_they_did() {
 fn the_menus_have_the_rooms_too() {
     let daemon = Daemon::start();
     let home = Home::new(&daemon);
-    let mut bob = home.listener("bob", &[]);
+    let bob = home.listener("bob", &[]);
     let mut alice = home.start_unprepared(&["--menu"]);
     log_in(&mut alice, "alice");
     alice.type_line("5");
@@ -108,7 +108,8 @@ fn the_menus_have_the_rooms_too() {
     alice.type_line("5");
     alice.out.expect("#den  1/5  bears");
     bob.signal("TERM");
-    bob = home.start(&["--user", "bob", "listen", "--json", "--room", "den"]);
+    bob.outcome().expect_code(0);
+    let mut bob = home.start(&["--user", "bob", "listen", "--json", "--room", "den"]);
     bob.expect_event("ready");
     alice.out.expect("bob is in #den");
     alice.type_line("8");

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use crate::{
-    client::{Home, PASSWORD},
+    client::{Home, PASSWORD, PASSWORD_DIGEST},
     daemon::Daemon,
+    wire::Wire,
 };
 
 #[test]
@@ -21,7 +22,11 @@ fn an_account_is_made_once_and_entered_with_its_password() {
     home.run(&wrong).expect_code(4).expect_error("wrong username or password");
     home.run(&["--user", "a b", "register"]).expect_code(2).expect_error("username");
 
-    let _online = home.listener("bob", &[]);
+    // With a long lease: a client's may be taken over once it is late with its keep-alives.
+    home.register("bob");
+    let mut online = Wire::greeted(&daemon);
+    assert_eq!(online.ask(&format!("LOGIN <bob> <{PASSWORD_DIGEST}>")), "AUTH <SUCCESS> <200>");
+    assert_eq!(online.datagrams.keep_alive("bob", 120), "KEEP_ALIVE_RESPONSE <SUCCESS> <200>");
     home.run(&["--user", "bob", "peers"]).expect_code(4).expect_error("already logged in elsewhere");
 }
 
@@ -74,8 +79,7 @@ fn a_message_is_sent_or_it_is_told_why_not() {
     let home = Home::new(&daemon);
     home.register("alice");
     home.register("offline");
-    let send =
-        |to: &str| home.run(&["--user", "alice", "send", "--timeout", "2", to, "are", "you", "<there>?"]);
+    let send = |to: &str| home.run(&["--user", "alice", "send", to, "are", "you", "<there>?"]);
     send("offline").expect_code(5).expect_error("not online");
     send("nobody").expect_code(5).expect_error("no such user");
 
@@ -87,7 +91,8 @@ fn a_message_is_sent_or_it_is_told_why_not() {
     let _closed = home.listener("closed", &["--accept", "none"]);
     send("closed").expect_code(6).expect_error("declined");
     let _away = home.prompt("away");
-    send("away").expect_code(7).expect_error("in time");
+    let late = home.run(&["--user", "alice", "send", "--timeout", "2", "away", "are you there?"]);
+    late.expect_code(7).expect_error("in time");
 }
 
 #[test]

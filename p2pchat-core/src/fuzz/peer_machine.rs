@@ -255,7 +255,10 @@ impl World {
             self.peer.handle_registry_malformed(self.now, malformed);
             self.drain();
         }
-        self.peer.handle_registry_closed(self.now, "gone".to_owned());
+        // What is said of a stream after the machine has dialled anew isn't said to it.
+        if self.link.is_none() {
+            self.peer.handle_registry_closed(self.now, "gone".to_owned());
+        }
     }
 
     fn datagram(&mut self, bytes: &[u8]) {

@@ -71,7 +71,7 @@ async fn register(registry: &Registry, ip: &str, name: &str) -> String {
 
 #[tokio::test]
 async fn handshakes_that_drip_are_given_up_and_others_are_served_meanwhile() {
-    let registry = Registry::start_with(|config| config.times.handshake = Duration::from_secs(3)).await;
+    let registry = Registry::start_with(|config| config.times.handshake = Duration::from_secs(8)).await;
     let mut drips = Vec::new();
     for _ in 0..10 {
         let mut plain = registry.plain_from("127.0.0.1").await;
@@ -95,7 +95,7 @@ async fn handshakes_that_drip_are_given_up_and_others_are_served_meanwhile() {
 #[tokio::test]
 async fn half_open_connections_take_their_own_places_only_and_not_for_long() {
     let registry = Registry::start_with(|config| {
-        config.times.handshake = Duration::from_secs(5);
+        config.times.handshake = Duration::from_secs(8);
         (config.machine.prefixes.connections, config.machine.prefixes.loopback) = (5, true);
     })
     .await;

@@ -31,7 +31,8 @@ async fn rubbish_from_a_peer_ends_its_stream_and_no_other() {
 
     for rubbish in [&b"\xff\xff\n"[..], b"GET / HTTP/1.1\r\n\r\n", b"DIRECT_MESSAGE <\n", &[b'x'; 70_000]] {
         let mut stream = stranger(&bob).await;
-        stream.write_all(rubbish).await.unwrap();
+        // It may be cut off before all of it is written.
+        drop(stream.write_all(rubbish).await);
         until(&mut bob_events, |event| matches!(event, Event::Fault { .. }).then_some(())).await;
         is_closed(&mut stream).await;
     }

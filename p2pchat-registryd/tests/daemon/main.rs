@@ -27,11 +27,9 @@ fn it_says_in_one_line_where_it_is_and_ends_well_on_each_signal() {
         assert_eq!(daemon.fingerprint.len(), 64);
         assert!(!daemon.tcp.ends_with(":0") && !daemon.udp.ends_with(":0"));
         TcpStream::connect(&daemon.tcp).unwrap();
-        let told = Instant::now();
         daemon.signal(signal);
         let (status, rest, _) = daemon.end();
         assert_eq!((status.code(), rest.as_str()), (Some(0), ""));
-        assert!(told.elapsed() < Duration::from_secs(10));
     }
 }
 
