@@ -34,6 +34,8 @@ Examples:
         Makes the folder, a certificate, and /srv/chat/registryd.toml with these settings.
     p2pchat-registryd check-config --config registryd.toml
         Says all that is wrong with the settings, and what to write instead.
+    p2pchat-registryd ctl status
+        How the registry is doing that runs here; ctl --help says what else can be asked.
 
 Files in the data folder (mode 0700):
     registry.redb  accounts, rooms and memberships (mode 0600)

@@ -8,7 +8,7 @@ use p2pchat_proto::{Dialect, FrameError, Malformed, ToRegistryDatagram};
 use super::backend::{Answer, Backend, Request, beginning, config, user};
 use crate::{
     Time,
-    registry::{ConnId, Effect, Registry},
+    registry::{BanTarget, ConnId, Effect, Registry},
 };
 
 /// What the world may do to a registry.
@@ -22,6 +22,17 @@ enum Step {
     KeepAlive(u8, u8, Option<u32>),
     Answer(Answer),
     Wait(u16),
+    Operator(Command),
+}
+
+/// What the operator may do.
+#[derive(Debug, Arbitrary)]
+enum Command {
+    Kick(u8),
+    BanUser(u8, Option<u16>),
+    BanAddress(u16),
+    Unban(u8),
+    Drain(u8),
 }
 
 #[derive(Default)]
@@ -111,6 +122,7 @@ impl World {
                 }
             }
             Step::Answer(answer) => self.backend.answer(registry, at, &answer),
+            Step::Operator(command) => operate(registry, at, &command),
             Step::Wait(millis) => {
                 *now = at + Duration::from_millis(millis.into());
                 registry.handle_timeout(*now);
@@ -135,5 +147,48 @@ impl World {
                 _ => {}
             }
         }
+    }
+}
+
+/// Does it, and checks that it is done.
+fn operate(registry: &mut Registry, at: Time, command: &Command) {
+    let later = |millis: u16| at + Duration::from_millis(millis.into());
+    match command {
+        Command::Kick(u) => {
+            if let Some(username) = user(*u) {
+                let was_online = registry.session_of(at, &username).is_some();
+                assert_eq!(registry.kick(&username, "go to bed"), was_online);
+                assert_eq!(registry.session_of(at, &username), None);
+            }
+        }
+        Command::BanUser(u, lasts) => {
+            if let Some(username) = user(*u) {
+                let until = lasts.map(later);
+                registry.ban(at, BanTarget::User(username.clone()), None, until);
+                let holds = until.is_none_or(|until| until > at);
+                assert_eq!(registry.is_banned(at, &username), holds);
+                assert!(!holds || registry.session_of(at, &username).is_none(), "who is banned is offline");
+            }
+        }
+        Command::BanAddress(lasts) => {
+            // Where everybody comes from, so not for ever.
+            if let Ok(subnet) = "192.0.2.0/24".parse() {
+                registry.ban(at, BanTarget::Subnet(subnet), None, Some(later(*lasts)));
+                assert!(*lasts == 0 || registry.stats().connections == 0);
+            }
+        }
+        Command::Unban(u) => {
+            if let Some(username) = user(*u) {
+                let was_banned = registry.is_banned(at, &username);
+                assert_eq!(registry.unban(at, &BanTarget::User(username.clone())), was_banned);
+                assert!(!registry.is_banned(at, &username));
+            }
+        }
+        // Seldom, since it is the end.
+        Command::Drain(0) => {
+            registry.drain();
+            assert_eq!(registry.stats().connections, registry.stats().sessions);
+        }
+        Command::Drain(_) => {}
     }
 }

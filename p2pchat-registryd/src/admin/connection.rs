@@ -123,6 +123,13 @@ impl<W: AsyncWrite + Unpin> Replies<W> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn only_the_registrys_own_user_and_root_may_ask() {
+        let own = rustix::process::geteuid().as_raw();
+        assert!(is_allowed(own) && is_allowed(0));
+        assert!(!is_allowed(own + 1));
+    }
+
     async fn lines(input: &[u8]) -> Vec<Vec<u8>> {
         // A small buffer, so that lines come in pieces.
         let mut input = BufReader::with_capacity(7, input);
