@@ -78,8 +78,8 @@ impl Registry {
         self.draining
     }
 
-    /// Ends the user's session: they are told why, and their stream is closed. They may come back. False if they are not
-    /// online.
+    /// Ends the user's session: they are told why, and their stream is closed. They may come back. False if they are
+    /// neither online nor about to be.
     pub fn kick(&mut self, username: &Username, why: &str) -> bool {
         let claim = self.presence.find(username);
         if let Some(claim) = claim {
