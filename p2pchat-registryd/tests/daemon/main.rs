@@ -12,7 +12,6 @@ use std::{
     net::TcpStream,
     path::Path,
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use p2pchat_core::proto::PasswordDigest;
