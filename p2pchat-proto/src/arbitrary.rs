@@ -4,7 +4,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 
 use crate::{
     Capabilities, Capability, Capacity, Description, List, PasswordDigest, PeerPort, RawList, Reason, Record,
-    RoomName, Text, Username,
+    RoomName, SessionToken, Text, Username,
 };
 
 const NAME_CHARS: &[char] = &['a', 'Z', '9', '_', '-', '.', 'ß', 'é', 'ع', '漢', 'Ω', 'ı'];
@@ -37,6 +37,12 @@ impl<'a> Arbitrary<'a> for RoomName {
 impl<'a> Arbitrary<'a> for PasswordDigest {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(Self::of_password(u.arbitrary()?))
+    }
+}
+
+impl<'a> Arbitrary<'a> for SessionToken {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self::from_random(u.arbitrary()?))
     }
 }
 

@@ -44,6 +44,7 @@ mod list;
 mod message;
 mod name;
 mod parse;
+mod secret;
 mod status;
 mod value;
 mod verb;
@@ -58,9 +59,8 @@ pub use message::{
     RegisterReply, RoomRecord, RoomsList, SearchReply, ToRegistry, ToRegistryDatagram,
 };
 pub use name::{RoomName, Username};
-pub use value::{
-    Capabilities, Capability, Capacity, Description, PROTOCOL_VERSION, PasswordDigest, PeerPort, Reason, Text,
-};
+pub use secret::{PasswordDigest, SessionToken};
+pub use value::{Capabilities, Capability, Capacity, Description, PROTOCOL_VERSION, PeerPort, Reason, Text};
 pub use verb::Verb;
 
 /// The README's code runs as tests.

@@ -1,10 +1,9 @@
-//! What stands in fields besides names: digests, ports, capacities, texts, capabilities (PROTOCOL.md §3).
+//! What stands in fields besides names and secrets: ports, capacities, texts, capabilities (PROTOCOL.md §3).
 
 use std::{fmt, str::FromStr};
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use sha2::{Digest, Sha256};
 
 use crate::{error::Problem, limits::Limits};
 
@@ -31,70 +30,6 @@ macro_rules! serde_as_str {
     };
 }
 pub(crate) use serde_as_str;
-
-/// The SHA-256 of a password's UTF-8 bytes, as 64 lower-case hexadecimal digits: what travels instead of a password.
-///
-/// It is as good as the password to whoever sees it, so `Debug` hides it, comparing takes the same time wherever the
-/// difference is, and there is no `Display`.
-#[derive(Clone)]
-pub struct PasswordDigest([u8; 64]);
-
-impl PasswordDigest {
-    /// The digest of a password.
-    pub fn of_password(password: &str) -> Self {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut hex = [0; 64];
-        for (pair, byte) in hex.chunks_exact_mut(2).zip(Sha256::digest(password.as_bytes())) {
-            for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-                *digit = DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
-            }
-        }
-        Self(hex)
-    }
-
-    /// Takes a digest that is already in hexadecimal digits.
-    pub fn new(hex: &str) -> Result<Self, Problem> {
-        let digits: [u8; 64] = hex.as_bytes().try_into().map_err(|_| Problem::NotADigest)?;
-        match digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
-            true => Ok(Self(digits)),
-            false => Err(Problem::NotADigest),
-        }
-    }
-
-    /// The 64 digits. A secret: for the wire and for the slow hash, never for a log.
-    pub fn expose(&self) -> &str {
-        str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl PartialEq for PasswordDigest {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
-    }
-}
-
-impl Eq for PasswordDigest {}
-
-impl fmt::Debug for PasswordDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordDigest(…)")
-    }
-}
-
-#[cfg(feature = "serde")]
-impl serde::Serialize for PasswordDigest {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.expose())
-    }
-}
-
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for PasswordDigest {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        Self::new(&text).map_err(serde::de::Error::custom)
-    }
-}
 
 /// A number of a field, with the range that the field allows.
 macro_rules! number {
@@ -288,11 +223,13 @@ pub enum Capability {
     /// The second field of `CHAT_REQUEST` and `DIRECT_BROADCAST` on peer streams, and the directory's answer says who
     /// understands it.
     Sender,
+    /// A successful `AUTH` carries a token, and `RESUME` with it continues the session on another stream.
+    Resume,
 }
 
 impl Capability {
     /// Every capability, in the order in which they are encoded.
-    pub const ALL: &[Self] = &[Self::Reason, Self::Roster, Self::Sender];
+    pub const ALL: &[Self] = &[Self::Reason, Self::Roster, Self::Sender, Self::Resume];
 
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -300,6 +237,7 @@ impl Capability {
             Self::Reason => "reason",
             Self::Roster => "roster",
             Self::Sender => "sender",
+            Self::Resume => "resume",
         }
     }
 }
@@ -387,28 +325,6 @@ impl<'de> serde::Deserialize<'de> for Capabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_password_travels_as_its_sha256() {
-        let digest = PasswordDigest::of_password("abc");
-        assert_eq!(digest.expose(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(PasswordDigest::new(digest.expose()), Ok(digest));
-    }
-
-    #[test]
-    fn secrets_are_not_in_debug_output() {
-        let digest = PasswordDigest::of_password("abc");
-        assert_eq!(format!("{digest:?}"), "PasswordDigest(…)");
-    }
-
-    #[test]
-    fn digests_are_equal_if_every_digit_is() {
-        let digest = |hex: &str| PasswordDigest::new(&format!("{hex}{}", "0".repeat(62))).unwrap();
-        assert_eq!(digest("00"), digest("00"));
-        for other in ["01", "10", "11"] {
-            assert_ne!(digest("00"), digest(other), "{other}");
-        }
-    }
 
     #[test]
     fn a_text_shows_what_was_said_and_shares_memory_until_detached() {

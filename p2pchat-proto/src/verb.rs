@@ -95,6 +95,10 @@ verbs! {
     UserJoined = "USER_JOINED",
     /// registry → peer, pushed, capability `roster`
     UserLeft = "USER_LEFT",
+    /// peer → registry, capability `resume`
+    Resume = "RESUME",
+    /// registry → peer, pushed, capability `resume`
+    Replaced = "REPLACED",
 }
 
 impl fmt::Display for Verb {

@@ -171,6 +171,9 @@ fn carried_reply(message: FromRegistry) -> FromRegistry {
         FromRegistry::Register(RegisterReply::Exists { .. }) => {
             FromRegistry::Register(RegisterReply::Exists { reason: None })
         }
+        FromRegistry::Auth(AuthReply::Success { .. }) => {
+            FromRegistry::Auth(AuthReply::Success { token: None })
+        }
         FromRegistry::Auth(AuthReply::Failure { .. }) => {
             FromRegistry::Auth(AuthReply::Failure { reason: None })
         }

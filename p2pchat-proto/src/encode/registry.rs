@@ -11,8 +11,8 @@ use crate::{
         AuthReply, Detail, Extensions, Found, FromRegistry, HelloReply, Outcome, RegisterReply, SearchReply,
         ToRegistry,
     },
+    secret::{PasswordDigest, SessionToken},
     status::Phrase,
-    value::PasswordDigest,
 };
 
 impl ToRegistry {
@@ -26,6 +26,13 @@ impl ToRegistry {
             Self::Login { username, password, port } => {
                 writer.word(username);
                 writer.word(password.expose());
+                if let Some(port) = port {
+                    writer.word(port);
+                }
+            }
+            Self::Resume { username, token, port } => {
+                writer.word(username);
+                writer.word(token.expose());
                 if let Some(port) = port {
                     writer.word(port);
                 }
@@ -81,7 +88,7 @@ impl FromRegistry {
                 RegisterReply::Exists { reason } => writer.refusal(Phrase::Exist, reason.as_ref()),
             },
             Self::Auth(reply) => match reply {
-                AuthReply::Success => writer.status(Phrase::Success),
+                AuthReply::Success { token } => writer.welcome(token.as_ref()),
                 AuthReply::Failure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
                 AuthReply::Online { reason } => writer.refusal(Phrase::Online, reason.as_ref()),
             },
@@ -96,7 +103,7 @@ impl FromRegistry {
                 SearchReply::NotFound { reason } => writer.refusal(Phrase::NotFound, reason.as_ref()),
             },
             Self::Peers(peers) => writer.peers(peers),
-            Self::UserLogout { username } => writer.field(username.as_str()),
+            Self::UserLogout { username } | Self::Replaced { username } => writer.field(username.as_str()),
             Self::Timeout { username } => writer.word(username),
             Self::UserJoined { room, username } | Self::UserLeft { room, username } => {
                 writer.field(room.as_str());
@@ -130,6 +137,13 @@ impl Writer<'_> {
             (_, Dialect::Prototype) => self.out.put_u8(b' '),
             (HelloReply::Success { extensions }, Dialect::Canonical) => self.extensions(extensions.as_ref()),
             (HelloReply::Failure { reason }, Dialect::Canonical) => self.reason(reason.as_ref()),
+        }
+    }
+
+    fn welcome(&mut self, token: Option<&SessionToken>) {
+        self.status(Phrase::Success);
+        if let (Some(token), Dialect::Canonical) = (token, self.dialect) {
+            self.plain(token.expose());
         }
     }
 

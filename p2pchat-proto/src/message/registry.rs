@@ -13,7 +13,8 @@ use crate::{
     list::List,
     name::{RoomName, Username},
     parse,
-    value::{Capabilities, Capacity, Description, PasswordDigest, PeerPort, Reason},
+    secret::{PasswordDigest, SessionToken},
+    value::{Capabilities, Capacity, Description, PeerPort, Reason},
     verb::Verb,
 };
 
@@ -41,6 +42,15 @@ pub enum ToRegistry {
         username: Username,
         /// The SHA-256 of the password.
         password: PasswordDigest,
+        /// Where the peer's own server listens; without it the peer can't be dialled.
+        port: Option<PeerPort>,
+    },
+    /// `RESUME <username> <token> [<peer_port>]`: continues a session on this stream (capability `resume`, §7.5).
+    Resume {
+        /// Whose session.
+        username: Username,
+        /// From the last `AUTH <SUCCESS>` that came.
+        token: SessionToken,
         /// Where the peer's own server listens; without it the peer can't be dialled.
         port: Option<PeerPort>,
     },
@@ -108,7 +118,7 @@ pub enum FromRegistry {
     Hello(HelloReply),
     /// `REGISTER …` (§4.2).
     Register(RegisterReply),
-    /// `AUTH …` (§4.3).
+    /// `AUTH …` (§4.3, §7.5).
     Auth(AuthReply),
     /// `CREATION <SUCCESS> <200>` or `<FAILURE> <404>` (§4.4).
     Creation(Outcome),
@@ -129,6 +139,11 @@ pub enum FromRegistry {
     },
     /// `TIMEOUT <username>`, pushed on the stream before it is closed (§4.14).
     Timeout {
+        /// The session's own name.
+        username: Username,
+    },
+    /// `REPLACED <username>`, pushed under `resume` before the stream is closed: the session goes on elsewhere (§7.5).
+    Replaced {
         /// The session's own name.
         username: Username,
     },
@@ -213,15 +228,18 @@ pub enum RegisterReply {
     },
 }
 
-/// `AUTH <SUCCESS> <200>`, `<FAILURE> <404> [<reason>]` or `<ONLINE> <300> [<reason>]`.
+/// `AUTH <SUCCESS> <200> [<token>]`, `<FAILURE> <404> [<reason>]` or `<ONLINE> <300> [<reason>]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
 #[non_exhaustive]
 pub enum AuthReply {
     /// The session is live.
-    Success,
-    /// Wrong password or no such account, not told apart; or a refusal that says so in its reason.
+    Success {
+        /// What continues it on another stream (capability `resume`).
+        token: Option<SessionToken>,
+    },
+    /// Wrong password, wrong token or no such account, not told apart; or a refusal that says so in its reason.
     Failure {
         /// Why (capability `reason`).
         reason: Option<Reason>,
@@ -423,6 +441,7 @@ impl Message for ToRegistry {
             Self::Hello { .. } => Verb::HelloP2p,
             Self::Register { .. } => Verb::Register,
             Self::Login { .. } => Verb::Login,
+            Self::Resume { .. } => Verb::Resume,
             Self::CreateRoom { .. } => Verb::CreateChatRoom,
             Self::JoinRoom { .. } => Verb::JoinChatRoom,
             Self::ExitRoom { .. } => Verb::RoomExit,
@@ -458,6 +477,7 @@ impl Message for FromRegistry {
             Self::Peers(_) => Verb::PeerList,
             Self::UserLogout { .. } => Verb::UserLogout,
             Self::Timeout { .. } => Verb::Timeout,
+            Self::Replaced { .. } => Verb::Replaced,
             Self::UserJoined { .. } => Verb::UserJoined,
             Self::UserLeft { .. } => Verb::UserLeft,
         }

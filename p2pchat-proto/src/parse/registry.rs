@@ -30,6 +30,11 @@ impl ToRegistry {
                 password: fields.required("password", value::password)?,
                 port: fields.optional("peer_port", value::peer_port)?,
             },
+            Verb::Resume => Self::Resume {
+                username: fields.required("username", Username::with_limits)?,
+                token: fields.required("token", value::token)?,
+                port: fields.optional("peer_port", value::peer_port)?,
+            },
             Verb::CreateChatRoom => Self::CreateRoom {
                 room: fields.required("room", RoomName::with_limits)?,
                 password: fields.required("password", value::room_password)?,
@@ -136,6 +141,9 @@ impl FromRegistry {
                 Self::UserLogout { username: fields.required("username", Username::with_limits)? }
             }
             Verb::Timeout => Self::Timeout { username: fields.required("username", Username::with_limits)? },
+            Verb::Replaced => {
+                Self::Replaced { username: fields.required("username", Username::with_limits)? }
+            }
             Verb::UserJoined => Self::UserJoined {
                 room: fields.required("room", RoomName::with_limits)?,
                 username: fields.required("username", Username::with_limits)?,
@@ -211,7 +219,7 @@ impl Fields<'_> {
     fn auth_reply(&mut self) -> Result<AuthReply, ParseError> {
         let allowed = &[Phrase::Success, Phrase::Failure, Phrase::Online];
         Ok(match self.status(allowed, "SUCCESS, FAILURE or ONLINE", Code::Required)? {
-            Phrase::Success => AuthReply::Success,
+            Phrase::Success => AuthReply::Success { token: self.optional("token", value::token)? },
             Phrase::Online => AuthReply::Online { reason: self.reason()? },
             _ => AuthReply::Failure { reason: self.reason()? },
         })

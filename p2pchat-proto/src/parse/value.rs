@@ -6,7 +6,8 @@ use crate::{
     error::Problem,
     limits::Limits,
     name::RoomName,
-    value::{Capabilities, Capacity, PasswordDigest, PeerPort},
+    secret::{PasswordDigest, SessionToken},
+    value::{Capabilities, Capacity, PeerPort},
 };
 
 /// A decimal number without sign, from `min` to `max`.
@@ -34,6 +35,10 @@ pub(super) fn capacity(text: &str, limits: &Limits) -> Result<Capacity, Problem>
 
 pub(super) fn password(text: &str, _: &Limits) -> Result<PasswordDigest, Problem> {
     PasswordDigest::new(text)
+}
+
+pub(super) fn token(text: &str, _: &Limits) -> Result<SessionToken, Problem> {
+    SessionToken::new(text)
 }
 
 /// `<>` for a room without a password.
