@@ -50,7 +50,7 @@ impl Bug {
                 None
             }
             (Self::SecondSession, Send { conn, message: FromRegistry::Auth(AuthReply::Online { .. }) }) => {
-                Some(Send { conn, message: FromRegistry::Auth(AuthReply::Success) })
+                Some(Send { conn, message: FromRegistry::Auth(AuthReply::Success { token: None }) })
             }
             (_, effect) => Some(effect),
         }

@@ -212,7 +212,7 @@ impl Judge {
             {
                 return wrong("the account is not durable");
             }
-            (ToRegistry::Login { username, port, .. }, FromRegistry::Auth(AuthReply::Success), _) => {
+            (ToRegistry::Login { username, port, .. }, FromRegistry::Auth(AuthReply::Success { .. }), _) => {
                 return self.logged_in(now, conn, username, port.map_or(0, |port| port.get()));
             }
             (ToRegistry::Login { username, .. }, FromRegistry::Auth(AuthReply::Online { .. }), _)

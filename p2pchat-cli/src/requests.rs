@@ -95,7 +95,7 @@ mod tests {
         peer.login(now, me.clone(), PasswordDigest::of_password("x"), None);
         peer.handle_registry_connected(now, Some(Dialect::Canonical));
         peer.handle_registry_message(now, FromRegistry::Hello(HelloReply::Success { extensions: None }));
-        peer.handle_registry_message(now, FromRegistry::Auth(AuthReply::Success));
+        peer.handle_registry_message(now, FromRegistry::Auth(AuthReply::Success { token: None }));
         let stream = peer.accept_stream(now, SocketAddr::from(([127, 0, 0, 1], 1_024))).unwrap();
         peer.handle_stream_message(now, stream, PeerMessage::ChatRequest { recipient: me, sender: None });
         let mut effects = std::iter::from_fn(|| peer.poll_effect());

@@ -430,7 +430,7 @@ impl Client {
                 );
                 assert_eq!(agreed.and(self.offered), agreed, "no more than was offered is agreed on");
             }
-            (Some(ToRegistry::Login { username, .. }), FromRegistry::Auth(AuthReply::Success)) => {
+            (Some(ToRegistry::Login { username, .. }), FromRegistry::Auth(AuthReply::Success { .. })) => {
                 self.user = Some(username);
             }
             _ => {}

@@ -97,7 +97,7 @@ impl Peer {
         reply: AuthReply,
     ) {
         let outcome = match reply {
-            AuthReply::Success => {
+            AuthReply::Success { .. } => {
                 self.session = Some(Session {
                     credentials,
                     live: true,
@@ -124,7 +124,7 @@ impl Peer {
         let lease = self.config.lease;
         let Some(session) = &mut self.session else { return };
         match reply {
-            AuthReply::Success => {
+            AuthReply::Success { .. } => {
                 session.live = true;
                 session.timed_out = false;
                 session.refused_since = None;

@@ -57,7 +57,7 @@ impl Registry {
         }));
         self.leases.set(conn, now + lease);
         let told = connection.has(Capability::Roster);
-        self.send(conn, FromRegistry::Auth(AuthReply::Success));
+        self.send(conn, FromRegistry::Auth(AuthReply::Success { token: None }));
         for room in rooms {
             if told {
                 self.send(conn, FromRegistry::UserJoined { room: room.clone(), username: username.clone() });

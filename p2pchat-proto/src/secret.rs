@@ -1,0 +1,157 @@
+//! Secrets that travel as 64 lower-case hexadecimal digits: `Debug` hides them, there is no `Display`, and comparing takes
+//! the same time wherever the difference is (PROTOCOL.md §3.3).
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::{error::Problem, value::serde_as_str};
+
+/// 32 bytes as hexadecimal digits.
+fn hex(bytes: impl IntoIterator<Item = u8>) -> [u8; 64] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [0; 64];
+    for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
+        for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
+            *digit = DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+        }
+    }
+    hex
+}
+
+macro_rules! secret {
+    ($(#[$doc:meta])* $name:ident, $shown:literal) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name([u8; 64]);
+
+        impl $name {
+            /// Takes what is already in hexadecimal digits.
+            pub fn new(hex: &str) -> Result<Self, Problem> {
+                let digits: [u8; 64] = hex.as_bytes().try_into().map_err(|_| Problem::NotADigest)?;
+                match digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+                    true => Ok(Self(digits)),
+                    false => Err(Problem::NotADigest),
+                }
+            }
+
+            /// The 64 digits. A secret: for the wire and for being hashed, never for a log.
+            pub fn expose(&self) -> &str {
+                str::from_utf8(&self.0).unwrap_or_default()
+            }
+
+            #[cfg(feature = "serde")]
+            fn as_str(&self) -> &str {
+                self.expose()
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.0.iter().zip(&other.0).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str($shown)
+            }
+        }
+
+        serde_as_str!($name);
+    };
+}
+
+secret! {
+    /// The SHA-256 of a password's UTF-8 bytes, as 64 lower-case hexadecimal digits: what travels instead of a password.
+    ///
+    /// It is as good as the password to whoever sees it, so `Debug` hides it, comparing takes the same time wherever the
+    /// difference is, and there is no `Display`.
+    PasswordDigest, "PasswordDigest(…)"
+}
+
+impl PasswordDigest {
+    /// The digest of a password.
+    pub fn of_password(password: &str) -> Self {
+        Self(hex(Sha256::digest(password.as_bytes())))
+    }
+}
+
+secret! {
+    /// What brings a session back on another stream (capability `resume`, §7.5): 256 random bits, as 64 lower-case
+    /// hexadecimal digits.
+    ///
+    /// Whoever has it is the session's user, so it is hidden as a [`PasswordDigest`] is.
+    SessionToken, "SessionToken(…)"
+}
+
+impl SessionToken {
+    /// The token of these bits, which nobody can have guessed.
+    pub fn from_random(bits: [u8; 32]) -> Self {
+        Self(hex(bits))
+    }
+
+    /// The SHA-256 of its digits: what a registry keeps of a token. It says nothing about the token, which has too many
+    /// bits to be tried.
+    pub fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(self.0).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_travels_as_its_sha256() {
+        let digest = PasswordDigest::of_password("abc");
+        assert_eq!(digest.expose(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert_eq!(PasswordDigest::new(digest.expose()), Ok(digest));
+    }
+
+    #[test]
+    fn a_token_travels_as_its_bits_and_is_kept_as_the_sha256_of_its_digits() {
+        let token = SessionToken::from_random([0xa5; 32]);
+        assert_eq!(token.expose(), "a5".repeat(32));
+        assert_eq!(SessionToken::new(token.expose()), Ok(token.clone()));
+        let kept = hex(token.sha256());
+        assert_eq!(kept, *PasswordDigest::of_password(token.expose()).0.as_slice());
+        assert_ne!(token.sha256(), [0xa5; 32]);
+    }
+
+    #[test]
+    fn secrets_are_not_in_debug_output() {
+        let digest = PasswordDigest::of_password("abc");
+        assert_eq!(format!("{digest:?}"), "PasswordDigest(…)");
+        assert_eq!(format!("{:?}", SessionToken::from_random([1; 32])), "SessionToken(…)");
+    }
+
+    #[test]
+    fn secrets_are_equal_if_every_digit_is() {
+        fn check<T: PartialEq + fmt::Debug>(secret: impl Fn(&str) -> T) {
+            let zero = "0".repeat(62);
+            assert_eq!(secret(&format!("00{zero}")), secret(&format!("00{zero}")));
+            for other in ["01", "10", "11"] {
+                assert_ne!(secret(&format!("00{zero}")), secret(&format!("{other}{zero}")), "{other}");
+                assert_ne!(
+                    secret(&format!("00{zero}")),
+                    secret(&format!("{zero}{other}")),
+                    "{other} at the end"
+                );
+            }
+        }
+        check(|hex| PasswordDigest::new(hex).unwrap());
+        check(|hex| SessionToken::new(hex).unwrap());
+    }
+
+    #[test]
+    fn what_isnt_64_small_digits_is_no_secret() {
+        let capitals = "A".repeat(64);
+        for wrong in ["", "0", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &capitals, &"é".repeat(32)]
+        {
+            assert_eq!(SessionToken::new(wrong), Err(Problem::NotADigest), "{wrong}");
+        }
+    }
+}
