@@ -56,7 +56,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            capabilities: Capabilities::all(),
+            capabilities: Capabilities::parse("reason,roster,sender"),
             lease: Duration::from_secs(10),
             keep_alive_interval: Duration::from_millis(2_500),
             silence_timeout: Duration::from_secs(20),
