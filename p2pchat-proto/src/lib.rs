@@ -54,9 +54,10 @@ pub use error::{FrameError, Malformed, ParseError, Problem};
 pub use limits::Limits;
 pub use list::{List, Record};
 pub use message::{
-    AuthReply, ChatReply, Delivery, Detail, Extensions, Found, FromRegistry, FromRegistryDatagram,
-    HelloReply, Message, Notification, Outcome, PeerList, PeerListShape, PeerMessage, PeerRecord, RawList,
-    RegisterReply, RoomRecord, RoomsList, SearchReply, ToRegistry, ToRegistryDatagram,
+    AuthReply, BanList, BanRecord, ChatReply, Delivery, Detail, Extensions, Found, FromRegistry,
+    FromRegistryDatagram, HelloReply, Message, Notification, Outcome, PeerList, PeerListShape, PeerMessage,
+    PeerRecord, RawList, RegisterReply, RoomChange, RoomRecord, RoomSetting, RoomsList, SearchReply,
+    ToRegistry, ToRegistryDatagram,
 };
 pub use name::{RoomName, Username};
 pub use secret::{PasswordDigest, SessionToken};

@@ -225,11 +225,13 @@ pub enum Capability {
     Sender,
     /// A successful `AUTH` carries a token, and `RESUME` with it continues the session on another stream.
     Resume,
+    /// A room's owner may put members out, keep users out and change the room, and members are told.
+    Moderate,
 }
 
 impl Capability {
     /// Every capability, in the order in which they are encoded.
-    pub const ALL: &[Self] = &[Self::Reason, Self::Roster, Self::Sender, Self::Resume];
+    pub const ALL: &[Self] = &[Self::Reason, Self::Roster, Self::Sender, Self::Resume, Self::Moderate];
 
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -238,6 +240,7 @@ impl Capability {
             Self::Roster => "roster",
             Self::Sender => "sender",
             Self::Resume => "resume",
+            Self::Moderate => "moderate",
         }
     }
 }

@@ -99,6 +99,26 @@ verbs! {
     Resume = "RESUME",
     /// registry → peer, pushed, capability `resume`
     Replaced = "REPLACED",
+    /// peer → registry, capability `moderate`
+    RoomKick = "ROOM_KICK",
+    /// peer → registry, capability `moderate`
+    RoomBan = "ROOM_BAN",
+    /// peer → registry, capability `moderate`
+    RoomUnban = "ROOM_UNBAN",
+    /// peer → registry, capability `moderate`
+    RoomSet = "ROOM_SET",
+    /// registry → peer, capability `moderate`
+    Moderation = "MODERATION",
+    /// peer → registry, capability `moderate`
+    RoomBans = "ROOM_BANS",
+    /// registry → peer, capability `moderate`
+    BanList = "BAN_LIST",
+    /// registry → peer, pushed, capability `moderate`
+    RoomKicked = "ROOM_KICKED",
+    /// registry → peer, pushed, capability `moderate`
+    RoomBanned = "ROOM_BANNED",
+    /// registry → peer, pushed, capability `moderate`
+    RoomChanged = "ROOM_CHANGED",
 }
 
 impl fmt::Display for Verb {

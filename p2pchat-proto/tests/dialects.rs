@@ -98,7 +98,10 @@ fn a_client_answers_the_prototypes_greeting_in_its_dialect() {
             extensions: Some(Extensions { version: 1, capabilities: p2pchat_proto::Capabilities::all() }),
         };
         if asked_first {
-            assert_eq!(written(&mut codec, hello()), "HELLO_P2P <1> <reason,roster,sender,resume>\n");
+            assert_eq!(
+                written(&mut codec, hello()),
+                "HELLO_P2P <1> <reason,roster,sender,resume,moderate>\n"
+            );
         }
         let mut buf = BytesMut::from("HELLO_BACK SUCCESS 200 ");
         let welcome = FromRegistry::Hello(HelloReply::Success { extensions: None });

@@ -6,9 +6,9 @@ mod common;
 use bytes::Bytes;
 use common::any_of;
 use p2pchat_proto::{
-    AuthReply, Capabilities, Dialect, FromRegistry, FromRegistryDatagram, HelloReply, Limits, List, Message,
-    Outcome, PeerList, PeerListShape, PeerMessage, PeerRecord, Record, RegisterReply, RoomName, RoomRecord,
-    RoomsList, SearchReply, Text, ToRegistry, ToRegistryDatagram, Username,
+    AuthReply, BanList, BanRecord, Capabilities, Dialect, FromRegistry, FromRegistryDatagram, HelloReply,
+    Limits, List, Message, Outcome, PeerList, PeerListShape, PeerMessage, PeerRecord, Record, RegisterReply,
+    RoomName, RoomRecord, RoomsList, SearchReply, Text, ToRegistry, ToRegistryDatagram, Username,
 };
 use proptest::prelude::*;
 
@@ -115,6 +115,7 @@ proptest! {
         room in any_of::<RoomRecord>(),
         name in any_of::<Username>(),
         room_name in any_of::<RoomName>(),
+        ban in any_of::<BanRecord>(),
     ) {
         fn payload<T: Record>(record: T, list: impl FnOnce(List<T>) -> FromRegistry) -> usize {
             let mut records = List::new();
@@ -124,14 +125,17 @@ proptest! {
         fn list_len(message: &FromRegistry) -> usize {
             let (header, rest) = match message {
                 FromRegistry::Rooms(_) => ("ROOMS_LIST <FOUND> <200> ", "\n"),
+                FromRegistry::Bans(_) => ("BAN_LIST <FOUND> <200> ", "\n"),
                 _ => ("PEER_LIST <SUCCESS> <200> ", "\n"),
             };
             message.to_bytes(Dialect::Canonical).len() - header.len() - rest.len()
         }
         let (peer_len, room_len, name_len) = (peer.encoded_len(), room.encoded_len(), name.encoded_len());
+        let ban_len = ban.encoded_len();
         prop_assert_eq!(payload(peer, |list| FromRegistry::Peers(PeerList::Detailed(list))), peer_len);
         prop_assert_eq!(payload(room, |list| FromRegistry::Rooms(RoomsList::Detailed(list))), room_len);
         prop_assert_eq!(payload(name, |list| FromRegistry::Peers(PeerList::Partial(list))), name_len);
+        prop_assert_eq!(payload(ban, |list| FromRegistry::Bans(BanList::Found(list))), ban_len);
         let room_name_len = room_name.encoded_len();
         prop_assert_eq!(payload(room_name, |list| FromRegistry::Rooms(RoomsList::Partial(list))), room_name_len);
     }
@@ -183,6 +187,11 @@ fn carried_reply(message: FromRegistry) -> FromRegistry {
         FromRegistry::Creation(it) => FromRegistry::Creation(outcome(it)),
         FromRegistry::Join(it) => FromRegistry::Join(outcome(it)),
         FromRegistry::RoomExit(it) => FromRegistry::RoomExit(outcome(it)),
+        FromRegistry::Moderation(it) => FromRegistry::Moderation(outcome(it)),
+        FromRegistry::Bans(BanList::NotFound { .. }) => {
+            FromRegistry::Bans(BanList::NotFound { reason: None })
+        }
+        FromRegistry::Bans(BanList::Failure { .. }) => FromRegistry::Bans(BanList::Failure { reason: None }),
         FromRegistry::Rooms(RoomsList::NotFound { .. }) => {
             FromRegistry::Rooms(RoomsList::NotFound { reason: None })
         }

@@ -94,7 +94,7 @@ impl Writer<'_> {
         }
     }
 
-    fn records<T>(&mut self, list: &List<T>, separator: &str, record: impl Fn(&mut Self, &T)) {
+    pub(super) fn records<T>(&mut self, list: &List<T>, separator: &str, record: impl Fn(&mut Self, &T)) {
         self.out.reserve(list.encoded_len());
         for (i, item) in list.iter().enumerate() {
             if i > 0 {

@@ -4,6 +4,7 @@
 //! the order of its fields.
 
 mod list;
+mod moderation;
 mod peer;
 mod registry;
 

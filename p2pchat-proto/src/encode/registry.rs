@@ -66,6 +66,16 @@ impl ToRegistry {
                     writer.word(username);
                 }
             }
+            Self::Kick { room, username, reason } | Self::Ban { room, username, reason } => {
+                writer.room_and_users(room, &[username]);
+                writer.owners_reason(reason.as_ref());
+            }
+            Self::Unban { room, username } => writer.room_and_users(room, &[username]),
+            Self::SetRoom { room, setting } => {
+                writer.field(room.as_str());
+                writer.room_setting(setting);
+            }
+            Self::ListBans { room } => writer.field(room.as_str()),
         }
     }
 }
@@ -92,7 +102,10 @@ impl FromRegistry {
                 AuthReply::Failure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
                 AuthReply::Online { reason } => writer.refusal(Phrase::Online, reason.as_ref()),
             },
-            Self::Creation(outcome) | Self::Join(outcome) | Self::RoomExit(outcome) => match outcome {
+            Self::Creation(outcome)
+            | Self::Join(outcome)
+            | Self::RoomExit(outcome)
+            | Self::Moderation(outcome) => match outcome {
                 Outcome::Success => writer.status(Phrase::Success),
                 Outcome::Failure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
             },
@@ -109,6 +122,16 @@ impl FromRegistry {
                 writer.field(room.as_str());
                 writer.field(username.as_str());
             }
+            Self::Bans(list) => writer.ban_list(list),
+            Self::RoomKicked { room, username, by, reason }
+            | Self::RoomBanned { room, username, by, reason } => {
+                writer.room_and_users(room, &[username, by]);
+                writer.owners_reason(reason.as_ref());
+            }
+            Self::RoomChanged { room, by, change } => {
+                writer.room_and_users(room, &[by]);
+                writer.room_change(change);
+            }
         }
     }
 }
@@ -121,7 +144,7 @@ impl Writer<'_> {
         }
     }
 
-    fn room_password(&mut self, password: Option<&PasswordDigest>) {
+    pub(super) fn room_password(&mut self, password: Option<&PasswordDigest>) {
         self.plain(password.map_or("", PasswordDigest::expose));
     }
 

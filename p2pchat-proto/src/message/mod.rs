@@ -1,6 +1,8 @@
 //! The messages: one enum for each link and direction (PROTOCOL.md §4).
 
 mod datagram;
+mod list;
+mod moderation;
 mod peer;
 mod registry;
 
@@ -8,10 +10,12 @@ use bytes::{Bytes, BytesMut};
 
 pub use self::{
     datagram::{FromRegistryDatagram, ToRegistryDatagram},
+    list::{PeerList, PeerListShape, PeerRecord, RawList, RoomRecord, RoomsList},
+    moderation::{BanList, BanRecord, RoomChange, RoomSetting},
     peer::{ChatReply, Delivery, Notification, PeerMessage},
     registry::{
-        AuthReply, Detail, Extensions, Found, FromRegistry, HelloReply, Outcome, PeerList, PeerListShape,
-        PeerRecord, RawList, RegisterReply, RoomRecord, RoomsList, SearchReply, ToRegistry,
+        AuthReply, Detail, Extensions, Found, FromRegistry, HelloReply, Outcome, RegisterReply, SearchReply,
+        ToRegistry,
     },
 };
 use crate::{dialect::Dialect, error::ParseError, limits::Limits, verb::Verb};

@@ -4,13 +4,16 @@ use std::net::IpAddr;
 
 use bytes::{Bytes, BytesMut};
 
-use super::Message;
+use super::{
+    Message,
+    list::{PeerList, RoomsList},
+    moderation::{BanList, RoomChange, RoomSetting},
+};
 use crate::{
     dialect::Dialect,
     encode::Writer,
     error::ParseError,
     limits::Limits,
-    list::List,
     name::{RoomName, Username},
     parse,
     secret::{PasswordDigest, SessionToken},
@@ -106,6 +109,43 @@ pub enum ToRegistry {
         /// The session's own name.
         username: Option<Username>,
     },
+    /// `ROOM_KICK <room> <username> [<reason>]`: puts a member out (capability `moderate`, §7.7).
+    Kick {
+        /// One's own room.
+        room: RoomName,
+        /// Whom.
+        username: Username,
+        /// Why, for everybody in the room.
+        reason: Option<Reason>,
+    },
+    /// `ROOM_BAN <room> <username> [<reason>]`: puts a user out and keeps them out (capability `moderate`, §7.7).
+    Ban {
+        /// One's own room.
+        room: RoomName,
+        /// Whom, also if they aren't a member.
+        username: Username,
+        /// Why, for everybody in the room.
+        reason: Option<Reason>,
+    },
+    /// `ROOM_UNBAN <room> <username>`: lets a user in again (capability `moderate`, §7.7).
+    Unban {
+        /// One's own room.
+        room: RoomName,
+        /// Whom.
+        username: Username,
+    },
+    /// `ROOM_SET <room> <setting> <value>` (capability `moderate`, §7.7).
+    SetRoom {
+        /// One's own room.
+        room: RoomName,
+        /// What, to what.
+        setting: RoomSetting,
+    },
+    /// `ROOM_BANS <room>`: who is banned from it (capability `moderate`, §7.7).
+    ListBans {
+        /// One's own room.
+        room: RoomName,
+    },
 }
 
 /// What the registry answers and pushes.
@@ -160,6 +200,42 @@ pub enum FromRegistry {
         room: RoomName,
         /// Who.
         username: Username,
+    },
+    /// `MODERATION <SUCCESS> <200>` or `<FAILURE> <404>`: answers `ROOM_KICK`, `ROOM_BAN`, `ROOM_UNBAN` and `ROOM_SET`
+    /// (§7.7).
+    Moderation(Outcome),
+    /// `BAN_LIST …` (§7.7).
+    Bans(BanList),
+    /// `ROOM_KICKED <room> <username> <by> [<reason>]`, pushed under `moderate` to the user and the members (§7.7).
+    RoomKicked {
+        /// Which room.
+        room: RoomName,
+        /// Who is no member any more.
+        username: Username,
+        /// The owner.
+        by: Username,
+        /// Why, in the owner's words.
+        reason: Option<Reason>,
+    },
+    /// `ROOM_BANNED <room> <username> <by> [<reason>]`, pushed under `moderate` to the user and the members (§7.7).
+    RoomBanned {
+        /// Which room.
+        room: RoomName,
+        /// Who is no member any more, and can't be one again.
+        username: Username,
+        /// The owner.
+        by: Username,
+        /// Why, in the owner's words.
+        reason: Option<Reason>,
+    },
+    /// `ROOM_CHANGED <room> <by> <setting> <value>`, pushed under `moderate` to the members (§7.7).
+    RoomChanged {
+        /// Which room.
+        room: RoomName,
+        /// The owner; for a room that was passed on by its owner's leaving, the one who left.
+        by: Username,
+        /// What holds now.
+        change: RoomChange,
     },
 }
 
@@ -297,134 +373,6 @@ pub enum Detail {
     Partial,
 }
 
-/// `ROOMS_LIST …`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-#[non_exhaustive]
-pub enum RoomsList {
-    /// `<FOUND> <200> <name> <description> <members> <capacity> , …`
-    Detailed(List<RoomRecord>),
-    /// `<FOUND> <200> <name> , <name> …`
-    Partial(List<RoomName>),
-    /// `<NOT_FOUND> <404> [<reason>]`: there is no room, or the request was bad.
-    NotFound {
-        /// Why (capability `reason`).
-        reason: Option<Reason>,
-    },
-}
-
-/// A room in a detailed list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-pub struct RoomRecord {
-    /// Its name.
-    pub name: RoomName,
-    /// What it is about.
-    pub description: Description,
-    /// How many members it has.
-    pub members: u32,
-    /// How many it takes.
-    pub capacity: Capacity,
-}
-
-/// `PEER_LIST …`. Its three payloads can look alike: only who asked knows which it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-#[non_exhaustive]
-pub enum PeerList {
-    /// `<SUCCESS> <200> <username> <room> <port> <ip> , …`
-    Detailed(List<PeerRecord>),
-    /// `<SUCCESS> <200> <username> , <username> …`
-    Partial(List<Username>),
-    /// `<SUCCESS> <200> <room> <peer> <peer> …`
-    Room {
-        /// The room that was asked for.
-        room: RoomName,
-        /// Its members online.
-        members: List<Username>,
-    },
-    /// A success whose shape the parser wasn't told.
-    Raw(RawList),
-    /// `<FAILURE> <404> [<reason>]`: nobody is online, no such room, not a member, or a bad request.
-    Failure {
-        /// Why (capability `reason`).
-        reason: Option<Reason>,
-    },
-}
-
-/// Which payload a `PEER_LIST` is expected to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-pub enum PeerListShape {
-    /// Asked with `<DETAILED>`.
-    Detailed,
-    /// Asked with `<PARTIAL>`.
-    Partial,
-    /// Asked with a room's name.
-    Room,
-}
-
-impl PeerListShape {
-    /// The shape in which a list reply's asker expects it; `None` for a refusal, a raw list and every other reply.
-    pub fn of(reply: &FromRegistry) -> Option<Self> {
-        match reply {
-            FromRegistry::Peers(PeerList::Detailed(_)) | FromRegistry::Rooms(RoomsList::Detailed(_)) => {
-                Some(Self::Detailed)
-            }
-            FromRegistry::Peers(PeerList::Partial(_)) | FromRegistry::Rooms(RoomsList::Partial(_)) => {
-                Some(Self::Partial)
-            }
-            FromRegistry::Peers(PeerList::Room { .. }) => Some(Self::Room),
-            _ => None,
-        }
-    }
-}
-
-/// A peer in a detailed list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-pub struct PeerRecord {
-    /// Who.
-    pub username: Username,
-    /// A room that the asker may see; `<>` on the wire if there is none.
-    pub room: Option<RoomName>,
-    /// The announced port; 0 if the user can't be dialled.
-    pub port: u16,
-    /// The address that the registry sees.
-    pub ip: IpAddr,
-}
-
-/// The records of a list as unescaped strings.
-///
-/// Each record has at least one field.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
-pub struct RawList {
-    pub(crate) records: Vec<Vec<Box<str>>>,
-}
-
-impl RawList {
-    /// The records, each with its fields.
-    pub fn records(&self) -> &[Vec<Box<str>>] {
-        &self.records
-    }
-}
-
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for RawList {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let records = Vec::<Vec<Box<str>>>::deserialize(deserializer)?;
-        match records.iter().any(Vec::is_empty) {
-            true => Err(serde::de::Error::custom("a record without fields")),
-            false => Ok(Self { records }),
-        }
-    }
-}
-
 impl Message for ToRegistry {
     fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
         parse::message(frame, dialect, limits, Self::read)
@@ -449,6 +397,11 @@ impl Message for ToRegistry {
             Self::SearchUser { .. } => Verb::SearchUser,
             Self::DiscoverPeers { .. } | Self::DiscoverRoom { .. } => Verb::DiscoverPeers,
             Self::Logout { .. } => Verb::Logout,
+            Self::Kick { .. } => Verb::RoomKick,
+            Self::Ban { .. } => Verb::RoomBan,
+            Self::Unban { .. } => Verb::RoomUnban,
+            Self::SetRoom { .. } => Verb::RoomSet,
+            Self::ListBans { .. } => Verb::RoomBans,
         }
     }
 }
@@ -480,6 +433,11 @@ impl Message for FromRegistry {
             Self::Replaced { .. } => Verb::Replaced,
             Self::UserJoined { .. } => Verb::UserJoined,
             Self::UserLeft { .. } => Verb::UserLeft,
+            Self::Moderation(_) => Verb::Moderation,
+            Self::Bans(_) => Verb::BanList,
+            Self::RoomKicked { .. } => Verb::RoomKicked,
+            Self::RoomBanned { .. } => Verb::RoomBanned,
+            Self::RoomChanged { .. } => Verb::RoomChanged,
         }
     }
 }

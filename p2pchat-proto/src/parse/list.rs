@@ -89,7 +89,7 @@ impl Fields<'_> {
     }
 
     /// Records parted by commas, each with fields at its end that a later version may have added.
-    fn records<T: Record>(
+    pub(super) fn records<T: Record>(
         &mut self,
         read: impl Fn(&mut Self) -> Result<T, ParseError>,
     ) -> Result<List<T>, ParseError> {

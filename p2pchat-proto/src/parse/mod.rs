@@ -5,6 +5,7 @@
 //! up in a message is checked to be UTF-8 once.
 
 mod list;
+mod moderation;
 mod peer;
 mod registry;
 mod token;
@@ -33,7 +34,7 @@ pub(crate) fn message<T>(
 ) -> Result<T, ParseError> {
     let (verb, rest) = verb(frame);
     let limit = match verb {
-        Ok(Verb::PeerList | Verb::RoomsList) => limits.list_reply_bytes,
+        Ok(Verb::PeerList | Verb::RoomsList | Verb::BanList) => limits.list_reply_bytes,
         _ => limits.frame_bytes,
     };
     if frame.len() > limit {

@@ -64,6 +64,25 @@ impl ToRegistry {
             }
             Verb::DiscoverPeers => fields.discover()?,
             Verb::Logout => Self::Logout { username: fields.optional("username", Username::with_limits)? },
+            Verb::RoomKick => Self::Kick {
+                room: fields.required("room", RoomName::with_limits)?,
+                username: fields.required("username", Username::with_limits)?,
+                reason: fields.reason()?,
+            },
+            Verb::RoomBan => Self::Ban {
+                room: fields.required("room", RoomName::with_limits)?,
+                username: fields.required("username", Username::with_limits)?,
+                reason: fields.reason()?,
+            },
+            Verb::RoomUnban => Self::Unban {
+                room: fields.required("room", RoomName::with_limits)?,
+                username: fields.required("username", Username::with_limits)?,
+            },
+            Verb::RoomSet => Self::SetRoom {
+                room: fields.required("room", RoomName::with_limits)?,
+                setting: fields.room_setting()?,
+            },
+            Verb::RoomBans => Self::ListBans { room: fields.required("room", RoomName::with_limits)? },
             _ => return fields.unknown_verb(),
         })
     }
@@ -151,6 +170,25 @@ impl FromRegistry {
             Verb::UserLeft => Self::UserLeft {
                 room: fields.required("room", RoomName::with_limits)?,
                 username: fields.required("username", Username::with_limits)?,
+            },
+            Verb::Moderation => Self::Moderation(fields.outcome(Code::Required)?),
+            Verb::BanList => Self::Bans(fields.ban_list()?),
+            Verb::RoomKicked => Self::RoomKicked {
+                room: fields.required("room", RoomName::with_limits)?,
+                username: fields.required("username", Username::with_limits)?,
+                by: fields.required("by", Username::with_limits)?,
+                reason: fields.reason()?,
+            },
+            Verb::RoomBanned => Self::RoomBanned {
+                room: fields.required("room", RoomName::with_limits)?,
+                username: fields.required("username", Username::with_limits)?,
+                by: fields.required("by", Username::with_limits)?,
+                reason: fields.reason()?,
+            },
+            Verb::RoomChanged => Self::RoomChanged {
+                room: fields.required("room", RoomName::with_limits)?,
+                by: fields.required("by", Username::with_limits)?,
+                change: fields.room_change()?,
             },
             _ => return fields.unknown_verb(),
         })
