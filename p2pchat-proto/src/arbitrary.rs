@@ -3,8 +3,8 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 use crate::{
-    Capabilities, Capability, Capacity, Description, List, PasswordDigest, PeerPort, RawList, Reason, Record,
-    RoomName, SessionToken, Text, Username,
+    Capabilities, Capability, Capacity, Description, KeepAliveProof, List, PasswordDigest, PeerPort, RawList,
+    Reason, Record, RoomName, SessionTicket, SessionToken, Text, Username,
 };
 
 const NAME_CHARS: &[char] = &['a', 'Z', '9', '_', '-', '.', 'ß', 'é', 'ع', '漢', 'Ω', 'ı'];
@@ -43,6 +43,18 @@ impl<'a> Arbitrary<'a> for PasswordDigest {
 impl<'a> Arbitrary<'a> for SessionToken {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(Self::from_random(u.arbitrary()?))
+    }
+}
+
+impl<'a> Arbitrary<'a> for SessionTicket {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self::from_random(u.arbitrary()?))
+    }
+}
+
+impl<'a> Arbitrary<'a> for KeepAliveProof {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(SessionTicket::arbitrary(u)?.proof_of(u.arbitrary()?))
     }
 }
 

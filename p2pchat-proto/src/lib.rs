@@ -60,7 +60,7 @@ pub use message::{
     ToRegistry, ToRegistryDatagram,
 };
 pub use name::{RoomName, Username};
-pub use secret::{PasswordDigest, SessionToken};
+pub use secret::{KeepAliveProof, PasswordDigest, SessionTicket, SessionToken};
 pub use value::{Capabilities, Capability, Capacity, Description, PROTOCOL_VERSION, PeerPort, Reason, Text};
 pub use verb::Verb;
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
 use crate::{error::Problem, value::serde_as_str};
@@ -100,6 +101,36 @@ impl SessionToken {
     }
 }
 
+secret! {
+    /// What a session's keep-alives prove (capability `ticket`, §7.6): 256 random bits, as 64 lower-case hexadecimal digits.
+    ///
+    /// It never travels in a datagram, only proofs of it do.
+    SessionTicket, "SessionTicket(…)"
+}
+
+impl SessionTicket {
+    /// The ticket of these bits, which nobody can have guessed.
+    pub fn from_random(bits: [u8; 32]) -> Self {
+        Self(hex(bits))
+    }
+
+    /// The HMAC-SHA-256 of `what` under the ticket's 64 digits.
+    pub(crate) fn proof_of(&self, what: &str) -> KeepAliveProof {
+        // As long as a block of the hash, so it is the key as it is.
+        let mut mac = Hmac::<Sha256>::new(&self.0.into());
+        mac.update(what.as_bytes());
+        KeepAliveProof(hex(mac.finalize().into_bytes()))
+    }
+}
+
+secret! {
+    /// That who sends a keep-alive has the session's ticket (§7.6): an HMAC-SHA-256, as 64 lower-case hexadecimal digits.
+    ///
+    /// It is no secret once it was sent, but one to whoever wants to guess it: comparing takes the same time wherever the
+    /// difference is.
+    KeepAliveProof, "KeepAliveProof(…)"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,11 +152,24 @@ mod tests {
         assert_ne!(token.sha256(), [0xa5; 32]);
     }
 
+    /// Computed by Python's hmac module.
+    #[test]
+    fn a_proof_is_the_hmac_under_the_tickets_digits() {
+        let ticket = SessionTicket::from_random([0xa5; 32]);
+        assert_eq!(ticket.expose(), "a5".repeat(32));
+        let proof = ticket.proof_of("KEEP_ALIVE <alice> <10> <1>");
+        assert_eq!(proof.expose(), "b4934c7f86b96379f3656198f01e5dd575690043fd29df22bce427e27942fc02");
+        assert_ne!(ticket.proof_of("KEEP_ALIVE <alice> <10> <2>"), proof);
+        assert_ne!(SessionTicket::from_random([0xa4; 32]).proof_of("KEEP_ALIVE <alice> <10> <1>"), proof);
+    }
+
     #[test]
     fn secrets_are_not_in_debug_output() {
         let digest = PasswordDigest::of_password("abc");
         assert_eq!(format!("{digest:?}"), "PasswordDigest(…)");
         assert_eq!(format!("{:?}", SessionToken::from_random([1; 32])), "SessionToken(…)");
+        let ticket = SessionTicket::from_random([1; 32]);
+        assert_eq!(format!("{ticket:?} {:?}", ticket.proof_of("")), "SessionTicket(…) KeepAliveProof(…)");
     }
 
     #[test]
@@ -144,6 +188,8 @@ mod tests {
         }
         check(|hex| PasswordDigest::new(hex).unwrap());
         check(|hex| SessionToken::new(hex).unwrap());
+        check(|hex| SessionTicket::new(hex).unwrap());
+        check(|hex| KeepAliveProof::new(hex).unwrap());
     }
 
     #[test]

@@ -227,11 +227,16 @@ pub enum Capability {
     Resume,
     /// A room's owner may put members out, keep users out and change the room, and members are told.
     Moderate,
+    /// `TICKET` gives a session a secret, and only keep-alives that prove it count.
+    Ticket,
+    /// `RETRY_AFTER` says when what is refused may be tried again.
+    Retry,
 }
 
 impl Capability {
     /// Every capability, in the order in which they are encoded.
-    pub const ALL: &[Self] = &[Self::Reason, Self::Roster, Self::Sender, Self::Resume, Self::Moderate];
+    pub const ALL: &[Self] =
+        &[Self::Reason, Self::Roster, Self::Sender, Self::Resume, Self::Moderate, Self::Ticket, Self::Retry];
 
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -241,6 +246,8 @@ impl Capability {
             Self::Sender => "sender",
             Self::Resume => "resume",
             Self::Moderate => "moderate",
+            Self::Ticket => "ticket",
+            Self::Retry => "retry",
         }
     }
 }

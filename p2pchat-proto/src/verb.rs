@@ -119,6 +119,10 @@ verbs! {
     RoomBanned = "ROOM_BANNED",
     /// registry → peer, pushed, capability `moderate`
     RoomChanged = "ROOM_CHANGED",
+    /// registry → peer, pushed, capability `ticket`
+    Ticket = "TICKET",
+    /// registry → peer, before a refusal, capability `retry`
+    RetryAfter = "RETRY_AFTER",
 }
 
 impl fmt::Display for Verb {

@@ -100,7 +100,7 @@ fn a_client_answers_the_prototypes_greeting_in_its_dialect() {
         if asked_first {
             assert_eq!(
                 written(&mut codec, hello()),
-                "HELLO_P2P <1> <reason,roster,sender,resume,moderate>\n"
+                "HELLO_P2P <1> <reason,roster,sender,resume,moderate,ticket,retry>\n"
             );
         }
         let mut buf = BytesMut::from("HELLO_BACK SUCCESS 200 ");

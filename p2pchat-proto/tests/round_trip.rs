@@ -3,12 +3,15 @@
 
 mod common;
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 use common::any_of;
 use p2pchat_proto::{
     AuthReply, BanList, BanRecord, Capabilities, Dialect, FromRegistry, FromRegistryDatagram, HelloReply,
     Limits, List, Message, Outcome, PeerList, PeerListShape, PeerMessage, PeerRecord, Record, RegisterReply,
-    RoomName, RoomRecord, RoomsList, SearchReply, Text, ToRegistry, ToRegistryDatagram, Username,
+    RoomName, RoomRecord, RoomsList, SearchReply, SessionTicket, Text, ToRegistry, ToRegistryDatagram,
+    Username,
 };
 use proptest::prelude::*;
 
@@ -86,11 +89,46 @@ proptest! {
             let found = FromRegistryDatagram::parse(&bytes, Dialect::Canonical, &Limits::DEFAULT).unwrap();
             assert_same!(found, reply);
         }
-        let ToRegistryDatagram::KeepAlive { username, .. } = &request else { unreachable!() };
+        let (ToRegistryDatagram::KeepAlive { username, .. } | ToRegistryDatagram::ProvenKeepAlive { username, .. }) =
+            &request
+        else {
+            unreachable!()
+        };
         let bare = request.to_bytes(Dialect::Prototype);
         prop_assert_eq!(&bare, &Bytes::from(format!("KEEP_ALIVE {username}")));
         let found = ToRegistryDatagram::parse(&bare, Dialect::Prototype, &Limits::DEFAULT).unwrap();
         assert_same!(found, ToRegistryDatagram::KeepAlive { username: username.clone(), timeout: None });
+    }
+
+    #[test]
+    fn a_keep_alive_proves_its_own_ticket_and_nothing_else_once_anything_in_it_is_changed(
+        ticket in any_of::<SessionTicket>(),
+        name in any_of::<Username>(),
+        other_name in any_of::<Username>(),
+        (timeout, other_timeout) in any_of::<(u32, u32)>(),
+        (sequence, other_sequence) in any_of::<(NonZeroU64, NonZeroU64)>(),
+        other_ticket in any_of::<SessionTicket>(),
+    ) {
+        let proven = ToRegistryDatagram::prove(&ticket, name.clone(), timeout, sequence);
+        let ToRegistryDatagram::ProvenKeepAlive { proof, .. } = &proven else { unreachable!() };
+        let wire = proven.to_bytes(Dialect::Canonical);
+        let signed = format!("KEEP_ALIVE <{name}> <{timeout}> <{sequence}> <{}>", proof.expose());
+        prop_assert_eq!(&wire, signed.as_bytes());
+        let found = ToRegistryDatagram::parse(&wire, Dialect::Canonical, &Limits::DEFAULT).unwrap();
+        prop_assert!(found.proves(&ticket));
+        let with = |username, timeout, sequence| ToRegistryDatagram::ProvenKeepAlive {
+            username,
+            timeout,
+            sequence,
+            proof: proof.clone(),
+        };
+        prop_assert_eq!(found.proves(&other_ticket), ticket == other_ticket);
+        let renamed = with(other_name.clone(), timeout, sequence);
+        prop_assert_eq!(renamed.proves(&ticket), name.as_str() == other_name.as_str());
+        prop_assert_eq!(with(name.clone(), other_timeout, sequence).proves(&ticket), timeout == other_timeout);
+        prop_assert_eq!(with(name.clone(), timeout, other_sequence).proves(&ticket), sequence == other_sequence);
+        let bare = ToRegistryDatagram::KeepAlive { username: name, timeout: Some(timeout) };
+        prop_assert!(!bare.proves(&ticket));
     }
 
     #[test]

@@ -53,6 +53,14 @@ impl ToRegistryDatagram {
                     writer.plain(timeout);
                 }
             }
+            Self::ProvenKeepAlive { username, timeout, sequence, proof } => {
+                writer.word(username);
+                if writer.dialect == Dialect::Canonical {
+                    writer.plain(timeout);
+                    writer.plain(sequence);
+                    writer.plain(proof.expose());
+                }
+            }
         }
     }
 }

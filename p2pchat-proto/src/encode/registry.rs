@@ -118,6 +118,8 @@ impl FromRegistry {
             Self::Peers(peers) => writer.peers(peers),
             Self::UserLogout { username } | Self::Replaced { username } => writer.field(username.as_str()),
             Self::Timeout { username } => writer.word(username),
+            Self::Ticket { ticket } => writer.plain(ticket.expose()),
+            Self::RetryAfter { seconds } => writer.plain(seconds),
             Self::UserJoined { room, username } | Self::UserLeft { room, username } => {
                 writer.field(room.as_str());
                 writer.field(username.as_str());

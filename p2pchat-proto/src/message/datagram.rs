@@ -1,11 +1,20 @@
 //! The registry datagram: UDP between a peer and the registry. One datagram is one frame, its LF optional.
 
+use std::num::NonZeroU64;
+
 use bytes::{Bytes, BytesMut};
 
 use super::Message;
 use crate::{
-    dialect::Dialect, encode::Writer, error::ParseError, limits::Limits, name::Username, parse,
-    value::Reason, verb::Verb,
+    dialect::Dialect,
+    encode::Writer,
+    error::ParseError,
+    limits::Limits,
+    name::Username,
+    parse,
+    secret::{KeepAliveProof, SessionTicket},
+    value::Reason,
+    verb::Verb,
 };
 
 /// What a peer sends by UDP.
@@ -22,6 +31,41 @@ pub enum ToRegistryDatagram {
         /// in the prototype's dialect.
         timeout: Option<u32>,
     },
+    /// `KEEP_ALIVE <username> <timeout> <sequence> <proof>`: the same, proving the session's ticket (capability `ticket`,
+    /// §7.6). [`prove`](Self::prove) makes one.
+    ProvenKeepAlive {
+        /// Whose session.
+        username: Username,
+        /// Seconds until the peer counts as gone; the registry clamps it to 3–120.
+        timeout: u32,
+        /// Larger than in every keep-alive of the session before, so that a copy of an older one proves nothing.
+        sequence: NonZeroU64,
+        /// Under the session's ticket, of everything before it.
+        proof: KeepAliveProof,
+    },
+}
+
+impl ToRegistryDatagram {
+    /// A keep-alive that proves `ticket`.
+    pub fn prove(ticket: &SessionTicket, username: Username, timeout: u32, sequence: NonZeroU64) -> Self {
+        let proof = ticket.proof_of(&proven(&username, timeout, sequence));
+        Self::ProvenKeepAlive { username, timeout, sequence, proof }
+    }
+
+    /// True if this is a keep-alive that proves `ticket`. Takes the same time wherever a wrong proof differs.
+    pub fn proves(&self, ticket: &SessionTicket) -> bool {
+        match self {
+            Self::ProvenKeepAlive { username, timeout, sequence, proof } => {
+                ticket.proof_of(&proven(username, *timeout, *sequence)) == *proof
+            }
+            Self::KeepAlive { .. } => false,
+        }
+    }
+}
+
+/// What a keep-alive proves: its canonical spelling up to the blank before the proof.
+fn proven(username: &Username, timeout: u32, sequence: NonZeroU64) -> String {
+    format!("{} <{username}> <{timeout}> <{sequence}>", Verb::KeepAlive)
 }
 
 /// What the registry sends by UDP.
@@ -55,7 +99,7 @@ impl Message for ToRegistryDatagram {
 
     fn verb(&self) -> Verb {
         match self {
-            Self::KeepAlive { .. } => Verb::KeepAlive,
+            Self::KeepAlive { .. } | Self::ProvenKeepAlive { .. } => Verb::KeepAlive,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     limits::Limits,
     name::{RoomName, Username},
     parse,
-    secret::{PasswordDigest, SessionToken},
+    secret::{PasswordDigest, SessionTicket, SessionToken},
     value::{Capabilities, Capacity, Description, PeerPort, Reason},
     verb::Verb,
 };
@@ -186,6 +186,17 @@ pub enum FromRegistry {
     Replaced {
         /// The session's own name.
         username: Username,
+    },
+    /// `TICKET <ticket>`, pushed under `ticket` after a session has begun: what its keep-alives prove (§7.6).
+    Ticket {
+        /// The session's secret.
+        ticket: SessionTicket,
+    },
+    /// `RETRY_AFTER <seconds>`, under `retry` before the refusal that it belongs to: what is refused may be tried again
+    /// then (§7.7).
+    RetryAfter {
+        /// Whole seconds from now.
+        seconds: u32,
     },
     /// `USER_JOINED <room> <username>`, pushed under `roster`: the user is a member and online (§7.3).
     UserJoined {
@@ -431,6 +442,8 @@ impl Message for FromRegistry {
             Self::UserLogout { .. } => Verb::UserLogout,
             Self::Timeout { .. } => Verb::Timeout,
             Self::Replaced { .. } => Verb::Replaced,
+            Self::Ticket { .. } => Verb::Ticket,
+            Self::RetryAfter { .. } => Verb::RetryAfter,
             Self::UserJoined { .. } => Verb::UserJoined,
             Self::UserLeft { .. } => Verb::UserLeft,
             Self::Moderation(_) => Verb::Moderation,

@@ -45,10 +45,18 @@ impl PeerMessage {
 impl ToRegistryDatagram {
     pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, ParseError> {
         Ok(match fields.verb {
-            Verb::KeepAlive => Self::KeepAlive {
-                username: fields.required("username", Username::with_limits)?,
-                timeout: fields.optional("timeout", value::u32)?,
-            },
+            Verb::KeepAlive => {
+                let username = fields.required("username", Username::with_limits)?;
+                let timeout = fields.optional("timeout", value::u32)?;
+                let sequence = fields.optional("sequence", value::sequence)?;
+                match timeout.zip(sequence) {
+                    None => Self::KeepAlive { username, timeout },
+                    Some((timeout, sequence)) => {
+                        let proof = fields.required("proof", value::proof)?;
+                        Self::ProvenKeepAlive { username, timeout, sequence, proof }
+                    }
+                }
+            }
             _ => return fields.unknown_verb(),
         })
     }

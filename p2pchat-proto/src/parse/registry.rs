@@ -163,6 +163,8 @@ impl FromRegistry {
             Verb::Replaced => {
                 Self::Replaced { username: fields.required("username", Username::with_limits)? }
             }
+            Verb::Ticket => Self::Ticket { ticket: fields.required("ticket", value::ticket)? },
+            Verb::RetryAfter => Self::RetryAfter { seconds: fields.required("seconds", value::u32)? },
             Verb::UserJoined => Self::UserJoined {
                 room: fields.required("room", RoomName::with_limits)?,
                 username: fields.required("username", Username::with_limits)?,

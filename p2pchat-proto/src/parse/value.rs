@@ -1,12 +1,15 @@
 //! From a field's text to its value, as the cursor's `required` and `optional` want it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
+};
 
 use crate::{
     error::Problem,
     limits::Limits,
     name::RoomName,
-    secret::{PasswordDigest, SessionToken},
+    secret::{KeepAliveProof, PasswordDigest, SessionTicket, SessionToken},
     value::{Capabilities, Capacity, PeerPort},
 };
 
@@ -39,6 +42,18 @@ pub(super) fn password(text: &str, _: &Limits) -> Result<PasswordDigest, Problem
 
 pub(super) fn token(text: &str, _: &Limits) -> Result<SessionToken, Problem> {
     SessionToken::new(text)
+}
+
+pub(super) fn ticket(text: &str, _: &Limits) -> Result<SessionTicket, Problem> {
+    SessionTicket::new(text)
+}
+
+pub(super) fn sequence(text: &str, _: &Limits) -> Result<NonZeroU64, Problem> {
+    number(text, 1, u64::MAX)
+}
+
+pub(super) fn proof(text: &str, _: &Limits) -> Result<KeepAliveProof, Problem> {
+    KeepAliveProof::new(text)
 }
 
 /// `<>` for a room without a password.
