@@ -19,7 +19,7 @@ fn cannon_rule_2_the_table_of_bytes_in_and_bytes_out_is_what_the_encoder_writes(
     let specification = include_str!("../../../p2pchat-proto/PROTOCOL.md");
     for row in [
         format!(
-            "| an accepted `KEEP_ALIVE`, the first in a second | {shortest}–{longest} | `KEEP_ALIVE_RESPONSE` | {answer} |"
+            "| a bare `KEEP_ALIVE` that is accepted, the first in a second | {shortest}–{longest} | `KEEP_ALIVE_RESPONSE` | {answer} |"
         ),
         format!("| a further one within the second | {shortest}–{longest} | nothing | 0 |"),
         "| one on a session in the prototype's dialect | any | nothing | 0 |".to_owned(),

@@ -193,7 +193,7 @@ pub enum FromRegistry {
         ticket: SessionTicket,
     },
     /// `RETRY_AFTER <seconds>`, under `retry` before the refusal that it belongs to: what is refused may be tried again
-    /// then (§7.7).
+    /// then (§7.8).
     RetryAfter {
         /// Whole seconds from now.
         seconds: u32,
