@@ -12,7 +12,7 @@ use crate::{
     Time,
     registry::{
         Config, Effect, HashAnswer, HashRequest, OpId, Registry,
-        store::{MemoryStore, Read, StoreAnswer, StoreError, StoreRequest, read},
+        store::{MemoryStore, Read, StoreAnswer, StoreError, StoreRequest, Write, read},
     },
 };
 
@@ -140,6 +140,22 @@ impl Backend {
                 let busy = matches!(answer, Answer::HashBusy);
                 registry.handle_hashed(now, op, if busy { HashAnswer::Busy } else { hash(&request) });
             }
+        }
+    }
+
+    /// The store deletes an account, and the machine is told.
+    pub(super) fn delete(&mut self, registry: &mut Registry, username: Username) {
+        let request = StoreRequest::Write(Write::DeleteAccount { username });
+        if let StoreAnswer::Deleted { username, rooms } = self.store.answer(&request) {
+            registry.handle_deleted(&username, rooms);
+        }
+    }
+
+    /// True if the account was deleted.
+    pub(super) fn is_deleted(&self, username: &Username) -> bool {
+        match read(&self.store, &Read::Accounts { after: None, count: usize::MAX }) {
+            StoreAnswer::Accounts(all) => all.iter().any(|info| info.deleted && info.username == *username),
+            _ => false,
         }
     }
 

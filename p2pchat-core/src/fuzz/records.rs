@@ -8,7 +8,7 @@ use crate::registry::{
     Ban, BanTarget,
     store::{
         MemoryStore, Read, ReadTransaction, StoreAnswer, StoreError, StoreRequest, Table, Write,
-        WriteTransaction,
+        WriteTransaction, is_prepared, prepare,
     },
 };
 
@@ -29,6 +29,8 @@ enum Question {
     CreateRoom(u8),
     JoinRoom,
     LeaveRoom,
+    DeleteAccount,
+    Prepare,
     Ban { until: Option<u8>, limit: u8 },
     Unban,
     Bans,
@@ -107,6 +109,12 @@ fn ask(store: &mut MemoryStore, username: Username, room: RoomName, question: &Q
             StoreRequest::Write(Write::JoinRoom { room, id: state.id, username, rooms_per_user: 3 })
         }
         Question::LeaveRoom => StoreRequest::Write(Write::LeaveRoom { room, username }),
+        Question::DeleteAccount => StoreRequest::Write(Write::DeleteAccount { username }),
+        Question::Prepare => {
+            prepare(store).expect("whatever the records are, names are known by their keys");
+            assert_eq!(is_prepared(store), Ok(true));
+            return;
+        }
         Question::Ban { until, limit } => {
             let (target, until) = (BanTarget::User(username), until.map(u64::from));
             let ban = Ban { target, reason: None, since: 100, until };

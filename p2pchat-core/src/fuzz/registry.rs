@@ -29,6 +29,7 @@ enum Step {
 #[derive(Debug, Arbitrary)]
 enum Command {
     Kick(u8),
+    Delete(u8),
     BanUser(u8, Option<u16>),
     BanAddress(u16),
     Unban(u8),
@@ -122,6 +123,14 @@ impl World {
                 }
             }
             Step::Answer(answer) => self.backend.answer(registry, at, &answer),
+            Step::Operator(Command::Delete(u)) => {
+                if let Some(username) = user(u) {
+                    self.backend.delete(registry, username.clone());
+                    if self.backend.is_deleted(&username) {
+                        assert_eq!(registry.session_of(at, &username), None);
+                    }
+                }
+            }
             Step::Operator(command) => operate(registry, at, &command),
             Step::Wait(millis) => {
                 *now = at + Duration::from_millis(millis.into());
@@ -191,6 +200,7 @@ fn operate(registry: &mut Registry, at: Time, command: &Command) {
             registry.drain();
             assert_eq!(registry.stats().connections, registry.stats().sessions);
         }
-        Command::Drain(_) => {}
+        // That is the store's before it is the machine's.
+        Command::Drain(_) | Command::Delete(_) => {}
     }
 }

@@ -12,6 +12,7 @@ use p2pchat_proto::{
 use super::{
     BusEvent, ConnId, Effect, HashAnswer, HashRequest, Registry,
     guard::Attempt,
+    operator::ACCOUNT_DELETED,
     refusal::Refused,
     report,
     requests::{again_in, too_many_rooms},
@@ -244,6 +245,10 @@ impl Registry {
                 let reason = self.reason(conn, "that username is taken");
                 self.reply(now, conn, FromRegistry::Register(RegisterReply::Exists { reason }));
             }
+            (Step::RegisterStore { .. }, StoreAnswer::LooksLike(name)) => {
+                let reason = self.reason(conn, &format!("that username looks like {name}, which is taken"));
+                self.reply(now, conn, FromRegistry::Register(RegisterReply::Exists { reason }));
+            }
             (Step::LoginAccount { attempt, digest, port }, StoreAnswer::Account(stored)) => {
                 let step = Step::LoginVerify { attempt, port };
                 if self.connections.contains_key(conn) {
@@ -270,6 +275,13 @@ impl Registry {
             }
             (Step::CreateStore, StoreAnswer::NameTaken) => {
                 self.refuse_step(now, conn, what, "there is a room of that name");
+            }
+            (Step::CreateStore, StoreAnswer::LooksLike(name)) => {
+                let why = format!("there is a room whose name looks like that: {name}");
+                self.refuse_step(now, conn, what, &why);
+            }
+            (Step::CreateStore | Step::JoinStore, StoreAnswer::NoSuchAccount) => {
+                self.refuse_step(now, conn, what, ACCOUNT_DELETED);
             }
             (Step::JoinRoom { .. } | Step::JoinStore, StoreAnswer::Room(None) | StoreAnswer::NoSuchRoom) => {
                 self.refuse_step(now, conn, what, "there is no such room");
@@ -360,7 +372,7 @@ impl Registry {
     }
 
     /// A membership has ended.
-    fn left(&mut self, user: Option<Username>, room: RoomName) {
+    pub(super) fn left(&mut self, user: Option<Username>, room: RoomName) {
         let Some(username) = user else { return };
         if let Some((_, conn)) = self.live(Some(username.clone()))
             && let Some(session) = self.connections.get_mut(conn).and_then(|c| c.session_mut())

@@ -56,7 +56,7 @@ pub mod store;
 mod subnet;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -159,6 +159,8 @@ pub struct Registry {
     leases: Timers<ConnId>,
     guard: Guard,
     bans: Bans,
+    /// Whose accounts were deleted since the start.
+    deleted: BTreeSet<Username>,
     draining: bool,
     /// How often what happened; how much there is of what is not kept here.
     counts: Stats,
@@ -171,6 +173,7 @@ impl Registry {
         Self {
             guard: Guard::new(config.prefixes),
             bans: Bans::default(),
+            deleted: BTreeSet::new(),
             draining: false,
             counts: Stats::default(),
             config,

@@ -7,6 +7,7 @@ use p2pchat_proto::{Capabilities, Dialect, PeerPort, RoomName, Username};
 use super::{ConnId, Registry, connection::Connection};
 use crate::time::Time;
 
+pub(super) const ACCOUNT_DELETED: &str = "the operator has deleted your account";
 const DRAINING: &str = "the registry is about to end; try again in a few minutes";
 
 /// A user online.
@@ -86,5 +87,17 @@ impl Registry {
             self.fail(claim.conn, why);
         }
         claim.is_some()
+    }
+
+    /// The store has deleted the user's account, and with it its memberships of `rooms`: their session ends, and the rooms'
+    /// other members are told. True if they were online.
+    pub fn handle_deleted(&mut self, username: &Username, rooms: Vec<RoomName>) -> bool {
+        // A login may be on its way that the store has let through before.
+        self.deleted.insert(username.clone());
+        let was_online = self.kick(username, ACCOUNT_DELETED);
+        for room in rooms {
+            self.left(Some(username.clone()), room);
+        }
+        was_online
     }
 }

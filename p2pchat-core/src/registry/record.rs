@@ -11,7 +11,7 @@ use super::store::StoreError;
 pub(super) struct Account {
     /// As it was spelled at registration.
     pub(super) name: Box<str>,
-    /// The slow hash in PHC form.
+    /// The slow hash in PHC form; nothing once the account is deleted.
     #[serde(with = "shared")]
     pub(super) password: Arc<str>,
     /// The rooms that the account is a member of, in the order of joining.
@@ -19,6 +19,15 @@ pub(super) struct Account {
 }
 
 impl Account {
+    /// What is left of an account that is deleted.
+    pub(super) fn deleted(name: Box<str>) -> Self {
+        Self { name, password: Arc::from(""), rooms: Vec::new() }
+    }
+
+    pub(super) fn is_deleted(&self) -> bool {
+        self.password.is_empty()
+    }
+
     pub(super) fn username(&self) -> Result<Username, StoreError> {
         Username::with_limits(&self.name, &STORED).map_err(|_| StoreError::Corrupt("username"))
     }

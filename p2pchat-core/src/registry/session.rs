@@ -9,6 +9,7 @@ use p2pchat_proto::{
 use super::{
     BusEvent, ConnId, Effect, Registry,
     connection::{Phase, Session},
+    operator::ACCOUNT_DELETED,
 };
 use crate::time::Time;
 
@@ -27,6 +28,9 @@ impl Registry {
         // The ban may have come since the password was compared.
         if let Some(refusal) = self.banned(now, conn, &username) {
             return Err(refusal);
+        }
+        if self.deleted.contains(&username) {
+            return Err(AuthReply::Failure { reason: self.reason(conn, ACCOUNT_DELETED) });
         }
         if let Some(old) = self.presence.find(&username) {
             if !self.connections.get(old.conn).is_none_or(|old| old.is_silent(now)) {

@@ -6,13 +6,18 @@
 //! transactions compare what they read and set what they write.
 
 mod bans;
+mod delete;
 mod lists;
+mod looks;
 
 use std::sync::Arc;
 
 use p2pchat_proto::{Capacity, Description, List, RoomName, RoomRecord, Username};
 
-pub use self::lists::{AccountInfo, RoomInfo};
+pub use self::{
+    lists::{AccountInfo, RoomInfo},
+    looks::{is_prepared, prepare},
+};
 pub use super::memory::MemoryStore;
 use super::{
     bans::{Ban, BanTarget},
@@ -34,6 +39,8 @@ pub enum Table {
     Seniority,
     /// Who is kept out → the ban.
     Bans,
+    /// What a name looks like, folded name → the name as it was spelled; of users and of rooms.
+    Looks,
     /// What belongs to no other table.
     Meta,
 }
@@ -41,7 +48,7 @@ pub enum Table {
 impl Table {
     /// Every table.
     pub const ALL: &[Self] =
-        &[Self::Accounts, Self::Rooms, Self::Members, Self::Seniority, Self::Bans, Self::Meta];
+        &[Self::Accounts, Self::Rooms, Self::Members, Self::Seniority, Self::Bans, Self::Looks, Self::Meta];
 
     /// A name for engines that want one.
     pub const fn name(self) -> &'static str {
@@ -51,6 +58,7 @@ impl Table {
             Self::Members => "members",
             Self::Seniority => "seniority",
             Self::Bans => "bans",
+            Self::Looks => "looks",
             Self::Meta => "meta",
         }
     }
@@ -147,7 +155,7 @@ pub enum Read {
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Write {
-    /// [`StoreAnswer::Registered`] or [`StoreAnswer::NameTaken`].
+    /// [`StoreAnswer::Registered`], [`StoreAnswer::NameTaken`] or [`StoreAnswer::LooksLike`].
     Register {
         /// The wanted name.
         username: Username,
@@ -161,7 +169,8 @@ pub enum Write {
         /// A new hash of the same password, under newer parameters.
         password: Option<Arc<str>>,
     },
-    /// [`StoreAnswer::Joined`], [`StoreAnswer::NameTaken`] or [`StoreAnswer::TooManyRooms`].
+    /// [`StoreAnswer::Joined`], [`StoreAnswer::NameTaken`], [`StoreAnswer::LooksLike`], [`StoreAnswer::TooManyRooms`] or
+    /// [`StoreAnswer::NoSuchAccount`].
     CreateRoom {
         /// The wanted name.
         room: RoomName,
@@ -176,8 +185,8 @@ pub enum Write {
         /// In how many rooms an account may be.
         rooms_per_user: usize,
     },
-    /// [`StoreAnswer::Joined`] (also for a member), [`StoreAnswer::Full`], [`StoreAnswer::NoSuchRoom`] or
-    /// [`StoreAnswer::TooManyRooms`].
+    /// [`StoreAnswer::Joined`] (also for a member), [`StoreAnswer::Full`], [`StoreAnswer::NoSuchRoom`],
+    /// [`StoreAnswer::TooManyRooms`] or [`StoreAnswer::NoSuchAccount`].
     JoinRoom {
         /// Which room.
         room: RoomName,
@@ -193,6 +202,12 @@ pub enum Write {
         /// Which room.
         room: RoomName,
         /// Who leaves.
+        username: Username,
+    },
+    /// Ends an account and its memberships; its name stays taken. [`StoreAnswer::Deleted`] or
+    /// [`StoreAnswer::NoSuchAccount`].
+    DeleteAccount {
+        /// Whose.
         username: Username,
     },
     /// Also forgets the bans that have run out: [`StoreAnswer::Banned`] or [`StoreAnswer::TooManyBans`].
@@ -217,6 +232,7 @@ impl std::fmt::Debug for Write {
             Self::CreateRoom { room, owner, .. } => write!(f, "CreateRoom({room}, {owner})"),
             Self::JoinRoom { room, username, .. } => write!(f, "JoinRoom({room}, {username})"),
             Self::LeaveRoom { room, username } => write!(f, "LeaveRoom({room}, {username})"),
+            Self::DeleteAccount { username } => write!(f, "DeleteAccount({username})"),
             Self::Ban { ban, .. } => write!(f, "Ban({})", ban.target),
             Self::Unban { target } => write!(f, "Unban({target})"),
         }
@@ -235,8 +251,10 @@ pub enum StoreAnswer {
     Rooms(List<RoomRecord>),
     /// The account was created.
     Registered,
-    /// There is one of that name.
+    /// There is one of that name, or there was an account.
     NameTaken,
+    /// There is one whose name looks like that: which, as it was spelled.
+    LooksLike(Box<str>),
     /// The account's name, as it was registered, and its rooms; `None` if there is no such account any more.
     Session(Option<(Username, Vec<RoomName>)>),
     /// The user is a member of the room from now on, or was already.
@@ -257,6 +275,15 @@ pub enum StoreAnswer {
     NotAMember,
     /// The user is in as many rooms as is allowed.
     TooManyRooms,
+    /// The account is gone, and is a member no longer of these rooms.
+    Deleted {
+        /// The name, as it was registered.
+        username: Username,
+        /// In the order of joining.
+        rooms: Vec<RoomName>,
+    },
+    /// There is no such account, or no longer.
+    NoSuchAccount,
     /// Accounts.
     Accounts(Vec<AccountInfo>),
     /// Rooms, with what only the operator is told.
@@ -339,6 +366,7 @@ pub fn write(transaction: &mut impl WriteTransaction, request: &Write) -> StoreA
             join_room(transaction, room, *id, username, *rooms_per_user)
         }
         Write::LeaveRoom { room, username } => leave_room(transaction, room, username),
+        Write::DeleteAccount { username } => delete::delete_account(transaction, username),
         Write::Ban { ban, limit } => bans::ban(transaction, ban, *limit),
         Write::Unban { target } => bans::unban(transaction, target),
     };
@@ -348,6 +376,14 @@ pub fn write(transaction: &mut impl WriteTransaction, request: &Write) -> StoreA
 type Answer = Result<StoreAnswer, StoreError>;
 
 fn account(transaction: &impl ReadTransaction, username: &Username) -> Result<Option<Account>, StoreError> {
+    Ok(account_ever(transaction, username)?.filter(|account| !account.is_deleted()))
+}
+
+/// Also one that was deleted.
+fn account_ever(
+    transaction: &impl ReadTransaction,
+    username: &Username,
+) -> Result<Option<Account>, StoreError> {
     let bytes = transaction.get(Table::Accounts, username.folded().as_bytes())?;
     bytes.map(|bytes| decode(&bytes, "account")).transpose()
 }
@@ -385,9 +421,14 @@ fn rooms(transaction: &impl ReadTransaction) -> Answer {
 }
 
 fn register(transaction: &mut impl WriteTransaction, username: &Username, password: &Arc<str>) -> Answer {
-    if account(transaction, username)?.is_some() {
+    if account_ever(transaction, username)?.is_some() {
         return Ok(StoreAnswer::NameTaken);
     }
+    let look = looks::Name::from(username);
+    if let Some(other) = look.double(transaction)? {
+        return Ok(StoreAnswer::LooksLike(other));
+    }
+    look.enter(transaction)?;
     let account = Account { name: username.as_str().into(), password: password.clone(), rooms: Vec::new() };
     put_account(transaction, username, &account)?;
     Ok(StoreAnswer::Registered)
@@ -420,11 +461,19 @@ fn create_room(
     if room(transaction, name)?.is_some() {
         return Ok(StoreAnswer::NameTaken);
     }
+    let look = looks::Name::from(name);
+    if let Some(other) = look.double(transaction)? {
+        return Ok(StoreAnswer::LooksLike(other));
+    }
     let stored = transaction.get(Table::Meta, NEXT_ROOM_ID)?;
     new.id = stored.map_or(Ok(1), |bytes| decode(&bytes, "room id"))?;
     let next = new.id.checked_add(1).ok_or(StoreError::Corrupt("room id"))?;
-    transaction.put(Table::Meta, NEXT_ROOM_ID, &encode(&next)?)?;
-    admit(transaction, name, new, owner, rooms_per_user)
+    let admitted = admit(transaction, name, new, owner, rooms_per_user)?;
+    if let StoreAnswer::Joined { .. } = admitted {
+        transaction.put(Table::Meta, NEXT_ROOM_ID, &encode(&next)?)?;
+        look.enter(transaction)?;
+    }
+    Ok(admitted)
 }
 
 fn join_room(
@@ -454,7 +503,9 @@ fn admit(
     username: &Username,
     rooms_per_user: usize,
 ) -> Answer {
-    let mut account = account(transaction, username)?.ok_or(StoreError::Corrupt("account"))?;
+    let Some(mut account) = account(transaction, username)? else {
+        return Ok(StoreAnswer::NoSuchAccount);
+    };
     if account.rooms.len() >= rooms_per_user {
         return Ok(StoreAnswer::TooManyRooms);
     }
@@ -491,6 +542,7 @@ fn leave_room(transaction: &mut impl WriteTransaction, name: &RoomName, username
     let left = StoreAnswer::Left { room: room.room_name()? };
     if room.members == 0 {
         transaction.delete(Table::Rooms, name.folded().as_bytes())?;
+        looks::Name::from(&room.room_name()?).leave(transaction)?;
     } else {
         if *room.owner == *username.folded()
             && let Some(heir) = longest_standing(transaction, room.id)?

@@ -6,6 +6,7 @@ mod guessing;
 mod limits;
 mod model;
 mod modelled;
+mod names;
 mod operator;
 mod steps;
 mod store;

@@ -275,7 +275,7 @@ impl Model {
     }
 
     fn register(&mut self, user: &'static str, password: &'static str) -> Reply {
-        if self.accounts.contains_key(&key(user)) {
+        if self.accounts.keys().any(|other| look(other) == look(&key(user))) {
             return Err("REGISTER <EXIST> <300>");
         }
         self.accounts.insert(key(user), Account { name: user, password, rooms: Vec::new() });
@@ -324,7 +324,9 @@ impl Model {
         password: Option<&'static str>,
         capacity: usize,
     ) -> Reply {
-        if self.rooms.contains_key(&key(name)) || self.is_in_enough_rooms(&Some(me.clone())) {
+        if self.rooms.keys().any(|other| look(other) == look(&key(name)))
+            || self.is_in_enough_rooms(&Some(me.clone()))
+        {
             return Err("CREATION <FAILURE> <404>");
         }
         self.rooms.insert(key(name), Room { name, capacity, password, members: BTreeSet::new() });
@@ -491,6 +493,11 @@ type Reply = Result<String, &'static str>;
 /// An address, whichever way it is written.
 fn address(ip: &str) -> IpAddr {
     ip.parse::<IpAddr>().unwrap().to_canonical()
+}
+
+/// What a name looks like: two Cyrillic letters look like Latin ones.
+fn look(name: &str) -> String {
+    name.replace('а', "a").replace('е', "e")
 }
 
 fn key(name: &str) -> Key {

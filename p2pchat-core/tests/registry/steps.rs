@@ -8,8 +8,9 @@ use crate::{model::Model, world::digest};
 
 /// Streams that may be open at once.
 pub(crate) const SLOTS: usize = 5;
-const USERS: &[&str] = &["alice", "Alice", "bob", "BOB", "carol"];
-const ROOMS: &[&str] = &["den", "Den", "attic", "hall"];
+/// The last one of each only looks like the first.
+const USERS: &[&str] = &["alice", "Alice", "bob", "BOB", "carol", "аlice"];
+const ROOMS: &[&str] = &["den", "Den", "attic", "hall", "dеn"];
 /// The last one is the first in IPv6's clothes.
 const ADDRESSES: &[&str] = &["192.0.2.1", "192.0.2.2", "2001:db8::7", "::ffff:192.0.2.1"];
 

@@ -112,7 +112,7 @@ fn a_room_goes_to_whoever_has_been_in_it_longest() {
 #[test]
 fn tables_keep_their_names() {
     let names: Vec<_> = Table::ALL.iter().map(|table| table.name()).collect();
-    assert_eq!(names, ["accounts", "rooms", "members", "seniority", "bans", "meta"]);
+    assert_eq!(names, ["accounts", "rooms", "members", "seniority", "bans", "looks", "meta"]);
 }
 
 #[test]

@@ -38,6 +38,8 @@ pub(crate) enum Request {
     Rooms,
     /// End a user's session.
     Kick { user: Username, reason: Option<Reason> },
+    /// End an account for good.
+    Delete { user: Username },
     /// Keep somebody out, for so many seconds or for ever.
     Ban { target: BanTarget, reason: Option<Reason>, seconds: Option<u64> },
     /// Keep somebody out no longer.
@@ -58,6 +60,7 @@ impl Request {
         ("users", &[]),
         ("rooms", &[]),
         ("kick", &["user", "reason"]),
+        ("delete", &["user"]),
         ("ban", &["user", "address", "reason", "seconds"]),
         ("unban", &["user", "address"]),
         ("bans", &[]),
@@ -75,6 +78,7 @@ impl Request {
             Self::Kick { user, reason } => {
                 json!({ "verb": "kick", "user": user.as_str(), "reason": reason.as_ref().map(Reason::as_str) })
             }
+            Self::Delete { user } => json!({ "verb": "delete", "user": user.as_str() }),
             Self::Ban { target, reason, seconds } => {
                 let (field, target) = target_field(target);
                 let reason = reason.as_ref().map(Reason::as_str);
@@ -121,6 +125,7 @@ impl Request {
                 reason: reason_field(&mut fields)?,
                 seconds: seconds(&mut fields, MAX_SECONDS)?,
             },
+            "delete" => Self::Delete { user: required(user(&mut fields)?, "user")? },
             "unban" => Self::Unban { target: target(&mut fields)? },
             "kick" => {
                 Self::Kick { user: required(user(&mut fields)?, "user")?, reason: reason_field(&mut fields)? }
@@ -371,6 +376,8 @@ mod tests {
         assert_eq!(parse(r#"{"user":"bob","verb":"kick","reason":"enough"}"#), Ok(kick));
         let kick = Request::Kick { user, reason: None };
         assert_eq!(parse(r#"{"verb":"kick","user":"bob","reason":null}"#), Ok(kick.clone()));
+        let delete = Request::Delete { user: Username::new("bob").unwrap() };
+        assert_eq!(parse(r#"{"verb":"delete","user":"bob"}"#), Ok(delete));
         assert_eq!(parse(r#"{"verb":"kick","user":"bob"}"#), Ok(kick));
     }
 
@@ -426,6 +433,7 @@ mod tests {
             ("{}", "missing-field", "verb"),
             (r#"{"verb":5}"#, "wrong-type", "verb"),
             (r#"{"verb":"kick"}"#, "missing-field", "user"),
+            (r#"{"verb":"delete"}"#, "missing-field", "user"),
             (r#"{"verb":"status","user":"bob"}"#, "unknown-field", "user"),
             (r#"{"verb":"log-level","level":"loud"}"#, "invalid", "level"),
             (r#"{"verb":"kick","user":"b b"}"#, "invalid", "user"),

@@ -41,6 +41,11 @@ impl Admin {
             Request::Users => return self.users(replies).await,
             Request::Rooms => return self.rooms(replies).await,
             Request::Bans => return self.bans(replies).await,
+            Request::Delete { user } => match self.server.delete(&user).await {
+                Ok(Some(online)) => Ok(json!({ "user": user.as_str(), "was_online": online })),
+                Ok(None) => Err(ErrorReply::new("no-such-user", format!("there is no account {user}"))),
+                Err(error) => Err(ErrorReply::new("store", format!("{error}; nothing was changed"))),
+            },
             Request::Ban { target, reason, seconds } => {
                 let banned = self.server.ban(target, reason, seconds.map(Duration::from_secs)).await;
                 banned.map_err(ban_failed).map(|(ban, ended)| {
@@ -140,7 +145,9 @@ impl Admin {
                 let banned = self.server.is_banned(&account.username);
                 let rooms: Vec<_> = account.rooms.iter().map(RoomName::as_str).collect();
                 let user = account.username.as_str();
-                let item = json!({ "user": user, "online": online, "banned": banned, "rooms": rooms });
+                let item = json!({
+                    "user": user, "online": online, "banned": banned, "deleted": account.deleted, "rooms": rooms,
+                });
                 replies.item(&item).await?;
             }
             count += page.len();

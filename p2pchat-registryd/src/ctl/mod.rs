@@ -78,6 +78,12 @@ enum Verb {
         #[arg(long, value_name = "TEXT", value_parser = reason)]
         reason: Option<Reason>,
     },
+    /// Delete an account for good: their session and memberships end. The name stays taken, and so does what looks like it
+    Delete {
+        /// Whose
+        #[arg(value_parser = user)]
+        user: Username,
+    },
     /// Keep a user or a network out, across restarts, and end the sessions that they have
     Ban {
         #[command(subcommand)]
@@ -144,6 +150,7 @@ impl Verb {
             Self::Users => Request::Users,
             Self::Rooms => Request::Rooms,
             Self::Kick { user, reason } => Request::Kick { user, reason },
+            Self::Delete { user } => Request::Delete { user },
             Self::Ban { target, lasts, reason } => {
                 Request::Ban { target: target.into(), reason, seconds: lasts.map(|lasts| lasts.as_secs()) }
             }

@@ -22,6 +22,7 @@ fn columns(verb: &str) -> &'static [Column] {
             ("USER", "user", plain),
             ("ONLINE", "online", yes),
             ("BANNED", "banned", yes),
+            ("DELETED", "deleted", yes),
             ("ROOMS", "rooms", plain),
         ],
         "rooms" => &[
@@ -63,6 +64,7 @@ pub(super) fn answer(request: &Value, items: &[Value], done: &Value) -> String {
         (verb, _) if is_list(done) => table(columns(verb), items),
         ("status", Some(done)) => sheet(done, STATUS),
         ("kick", Some(done)) => format!("{} is offline\n", whom(done)),
+        ("delete", Some(done)) => format!("{} is deleted; the name stays taken\n", whom(done)),
         ("unban", Some(done)) => format!("{} is let in again\n", whom(done)),
         ("log-level", Some(done)) => {
             let field = |name| plain(done.get(name).unwrap_or(&Value::Null));

@@ -8,7 +8,7 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use p2pchat_core::registry::store::{StoreError, Table};
+use p2pchat_core::registry::store::{StoreError, Table, is_prepared, prepare};
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition,
     TableHandle,
@@ -163,8 +163,8 @@ fn open(path: &Path, cache_bytes: usize, opening: Opening) -> Result<Database, O
         Opening::Again => builder.open(path),
     };
     let database = database.map_err(|error| refused(path, error))?;
-    if is_new(path, &database)? || lacks_tables(&database).map_err(|error| damaged(path, error))? {
-        initialise(&database).map_err(|error| damaged(path, error))?;
+    if is_new(path, &database)? || !is_current(path, &database)? {
+        initialise(path, &database)?;
     }
     Ok(database)
 }
@@ -263,17 +263,38 @@ fn format(database: &Database) -> Result<Format, redb::Error> {
     })
 }
 
-/// True if the file was written when there were fewer tables.
-fn lacks_tables(database: &Database) -> Result<bool, redb::Error> {
-    let transaction = database.begin_read()?;
-    let names: BTreeSet<_> = transaction.list_tables()?.map(|table| table.name().to_owned()).collect();
-    Ok(Table::ALL.iter().any(|table| !names.contains(table.name())))
+/// False if the file was written when there were fewer tables, or what one of them has is to be made anew.
+fn is_current(path: &Path, database: &Database) -> Result<bool, OpenError> {
+    let has_tables = || -> Result<bool, redb::Error> {
+        let transaction = database.begin_read()?;
+        let names: BTreeSet<_> = transaction.list_tables()?.map(|table| table.name().to_owned()).collect();
+        Ok(Table::ALL.iter().all(|table| names.contains(table.name())))
+    };
+    let view = || -> Result<ReadView, redb::Error> { Ok(ReadView::new(&database.begin_read()?)?) };
+    if !has_tables().map_err(|error| damaged(path, error))? {
+        return Ok(false);
+    }
+    let view = view().map_err(|error| damaged(path, error))?;
+    is_prepared(&view).map_err(|error| unprepared(path, &error))
 }
 
-fn initialise(database: &Database) -> Result<(), redb::Error> {
-    let transaction = database.begin_write()?;
-    transaction.open_table(ABOUT)?.insert(FORMAT_KEY, FORMAT)?;
-    drop(WriteView::new(&transaction)?);
-    transaction.commit()?;
-    Ok(())
+fn initialise(path: &Path, database: &Database) -> Result<(), OpenError> {
+    let failed = |error: redb::Error| damaged(path, error);
+    let transaction = database.begin_write().map_err(|error| failed(error.into()))?;
+    let about = |transaction: &redb::WriteTransaction| -> Result<(), redb::Error> {
+        transaction.open_table(ABOUT)?.insert(FORMAT_KEY, FORMAT)?;
+        Ok(())
+    };
+    about(&transaction).map_err(failed)?;
+    let mut view = WriteView::new(&transaction).map_err(|error| failed(error.into()))?;
+    prepare(&mut view).map_err(|error| unprepared(path, &error))?;
+    drop(view);
+    transaction.commit().map_err(|error| failed(error.into()))
+}
+
+fn unprepared(path: &Path, error: &StoreError) -> OpenError {
+    match error {
+        StoreError::Corrupt(_) => OpenError::Damaged { path: path.into(), problem: error.to_string() },
+        _ => io(path, io::Error::other(error.to_string())),
+    }
 }

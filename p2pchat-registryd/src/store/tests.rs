@@ -429,3 +429,41 @@ fn a_file_from_before_there_were_bans_is_used_and_keeps_them_from_now_on() {
     assert_eq!(bans(&store), [ban]);
     assert!(matches!(ask(&store, register("ali")), StoreAnswer::NameTaken));
 }
+
+#[test]
+fn a_file_from_before_looks_were_kept_is_used_and_knows_them_from_now_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    ask(&store, register("Ali"));
+    ask(&store, create("den", "ali", 5));
+    drop(store);
+    let path = folder.path().join("registry.redb");
+    let database = Database::open(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let table = |name| TableDefinition::<'_, &[u8], &[u8]>::new(name);
+    assert!(transaction.delete_table(table("looks")).unwrap());
+    transaction.open_table(table("meta")).unwrap().remove(b"looks".as_slice()).unwrap().unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = open(&folder);
+    let double = ask(&store, register("Аli"));
+    assert!(matches!(&double, StoreAnswer::LooksLike(other) if &**other == "Ali"), "{double:?}");
+    ask(&store, register("bob"));
+    let double = ask(&store, create("dеn", "bob", 5));
+    assert!(matches!(&double, StoreAnswer::LooksLike(other) if &**other == "den"), "{double:?}");
+    assert_eq!(rooms_of(&store, "ali"), ["den"]);
+}
+
+#[test]
+fn racing_look_alikes_have_one_winner() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    let names = ["ali", "аli", "аlі", "Ali", "AlI", "ａli"];
+    let answers = thread::scope(|scope| {
+        let store = &store;
+        let racers = names.map(|name| scope.spawn(move || ask(store, register(name))));
+        racers.map(|racer| racer.join().unwrap())
+    });
+    assert_eq!(answers.iter().filter(|answer| matches!(answer, StoreAnswer::Registered)).count(), 1);
+}

@@ -217,7 +217,10 @@ async fn a_banned_user_is_out_and_stays_out_after_a_restart_until_let_in_again()
     let error = alice.login("alice", "secret").await.unwrap_err().to_string();
     assert!(error.contains("you are banned from this registry for another 30 days: spam"), "{error}");
     let users = told(folder.path(), &["users"]);
-    assert_eq!(users, [json!({"user": "alice", "online": false, "banned": true, "rooms": ["den"]})]);
+    assert_eq!(
+        users,
+        [json!({"user": "alice", "online": false, "banned": true, "deleted": false, "rooms": ["den"]})]
+    );
     let rooms = told(folder.path(), &["rooms"]);
     let den = json!({"room": "den", "owner": "alice", "members": 1, "capacity": 5, "password": true,
         "description": "where we meet"});
@@ -233,6 +236,38 @@ async fn a_banned_user_is_out_and_stays_out_after_a_restart_until_let_in_again()
     let (code, error) = refused(folder.path(), &["unban", "user", "alice"]);
     assert_eq!((code, error.as_str()), (Some(1), "p2pchat-registryd: alice is not banned\n"));
     alice.login("alice", "secret").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_deleted_accounts_name_stays_taken_and_so_does_what_looks_like_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let (alice, mut events) = connect(&daemon).await;
+    alice.register("alice", "secret").await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+    alice.create("den", None, 5, "").await.unwrap();
+    assert_eq!(said(folder.path(), &["delete", "ALICE"]), "ALICE is deleted; the name stays taken\n");
+    // Her client comes back by itself, is refused, and stays away.
+    while !matches!(events.next().await.unwrap(), Event::LoggedOut { .. }) {}
+    alice.close().await;
+    let (code, error) = refused(folder.path(), &["delete", "alice"]);
+    assert_eq!((code, error.as_str()), (Some(1), "p2pchat-registryd: there is no account alice\n"));
+    daemon.signal("KILL");
+    daemon.end();
+
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let (somebody, _events) = connect(&daemon).await;
+    for name in ["alice", "Alice", "аlice"] {
+        let error = somebody.register(name, "other").await.unwrap_err().to_string();
+        assert!(error.contains("taken"), "{name}: {error}");
+    }
+    somebody.login("alice", "secret").await.unwrap_err();
+    let users = told(folder.path(), &["users"]);
+    let gone = json!({"user": "alice", "online": false, "banned": false, "deleted": true, "rooms": []});
+    assert_eq!(users, [gone]);
+    assert_eq!(told(folder.path(), &["rooms"]), Vec::<Value>::new());
+    let audit = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
+    assert!(audit.contains(r#""verb":"delete""#), "{audit}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub struct AccountInfo {
     pub username: Username,
     /// The rooms that it is a member of, in the order of joining.
     pub rooms: Vec<RoomName>,
+    /// True if nothing is left of it but the name, which stays taken.
+    pub deleted: bool,
 }
 
 /// A room.
@@ -37,7 +39,11 @@ impl TryFrom<Account> for AccountInfo {
     type Error = StoreError;
 
     fn try_from(account: Account) -> Result<Self, StoreError> {
-        Ok(Self { username: account.username()?, rooms: account.room_names()? })
+        Ok(Self {
+            username: account.username()?,
+            rooms: account.room_names()?,
+            deleted: account.is_deleted(),
+        })
     }
 }
 

@@ -105,6 +105,23 @@ impl ServerHandle {
         self.shared.act(|registry, now| registry.is_banned(now, username))
     }
 
+    /// Deletes the user's account, durably: their session ends, they are a member of no room, the rooms that they owned go to
+    /// whoever has been there longest, and nobody can have the name again, nor one that looks like it. True if they were
+    /// online; `None` if there is no such account.
+    ///
+    /// # Errors
+    /// If that can't be kept, which leaves everything as it was.
+    pub async fn delete(&self, username: &Username) -> Result<Option<bool>, StoreError> {
+        let delete = Write::DeleteAccount { username: username.clone() };
+        match self.ask(StoreRequest::Write(delete)).await {
+            StoreAnswer::Deleted { username, rooms } => {
+                Ok(Some(self.shared.act(|registry, _| registry.handle_deleted(&username, rooms))))
+            }
+            StoreAnswer::NoSuchAccount => Ok(None),
+            answer => Err(unexpected(answer)),
+        }
+    }
+
     /// Has [`Server::run`](super::Server::run) end once nobody is online any more, or after `limit`. From now on no stream is
     /// accepted, streams without a session are closed, and nobody else gets in; who is online isn't disturbed until then. Said
     /// again, it is the new limit that counts.

@@ -1,0 +1,19 @@
+//! Accounts that end.
+
+use p2pchat_proto::Username;
+
+use super::{Answer, StoreAnswer, WriteTransaction, account, leave_room, put_account};
+use crate::registry::record::Account;
+
+/// The record stays, without a password: nobody else is to be taken for who had the name.
+pub(super) fn delete_account(transaction: &mut impl WriteTransaction, username: &Username) -> Answer {
+    let Some(account) = account(transaction, username)? else {
+        return Ok(StoreAnswer::NoSuchAccount);
+    };
+    let (registered, rooms) = (account.username()?, account.room_names()?);
+    for room in &rooms {
+        leave_room(transaction, room, username)?;
+    }
+    put_account(transaction, username, &Account::deleted(account.name))?;
+    Ok(StoreAnswer::Deleted { username: registered, rooms })
+}
