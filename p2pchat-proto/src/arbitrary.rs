@@ -3,8 +3,8 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 use crate::{
-    Capabilities, Capability, Capacity, Description, KeepAliveProof, List, PasswordDigest, PeerPort, RawList,
-    Reason, Record, RoomName, SessionTicket, SessionToken, Text, Username,
+    Capabilities, Capability, Capacity, Description, InviteCode, KeepAliveProof, List, PasswordDigest,
+    PeerPort, RawList, Reason, Record, RoomName, SessionTicket, SessionToken, Text, Username,
 };
 
 const NAME_CHARS: &[char] = &['a', 'Z', '9', '_', '-', '.', 'ß', 'é', 'ع', '漢', 'Ω', 'ı'];
@@ -83,6 +83,12 @@ fn string(u: &mut Unstructured<'_>) -> Result<String> {
 impl<'a> Arbitrary<'a> for Description {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(Self::truncated(&string(u)?))
+    }
+}
+
+impl<'a> Arbitrary<'a> for InviteCode {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self::from_random(u.arbitrary()?))
     }
 }
 

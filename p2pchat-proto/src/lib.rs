@@ -39,6 +39,7 @@ pub mod frame;
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]
 pub mod fuzz;
+mod invite;
 pub mod limits;
 mod list;
 mod message;
@@ -51,6 +52,7 @@ mod verb;
 
 pub use dialect::Dialect;
 pub use error::{FrameError, Malformed, ParseError, Problem};
+pub use invite::InviteCode;
 pub use limits::Limits;
 pub use list::{List, Record};
 pub use message::{

@@ -231,12 +231,25 @@ pub enum Capability {
     Ticket,
     /// `RETRY_AFTER` says when what is refused may be tried again.
     Retry,
+    /// `REGISTER` takes an invitation, and the registry wants one.
+    Invite,
+    /// Who wants to talk to somebody whose address is hidden asks them through the registry.
+    Contact,
 }
 
 impl Capability {
     /// Every capability, in the order in which they are encoded.
-    pub const ALL: &[Self] =
-        &[Self::Reason, Self::Roster, Self::Sender, Self::Resume, Self::Moderate, Self::Ticket, Self::Retry];
+    pub const ALL: &[Self] = &[
+        Self::Reason,
+        Self::Roster,
+        Self::Sender,
+        Self::Resume,
+        Self::Moderate,
+        Self::Ticket,
+        Self::Retry,
+        Self::Invite,
+        Self::Contact,
+    ];
 
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -248,6 +261,8 @@ impl Capability {
             Self::Moderate => "moderate",
             Self::Ticket => "ticket",
             Self::Retry => "retry",
+            Self::Invite => "invite",
+            Self::Contact => "contact",
         }
     }
 }

@@ -123,6 +123,12 @@ verbs! {
     Ticket = "TICKET",
     /// registry → peer, before a refusal, capability `retry`
     RetryAfter = "RETRY_AFTER",
+    /// both ways, to the peer pushed, capability `contact`
+    ContactRequest = "CONTACT_REQUEST",
+    /// both ways, to the peer pushed, capability `contact`
+    ContactResponse = "CONTACT_RESPONSE",
+    /// registry → peer, capability `contact`
+    Contact = "CONTACT",
 }
 
 impl fmt::Display for Verb {

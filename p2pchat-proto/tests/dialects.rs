@@ -41,7 +41,7 @@ fn a_registry_takes_a_bare_hello_for_the_prototypes_after_the_grace() {
     let (username, password) = (Username::new("alice").unwrap(), PasswordDigest::new(DIGEST).unwrap());
     assert_eq!(
         say(format!("REGISTER alice {DIGEST}")),
-        ToRegistry::Register { username: username.clone(), password: password.clone() }
+        ToRegistry::Register { username: username.clone(), password: password.clone(), invite: None }
     );
     let port = Some(p2pchat_proto::PeerPort::new(4278).unwrap());
     let login = ToRegistry::Login { username: username.clone(), password, port };
@@ -100,7 +100,7 @@ fn a_client_answers_the_prototypes_greeting_in_its_dialect() {
         if asked_first {
             assert_eq!(
                 written(&mut codec, hello()),
-                "HELLO_P2P <1> <reason,roster,sender,resume,moderate,ticket,retry>\n"
+                "HELLO_P2P <1> <reason,roster,sender,resume,moderate,ticket,retry,invite,contact>\n"
             );
         }
         let mut buf = BytesMut::from("HELLO_BACK SUCCESS 200 ");

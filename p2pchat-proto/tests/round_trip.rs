@@ -192,6 +192,9 @@ proptest! {
 fn carried_request(message: ToRegistry) -> ToRegistry {
     match message {
         ToRegistry::Hello { .. } => ToRegistry::Hello { extensions: None },
+        ToRegistry::Register { username, password, .. } => {
+            ToRegistry::Register { username, password, invite: None }
+        }
         other => other,
     }
 }
@@ -225,6 +228,7 @@ fn carried_reply(message: FromRegistry) -> FromRegistry {
         FromRegistry::Creation(it) => FromRegistry::Creation(outcome(it)),
         FromRegistry::Join(it) => FromRegistry::Join(outcome(it)),
         FromRegistry::RoomExit(it) => FromRegistry::RoomExit(outcome(it)),
+        FromRegistry::Contact(it) => FromRegistry::Contact(outcome(it)),
         FromRegistry::Moderation(it) => FromRegistry::Moderation(outcome(it)),
         FromRegistry::Bans(BanList::NotFound { .. }) => {
             FromRegistry::Bans(BanList::NotFound { reason: None })

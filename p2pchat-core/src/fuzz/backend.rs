@@ -53,7 +53,9 @@ impl Request {
     pub(super) fn message(self) -> Option<ToRegistry> {
         Some(match self {
             Self::Hello(extensions) => ToRegistry::Hello { extensions },
-            Self::Register(u) => ToRegistry::Register { username: user(u)?, password: digest(0) },
+            Self::Register(u) => {
+                ToRegistry::Register { username: user(u)?, password: digest(0), invite: None }
+            }
             Self::Login(u, port) => ToRegistry::Login { username: user(u)?, password: digest(u >> 4), port },
             Self::Create(r, capacity) => ToRegistry::CreateRoom {
                 room: room(r)?,

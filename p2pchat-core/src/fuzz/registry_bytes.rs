@@ -454,6 +454,9 @@ fn answers(reply: &FromRegistry, asked: Option<&ToRegistry>) -> bool {
         FromRegistry::RoomExit(_) => matches!(asked, ToRegistry::ExitRoom { .. }),
         FromRegistry::Rooms(_) => matches!(asked, ToRegistry::ListRooms { .. }),
         FromRegistry::Search(_) => matches!(asked, ToRegistry::SearchUser { .. }),
+        FromRegistry::Contact(_) => {
+            matches!(asked, ToRegistry::ContactRequest { .. } | ToRegistry::ContactResponse { .. })
+        }
         FromRegistry::Peers(_) => {
             matches!(asked, ToRegistry::DiscoverPeers { .. } | ToRegistry::DiscoverRoom { .. })
         }

@@ -169,9 +169,11 @@ impl Peer {
                 self.complete(request, Ok(Response::Done));
                 Ok(())
             }
-            Waiting::Register(request, username, password) => {
-                self.submit(now, ToRegistry::Register { username, password }, Purpose::Register(request))
-            }
+            Waiting::Register(request, username, password) => self.submit(
+                now,
+                ToRegistry::Register { username, password, invite: None },
+                Purpose::Register(request),
+            ),
             Waiting::Login(request, credentials) => {
                 self.submit(now, credentials.login(), Purpose::Login(request, credentials))
             }

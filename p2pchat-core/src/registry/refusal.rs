@@ -23,6 +23,7 @@ pub(super) enum Refused {
     Rooms,
     Search,
     Peers,
+    Contact,
 }
 
 impl Refused {
@@ -36,6 +37,7 @@ impl Refused {
             Some(Verb::ShowRoomsList) => Self::Rooms,
             Some(Verb::SearchUser) => Self::Search,
             Some(Verb::DiscoverPeers) => Self::Peers,
+            Some(Verb::ContactRequest | Verb::ContactResponse) => Self::Contact,
             // LOGOUT has no answer of its own.
             _ => Self::Hello,
         }
@@ -52,6 +54,7 @@ impl Refused {
             Self::Rooms => FromRegistry::Rooms(RoomsList::NotFound { reason }),
             Self::Search => FromRegistry::Search(SearchReply::NotFound { reason }),
             Self::Peers => FromRegistry::Peers(PeerList::Failure { reason }),
+            Self::Contact => FromRegistry::Contact(Outcome::Failure { reason }),
         }
     }
 }

@@ -27,7 +27,7 @@ impl Registry {
     pub(super) fn request(&mut self, now: Time, conn: ConnId, message: ToRegistry) {
         match message {
             ToRegistry::Hello { extensions } => self.hello(conn, extensions),
-            ToRegistry::Register { username, password } => {
+            ToRegistry::Register { username, password, .. } => {
                 if self.greeted(conn, Refused::Register)
                     && self.may_be_registered(now, conn, &username)
                     && self.may_register(now, conn)
@@ -115,6 +115,11 @@ impl Registry {
                         tracing::info!(user = %user, "logged out");
                         self.close(conn);
                     }
+                }
+            }
+            ToRegistry::ContactRequest { .. } | ToRegistry::ContactResponse { .. } => {
+                if self.session(conn, Refused::Contact).is_some() {
+                    self.refuse(conn, Refused::Contact, "this registry hides no addresses");
                 }
             }
             // A form that proto knows and this registry doesn't: nothing is lost but the request.

@@ -11,6 +11,7 @@ use crate::{
         AuthReply, Detail, Extensions, Found, FromRegistry, HelloReply, Outcome, RegisterReply, SearchReply,
         ToRegistry,
     },
+    name::Username,
     secret::{PasswordDigest, SessionToken},
     status::Phrase,
 };
@@ -19,9 +20,13 @@ impl ToRegistry {
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::Hello { extensions } => writer.extensions(extensions.as_ref()),
-            Self::Register { username, password } => {
+            Self::Register { username, password, invite } => {
                 writer.word(username);
                 writer.word(password.expose());
+                // What the prototype's registry would make of a fourth word nobody knows.
+                if let (Some(invite), Dialect::Canonical) = (invite, writer.dialect) {
+                    writer.plain(invite.expose());
+                }
             }
             Self::Login { username, password, port } => {
                 writer.word(username);
@@ -76,6 +81,8 @@ impl ToRegistry {
                 writer.room_setting(setting);
             }
             Self::ListBans { room } => writer.field(room.as_str()),
+            Self::ContactRequest { username } => writer.field(username.as_str()),
+            Self::ContactResponse { username, accepted } => writer.contact_response(username, *accepted),
         }
     }
 }
@@ -105,7 +112,8 @@ impl FromRegistry {
             Self::Creation(outcome)
             | Self::Join(outcome)
             | Self::RoomExit(outcome)
-            | Self::Moderation(outcome) => match outcome {
+            | Self::Moderation(outcome)
+            | Self::Contact(outcome) => match outcome {
                 Outcome::Success => writer.status(Phrase::Success),
                 Outcome::Failure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
             },
@@ -116,7 +124,12 @@ impl FromRegistry {
                 SearchReply::NotFound { reason } => writer.refusal(Phrase::NotFound, reason.as_ref()),
             },
             Self::Peers(peers) => writer.peers(peers),
-            Self::UserLogout { username } | Self::Replaced { username } => writer.field(username.as_str()),
+            Self::UserLogout { username }
+            | Self::Replaced { username }
+            | Self::ContactRequest { username } => {
+                writer.field(username.as_str());
+            }
+            Self::ContactResponse { username, accepted } => writer.contact_response(username, *accepted),
             Self::Timeout { username } => writer.word(username),
             Self::Ticket { ticket } => writer.plain(ticket.expose()),
             Self::RetryAfter { seconds } => writer.plain(seconds),
@@ -163,6 +176,11 @@ impl Writer<'_> {
             (HelloReply::Success { extensions }, Dialect::Canonical) => self.extensions(extensions.as_ref()),
             (HelloReply::Failure { reason }, Dialect::Canonical) => self.reason(reason.as_ref()),
         }
+    }
+
+    fn contact_response(&mut self, username: &Username, accepted: bool) {
+        self.status(if accepted { Phrase::Accept } else { Phrase::Reject });
+        self.field(username.as_str());
     }
 
     fn welcome(&mut self, token: Option<&SessionToken>) {

@@ -13,6 +13,7 @@ use crate::{
     dialect::Dialect,
     encode::Writer,
     error::ParseError,
+    invite::InviteCode,
     limits::Limits,
     name::{RoomName, Username},
     parse,
@@ -32,12 +33,14 @@ pub enum ToRegistry {
         /// What the peer can do beyond the base protocol; `None` for the base protocol alone.
         extensions: Option<Extensions>,
     },
-    /// `REGISTER <username> <password>`: creates an account (§4.2).
+    /// `REGISTER <username> <password> [<invite>]`: creates an account (§4.2).
     Register {
         /// The wanted name.
         username: Username,
         /// The SHA-256 of the password.
         password: PasswordDigest,
+        /// What lets somebody register where not everybody may (capability `invite`, §7.9).
+        invite: Option<InviteCode>,
     },
     /// `LOGIN <username> <password> [<peer_port>]` (§4.3).
     Login {
@@ -146,6 +149,19 @@ pub enum ToRegistry {
         /// One's own room.
         room: RoomName,
     },
+    /// `CONTACT_REQUEST <username>`: asks somebody whose address is hidden (capability `contact`, §7.10).
+    ContactRequest {
+        /// Who is wanted.
+        username: Username,
+    },
+    /// `CONTACT_RESPONSE <ACCEPT> <200> <username>` or `<REJECT> <404> <username>`: the answer to a pushed
+    /// [`FromRegistry::ContactRequest`] (§7.10).
+    ContactResponse {
+        /// Who had asked.
+        username: Username,
+        /// True if both may see where the other is.
+        accepted: bool,
+    },
 }
 
 /// What the registry answers and pushes.
@@ -197,6 +213,21 @@ pub enum FromRegistry {
     RetryAfter {
         /// Whole seconds from now.
         seconds: u32,
+    },
+    /// `CONTACT <SUCCESS> <200>` or `<FAILURE> <404>`: answers `CONTACT_REQUEST` and `CONTACT_RESPONSE` (§7.10).
+    Contact(Outcome),
+    /// `CONTACT_REQUEST <username>`, pushed under `contact`: somebody wants to talk to this user, and doesn't see where they
+    /// are (§7.10).
+    ContactRequest {
+        /// Who asks.
+        username: Username,
+    },
+    /// `CONTACT_RESPONSE <ACCEPT> <200> <username>` or `<REJECT> <404> <username>`, pushed under `contact` (§7.10).
+    ContactResponse {
+        /// Who was asked.
+        username: Username,
+        /// True if they can be found now.
+        accepted: bool,
     },
     /// `USER_JOINED <room> <username>`, pushed under `roster`: the user is a member and online (§7.3).
     UserJoined {
@@ -413,6 +444,8 @@ impl Message for ToRegistry {
             Self::Unban { .. } => Verb::RoomUnban,
             Self::SetRoom { .. } => Verb::RoomSet,
             Self::ListBans { .. } => Verb::RoomBans,
+            Self::ContactRequest { .. } => Verb::ContactRequest,
+            Self::ContactResponse { .. } => Verb::ContactResponse,
         }
     }
 }
@@ -444,6 +477,9 @@ impl Message for FromRegistry {
             Self::Replaced { .. } => Verb::Replaced,
             Self::Ticket { .. } => Verb::Ticket,
             Self::RetryAfter { .. } => Verb::RetryAfter,
+            Self::Contact(_) => Verb::Contact,
+            Self::ContactRequest { .. } => Verb::ContactRequest,
+            Self::ContactResponse { .. } => Verb::ContactResponse,
             Self::UserJoined { .. } => Verb::UserJoined,
             Self::UserLeft { .. } => Verb::UserLeft,
             Self::Moderation(_) => Verb::Moderation,

@@ -24,6 +24,7 @@ impl ToRegistry {
             Verb::Register => Self::Register {
                 username: fields.required("username", Username::with_limits)?,
                 password: fields.required("password", value::password)?,
+                invite: fields.optional("invite", value::invite)?,
             },
             Verb::Login => Self::Login {
                 username: fields.required("username", Username::with_limits)?,
@@ -83,6 +84,13 @@ impl ToRegistry {
                 setting: fields.room_setting()?,
             },
             Verb::RoomBans => Self::ListBans { room: fields.required("room", RoomName::with_limits)? },
+            Verb::ContactRequest => {
+                Self::ContactRequest { username: fields.required("username", Username::with_limits)? }
+            }
+            Verb::ContactResponse => {
+                let (username, accepted) = fields.contact_response()?;
+                Self::ContactResponse { username, accepted }
+            }
             _ => return fields.unknown_verb(),
         })
     }
@@ -173,6 +181,14 @@ impl FromRegistry {
                 room: fields.required("room", RoomName::with_limits)?,
                 username: fields.required("username", Username::with_limits)?,
             },
+            Verb::Contact => Self::Contact(fields.outcome(Code::Required)?),
+            Verb::ContactRequest => {
+                Self::ContactRequest { username: fields.required("username", Username::with_limits)? }
+            }
+            Verb::ContactResponse => {
+                let (username, accepted) = fields.contact_response()?;
+                Self::ContactResponse { username, accepted }
+            }
             Verb::Moderation => Self::Moderation(fields.outcome(Code::Required)?),
             Verb::BanList => Self::Bans(fields.ban_list()?),
             Verb::RoomKicked => Self::RoomKicked {
@@ -226,6 +242,12 @@ impl Fields<'_> {
             Phrase::Success => Outcome::Success,
             _ => Outcome::Failure { reason: self.reason()? },
         })
+    }
+
+    fn contact_response(&mut self) -> Result<(Username, bool), ParseError> {
+        let allowed = &[Phrase::Accept, Phrase::Reject];
+        let phrase = self.status(allowed, "ACCEPT or REJECT", Code::Required)?;
+        Ok((self.required("username", Username::with_limits)?, phrase == Phrase::Accept))
     }
 
     fn extensions(&mut self) -> Result<Option<Extensions>, ParseError> {

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     error::Problem,
+    invite::InviteCode,
     limits::Limits,
     name::RoomName,
     secret::{KeepAliveProof, PasswordDigest, SessionTicket, SessionToken},
@@ -46,6 +47,10 @@ pub(super) fn token(text: &str, _: &Limits) -> Result<SessionToken, Problem> {
 
 pub(super) fn ticket(text: &str, _: &Limits) -> Result<SessionTicket, Problem> {
     SessionTicket::new(text)
+}
+
+pub(super) fn invite(text: &str, _: &Limits) -> Result<InviteCode, Problem> {
+    InviteCode::new(text)
 }
 
 pub(super) fn sequence(text: &str, _: &Limits) -> Result<NonZeroU64, Problem> {
