@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use p2pchat_core::registry::store::{MemoryStore, Read, StoreAnswer, StoreRequest, Write};
+use p2pchat_core::registry::store::{MemoryStore, Read, StoreAnswer, StoreRequest, TokenChange, Write};
 use p2pchat_proto::{RoomName, Username};
 
 /// What is durable.
@@ -123,7 +123,8 @@ impl Truth {
     /// Everything that was ever committed is in the store, and nothing else.
     pub fn audit(&self, store: &mut MemoryStore) -> Checked {
         for (username, rooms) in &self.accounts {
-            let request = Write::OpenSession { username: username.clone(), password: None };
+            let request =
+                Write::OpenSession { username: username.clone(), password: None, token: TokenChange::Keep };
             match store.answer(&StoreRequest::Write(request)) {
                 StoreAnswer::Session(Some((_, stored))) if *rooms == stored.iter().cloned().collect() => {}
                 other => {

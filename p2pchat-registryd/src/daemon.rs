@@ -8,6 +8,7 @@ use std::{
     path::PathBuf,
     process,
     sync::Arc,
+    time::Duration,
 };
 
 use p2pchat_core::tokio::{Fingerprint, Server, ServerConfig, ServerTls, TlsError, TlsVersion};
@@ -220,6 +221,7 @@ fn server_config(config: &Config, tls: ServerTls) -> ServerConfig {
     let mut server = ServerConfig::new(config.listen, config.udp_listen, tls);
     server.machine.connections = config.max_connections;
     server.machine.prefixes = config.prefixes;
+    server.machine.token_lifetime = Duration::from_secs(u64::from(config.resume_days) * 24 * 3_600);
     server.hash.memory_kib = config.hash_memory_kib;
     server.hash.iterations = config.hash_iterations;
     server

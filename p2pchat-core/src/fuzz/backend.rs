@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 
 use arbitrary::Arbitrary;
 use p2pchat_proto::{
-    Capacity, Description, Detail, Extensions, PasswordDigest, PeerPort, RoomName, ToRegistry, Username,
+    Capabilities, Capacity, Description, Detail, Extensions, PROTOCOL_VERSION, PasswordDigest, PeerPort,
+    RoomName, SessionToken, ToRegistry, Username,
 };
 
 use crate::{
     Time,
     registry::{
-        Config, Effect, HashAnswer, HashRequest, OpId, Registry,
+        Config, Effect, HashAnswer, HashRequest, OpId, Registry, TokenAnswer,
         store::{MemoryStore, Read, StoreAnswer, StoreError, StoreRequest, Write, read},
     },
 };
@@ -31,6 +32,11 @@ pub(super) fn room(n: u8) -> Option<RoomName> {
     RoomName::new(&format!("room{}", n % 3)).ok()
 }
 
+/// The `n`th token that is made; some of them are guessed right.
+fn token(n: u8) -> SessionToken {
+    SessionToken::from_random([n; 32])
+}
+
 fn digest(n: u8) -> PasswordDigest {
     PasswordDigest::of_password(if n.is_multiple_of(2) { "right" } else { "wrong" })
 }
@@ -41,6 +47,7 @@ pub(super) enum Request {
     Hello(Option<Extensions>),
     Register(u8),
     Login(u8, Option<PeerPort>),
+    Resume(u8, u8, Option<PeerPort>),
     Create(u8, u8),
     Join(u8),
     Exit(u8, u8),
@@ -57,6 +64,7 @@ impl Request {
                 ToRegistry::Register { username: user(u)?, password: digest(0), invite: None }
             }
             Self::Login(u, port) => ToRegistry::Login { username: user(u)?, password: digest(u >> 4), port },
+            Self::Resume(u, n, port) => ToRegistry::Resume { username: user(u)?, token: token(n % 16), port },
             Self::Create(r, capacity) => ToRegistry::CreateRoom {
                 room: room(r)?,
                 password: (r > 127).then(|| digest(0)),
@@ -82,12 +90,15 @@ impl Request {
     }
 }
 
-/// What chance takes long to come to, for half of the inputs: two users are online, and one of them is in a room with a
-/// password and space for one more. An input's first byte tells; the kind of its first step goes by later ones.
+/// What chance takes long to come to, for half of the inputs: two users are online, one of them with a token and in a room
+/// with a password and space for one more. An input's first byte tells; the kind of its first step goes by later ones.
 pub(super) fn beginning(data: &[u8]) -> impl Iterator<Item = (u8, Request)> {
     let begins = data.first().is_some_and(|byte| byte % 2 == 1);
     let requests = [
-        (0, Request::Hello(None)),
+        (
+            0,
+            Request::Hello(Some(Extensions { version: PROTOCOL_VERSION, capabilities: Capabilities::all() })),
+        ),
         (0, Request::Register(0)),
         (0, Request::Login(0, None)),
         (1, Request::Hello(None)),
@@ -98,6 +109,11 @@ pub(super) fn beginning(data: &[u8]) -> impl Iterator<Item = (u8, Request)> {
     requests.into_iter().filter(move |_| begins)
 }
 
+/// The answers that each of these requests may need.
+pub(super) fn beginning_answers() -> [Answer; 5] {
+    [Answer::Hashed, Answer::Stored, Answer::Hashed, Answer::Token, Answer::Stored]
+}
+
 /// Which question is answered: the oldest to the store or to the hash; or it is said to be busy.
 #[derive(Debug, Arbitrary)]
 pub(super) enum Answer {
@@ -105,6 +121,8 @@ pub(super) enum Answer {
     Hashed,
     StoreBusy,
     HashBusy,
+    Token,
+    NoToken,
 }
 
 /// Store and hash, and what they have been asked.
@@ -113,6 +131,9 @@ pub(super) struct Backend {
     store: MemoryStore,
     questions: VecDeque<(OpId, StoreRequest)>,
     hashes: VecDeque<(OpId, HashRequest)>,
+    mints: VecDeque<OpId>,
+    /// How many tokens there have been.
+    tokens: u8,
 }
 
 impl Backend {
@@ -121,6 +142,7 @@ impl Backend {
         match effect {
             Effect::Store { op, request } => self.questions.push_back((op, request)),
             Effect::Hash { op, request } => self.hashes.push_back((op, request)),
+            Effect::Token { op } => self.mints.push_back(op),
             other => return Some(other),
         }
         None
@@ -141,6 +163,18 @@ impl Backend {
                 let Some((op, request)) = self.hashes.pop_front() else { return };
                 let busy = matches!(answer, Answer::HashBusy);
                 registry.handle_hashed(now, op, if busy { HashAnswer::Busy } else { hash(&request) });
+            }
+            Answer::Token | Answer::NoToken => {
+                let Some(op) = self.mints.pop_front() else { return };
+                let answer = match answer {
+                    Answer::NoToken => TokenAnswer::Failed,
+                    _ => {
+                        self.tokens = self.tokens.wrapping_add(1);
+                        let unix_now = now.since(Time::ZERO).as_secs();
+                        TokenAnswer::Fresh { token: token(self.tokens), unix_now }
+                    }
+                };
+                registry.handle_token(now, op, answer);
             }
         }
     }
@@ -164,8 +198,10 @@ impl Backend {
     /// What holds at any time: the machine's bounds, and those of the rooms.
     pub(super) fn check(&self, registry: &Registry) {
         let stats = registry.stats();
-        assert!(stats.connections <= 6 && stats.operations <= 8 && stats.sessions <= stats.connections);
-        assert_eq!(self.questions.len() + self.hashes.len(), stats.operations, "a question is asked once");
+        assert!(stats.connections <= 6 && stats.waiting <= 6 && stats.operations <= 8);
+        assert!(stats.waiting <= stats.sessions && stats.sessions <= stats.connections + stats.waiting);
+        let questions = self.questions.len() + self.hashes.len() + self.mints.len();
+        assert_eq!(questions, stats.operations, "a question is asked once");
         if let StoreAnswer::Rooms(rooms) = read(&self.store, &Read::Rooms) {
             assert!(rooms.iter().all(|room| (1..=room.capacity.get()).contains(&room.members)));
         }

@@ -1,14 +1,14 @@
 //! The store's records, damaged.
 
 use arbitrary::{Arbitrary, Unstructured};
-use p2pchat_proto::{Capacity, Description, RoomName, Username};
+use p2pchat_proto::{Capacity, Description, RoomName, SessionToken, Username};
 
 use super::backend::{room, user};
 use crate::registry::{
     Ban, BanTarget,
     store::{
-        MemoryStore, Read, ReadTransaction, StoreAnswer, StoreError, StoreRequest, Table, Write,
-        WriteTransaction, is_prepared, prepare,
+        MemoryStore, Read, ReadTransaction, StoreAnswer, StoreError, StoreRequest, StoredToken, Table,
+        TokenChange, TokenDigest, Write, WriteTransaction, is_prepared, prepare,
     },
 };
 
@@ -25,7 +25,9 @@ enum Question {
     Room,
     Rooms,
     Register,
-    OpenSession(bool),
+    OpenSession(bool, Option<u8>),
+    ResumeSession(u8, u8, Option<u8>),
+    RevokeTokens(Option<u8>),
     CreateRoom(u8),
     JoinRoom,
     LeaveRoom,
@@ -78,8 +80,16 @@ fn fill(store: &mut MemoryStore) {
         ask(store, user.clone(), room.clone(), &Question::CreateRoom(2));
         ask(store, user.clone(), room, &Question::JoinRoom);
         ask(store, user.clone(), other.clone(), &Question::JoinRoom);
-        ask(store, user, other, &Question::Ban { until: None, limit: 9 });
+        // A ban takes the token away.
+        ask(store, user.clone(), other.clone(), &Question::Ban { until: None, limit: 9 });
+        ask(store, user, other, &Question::OpenSession(false, Some(n + 100)));
     }
+}
+
+/// One of a few tokens, good for a while.
+fn stored(n: u8) -> StoredToken {
+    let digest = TokenDigest::of(&SessionToken::from_random([n % 4; 32]));
+    StoredToken { digest, expires: u64::from(n) }
 }
 
 fn ask(store: &mut MemoryStore, username: Username, room: RoomName, question: &Question) {
@@ -88,9 +98,20 @@ fn ask(store: &mut MemoryStore, username: Username, room: RoomName, question: &Q
         Question::Room => StoreRequest::Read(Read::Room { room }),
         Question::Rooms => StoreRequest::Read(Read::Rooms),
         Question::Register => StoreRequest::Write(Write::Register { username, password: "hash".into() }),
-        Question::OpenSession(upgraded) => {
+        Question::OpenSession(upgraded, token) => {
             let password = upgraded.then(|| "another hash".into());
-            StoreRequest::Write(Write::OpenSession { username, password })
+            let token = token.map_or(TokenChange::Revoke, |n| TokenChange::Give(stored(n)));
+            StoreRequest::Write(Write::OpenSession { username, password, token })
+        }
+        Question::ResumeSession(token, now, next) => StoreRequest::Write(Write::ResumeSession {
+            username,
+            token: stored(*token).digest,
+            now: u64::from(*now),
+            next: next.map(stored),
+        }),
+        Question::RevokeTokens(only) => {
+            let only = only.map(|n| stored(n).digest);
+            StoreRequest::Write(Write::RevokeTokens { username, only })
         }
         Question::CreateRoom(capacity) => StoreRequest::Write(Write::CreateRoom {
             room,

@@ -15,7 +15,7 @@ use p2pchat_proto::{
 };
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::backend::{Answer, Backend, Request, beginning, config};
+use super::backend::{Answer, Backend, Request, beginning, beginning_answers, config};
 use crate::{
     Time,
     registry::{ConnId, Effect, Registry},
@@ -133,7 +133,7 @@ impl World {
             }
             self.turn(Step::Say(conn, Spelling::Canonical, request));
             self.turn(Step::ReadAll(conn));
-            for answer in [Answer::Hashed, Answer::Stored, Answer::Hashed, Answer::Stored] {
+            for answer in beginning_answers() {
                 self.turn(Step::Answer(answer));
             }
         }
@@ -327,7 +327,8 @@ impl World {
         let online =
             self.streams.iter().filter(|stream| stream.open).filter_map(|stream| stream.client.user.as_ref());
         let online: Vec<&Username> = online.collect();
-        assert_eq!(online.len(), self.registry.stats().sessions, "who was told of a login is online");
+        let stats = self.registry.stats();
+        assert_eq!(online.len() + stats.waiting, stats.sessions, "who was told of a login is online");
         assert_eq!(online.iter().collect::<BTreeSet<_>>().len(), online.len(), "one live session a user");
         assert_eq!(
             self.streams.iter().filter(|stream| stream.open).count(),
@@ -346,6 +347,10 @@ impl Stream {
             FromRegistry::UserLogout { .. } | FromRegistry::Timeout { .. } => {
                 assert!(self.client.user.is_some(), "a push to nobody");
             }
+            FromRegistry::Replaced { username } => {
+                let client = &self.client;
+                assert!(client.user.as_ref() == Some(username) && client.has(Capability::Resume));
+            }
             FromRegistry::UserJoined { .. } | FromRegistry::UserLeft { .. } => {
                 assert!(self.client.user.is_some() && self.client.has(Capability::Roster), "a push unasked");
             }
@@ -355,7 +360,7 @@ impl Stream {
                 if !matches!(reply, FromRegistry::Hello(HelloReply::Failure { .. })) {
                     let asked = asked.expect("a reply to nothing");
                     assert!(answers(reply, asked.as_ref()), "{reply:?} answers {asked:?}");
-                    self.client.answered(asked, reply);
+                    self.client.answered(asked, reply, self.dialect.unwrap_or_default());
                 }
             }
         }
@@ -415,7 +420,7 @@ impl Client {
         }
     }
 
-    fn answered(&mut self, asked: Option<ToRegistry>, reply: &FromRegistry) {
+    fn answered(&mut self, asked: Option<ToRegistry>, reply: &FromRegistry, dialect: Dialect) {
         match (asked, reply) {
             (
                 Some(ToRegistry::Hello { extensions: offered }),
@@ -430,7 +435,12 @@ impl Client {
                 );
                 assert_eq!(agreed.and(self.offered), agreed, "no more than was offered is agreed on");
             }
-            (Some(ToRegistry::Login { username, .. }), FromRegistry::Auth(AuthReply::Success { .. })) => {
+            (
+                Some(ToRegistry::Login { username, .. } | ToRegistry::Resume { username, .. }),
+                FromRegistry::Auth(AuthReply::Success { token }),
+            ) => {
+                let wanted = dialect == Dialect::Canonical && self.has(Capability::Resume);
+                assert_eq!(token.is_some(), wanted, "a token to who asked for tokens");
                 self.user = Some(username);
             }
             _ => {}
@@ -448,7 +458,7 @@ fn answers(reply: &FromRegistry, asked: Option<&ToRegistry>) -> bool {
     match reply {
         FromRegistry::Hello(_) => matches!(asked, ToRegistry::Hello { .. }),
         FromRegistry::Register(_) => matches!(asked, ToRegistry::Register { .. }),
-        FromRegistry::Auth(_) => matches!(asked, ToRegistry::Login { .. }),
+        FromRegistry::Auth(_) => matches!(asked, ToRegistry::Login { .. } | ToRegistry::Resume { .. }),
         FromRegistry::Creation(_) => matches!(asked, ToRegistry::CreateRoom { .. }),
         FromRegistry::Join(_) => matches!(asked, ToRegistry::JoinRoom { .. }),
         FromRegistry::RoomExit(_) => matches!(asked, ToRegistry::ExitRoom { .. }),

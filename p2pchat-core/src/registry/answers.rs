@@ -10,13 +10,13 @@ use p2pchat_proto::{
 };
 
 use super::{
-    BusEvent, ConnId, Effect, HashAnswer, HashRequest, Registry,
+    BusEvent, ConnId, Effect, HashAnswer, HashRequest, OpId, Registry,
     guard::Attempt,
     operator::ACCOUNT_DELETED,
     refusal::Refused,
     report,
     requests::{again_in, too_many_rooms},
-    session::Login,
+    resume::{Asked, Credential, Opening},
     store::{Secret, StoreAnswer, StoreError, StoreRequest, Write},
 };
 use crate::time::Time;
@@ -24,10 +24,17 @@ use crate::time::Time;
 /// An open question: whose request it belongs to, and how that goes on.
 #[derive(Debug)]
 pub(super) struct Op {
-    conn: ConnId,
+    pub(super) conn: ConnId,
     /// The user who asked, if logged in: what they changed holds even if they are back on another stream by now.
     user: Option<Username>,
-    step: Step,
+    pub(super) step: Step,
+}
+
+impl Op {
+    /// True if the user of the stream goes.
+    pub(super) fn is_logout(&self) -> bool {
+        matches!(self.step, Step::Logout)
+    }
 }
 
 /// Where a request waits.
@@ -41,8 +48,12 @@ pub(super) enum Step {
     LoginAccount { attempt: Attempt, digest: PasswordDigest, port: Option<PeerPort> },
     /// For the verdict on the password.
     LoginVerify { attempt: Attempt, port: Option<PeerPort> },
-    /// For the account's rooms.
-    LoginSession { port: Option<PeerPort> },
+    /// For a fresh token.
+    Token { opening: Opening },
+    /// For the account's rooms, with the token made durable.
+    Session(Box<Asked>),
+    /// For the token to be good no longer.
+    Logout,
     /// For the new room's hash.
     CreateHash { create: Box<Write> },
     /// For the new room.
@@ -63,12 +74,13 @@ pub(super) enum Step {
 
 impl Step {
     /// What is refused if this can't go on.
-    fn refused(&self) -> Refused {
+    pub(super) fn refused(&self) -> Refused {
         match self {
             Self::RegisterHash { .. } | Self::RegisterStore { .. } => Refused::Register,
-            Self::LoginAccount { .. } | Self::LoginVerify { .. } | Self::LoginSession { .. } => {
+            Self::LoginAccount { .. } | Self::LoginVerify { .. } | Self::Token { .. } | Self::Session(_) => {
                 Refused::Login
             }
+            Self::Logout => Refused::Logout,
             Self::CreateHash { .. } | Self::CreateStore => Refused::Creation,
             Self::JoinRoom { .. } | Self::JoinVerify { .. } | Self::JoinStore => Refused::Join,
             Self::Exit => Refused::RoomExit,
@@ -81,7 +93,7 @@ impl Step {
 /// How many requests one counts as that needs a password hash.
 const HASH_COST: u32 = 5;
 const BUSY: &str = "the registry is busy; try again in a few seconds";
-const FAULT: &str = "the registry can't do that now; its operator knows why";
+pub(super) const FAULT: &str = "the registry can't do that now; its operator knows why";
 
 impl Registry {
     pub(super) fn store(&mut self, now: Time, conn: ConnId, request: StoreRequest, step: Step) {
@@ -97,10 +109,11 @@ impl Registry {
         }
     }
 
-    fn open(&mut self, now: Time, conn: ConnId, step: Step) -> Option<super::OpId> {
+    pub(super) fn open(&mut self, now: Time, conn: ConnId, step: Step) -> Option<OpId> {
         if self.ops.len() >= self.config.operations {
             tracing::warn!(limit = self.config.operations, "too many operations are open");
             self.untried(&step);
+            self.settle(&step);
             self.unable(now, conn, step.refused(), BUSY);
             return None;
         }
@@ -112,7 +125,7 @@ impl Registry {
         Some(op)
     }
 
-    fn refuse_step(&mut self, now: Time, conn: ConnId, what: Refused, why: &str) {
+    pub(super) fn refuse_step(&mut self, now: Time, conn: ConnId, what: Refused, why: &str) {
         if self.connections.contains_key(conn) {
             self.refuse(conn, what, why);
             self.done(now, conn);
@@ -120,9 +133,10 @@ impl Registry {
     }
 
     /// The request is not at fault, the registry can't. A login is no exception to what clients read in a failed AUTH,
-    /// that the password is wrong, so the stream is closed instead: they come back after a while (§5.1).
-    fn unable(&mut self, now: Time, conn: ConnId, what: Refused, why: &str) {
-        if what == Refused::Login && self.connections.contains_key(conn) {
+    /// that the password is wrong, so the stream is closed instead: they come back after a while (§5.1). Who logs out is
+    /// gone in any case.
+    pub(super) fn unable(&mut self, now: Time, conn: ConnId, what: Refused, why: &str) {
+        if matches!(what, Refused::Login | Refused::Logout) && self.connections.contains_key(conn) {
             self.fail(conn, why);
         } else {
             self.refuse_step(now, conn, what, why);
@@ -137,14 +151,14 @@ impl Registry {
     }
 
     /// The request is answered: the stream's next one may begin.
-    fn done(&mut self, now: Time, conn: ConnId) {
+    pub(super) fn done(&mut self, now: Time, conn: ConnId) {
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.op = None;
             self.advance(now, conn);
         }
     }
 
-    fn reply(&mut self, now: Time, conn: ConnId, message: FromRegistry) {
+    pub(super) fn reply(&mut self, now: Time, conn: ConnId, message: FromRegistry) {
         if self.connections.contains_key(conn) {
             self.send(conn, message);
             self.done(now, conn);
@@ -170,8 +184,8 @@ impl Registry {
                     return self.reply(now, conn, FromRegistry::Auth(refusal));
                 }
                 self.guard.logged_in(now, &attempt);
-                let request = Write::OpenSession { username, password: upgraded };
-                self.next(now, conn, StoreRequest::Write(request), Step::LoginSession { port });
+                let by = Credential::Password { upgraded: upgraded.map(Secret) };
+                self.open_session(now, conn, Opening { username, port, by });
             }
             // It stays counted, also if nobody waits for the answer any more.
             (Step::LoginVerify { attempt, .. }, HashAnswer::Mismatch) => {
@@ -236,6 +250,7 @@ impl Registry {
     pub(super) fn stored(&mut self, now: Time, op: Op, answer: StoreAnswer) {
         let Op { conn, user, step } = op;
         let what = step.refused();
+        self.settle(&step);
         match (step, answer) {
             (Step::RegisterStore { username }, StoreAnswer::Registered) => {
                 tracing::info!(user = %username, "registered");
@@ -258,17 +273,18 @@ impl Registry {
                     self.untried(&step);
                 }
             }
-            (Step::LoginSession { port }, StoreAnswer::Session(Some((username, rooms)))) => {
-                if self.connections.contains_key(conn) {
-                    match self.log_in(now, conn, Login { username, port, rooms }) {
-                        Ok(()) => self.done(now, conn),
-                        Err(refusal) => self.reply(now, conn, FromRegistry::Auth(refusal)),
-                    }
-                }
+            (Step::Session(asked), StoreAnswer::Session(Some((username, rooms)))) => {
+                self.opened(now, conn, *asked, username, rooms);
             }
-            (Step::LoginSession { .. }, StoreAnswer::Session(None)) => {
+            (Step::Session(_), StoreAnswer::Session(None)) => {
                 self.refuse_step(now, conn, what, "wrong username or password");
             }
+            (Step::Session(_), StoreAnswer::WrongToken) => self.wrong_token(now, conn),
+            (Step::Session(asked), StoreAnswer::Failed(error @ StoreError::Engine(_))) => {
+                tracing::error!(%error, "no token can be kept");
+                self.open_plainly(now, conn, asked);
+            }
+            (Step::Logout, StoreAnswer::TokenRevoked) => self.logged_out(conn),
             (Step::CreateStore, StoreAnswer::Joined { room }) => {
                 self.entered(user, &room);
                 self.reply(now, conn, FromRegistry::Creation(Outcome::Success));

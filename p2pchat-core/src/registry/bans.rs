@@ -101,7 +101,7 @@ impl Bans {
 
 impl Registry {
     /// Keeps somebody out until then, in place of an earlier ban of the same target. They are told why, and their streams
-    /// are closed; how many those are is returned. Bans aren't the machine's to keep: its owner has made this one durable, and
+    /// are closed; how many those are, with the sessions that have none and wait, is returned. Bans aren't the machine's to keep: its owner has made this one durable, and
     /// tells the machine of it again after a restart.
     ///
     /// An address that is kept out gets no stream, a user no session, and their name can't be registered.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2pchat_proto::{Capabilities, Limits};
+use p2pchat_proto::{Capabilities, Capability, Limits};
 
 /// The registry machine's settings; [`Config::default`] is PROTOCOL.md's.
 #[derive(Debug, Clone)]
@@ -30,17 +30,33 @@ pub struct Config {
     pub operations: usize,
     /// How many bans may be kept. 65,536.
     pub bans: usize,
+    /// For how long a session token is good after it was given out (§7.5), in whole seconds. With less than one second,
+    /// `resume` isn't offered. 7 days.
+    pub token_lifetime: Duration,
+    /// For how long at most a session without a stream waits for its user to come back (§7.5). 10 s.
+    pub resume_grace: Duration,
     /// What strangers may do, for each place that they come from.
     pub prefixes: PrefixLimits,
     /// True if there are other registry nodes to be told of events by [`Effect::Publish`](super::Effect::Publish).
     pub publish_events: bool,
 }
 
+impl Config {
+    /// What is agreed on with a peer that offers `theirs`.
+    pub(super) fn agreed(&self, theirs: Capabilities) -> Capabilities {
+        let offered = self.capabilities.and(theirs);
+        match self.token_lifetime.as_secs() {
+            0 => offered.iter().filter(|&capability| capability != Capability::Resume).collect(),
+            _ => offered,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            capabilities: Capabilities::parse("reason,roster,sender"),
+            capabilities: Capabilities::parse("reason,roster,sender,resume"),
             default_lease: Duration::from_secs(10),
             min_lease: Duration::from_secs(3),
             max_lease: Duration::from_secs(120),
@@ -50,6 +66,8 @@ impl Default for Config {
             connections: 16_384,
             operations: 4_096,
             bans: 65_536,
+            token_lifetime: Duration::from_secs(7 * 24 * 3_600),
+            resume_grace: Duration::from_secs(10),
             prefixes: PrefixLimits::default(),
             publish_events: false,
         }

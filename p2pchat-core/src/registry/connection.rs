@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use p2pchat_proto::{Capabilities, Capability, Dialect, Malformed, PeerPort, RoomName, ToRegistry, Username};
 
-use super::effect::OpId;
+use super::{effect::OpId, store::TokenDigest};
 use crate::time::Time;
 
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(super) struct Connection {
     /// How often something was wrong with what came.
     pub(super) faults: u32,
     last_heard: Time,
+    /// There is no stream: the session waits for its user to come back on another (§7.5).
+    waits: bool,
 }
 
 #[derive(Debug)]
@@ -55,6 +57,8 @@ pub(super) struct Session {
     /// Where the first keep-alive came from. One from elsewhere may be forged: it can't make the session shorter.
     pub(super) datagrams: Option<SocketAddr>,
     pub(super) last_answered: Option<Time>,
+    /// What continues it on another stream, if anything does.
+    pub(super) token: Option<TokenDigest>,
 }
 
 impl Connection {
@@ -68,7 +72,28 @@ impl Connection {
             inbox: VecDeque::new(),
             faults: 0,
             last_heard: now,
+            waits: false,
         }
+    }
+
+    /// The place of a session whose stream has ended.
+    pub(super) fn waiting(&self, session: Session) -> Self {
+        Self {
+            remote: self.remote,
+            dialect: self.dialect,
+            capabilities: self.capabilities,
+            phase: Phase::LoggedIn(Box::new(session)),
+            op: None,
+            inbox: VecDeque::new(),
+            faults: self.faults,
+            last_heard: self.last_heard,
+            waits: true,
+        }
+    }
+
+    /// True if there is no stream any more.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
     }
 
     pub(super) fn heard(&mut self, now: Time) {
@@ -80,11 +105,11 @@ impl Connection {
         now.since(self.last_heard)
     }
 
-    /// True if nothing has come for one keep-alive interval, a third of the lease: the session is a ghost that a fresh
-    /// login may replace (§5.1).
+    /// True if nothing has come for one keep-alive interval, a third of the lease, or the stream has ended: the session is a
+    /// ghost that a fresh login may replace (§5.1).
     pub(super) fn is_silent(&self, now: Time) -> bool {
         match &self.phase {
-            Phase::LoggedIn(session) => self.silence(now) >= session.lease / 3,
+            Phase::LoggedIn(session) => self.waits || self.silence(now) >= session.lease / 3,
             Phase::Greeting | Phase::Anonymous => true,
         }
     }

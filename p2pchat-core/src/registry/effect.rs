@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use p2pchat_proto::{FromRegistry, FromRegistryDatagram, PasswordDigest};
+use p2pchat_proto::{FromRegistry, FromRegistryDatagram, PasswordDigest, SessionToken};
 
 use super::{bus::BusEvent, store::StoreRequest};
 
@@ -11,7 +11,7 @@ slotmap::new_key_type! {
     /// machine or the driver closes it. Never reused: facts about a stream that is gone are passed over.
     pub struct ConnId;
 
-    /// A question to the store or to the password hash, to be answered once.
+    /// A question to the store, to the password hash or for a token, to be answered once.
     pub struct OpId;
 }
 
@@ -51,6 +51,12 @@ pub enum Effect {
         op: OpId,
         /// The question.
         request: HashRequest,
+    },
+    /// Make a session token (§7.5) of cryptographic randomness, which a machine has none of, and look at the calendar's
+    /// clock; answer with [`Registry::handle_token`](super::Registry::handle_token).
+    Token {
+        /// To be named in the answer.
+        op: OpId,
     },
     /// Tell the other registry nodes. Only with [`Config::publish_events`](super::Config::publish_events).
     Publish(BusEvent),
@@ -112,4 +118,19 @@ impl fmt::Debug for HashAnswer {
             Self::Failed => "Failed",
         })
     }
+}
+
+/// A token of which nobody knows anything yet.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum TokenAnswer {
+    /// Here it is.
+    Fresh {
+        /// Made of 256 bits that nobody can guess.
+        token: SessionToken,
+        /// The time now, in seconds since 1970: tokens outlast the machine's clock.
+        unix_now: u64,
+    },
+    /// There is no randomness.
+    Failed,
 }

@@ -7,7 +7,7 @@ use super::store::{
 };
 
 /// A store in memory, for tests, simulations and registries that may forget.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct MemoryStore {
     tables: BTreeMap<Table, BTreeMap<Vec<u8>, Vec<u8>>>,
 }

@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use p2pchat_core::{Time, proto::{FromRegistry, HelloReply, ToRegistry}};
-//! use p2pchat_core::registry::{Config, Effect, HashAnswer, HashRequest, Registry, store::MemoryStore};
+//! use p2pchat_core::registry::{Config, Effect, HashAnswer, Registry, TokenAnswer, store::MemoryStore};
 //!
 //! let mut registry = Registry::new(Config::default());
 //! let mut store = MemoryStore::new();
@@ -29,6 +29,7 @@
 //!         Effect::Send { message, .. } => sent.push(message),
 //!         Effect::Store { op, request } => registry.handle_stored(now, op, store.answer(&request)),
 //!         Effect::Hash { op, .. } => registry.handle_hashed(now, op, HashAnswer::Mismatch), // a real one is slow
+//!         Effect::Token { op } => registry.handle_token(now, op, TokenAnswer::Failed), // a real one has randomness
 //!         Effect::Close { .. } | Effect::SendDatagram { .. } => {}
 //!         _ => {}
 //!     }
@@ -51,12 +52,13 @@ mod presence;
 mod record;
 mod refusal;
 mod requests;
+mod resume;
 mod session;
 pub mod store;
 mod subnet;
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -76,7 +78,7 @@ pub use self::{
     bans::{Ban, BanTarget},
     bus::BusEvent,
     config::{Config, PrefixLimits, Rate},
-    effect::{ConnId, Effect, HashAnswer, HashRequest, OpId},
+    effect::{ConnId, Effect, HashAnswer, HashRequest, OpId, TokenAnswer},
     operator::SessionInfo,
     subnet::{Subnet, SubnetError},
 };
@@ -127,7 +129,13 @@ pub struct Stats {
     pub connections: usize,
     /// Users online.
     pub sessions: usize,
-    /// Open questions to store and hash.
+    /// Those of them who have no stream and may come back on another (§7.5).
+    pub waiting: usize,
+    /// How many sessions began or went on by a token.
+    pub resumed: u64,
+    /// How many tokens were refused.
+    pub refused_tokens: u64,
+    /// Open questions to store and hash, and for tokens.
     pub operations: usize,
     /// Bans, also those that have run out and are not yet forgotten.
     pub bans: usize,
@@ -157,6 +165,10 @@ pub struct Registry {
     ops: SlotMap<OpId, Op>,
     presence: Presence,
     leases: Timers<ConnId>,
+    /// How many of `connections` are sessions without a stream.
+    waiting: usize,
+    /// The users whose sessions the store has been asked to open, and how often.
+    opening: BTreeMap<Username, usize>,
     guard: Guard,
     bans: Bans,
     /// Whose accounts were deleted since the start.
@@ -181,6 +193,8 @@ impl Registry {
             ops: SlotMap::with_key(),
             presence: Presence::default(),
             leases: Timers::new(),
+            waiting: 0,
+            opening: BTreeMap::new(),
             effects: VecDeque::new(),
         }
     }
@@ -195,7 +209,7 @@ impl Registry {
             return Err(Refused::Banned { subnet });
         }
         let limit = self.config.connections;
-        if self.connections.len() >= limit {
+        if self.streams() >= limit {
             return Err(Refused::TooManyConnections { limit });
         }
         self.guard.connected(now, remote.ip()).inspect_err(|refused| match refused {
@@ -225,7 +239,7 @@ impl Registry {
 
     fn handle_incoming(&mut self, now: Time, conn: ConnId, incoming: Incoming) {
         let pipeline = self.config.pipeline;
-        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let Some(connection) = self.connections.get_mut(conn).filter(|c| !c.waits()) else { return };
         connection.heard(now);
         if connection.inbox.len() >= pipeline {
             tracing::warn!(?conn, remote = %connection.remote, limit = pipeline, "too many requests are waiting");
@@ -271,19 +285,31 @@ impl Registry {
         }
     }
 
-    /// The stream is gone. Its user is offline at once.
-    pub fn handle_disconnected(&mut self, _now: Time, conn: ConnId) {
-        self.end_session(conn);
+    /// The stream is gone. Its user is offline at once, unless they have a token to come back with (§7.5).
+    pub fn handle_disconnected(&mut self, now: Time, conn: ConnId) {
+        if self.connections.get(conn).is_none_or(Connection::waits) {
+            return;
+        }
+        if !self.keep_waiting(now, conn) {
+            self.end_session(conn);
+        }
         self.forget(conn);
     }
 
-    /// True if the stream was known.
+    /// True if there was such a stream.
     fn forget(&mut self, conn: ConnId) -> bool {
-        let connection = self.connections.remove(conn);
-        if let Some(connection) = &connection {
+        let Some(connection) = self.connections.remove(conn) else { return false };
+        if connection.waits() {
+            self.waiting -= 1;
+        } else {
             self.guard.disconnected(connection.remote.ip());
         }
-        connection.is_some()
+        !connection.waits()
+    }
+
+    /// How many streams are open.
+    fn streams(&self) -> usize {
+        self.connections.len() - self.waiting
     }
 
     /// A datagram has come. One that proves no session changes nothing and gets no answer.
@@ -304,6 +330,13 @@ impl Registry {
     pub fn handle_hashed(&mut self, now: Time, op: OpId, answer: HashAnswer) {
         if let Some(op) = self.ops.remove(op) {
             self.hashed(now, op, answer);
+        }
+    }
+
+    /// Somebody who has randomness has answered.
+    pub fn handle_token(&mut self, now: Time, op: OpId, answer: TokenAnswer) {
+        if let Some(op) = self.ops.remove(op) {
+            self.minted(now, op, answer);
         }
     }
 
@@ -331,11 +364,14 @@ impl Registry {
 
     /// Closes every stream, as the registry shuts down. Sessions end without a push: everybody's does.
     pub fn disconnect_all(&mut self) {
-        for conn in self.connections.keys() {
+        for (conn, connection) in &self.connections {
             self.leases.cancel(conn);
-            self.effects.push_back(Effect::Close { conn });
+            if !connection.waits() {
+                self.effects.push_back(Effect::Close { conn });
+            }
         }
         self.connections.clear();
+        self.waiting = 0;
         self.guard = Guard::new(self.config.prefixes);
         self.presence = Presence::default();
     }
@@ -343,8 +379,9 @@ impl Registry {
     /// How much there is of what.
     pub fn stats(&self) -> Stats {
         Stats {
-            connections: self.connections.len(),
+            connections: self.streams(),
             sessions: self.presence.len(),
+            waiting: self.waiting,
             operations: self.ops.len(),
             bans: self.bans.len(),
             ..self.counts
@@ -365,7 +402,9 @@ impl Registry {
     }
 
     fn send(&mut self, conn: ConnId, message: FromRegistry) {
-        self.effects.push_back(Effect::Send { conn, message });
+        if self.connections.get(conn).is_none_or(|connection| !connection.waits()) {
+            self.effects.push_back(Effect::Send { conn, message });
+        }
     }
 
     /// Forgets a stream and has it closed once everything sent to it is flushed.

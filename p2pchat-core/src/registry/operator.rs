@@ -32,6 +32,8 @@ pub struct SessionInfo {
     pub online_for: Duration,
     /// For how long neither request nor keep-alive has come.
     pub silent_for: Duration,
+    /// The stream has ended, and the session waits for its user to come back by a token (§7.5).
+    pub waits: bool,
 }
 
 impl SessionInfo {
@@ -47,6 +49,7 @@ impl SessionInfo {
             capabilities: connection.capabilities,
             online_for: now.since(session.since),
             silent_for: connection.silence(now),
+            waits: connection.waits(),
         })
     }
 }
@@ -79,8 +82,8 @@ impl Registry {
         self.draining
     }
 
-    /// Ends the user's session: they are told why, and their stream is closed. They may come back. False if they are
-    /// neither online nor about to be.
+    /// Ends the user's session: they are told why, and their stream is closed. They may come back. False if they are not
+    /// online. The session's token isn't the machine's to keep: its owner has revoked it.
     pub fn kick(&mut self, username: &Username, why: &str) -> bool {
         let claim = self.presence.find(username);
         if let Some(claim) = claim {

@@ -2,8 +2,9 @@
 //!
 //! On one node this is a pair of ordered maps. Several nodes would share a directory that keeps the same promises: at
 //! most one session a user, claimed and released atomically, with an epoch that grows with each claim so that a late
-//! release by a session that was replaced changes nothing. Every caller stands at a point where its request may wait
-//! (`answers.rs`), so a directory that is asked by effects changes this file and the two lines that call
+//! release by a session that was replaced changes nothing. The epoch is taken when the store is asked to open a session,
+//! so that of two that are being opened the later one lasts, as the store has it. Every caller stands at a point where its
+//! request may wait (`answers.rs`), so a directory that is asked by effects changes this file and the lines that call
 //! [`claim`](Presence::claim) and [`release`](Presence::release), not the requests.
 
 use std::{collections::BTreeMap, ops::Bound};
@@ -28,11 +29,25 @@ pub(super) struct Claim {
 }
 
 impl Presence {
-    /// Makes `conn` the user's session. The caller has released the one before.
-    pub(super) fn claim(&mut self, username: Username, conn: ConnId) -> u64 {
+    /// The epoch of a claim that is about to be made.
+    pub(super) fn next_epoch(&mut self) -> u64 {
         self.epoch += 1;
-        self.online.insert(username, Claim { conn, epoch: self.epoch });
         self.epoch
+    }
+
+    /// Makes `conn` the user's session. The caller has released the one before, which was of an earlier epoch.
+    pub(super) fn claim(&mut self, username: Username, conn: ConnId, epoch: u64) {
+        self.online.insert(username, Claim { conn, epoch });
+    }
+
+    /// The session goes on at `conn`, in the same epoch.
+    pub(super) fn moves(&mut self, username: &Username, rooms: &[RoomName], conn: ConnId) {
+        if let Some(claim) = self.online.get_mut(username) {
+            claim.conn = conn;
+        }
+        for room in rooms {
+            self.enter(room, username.clone(), conn);
+        }
     }
 
     /// Ends the user's session if it is still the one of `epoch`.

@@ -15,6 +15,8 @@ const LOGGED: u32 = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
     Hello,
+    /// Has no answer of its own either.
+    Logout,
     Register,
     Login,
     Creation,
@@ -30,7 +32,7 @@ impl Refused {
     fn of(verb: Option<Verb>) -> Self {
         match verb {
             Some(Verb::Register) => Self::Register,
-            Some(Verb::Login) => Self::Login,
+            Some(Verb::Login | Verb::Resume) => Self::Login,
             Some(Verb::CreateChatRoom) => Self::Creation,
             Some(Verb::JoinChatRoom) => Self::Join,
             Some(Verb::RoomExit) => Self::RoomExit,
@@ -45,7 +47,7 @@ impl Refused {
 
     fn reply(self, reason: Option<Reason>) -> FromRegistry {
         match self {
-            Self::Hello => FromRegistry::Hello(HelloReply::Failure { reason }),
+            Self::Hello | Self::Logout => FromRegistry::Hello(HelloReply::Failure { reason }),
             Self::Register => FromRegistry::Register(RegisterReply::Failure { reason }),
             Self::Login => FromRegistry::Auth(AuthReply::Failure { reason }),
             Self::Creation => FromRegistry::Creation(Outcome::Failure { reason }),

@@ -49,6 +49,7 @@ impl Registry {
                     self.store(now, conn, StoreRequest::Read(Read::Account { username }), step);
                 }
             }
+            ToRegistry::Resume { username, token, port } => self.resume(now, conn, username, token, port),
             ToRegistry::CreateRoom { room, password, capacity, description } => {
                 let Some(owner) = self.session(conn, Refused::Creation) else { return };
                 if !self.may_enter_another(conn, Refused::Creation) {
@@ -111,10 +112,7 @@ impl Registry {
                     Some(username) if username != user => {
                         self.refuse(conn, Refused::Hello, "that is not your username");
                     }
-                    _ => {
-                        tracing::info!(user = %user, "logged out");
-                        self.close(conn);
-                    }
+                    _ => self.log_out(now, conn),
                 }
             }
             ToRegistry::ContactRequest { .. } | ToRegistry::ContactResponse { .. } => {
@@ -128,9 +126,9 @@ impl Registry {
     }
 
     fn hello(&mut self, conn: ConnId, extensions: Option<Extensions>) {
-        let offered = self.config.capabilities;
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        connection.capabilities = extensions.map_or(Capabilities::NONE, |e| e.capabilities.and(offered));
+        let config = &self.config;
+        connection.capabilities = extensions.map_or(Capabilities::NONE, |e| config.agreed(e.capabilities));
         if matches!(connection.phase, Phase::Greeting) {
             connection.phase = Phase::Anonymous;
         }
@@ -140,7 +138,7 @@ impl Registry {
     }
 
     /// True if the stream has said hello; else the request is refused.
-    fn greeted(&mut self, conn: ConnId, what: Refused) -> bool {
+    pub(super) fn greeted(&mut self, conn: ConnId, what: Refused) -> bool {
         let greeting = self.connections.get(conn).is_none_or(|c| matches!(c.phase, Phase::Greeting));
         if greeting {
             self.refuse(conn, what, HELLO_FIRST);
@@ -158,7 +156,7 @@ impl Registry {
     }
 
     /// True if nobody is logged in on the stream; else the login is refused.
-    fn not_logged_in(&mut self, conn: ConnId, username: &Username) -> bool {
+    pub(super) fn not_logged_in(&mut self, conn: ConnId, username: &Username) -> bool {
         match self.user(conn) {
             None => true,
             Some(user) if user == username => {

@@ -3,28 +3,37 @@
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use p2pchat_proto::{
-    AuthReply, Capability, Dialect, FromRegistry, FromRegistryDatagram, PeerPort, RoomName, Username,
+    AuthReply, Capability, Dialect, FromRegistry, FromRegistryDatagram, PeerPort, RoomName, SessionToken,
+    Username,
 };
 
 use super::{
     BusEvent, ConnId, Effect, Registry,
     connection::{Phase, Session},
     operator::ACCOUNT_DELETED,
+    resume::NOT_GOOD,
+    store::TokenDigest,
 };
 use crate::time::Time;
 
-/// What a session begins with, once the password was right.
+/// What a session begins with, once the password or the token was right.
 pub(super) struct Login {
     pub(super) username: Username,
     pub(super) port: Option<PeerPort>,
     pub(super) rooms: Vec<RoomName>,
+    /// Its place in the order in which sessions are opened.
+    pub(super) epoch: u64,
+    /// What continues it on another stream.
+    pub(super) token: Option<SessionToken>,
+    /// It continues the one before, if that is still there.
+    pub(super) resumes: bool,
 }
 
 impl Registry {
-    /// Begins a session, unless the user is banned or has a live one. One that has been silent for a keep-alive interval is a ghost:
-    /// it is told that it timed out, and replaced.
+    /// Begins a session, unless the user is banned. The one before, of which the caller knows that it may be replaced, is told
+    /// so and ends.
     pub(super) fn log_in(&mut self, now: Time, conn: ConnId, login: Login) -> Result<(), AuthReply> {
-        let Login { username, port, rooms } = login;
+        let Login { username, port, rooms, epoch, token, resumes } = login;
         // The ban may have come since the password was compared.
         if let Some(refusal) = self.banned(now, conn, &username) {
             return Err(refusal);
@@ -32,16 +41,21 @@ impl Registry {
         if self.deleted.contains(&username) {
             return Err(AuthReply::Failure { reason: self.reason(conn, ACCOUNT_DELETED) });
         }
-        if let Some(old) = self.presence.find(&username) {
-            if !self.connections.get(old.conn).is_none_or(|old| old.is_silent(now)) {
-                let reason = self.reason(conn, "you are logged in elsewhere");
-                return Err(AuthReply::Online { reason });
+        let old = match self.presence.find(&username) {
+            // The store had that one opened after this one, and took what was given out here back.
+            Some(old) if old.epoch > epoch => {
+                return Err(AuthReply::Failure { reason: self.reason(conn, NOT_GOOD) });
             }
-            tracing::info!(user = %username, "a silent session is replaced");
-            self.evict(old.conn);
-        }
+            Some(old) => {
+                tracing::info!(user = %username, resumes, "the session before is replaced");
+                self.evict(old.conn)
+            }
+            None => None,
+        };
+        let old = old.filter(|_| resumes);
+        self.counts.resumed += u64::from(resumes);
 
-        let epoch = self.presence.claim(username.clone(), conn);
+        self.presence.claim(username.clone(), conn, epoch);
         for room in &rooms {
             self.presence.enter(room, username.clone(), conn);
         }
@@ -54,19 +68,23 @@ impl Registry {
             port,
             rooms: rooms.clone(),
             epoch,
-            since: now,
+            since: old.as_ref().map_or(now, |old| old.since),
             lease,
             datagrams: None,
             last_answered: None,
+            token: token.as_ref().map(TokenDigest::of),
         }));
         self.leases.set(conn, now + lease);
         let told = connection.has(Capability::Roster);
-        self.send(conn, FromRegistry::Auth(AuthReply::Success { token: None }));
+        self.send(conn, FromRegistry::Auth(AuthReply::Success { token }));
         for room in rooms {
             if told {
                 self.send(conn, FromRegistry::UserJoined { room: room.clone(), username: username.clone() });
             }
-            self.publish(BusEvent::Joined { room, username: username.clone() });
+            // Who saw them there before has nothing to be told.
+            if old.as_ref().is_none_or(|old| !old.rooms.contains(&room)) {
+                self.publish(BusEvent::Joined { room, username: username.clone() });
+            }
         }
         Ok(())
     }
@@ -103,27 +121,31 @@ impl Registry {
     }
 
     /// Ends a session that another one replaces: its user stays online, so nobody else is told.
-    fn evict(&mut self, conn: ConnId) {
-        if let Some(session) = self.take_session(conn) {
-            self.say_timeout(conn, session);
+    fn evict(&mut self, conn: ConnId) -> Option<Session> {
+        let session = self.take_session(conn);
+        match (&session, self.connections.get(conn)) {
+            (Some(session), Some(connection)) if connection.has(Capability::Resume) => {
+                self.send(conn, FromRegistry::Replaced { username: session.username.clone() });
+            }
+            (Some(session), _) => self.say_timeout(conn, session.username.clone(), session.datagrams),
+            (None, _) => {}
         }
         self.close(conn);
+        session
     }
 
     /// No keep-alive came in time.
     pub(super) fn time_out(&mut self, conn: ConnId) {
         if let Some(session) = self.take_session(conn) {
             tracing::info!(?conn, user = %session.username, lease = ?session.lease, "timed out");
-            let (username, rooms) = (session.username.clone(), session.rooms.clone());
-            self.say_timeout(conn, session);
-            self.publish(BusEvent::Offline { username, rooms });
+            self.say_timeout(conn, session.username.clone(), session.datagrams);
+            self.publish(BusEvent::Offline { username: session.username, rooms: session.rooms });
         }
         self.close(conn);
     }
 
     /// TIMEOUT on both links (§4.14).
-    fn say_timeout(&mut self, conn: ConnId, session: Session) {
-        let Session { username, datagrams, .. } = session;
+    fn say_timeout(&mut self, conn: ConnId, username: Username, datagrams: Option<SocketAddr>) {
         if let Some(to) = datagrams {
             let message = FromRegistryDatagram::Timeout { username: username.clone() };
             self.effects.push_back(Effect::SendDatagram { to, message });
@@ -142,7 +164,8 @@ impl Registry {
     ) {
         let config = &self.config;
         let Some(claim) = self.presence.find(username) else { return };
-        let Some(connection) = self.connections.get_mut(claim.conn) else { return };
+        // One that waits for its user doesn't wait longer for it.
+        let Some(connection) = self.connections.get_mut(claim.conn).filter(|c| !c.waits()) else { return };
         if connection.remote.ip().to_canonical() != from.ip().to_canonical() {
             tracing::debug!(user = %username, %from, "a keep-alive from elsewhere");
             return;

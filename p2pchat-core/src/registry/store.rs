@@ -9,6 +9,7 @@ mod bans;
 mod delete;
 mod lists;
 mod looks;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use p2pchat_proto::{Capacity, Description, List, RoomName, RoomRecord, Username}
 pub use self::{
     lists::{AccountInfo, RoomInfo},
     looks::{is_prepared, prepare},
+    tokens::{StoredToken, TokenChange, TokenDigest},
 };
 pub use super::memory::MemoryStore;
 use super::{
@@ -41,14 +43,24 @@ pub enum Table {
     Bans,
     /// What a name looks like, folded name → the name as it was spelled; of users and of rooms.
     Looks,
+    /// Folded username → what is kept of the account's session tokens.
+    Tokens,
     /// What belongs to no other table.
     Meta,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: &[Self] =
-        &[Self::Accounts, Self::Rooms, Self::Members, Self::Seniority, Self::Bans, Self::Looks, Self::Meta];
+    pub const ALL: &[Self] = &[
+        Self::Accounts,
+        Self::Rooms,
+        Self::Members,
+        Self::Seniority,
+        Self::Bans,
+        Self::Looks,
+        Self::Tokens,
+        Self::Meta,
+    ];
 
     /// A name for engines that want one.
     pub const fn name(self) -> &'static str {
@@ -59,6 +71,7 @@ impl Table {
             Self::Seniority => "seniority",
             Self::Bans => "bans",
             Self::Looks => "looks",
+            Self::Tokens => "tokens",
             Self::Meta => "meta",
         }
     }
@@ -168,6 +181,26 @@ pub enum Write {
         username: Username,
         /// A new hash of the same password, under newer parameters.
         password: Option<Arc<str>>,
+        /// What becomes of its tokens.
+        token: TokenChange,
+    },
+    /// The rooms of an account whose user has a token: [`StoreAnswer::Session`] or [`StoreAnswer::WrongToken`].
+    ResumeSession {
+        /// Whose.
+        username: Username,
+        /// The token.
+        token: TokenDigest,
+        /// The time now, in seconds since 1970.
+        now: u64,
+        /// The token that is given out for it. Without one nothing is changed.
+        next: Option<StoredToken>,
+    },
+    /// Makes no token of the account good any more: [`StoreAnswer::TokenRevoked`], also if there was none.
+    RevokeTokens {
+        /// Whose.
+        username: Username,
+        /// Only if this one was given out last.
+        only: Option<TokenDigest>,
     },
     /// [`StoreAnswer::Joined`], [`StoreAnswer::NameTaken`], [`StoreAnswer::LooksLike`], [`StoreAnswer::TooManyRooms`] or
     /// [`StoreAnswer::NoSuchAccount`].
@@ -204,13 +237,14 @@ pub enum Write {
         /// Who leaves.
         username: Username,
     },
-    /// Ends an account and its memberships; its name stays taken. [`StoreAnswer::Deleted`] or
+    /// Ends an account, its memberships and its tokens; its name stays taken. [`StoreAnswer::Deleted`] or
     /// [`StoreAnswer::NoSuchAccount`].
     DeleteAccount {
         /// Whose.
         username: Username,
     },
-    /// Also forgets the bans that have run out: [`StoreAnswer::Banned`] or [`StoreAnswer::TooManyBans`].
+    /// Also revokes a banned user's tokens and forgets the bans that have run out: [`StoreAnswer::Banned`] or
+    /// [`StoreAnswer::TooManyBans`].
     Ban {
         /// In place of an earlier one of the same target.
         ban: Ban,
@@ -229,6 +263,8 @@ impl std::fmt::Debug for Write {
         match self {
             Self::Register { username, .. } => write!(f, "Register({username})"),
             Self::OpenSession { username, .. } => write!(f, "OpenSession({username})"),
+            Self::ResumeSession { username, .. } => write!(f, "ResumeSession({username})"),
+            Self::RevokeTokens { username, .. } => write!(f, "RevokeTokens({username})"),
             Self::CreateRoom { room, owner, .. } => write!(f, "CreateRoom({room}, {owner})"),
             Self::JoinRoom { room, username, .. } => write!(f, "JoinRoom({room}, {username})"),
             Self::LeaveRoom { room, username } => write!(f, "LeaveRoom({room}, {username})"),
@@ -257,6 +293,10 @@ pub enum StoreAnswer {
     LooksLike(Box<str>),
     /// The account's name, as it was registered, and its rooms; `None` if there is no such account any more.
     Session(Option<(Username, Vec<RoomName>)>),
+    /// The token isn't good, or there is no such account.
+    WrongToken,
+    /// No token of the account is good any more.
+    TokenRevoked,
     /// The user is a member of the room from now on, or was already.
     Joined {
         /// The room, as its creator spelled it.
@@ -348,7 +388,13 @@ pub fn read(transaction: &impl ReadTransaction, request: &Read) -> StoreAnswer {
 pub fn write(transaction: &mut impl WriteTransaction, request: &Write) -> StoreAnswer {
     let answer = match request {
         Write::Register { username, password } => register(transaction, username, password),
-        Write::OpenSession { username, password } => open_session(transaction, username, password.as_ref()),
+        Write::OpenSession { username, password, token } => {
+            open_session(transaction, username, password.as_ref(), *token)
+        }
+        Write::ResumeSession { username, token, now, next } => {
+            tokens::resume_session(transaction, username, *token, *now, *next)
+        }
+        Write::RevokeTokens { username, only } => tokens::revoke(transaction, username, *only),
         Write::CreateRoom { room, owner, password, capacity, description, rooms_per_user } => {
             let new = Room {
                 id: 0,
@@ -438,6 +484,7 @@ fn open_session(
     transaction: &mut impl WriteTransaction,
     username: &Username,
     password: Option<&Arc<str>>,
+    token: TokenChange,
 ) -> Answer {
     let Some(mut account) = account(transaction, username)? else {
         return Ok(StoreAnswer::Session(None));
@@ -447,6 +494,7 @@ fn open_session(
         account.password = password.clone();
         put_account(transaction, username, &account)?;
     }
+    tokens::change(transaction, username, token)?;
     Ok(StoreAnswer::Session(Some((registered, rooms))))
 }
 

@@ -13,7 +13,7 @@ use p2pchat_core::{
     registry::{self, ConnId, HashAnswer, HashRequest, Registry, store::MemoryStore},
 };
 use p2pchat_proto::{
-    Dialect, FromRegistryDatagram, Limits, Message, ToRegistryDatagram,
+    Dialect, FromRegistryDatagram, Limits, Message, SessionToken, ToRegistryDatagram,
     codec::{ClientCodec, PeerCodec, RegistryCodec},
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -29,6 +29,8 @@ pub(crate) struct World {
     pub(crate) dead: BTreeSet<usize>,
     registry: Option<Registry>,
     pub(crate) store: MemoryStore,
+    /// How many session tokens the registry has made.
+    tokens: u64,
 }
 
 /// A peer and its ends of streams.
@@ -78,6 +80,7 @@ impl World {
             dead: BTreeSet::new(),
             registry,
             store: MemoryStore::new(),
+            tokens: 0,
         };
         for (seed, name) in (0..).zip(names) {
             let solo = Solo::seeded(config.clone(), seed);
@@ -322,6 +325,15 @@ impl World {
             }
             registry::Effect::Store { op, request } => {
                 registry.handle_stored(now, op, self.store.answer(&request));
+            }
+            registry::Effect::Token { op } => {
+                self.tokens += 1;
+                let mut bits = [0; 32];
+                bits[..8].copy_from_slice(&self.tokens.to_be_bytes());
+                let (token, unix_now) =
+                    (SessionToken::from_random(bits), self.now.since(Time::ZERO).as_secs());
+                let answer = registry::TokenAnswer::Fresh { token, unix_now };
+                registry.handle_token(self.now, op, answer);
             }
             registry::Effect::Hash { op, request } => {
                 let answer = match request {

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use p2pchat_core::registry::{
-    Config, HashAnswer, PrefixLimits, Rate, Refused,
+    Config, HashAnswer, PrefixLimits, Rate, Refused, TokenAnswer,
     store::{StoreAnswer, StoreError},
 };
 
@@ -88,6 +88,7 @@ fn a_store_or_hash_that_is_too_busy_or_fails_is_told_as_such() {
                     w.registry.handle_stored(w.now, op, StoreAnswer::Failed(stored.clone()));
                 }
                 Question::Hash(_) => w.registry.handle_hashed(w.now, op, hashed.clone()),
+                Question::Token => w.registry.handle_token(w.now, op, TokenAnswer::Failed),
             }
             w.run();
         };

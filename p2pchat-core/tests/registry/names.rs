@@ -1,8 +1,8 @@
 //! Who may be called how (PROTOCOL.md §3.2): the rules are in the tests' names.
 
 use p2pchat_core::registry::store::{
-    MemoryStore, Read, ReadTransaction, StoreAnswer, StoreRequest, Table, Write, WriteTransaction,
-    is_prepared, prepare,
+    MemoryStore, Read, ReadTransaction, StoreAnswer, StoreRequest, Table, TokenChange, Write,
+    WriteTransaction, is_prepared, prepare,
 };
 use p2pchat_proto::{RoomName, Username};
 
@@ -228,7 +228,7 @@ fn a_store_from_before_looks_were_kept_learns_them_and_keeps_those_who_look_alik
         }
     }
     for user in ["alice", "аlice"] {
-        let session = Write::OpenSession { username: name(user), password: None };
+        let session = Write::OpenSession { username: name(user), password: None, token: TokenChange::Keep };
         assert!(matches!(store.answer(&StoreRequest::Write(session)), StoreAnswer::Session(Some(_))));
     }
 }

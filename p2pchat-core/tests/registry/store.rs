@@ -3,8 +3,8 @@
 use p2pchat_core::registry::{
     HashAnswer, HashRequest,
     store::{
-        MemoryStore, Read, ReadTransaction, Secret, StoreAnswer, StoreError, StoreRequest, Table, Write,
-        WriteTransaction,
+        MemoryStore, Read, ReadTransaction, Secret, StoreAnswer, StoreError, StoreRequest, Table,
+        TokenChange, Write, WriteTransaction,
     },
 };
 use p2pchat_proto::{Capacity, Description, Limits, PasswordDigest, RoomName, Username};
@@ -36,7 +36,7 @@ fn a_room_under_wider_limits_than_the_protocols_is_left_like_any_other() {
     assert!(matches!(created, StoreAnswer::Joined { .. }), "{created:?}");
     let left = write(Write::LeaveRoom { room: again, username: username.clone() });
     assert!(matches!(left, StoreAnswer::Left { .. }), "{left:?}");
-    let session = write(Write::OpenSession { username, password: None });
+    let session = write(Write::OpenSession { username, password: None, token: TokenChange::Keep });
     assert!(matches!(&session, StoreAnswer::Session(Some((_, rooms))) if rooms.is_empty()), "{session:?}");
 }
 
@@ -112,7 +112,7 @@ fn a_room_goes_to_whoever_has_been_in_it_longest() {
 #[test]
 fn tables_keep_their_names() {
     let names: Vec<_> = Table::ALL.iter().map(|table| table.name()).collect();
-    assert_eq!(names, ["accounts", "rooms", "members", "seniority", "bans", "looks", "meta"]);
+    assert_eq!(names, ["accounts", "rooms", "members", "seniority", "bans", "looks", "tokens", "meta"]);
 }
 
 #[test]

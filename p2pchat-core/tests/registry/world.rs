@@ -6,11 +6,13 @@ use bytes::Bytes;
 use p2pchat_core::{
     Time,
     registry::{
-        BusEvent, Config, ConnId, Effect, HashAnswer, HashRequest, OpId, Registry,
-        store::{MemoryStore, StoreRequest},
+        BusEvent, Config, ConnId, Effect, HashAnswer, HashRequest, OpId, Registry, TokenAnswer,
+        store::{MemoryStore, StoreAnswer, StoreError, StoreRequest},
     },
 };
-use p2pchat_proto::{Dialect, Limits, Malformed, Message, PasswordDigest, ToRegistry, ToRegistryDatagram};
+use p2pchat_proto::{
+    Dialect, Limits, Malformed, Message, PasswordDigest, SessionToken, ToRegistry, ToRegistryDatagram,
+};
 
 /// A registry, its store, and everything that came out of it.
 pub(crate) struct World {
@@ -26,12 +28,40 @@ pub(crate) struct World {
     datagrams: Vec<(SocketAddr, String)>,
     published: Vec<BusEvent>,
     closed: Vec<ConnId>,
+    /// How many tokens there have been.
+    tokens: u64,
+    /// How many passwords were hashed or compared.
+    pub(crate) hashed: usize,
+    /// True while the store can only be read.
+    pub(crate) disk_full: bool,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum Question {
     Store(StoreRequest),
     Hash(HashRequest),
+    Token,
+}
+
+/// LOGIN by a user whose password is their name.
+pub(crate) fn login(user: &str) -> String {
+    format!("LOGIN <{user}> <{}> <4000>", digest(user))
+}
+
+/// The token in an answer to LOGIN or RESUME.
+pub(crate) fn token_in(told: &[String]) -> String {
+    let token = told.first().and_then(|line| line.strip_prefix("AUTH <SUCCESS> <200> <")?.strip_suffix('>'));
+    token.unwrap_or_else(|| panic!("no token in {told:?}")).to_owned()
+}
+
+/// What the calendar's clock shows when the machine's begins.
+pub(crate) const UNIX_START: u64 = 1_700_000_000;
+
+/// The `n`th token that a world makes.
+fn token(n: u64) -> SessionToken {
+    let mut bits = [0; 32];
+    bits[..8].copy_from_slice(&n.to_be_bytes());
+    SessionToken::from_random(bits)
 }
 
 /// A password's digest as it stands on the wire.
@@ -57,12 +87,15 @@ impl World {
             datagrams: Vec::new(),
             published: Vec::new(),
             closed: Vec::new(),
+            tokens: 0,
+            hashed: 0,
+            disk_full: false,
         }
     }
 
     /// A registry that has only what was durable.
     pub(crate) fn restarted(self) -> Self {
-        Self { store: self.store, now: self.now, ..Self::with(self.config) }
+        Self { store: self.store, now: self.now, tokens: self.tokens, ..Self::with(self.config) }
     }
 
     pub(crate) fn connect(&mut self, ip: &str) -> ConnId {
@@ -83,12 +116,41 @@ impl World {
         conn
     }
 
-    /// A stream with every capability.
+    /// A stream with every capability but `resume`.
     pub(crate) fn greet_extended(&mut self, ip: &str) -> ConnId {
         let conn = self.connect(ip);
         let reply = self.say(conn, "HELLO_P2P <1> <reason,roster,sender>");
         assert_eq!(reply, ["HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender>"]);
         conn
+    }
+
+    /// A stream with every capability.
+    pub(crate) fn greet_resume(&mut self, ip: &str) -> ConnId {
+        let conn = self.connect(ip);
+        let reply = self.say(conn, "HELLO_P2P <1> <reason,roster,sender,resume>");
+        assert_eq!(reply, ["HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,resume>"]);
+        conn
+    }
+
+    /// A session with every capability, from 192.0.2.1, and its token.
+    pub(crate) fn online_resume(&mut self, user: &str) -> (ConnId, String) {
+        let conn = self.greet_resume("192.0.2.1");
+        self.say(conn, &format!("REGISTER <{user}> <{}>", digest(user)));
+        let token = token_in(&self.say(conn, &login(user)));
+        (conn, token)
+    }
+
+    /// Says RESUME on a new stream from 192.0.2.2; what comes first is the answer.
+    pub(crate) fn resume(&mut self, user: &str, token: &str) -> (ConnId, Vec<String>) {
+        let conn = self.greet_resume("192.0.2.2");
+        let told = self.say(conn, &format!("RESUME <{user}> <{token}> <4000>"));
+        (conn, told)
+    }
+
+    /// A stream's end.
+    pub(crate) fn cut(&mut self, conn: ConnId) {
+        self.disconnect(conn);
+        self.closed.push(conn);
     }
 
     pub(crate) fn register(&mut self, user: &str) {
@@ -105,7 +167,7 @@ impl World {
         conn
     }
 
-    /// The same with every capability.
+    /// The same with every capability but `resume`.
     pub(crate) fn online_extended(&mut self, user: &str) -> ConnId {
         let conn = self.greet_extended("192.0.2.1");
         self.log_in(conn, user);
@@ -186,10 +248,24 @@ impl World {
     fn answer(&mut self, op: OpId, question: &Question) {
         match question {
             Question::Store(request) => {
-                let answer = self.store.answer(request);
+                let before = self.disk_full.then(|| self.store.clone());
+                let mut answer = self.store.answer(request);
+                if let Some(before) = before.filter(|before| *before != self.store) {
+                    answer = StoreAnswer::Failed(StoreError::Engine("the disk is full".into()));
+                    self.store = before;
+                }
                 self.registry.handle_stored(self.now, op, answer);
             }
-            Question::Hash(request) => self.registry.handle_hashed(self.now, op, hash(request)),
+            Question::Hash(request) => {
+                self.hashed += 1;
+                self.registry.handle_hashed(self.now, op, hash(request));
+            }
+            Question::Token => {
+                self.tokens += 1;
+                let token = token(self.tokens);
+                let unix_now = UNIX_START + self.now.since(Time::ZERO).as_secs();
+                self.registry.handle_token(self.now, op, TokenAnswer::Fresh { token, unix_now });
+            }
         }
     }
 
@@ -218,6 +294,7 @@ impl World {
                 }
                 Effect::Store { op, request } => (op, Question::Store(request)),
                 Effect::Hash { op, request } => (op, Question::Hash(request)),
+                Effect::Token { op } => (op, Question::Token),
                 other => panic!("unexpected {other:?}"),
             };
             match self.hold {

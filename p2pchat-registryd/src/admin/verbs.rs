@@ -72,9 +72,10 @@ impl Admin {
             Request::Kick { user, reason } => {
                 let why =
                     reason.as_ref().map_or("the operator has ended your session", |reason| reason.as_str());
-                match self.server.kick(&user, why) {
-                    true => Ok(json!({ "user": user.as_str() })),
-                    false => Err(ErrorReply::new("not-online", format!("{user} is not online"))),
+                match self.server.kick(&user, why).await {
+                    Ok(true) => Ok(json!({ "user": user.as_str() })),
+                    Ok(false) => Err(ErrorReply::new("not-online", format!("{user} is not online"))),
+                    Err(error) => Err(ErrorReply::new("store", format!("{error}; nothing was changed"))),
                 }
             }
         })
@@ -105,6 +106,9 @@ impl Admin {
             "draining": self.server.is_draining(),
             "connections": stats.registry.connections,
             "sessions": stats.registry.sessions,
+            "waiting_sessions": stats.registry.waiting,
+            "resumed_sessions": stats.registry.resumed,
+            "refused_tokens": stats.registry.refused_tokens,
             "bans": stats.registry.bans,
             "refused_banned": stats.registry.refused_banned,
             "operations": stats.registry.operations,
@@ -239,6 +243,7 @@ struct Session {
     capabilities: String,
     online_seconds: u64,
     silent_seconds: u64,
+    waits: bool,
 }
 
 impl From<&SessionInfo> for Session {
@@ -255,6 +260,7 @@ impl From<&SessionInfo> for Session {
             capabilities: session.capabilities.to_string(),
             online_seconds: session.online_for.as_secs(),
             silent_seconds: session.silent_for.as_secs(),
+            waits: session.waits,
         }
     }
 }

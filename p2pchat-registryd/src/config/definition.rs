@@ -105,6 +105,7 @@ impl From<&Config> for Settings {
             key,
             tls12: Some(config.tls12),
             max_connections: Some(config.max_connections),
+            resume_days: Some(config.resume_days),
             cache_mib: Some(config.cache_bytes >> 20),
             hash_memory_kib: Some(config.hash_memory_kib),
             hash_iterations: Some(config.hash_iterations),

@@ -95,6 +95,9 @@ pub struct Settings {
     #[arg(long, value_name = "BOOL", env = "P2PCHAT_REGISTRYD_LIMIT_LOOPBACK",
         num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
     pub limit_loopback: Option<bool>,
+    /// For how many days a client may come back without its password; 0 is never [default: 7]
+    #[arg(long, value_name = "DAYS", env = "P2PCHAT_REGISTRYD_RESUME_DAYS")]
+    pub resume_days: Option<u32>,
     /// How much memory the database may cache, in MiB [default: 64]
     #[arg(long, value_name = "MIB", env = "P2PCHAT_REGISTRYD_CACHE_MIB")]
     pub cache_mib: Option<usize>,
@@ -165,6 +168,8 @@ pub struct Config {
     pub max_connections: usize,
     /// What strangers may do, for each prefix.
     pub prefixes: PrefixLimits,
+    /// For how many days a session token is good; 0 if none is given out.
+    pub resume_days: u32,
     /// How much memory the database may cache, in bytes.
     pub cache_bytes: usize,
     /// Memory of one password hash, in KiB.
@@ -265,6 +270,7 @@ impl Config {
             }
         };
         let max_connections = settings.max_connections.unwrap_or(16_384);
+        let resume_days = settings.resume_days.unwrap_or(7);
         let cache_mib = settings.cache_mib.unwrap_or(64);
         let hash_memory_kib = settings.hash_memory_kib.unwrap_or(19_456);
         let hash_iterations = settings.hash_iterations.unwrap_or(2);
@@ -274,6 +280,7 @@ impl Config {
             }
         };
         in_range("max-connections", as_u64(max_connections), 1..=10_000_000);
+        in_range("resume-days", resume_days.into(), 0..=365);
         in_range("cache-mib", as_u64(cache_mib), 1..=1 << 20);
         in_range("hash-memory-kib", hash_memory_kib.into(), 8..=4 << 20);
         in_range("hash-iterations", hash_iterations.into(), 1..=1_000);
@@ -303,6 +310,7 @@ impl Config {
                 tls12: settings.tls12.unwrap_or(false),
                 max_connections,
                 prefixes,
+                resume_days,
                 cache_bytes: cache_mib << 20,
                 hash_memory_kib,
                 hash_iterations,
@@ -373,6 +381,7 @@ impl Settings {
                 .or(others.prefix_failed_logins_per_hour),
             account_failures_per_hour: self.account_failures_per_hour.or(others.account_failures_per_hour),
             limit_loopback: self.limit_loopback.or(others.limit_loopback),
+            resume_days: self.resume_days.or(others.resume_days),
             cache_mib: self.cache_mib.or(others.cache_mib),
             hash_memory_kib: self.hash_memory_kib.or(others.hash_memory_kib),
             hash_iterations: self.hash_iterations.or(others.hash_iterations),

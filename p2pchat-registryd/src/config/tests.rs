@@ -88,6 +88,15 @@ fn open_registration_has_to_be_said_beyond_loopback() {
 }
 
 #[test]
+fn resume_days_are_seven_or_as_set_and_zero_is_never() {
+    assert_eq!(config(&[], "").unwrap().resume_days, 7);
+    assert_eq!(config(&["--resume-days", "0"], "resume-days = 30").unwrap().resume_days, 0);
+    assert_eq!(config(&[], "resume-days = 365").unwrap().resume_days, 365);
+    let refused = config(&[], "resume-days = 366").unwrap_err();
+    assert_eq!(refused, "FILE:1: resume-days is 366: it goes from 0 to 365");
+}
+
+#[test]
 fn an_empty_path_is_none() {
     for key in ["data-dir", "admin-socket", "cert", "key"] {
         let refused = config(&[], &format!("{key} = ''")).unwrap_err();

@@ -9,7 +9,7 @@ use std::{
 use arbitrary::{Arbitrary, Unstructured};
 use p2pchat_core::{
     proto::{Capacity, Description, RoomName, Username},
-    registry::store::{Read, StoreAnswer, StoreError, StoreRequest, Write},
+    registry::store::{Read, StoreAnswer, StoreError, StoreRequest, TokenChange, Write},
     tokio::Store,
 };
 
@@ -131,7 +131,11 @@ fn ask(store: &RedbStore, request: StoreRequest) -> StoreAnswer {
 fn read_all(store: &RedbStore) {
     let reads = (0..USERS).map(|n| Read::Account { username: user(n) });
     let reads = reads.chain((0..ROOMS).map(|n| Read::Room { room: room(n) })).chain([Read::Rooms]);
-    let writes = (0..USERS).map(|n| Write::OpenSession { username: user(n), password: None });
+    let writes = (0..USERS).map(|n| Write::OpenSession {
+        username: user(n),
+        password: None,
+        token: TokenChange::Keep,
+    });
     for request in reads.map(StoreRequest::Read).chain(writes.map(StoreRequest::Write)) {
         if let StoreAnswer::Failed(StoreError::Busy) = ask(store, request) {
             panic!("nothing else was asked");

@@ -1,10 +1,10 @@
 use std::sync::mpsc;
 
 use p2pchat_core::{
-    proto::{Capacity, Description, RoomName, Username},
+    proto::{Capacity, Description, RoomName, SessionToken, Username},
     registry::{
         Ban, BanTarget,
-        store::{Table, WriteTransaction},
+        store::{StoredToken, Table, TokenChange, TokenDigest, WriteTransaction},
     },
 };
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -48,7 +48,11 @@ fn leave(room: &str, username: &str) -> StoreRequest {
 }
 
 fn session(username: &str) -> StoreRequest {
-    StoreRequest::Write(Write::OpenSession { username: name(username), password: None })
+    StoreRequest::Write(Write::OpenSession {
+        username: name(username),
+        password: None,
+        token: TokenChange::Keep,
+    })
 }
 
 fn open(folder: &tempfile::TempDir) -> RedbStore {
@@ -403,20 +407,23 @@ fn bans(store: &RedbStore) -> Vec<Ban> {
     }
 }
 
-#[test]
-fn a_file_from_before_there_were_bans_is_used_and_keeps_them_from_now_on() {
+/// A registry's file with one account, from before there was the table.
+fn from_before(table: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
     ask(&store, register("ali"));
     drop(store);
-    let path = folder.path().join("registry.redb");
-    let database = Database::open(&path).unwrap();
+    let database = Database::open(folder.path().join("registry.redb")).unwrap();
     let transaction = database.begin_write().unwrap();
-    let table: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("bans");
+    let table: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(table);
     assert!(transaction.delete_table(table).unwrap());
     transaction.commit().unwrap();
-    drop(database);
+    folder
+}
 
+#[test]
+fn a_file_from_before_there_were_bans_is_used_and_keeps_them_from_now_on() {
+    let folder = from_before("bans");
     let store = open(&folder);
     assert_eq!(bans(&store), []);
     let ban = Ban { target: BanTarget::User(name("ali")), reason: None, since: 5, until: Some(7) };
@@ -466,4 +473,47 @@ fn racing_look_alikes_have_one_winner() {
         racers.map(|racer| racer.join().unwrap())
     });
     assert_eq!(answers.iter().filter(|answer| matches!(answer, StoreAnswer::Registered)).count(), 1);
+}
+
+fn resume(store: &RedbStore, token: StoredToken, next: StoredToken) -> StoreAnswer {
+    let (username, token) = (name("ali"), token.digest);
+    let request = Write::ResumeSession { username, token, now: 50, next: Some(next) };
+    ask(store, StoreRequest::Write(request))
+}
+
+#[test]
+fn a_file_from_before_there_were_tokens_is_used_and_keeps_them_from_now_on() {
+    let folder = from_before("tokens");
+    let token = |n| {
+        let digest = TokenDigest::of(&SessionToken::from_random([n; 32]));
+        StoredToken { digest, expires: 100 }
+    };
+    let store = open(&folder);
+    assert!(matches!(resume(&store, token(1), token(2)), StoreAnswer::WrongToken));
+    let give =
+        Write::OpenSession { username: name("ali"), password: None, token: TokenChange::Give(token(1)) };
+    assert!(matches!(ask(&store, StoreRequest::Write(give)), StoreAnswer::Session(Some(_))));
+    drop(store);
+    let store = open(&folder);
+    assert!(matches!(resume(&store, token(1), token(2)), StoreAnswer::Session(Some(_))));
+    drop(store);
+    let store = open(&folder);
+    assert!(matches!(resume(&store, token(2), token(3)), StoreAnswer::Session(Some(_))));
+    assert!(matches!(resume(&store, token(1), token(4)), StoreAnswer::WrongToken));
+}
+
+#[test]
+fn a_wrong_token_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = writer(&folder);
+    settle(&writer, vec![register("ali")]);
+    let path = folder.path().join("registry.redb");
+    let before = std::fs::read(&path).unwrap();
+    let digest = TokenDigest::of(&SessionToken::from_random([1; 32]));
+    let next = Some(StoredToken { digest, expires: 100 });
+    let username = name("ali");
+    let wrong = Write::ResumeSession { username, token: digest, now: 50, next };
+    let revoke = Write::RevokeTokens { username: name("ali"), only: None };
+    settle(&writer, vec![StoreRequest::Write(wrong), StoreRequest::Write(revoke)]);
+    assert_eq!(std::fs::read(&path).unwrap(), before);
 }

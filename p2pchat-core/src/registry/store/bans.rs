@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Answer, ReadTransaction, StoreAnswer, StoreError, Table, WriteTransaction, decode, encode, lists::page,
+    tokens,
 };
 use crate::registry::{Ban, BanTarget, Subnet, record::STORED};
 
@@ -97,6 +98,9 @@ pub(super) fn ban(transaction: &mut impl WriteTransaction, ban: &Ban, limit: usi
         return Ok(StoreAnswer::TooManyBans);
     }
     transaction.put(Table::Bans, &own, &encode(&Record::from(ban))?)?;
+    if let BanTarget::User(username) = &ban.target {
+        tokens::forget(transaction, username)?;
+    }
     Ok(StoreAnswer::Banned)
 }
 

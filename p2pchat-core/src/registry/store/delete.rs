@@ -2,7 +2,7 @@
 
 use p2pchat_proto::Username;
 
-use super::{Answer, StoreAnswer, WriteTransaction, account, leave_room, put_account};
+use super::{Answer, StoreAnswer, WriteTransaction, account, leave_room, put_account, tokens};
 use crate::registry::record::Account;
 
 /// The record stays, without a password: nobody else is to be taken for who had the name.
@@ -14,6 +14,7 @@ pub(super) fn delete_account(transaction: &mut impl WriteTransaction, username: 
     for room in &rooms {
         leave_room(transaction, room, username)?;
     }
+    tokens::forget(transaction, username)?;
     put_account(transaction, username, &Account::deleted(account.name))?;
     Ok(StoreAnswer::Deleted { username: registered, rooms })
 }

@@ -43,14 +43,24 @@ impl ServerHandle {
         self.shared.act(|registry, now| registry.session_of(now, username))
     }
 
-    /// Ends the user's session: they are told why, and their stream is closed. They may come back. False if they are not
-    /// online.
-    pub fn kick(&self, username: &Username, why: &str) -> bool {
-        self.shared.act(|registry, _| registry.kick(username, why))
+    /// Ends the user's session: their token is revoked, durably before anything else; then they are told why, and their
+    /// stream is closed. They may come back with their password. False if they are not online.
+    ///
+    /// # Errors
+    /// If the token can't be revoked, which leaves everything as it was.
+    pub async fn kick(&self, username: &Username, why: &str) -> Result<bool, StoreError> {
+        if self.session_of(username).is_none() {
+            return Ok(false);
+        }
+        let revoke = Write::RevokeTokens { username: username.clone(), only: None };
+        match self.ask(StoreRequest::Write(revoke)).await {
+            StoreAnswer::TokenRevoked => Ok(self.shared.act(|registry, _| registry.kick(username, why))),
+            answer => Err(unexpected(answer)),
+        }
     }
 
     /// Keeps somebody out for so long, or for ever, in place of an earlier ban of the same target. It is durable before
-    /// anything else; then their streams are closed, and they are told why. Returns the ban and how many streams those were.
+    /// anything else, and with it that a user's token is good no longer; then their streams are closed, and they are told why. Returns the ban and how many streams those were.
     ///
     /// # Errors
     /// If it can't be kept, which leaves everything as it was.

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use p2pchat_proto::{Dialect, FromRegistryDatagram, Message};
+use p2pchat_proto::{Dialect, FromRegistryDatagram, Message, SessionToken};
 use slotmap::SecondaryMap;
 use tokio::{
     sync::{Mutex as AsyncMutex, Notify, mpsc, watch},
@@ -20,7 +20,7 @@ use super::{ServerConfig, hash::HashPool};
 use crate::{
     Time,
     registry::{
-        ConnId, Effect, HashAnswer, OpId, Refused, Registry, Stats,
+        ConnId, Effect, HashAnswer, OpId, Refused, Registry, Stats, TokenAnswer,
         store::{StoreAnswer, StoreError, StoreRequest},
     },
     tokio::{clock::Clock, network::Datagrams, outbox::Outbox, store::Store},
@@ -185,6 +185,10 @@ impl Shared {
                     // Nobody listens any more once the server has ended.
                     self.hashes.submit(request, move |answer| drop(answers.send(Answer::Hashed(op, answer))));
                 }
+                Effect::Token { op } => {
+                    let answer = self.make_token();
+                    core.registry.handle_token(self.clock.now(), op, answer);
+                }
                 Effect::Publish(event) => tracing::debug!(?event, "there is no other node to be told"),
             }
         }
@@ -193,6 +197,17 @@ impl Shared {
         {
             core.awaited = Some(next);
             self.deadline_moved.notify_one();
+        }
+    }
+
+    /// 256 bits of the randomness that TLS goes by.
+    fn make_token(&self) -> TokenAnswer {
+        let mut bits = [0; 32];
+        match self.config.tls.config.crypto_provider().secure_random.fill(&mut bits) {
+            Ok(()) => {
+                TokenAnswer::Fresh { token: SessionToken::from_random(bits), unix_now: self.clock.unix_now() }
+            }
+            Err(_) => TokenAnswer::Failed,
         }
     }
 
