@@ -11,7 +11,7 @@ use p2pchat_core::{
     peer::{Config, Effect, Peer, StreamId},
 };
 use p2pchat_proto::{
-    Capabilities, Capability, Dialect, FromRegistryDatagram, Limits, Message, PeerMessage,
+    Capabilities, Capability, Dialect, FromRegistryDatagram, Limits, Message, PeerMessage, RegistryName,
     codec::{ClientCodec, PeerCodec},
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -78,6 +78,7 @@ impl Node {
             1 => [Capability::Roster].into_iter().collect(),
             _ => Capabilities::all(),
         };
+        config.registry = RegistryName::new("registry.example:15600").ok();
         Self {
             user,
             shared: false,

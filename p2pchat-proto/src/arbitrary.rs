@@ -4,7 +4,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 
 use crate::{
     Capabilities, Capability, Capacity, Description, InviteCode, KeepAliveProof, List, PasswordDigest,
-    PeerPort, RawList, Reason, Record, RoomName, SessionTicket, SessionToken, Text, Username,
+    PeerPort, RawList, Reason, Record, RegistryName, RoomName, SessionTicket, SessionToken, Text, Username,
 };
 
 const NAME_CHARS: &[char] = &['a', 'Z', '9', '_', '-', '.', 'ß', 'é', 'ع', '漢', 'Ω', 'ı'];
@@ -95,6 +95,15 @@ impl<'a> Arbitrary<'a> for InviteCode {
 impl<'a> Arbitrary<'a> for Reason {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(Self::truncated(&string(u)?))
+    }
+}
+
+impl<'a> Arbitrary<'a> for RegistryName {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let length = u.int_in_range(1..=crate::limits::REGISTRY_NAME_BYTES)?;
+        let name: String =
+            (0..length).map(|_| u.int_in_range(b'!'..=b'~').map(char::from)).collect::<Result<_>>()?;
+        Self::new(&name).map_err(|_| arbitrary::Error::IncorrectFormat)
     }
 }
 

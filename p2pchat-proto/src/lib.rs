@@ -63,7 +63,9 @@ pub use message::{
 };
 pub use name::{RoomName, Username};
 pub use secret::{KeepAliveProof, PasswordDigest, SessionTicket, SessionToken};
-pub use value::{Capabilities, Capability, Capacity, Description, PROTOCOL_VERSION, PeerPort, Reason, Text};
+pub use value::{
+    Capabilities, Capability, Capacity, Description, PROTOCOL_VERSION, PeerPort, Reason, RegistryName, Text,
+};
 pub use verb::Verb;
 
 /// The README's code runs as tests.

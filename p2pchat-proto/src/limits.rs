@@ -11,6 +11,8 @@ pub const ROOM_NAME_CHARS: usize = 64;
 pub const DESCRIPTION_BYTES: usize = 256;
 /// A refusal's reason, in bytes of UTF-8, unescaped.
 pub const REASON_BYTES: usize = 256;
+/// A registry's name on a peer stream, in bytes.
+pub const REGISTRY_NAME_BYTES: usize = 255;
 /// The largest capacity that a room can be created with, in members.
 pub const CAPACITY: u32 = 100_000;
 /// A message's text, in bytes of UTF-8, unescaped.
@@ -36,6 +38,8 @@ pub struct Limits {
     pub description_bytes: usize,
     /// See [`REASON_BYTES`].
     pub reason_bytes: usize,
+    /// See [`REGISTRY_NAME_BYTES`].
+    pub registry_name_bytes: usize,
     /// See [`CAPACITY`].
     pub capacity: u32,
     /// See [`TEXT_BYTES`].
@@ -53,6 +57,7 @@ impl Limits {
         room_name_chars: ROOM_NAME_CHARS,
         description_bytes: DESCRIPTION_BYTES,
         reason_bytes: REASON_BYTES,
+        registry_name_bytes: REGISTRY_NAME_BYTES,
         capacity: CAPACITY,
         text_bytes: TEXT_BYTES,
         frame_bytes: FRAME_BYTES,

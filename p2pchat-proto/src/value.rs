@@ -159,6 +159,47 @@ short_string! {
     Reason, reason_bytes
 }
 
+/// A registry as its peers know it, `host:port` (§7.11): 1–255 visible characters of ASCII, so that whoever reads it in a
+/// log or on a terminal can look it up.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RegistryName(Box<str>);
+
+impl RegistryName {
+    /// Checks against the protocol's limits.
+    pub fn new(text: &str) -> Result<Self, Problem> {
+        Self::with_limits(text, &Limits::DEFAULT)
+    }
+
+    /// Checks against a program's own limits.
+    pub fn with_limits(text: &str, limits: &Limits) -> Result<Self, Problem> {
+        check_len(text.len(), limits.registry_name_bytes)?;
+        match text.chars().find(|c| !c.is_ascii_graphic()) {
+            Some(found) => Err(Problem::Forbidden { found }),
+            None if text.is_empty() => Err(Problem::Empty),
+            None => Ok(Self(text.into())),
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RegistryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+impl fmt::Display for RegistryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+serde_as_str!(RegistryName);
+
 /// What somebody says: any string of at most 16 KiB, line breaks and brackets included.
 ///
 /// Cheap to clone. A parsed text shares the memory of the frame it came in; [`detach`](Self::detach) it before keeping
@@ -235,6 +276,8 @@ pub enum Capability {
     Invite,
     /// Who wants to talk to somebody whose address is hidden asks them through the registry.
     Contact,
+    /// `INTRODUCED_BY` is the first frame on a peer stream: who is dialled learns which registry had it dialled.
+    Origin,
 }
 
 impl Capability {
@@ -249,6 +292,7 @@ impl Capability {
         Self::Retry,
         Self::Invite,
         Self::Contact,
+        Self::Origin,
     ];
 
     /// The word on the wire.
@@ -263,6 +307,7 @@ impl Capability {
             Self::Retry => "retry",
             Self::Invite => "invite",
             Self::Contact => "contact",
+            Self::Origin => "origin",
         }
     }
 }

@@ -129,6 +129,8 @@ verbs! {
     ContactResponse = "CONTACT_RESPONSE",
     /// registry → peer, capability `contact`
     Contact = "CONTACT",
+    /// peer → peer, first on a stream, capability `origin`
+    IntroducedBy = "INTRODUCED_BY",
 }
 
 impl fmt::Display for Verb {

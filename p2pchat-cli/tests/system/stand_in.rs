@@ -113,6 +113,12 @@ impl Link {
         assert_eq!(self.receive().as_deref(), Some(record));
     }
 
+    /// A hello with whatever capabilities the client has.
+    pub(crate) fn expect_hello(&mut self) {
+        let hello = self.receive().unwrap_or_default();
+        assert!(hello.starts_with("HELLO_P2P <1> <reason,") && hello.ends_with(">\n"), "{hello}");
+    }
+
     /// The peer has closed the stream.
     pub(crate) fn expect_end(&mut self) {
         assert_eq!(self.receive(), None);

@@ -129,7 +129,7 @@ fn a_registry_that_vanishes_in_the_middle_of_a_request_is_said_to() {
     let home = Home::at(registry.tcp(), registry.udp());
     let client = home.start(&["--user", "alice", "peers"]);
     let mut link = registry.accept();
-    link.expect("HELLO_P2P <1> <reason,roster,sender>\n");
+    link.expect_hello();
     link.send("HELLO_BACK <SUCCESS> <200>\n");
     let login = link.receive().unwrap();
     assert!(login.starts_with(&format!("LOGIN <alice> <{PASSWORD_DIGEST}> <")), "{login}");
@@ -145,7 +145,7 @@ fn a_registry_that_answers_rubbish_is_said_to() {
     let client = home.start(&["--user", "alice", "register"]);
     let answering = thread::spawn(move || {
         let mut link = registry.accept();
-        link.expect("HELLO_P2P <1> <reason,roster,sender>\n");
+        link.expect_hello();
         link.send("HELLO_BACK <SUCCESS> <200>\n");
         link.expect(&format!("REGISTER <alice> <{PASSWORD_DIGEST}>\n"));
         link.send("REGISTER <SUCCESS> <404>\n");

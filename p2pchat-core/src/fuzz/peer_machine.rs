@@ -9,8 +9,8 @@ use std::{
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{
-    Dialect, FromRegistry, FromRegistryDatagram, Limits, Message, PeerMessage, RoomName, ToRegistry,
-    ToRegistryDatagram, Username,
+    Dialect, FromRegistry, FromRegistryDatagram, Limits, Message, PeerMessage, RegistryName, RoomName,
+    ToRegistry, ToRegistryDatagram, Username,
     codec::{ClientCodec, PeerCodec, RegistryCodec},
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -98,6 +98,7 @@ impl World {
         let mut config = Config::default();
         (config.requests, config.pipeline, config.rooms) = (4, 2, 2);
         (config.streams, config.messages_in_flight, config.chat_requests) = (3, 3, 2);
+        config.registry = RegistryName::new("chat.example.org:15600").ok();
         config.limits.frame_bytes = FRAME_BYTES;
         config.limits.list_reply_bytes = 4 * FRAME_BYTES;
         Self {
@@ -115,7 +116,7 @@ impl World {
 
     /// What chance takes long to come to: a session (1), rooms with others in them (2), and a chat with one of them (3).
     fn begin(&mut self, how_far: u64) {
-        const HELLO: &[u8] = b"HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender>\n";
+        const HELLO: &[u8] = b"HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,origin>\n";
         const AUTH: &[u8] = b"AUTH <SUCCESS> <200>\nUSER_JOINED <den> <alice>\n";
         const ROSTERS: &[u8] =
             b"PEER_LIST <SUCCESS> <200> <den> <alice> <bob> <carol>\nUSER_JOINED <attic> <alice>\n";

@@ -11,6 +11,7 @@ use crate::{
 pub(super) const REGISTRY_LINES: &[&str] = &[
     "HELLO_BACK <SUCCESS> <200>",
     "HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender>",
+    "HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,origin>",
     "HELLO_BACK <SUCCESS> <200> <1> <sender>",
     "HELLO_BACK <FAILURE> <404> <no>",
     "HELLO_BACK SUCCESS 200 ",
@@ -27,6 +28,7 @@ pub(super) const REGISTRY_LINES: &[&str] = &[
     "ROOMS_LIST <FOUND> <200> <den> <where the bears are> <2> <10>",
     "ROOMS_LIST <NOT_FOUND> <404>",
     "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender,origin>",
     "SEARCH_USER_RESPONSE <SUCCESS> <200> <carol> <4000> <192.0.2.3>",
     "SEARCH_USER_RESPONSE <SUCCESS> <200> <carol> <22> <0.0.0.0>",
     "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <ff02::1>",
@@ -51,6 +53,8 @@ pub(super) const REGISTRY_LINES: &[&str] = &[
 ];
 
 pub(super) const STREAM_LINES: &[&str] = &[
+    "INTRODUCED_BY <chat.example.org:15600> <bob> <alice>",
+    "INTRODUCED_BY <chat.example.org:15600> <alice> <bob>",
     "CHAT_REQUEST <alice>",
     "CHAT_REQUEST <alice> <bob>",
     "CHAT_REQUEST <alice> <carol>",

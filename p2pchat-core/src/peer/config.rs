@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2pchat_proto::{Capabilities, Limits};
+use p2pchat_proto::{Capabilities, Limits, RegistryName};
 
 /// The peer machine's settings; [`Config::default`] is PROTOCOL.md's.
 #[derive(Debug, Clone)]
@@ -12,6 +12,9 @@ pub struct Config {
     pub limits: Limits,
     /// What is offered in the extended hello.
     pub capabilities: Capabilities,
+    /// Under what name the registry is known, which is the first thing said on a peer stream (§7.11), if both ends have
+    /// `origin`. None: nothing is said. The socket driver says the host and port that it connects to.
+    pub registry: Option<RegistryName>,
     /// The lease asked for in keep-alives, in whole seconds. 10 s.
     pub lease: Duration,
     /// How often a keep-alive is sent: a quarter of the lease (§5.2), so that three may be lost. 2.5 s. A registry of
@@ -31,8 +34,11 @@ pub struct Config {
     pub chat_timeout: Duration,
     /// How long a peer may take to connect, or to confirm a message. 10 s.
     pub delivery_timeout: Duration,
-    /// For how long an address that could not be dialled is not dialled again (§8.1). 1 s.
+    /// For how long an address that could not be dialled, or where the stream ended without a word, is not dialled again
+    /// (§8.1). 1 s.
     pub redial_pause: Duration,
+    /// For how long an address where something answers that isn't this protocol is not dialled again (§7.11). 1 minute.
+    pub misdial_pause: Duration,
     /// How long a peer stream without a chat may be idle before it is closed. 2 minutes.
     pub idle_timeout: Duration,
     /// How often a room's members are asked for if the registry doesn't push them (no capability `roster`). 30 s.
@@ -56,7 +62,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            capabilities: Capabilities::parse("reason,roster,sender"),
+            capabilities: Capabilities::parse("reason,roster,sender,origin"),
+            registry: None,
             lease: Duration::from_secs(10),
             keep_alive_interval: Duration::from_millis(2_500),
             silence_timeout: Duration::from_secs(20),
@@ -67,6 +74,7 @@ impl Default for Config {
             chat_timeout: Duration::from_secs(120),
             delivery_timeout: Duration::from_secs(10),
             redial_pause: Duration::from_secs(1),
+            misdial_pause: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(120),
             roster_interval: Duration::from_secs(30),
             requests: 256,

@@ -3,9 +3,12 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
-use p2pchat_proto::{Capability, Found, FrameError, Malformed, PeerMessage, Reason, ToRegistry, Username};
+use p2pchat_proto::{
+    Capability, Found, FrameError, Malformed, PeerMessage, Reason, RegistryName, ToRegistry, Username,
+};
 
 use super::{
     Effect, Peer, RequestError, RequestId, StreamId, Timer,
@@ -25,9 +28,13 @@ pub(super) struct Stream {
     /// True if we dialled it: then `peer` is who the registry says is there, otherwise only who they say they are.
     pub(super) dialled: bool,
     connected: bool,
+    /// True once the other end has said something that makes sense.
+    heard: bool,
     pub(super) peer: Option<Username>,
     /// Both ends have the capability `sender`: the long forms and reasons may be written (§7.4).
     pub(super) sender: bool,
+    /// What we say first, if we dialled: which registry gave us the address (§7.11).
+    introduction: Option<RegistryName>,
     pub(super) chat: Chat,
     pub(super) direct: Lane,
     pub(super) rooms: Lane,
@@ -39,8 +46,10 @@ impl Stream {
             addr,
             dialled: peer.is_some(),
             connected: peer.is_none(),
+            heard: false,
             peer,
             sender,
+            introduction: None,
             chat: Chat::None,
             direct: Lane::default(),
             rooms: Lane::default(),
@@ -93,9 +102,13 @@ impl Peer {
     pub fn handle_stream_connected(&mut self, now: Time, stream: StreamId) {
         let Some(open) = self.streams.get_mut(&stream).filter(|stream| !stream.connected) else { return };
         open.connected = true;
-        let peer = open.peer.clone();
+        let (peer, introduction) = (open.peer.clone(), open.introduction.take());
         self.arm(Timer::Stream(stream), now, self.config.idle_timeout);
         let Some(peer) = peer else { return };
+        if let (Some(registry), Some(sender)) = (introduction, self.username().cloned()) {
+            let recipient = peer.clone();
+            self.send_peer(now, stream, PeerMessage::IntroducedBy { registry, sender, recipient });
+        }
         if let Some(Reach::Dialling(wants)) = self.reaches.insert(peer.clone(), Reach::Open(stream)) {
             for want in wants {
                 self.fulfil(now, stream, &peer, want);
@@ -105,9 +118,8 @@ impl Peer {
 
     /// A message came on a peer stream.
     pub fn handle_stream_message(&mut self, now: Time, stream: StreamId, message: PeerMessage) {
-        if self.streams.get(&stream).is_none_or(|stream| !stream.connected) {
-            return;
-        }
+        let Some(open) = self.streams.get_mut(&stream).filter(|stream| stream.connected) else { return };
+        let first = !std::mem::replace(&mut open.heard, true);
         self.arm(Timer::Stream(stream), now, self.config.idle_timeout);
         match message {
             PeerMessage::ChatRequest { recipient, sender } => {
@@ -126,7 +138,33 @@ impl Peer {
             PeerMessage::BroadcastNotification(notification) => {
                 self.notified(now, stream, Kind::Broadcast, &notification);
             }
+            PeerMessage::IntroducedBy { registry, sender, recipient } => {
+                if let Err(why) = self.introduced(stream, first, &registry, &sender, &recipient) {
+                    self.fault(self.name_of(stream), format!("came by {registry}, and {why}"));
+                    self.drop_stream(stream, why, true);
+                }
+            }
             other => self.fault(self.name_of(stream), format!("sent what is not understood: {other:?}")),
+        }
+    }
+
+    /// Somebody says which registry told them to dial us, and whom they expect here (§7.11).
+    fn introduced(
+        &mut self,
+        id: StreamId,
+        first: bool,
+        registry: &RegistryName,
+        sender: &Username,
+        recipient: &Username,
+    ) -> Result<(), &'static str> {
+        let Some(stream) = self.streams.get(&id) else { return Ok(()) };
+        tracing::debug!(stream = ?id, addr = %stream.addr, %registry, %sender, "introduced");
+        if stream.dialled || !first {
+            Err("introduced themselves out of turn")
+        } else if !self.is_me(recipient) {
+            Err("expected somebody else here")
+        } else {
+            self.identify(id, sender)
         }
     }
 
@@ -138,13 +176,14 @@ impl Peer {
         }
         if self.streams.contains_key(&stream) {
             self.fault(self.name_of(stream), format!("sent what is no message: {malformed}"));
+            self.note_failed_dial(now, stream, self.config.misdial_pause, "what answers there is no peer");
             self.drop_stream(stream, "they sent what is no message", true);
         }
     }
 
     /// A stream could not be opened, or has ended.
     pub fn handle_stream_closed(&mut self, now: Time, stream: StreamId, reason: String) {
-        self.note_failed_dial(now, stream, &reason);
+        self.note_failed_dial(now, stream, self.config.redial_pause, &reason);
         self.drop_stream(stream, &reason, false);
     }
 
@@ -197,14 +236,16 @@ impl Peer {
             return Err(RequestError::Unexpected("another user's address".to_owned()));
         }
         let addr = dialable(found.ip, found.port)?;
-        if let Some((at, reason)) = self.failed_dials.get(&addr)
-            && now.since(*at) < self.config.redial_pause
+        if let Some((until, reason)) = self.failed_dials.get(&addr)
+            && now < *until
         {
             return Err(RequestError::Unreachable(reason.clone()));
         }
         let id = StreamId(self.next_id());
-        let sender = found.capabilities.has(Capability::Sender) && self.has(Capability::Sender);
-        self.streams.insert(id, Stream::new(addr, Some(user.clone()), sender));
+        let both_have = |capability| found.capabilities.has(capability) && self.has(capability);
+        let mut stream = Stream::new(addr, Some(user.clone()), both_have(Capability::Sender));
+        stream.introduction = self.config.registry.clone().filter(|_| both_have(Capability::Origin));
+        self.streams.insert(id, stream);
         self.effects.push_back(Effect::Dial { stream: id, addr });
         self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
         Ok(())
@@ -273,17 +314,19 @@ impl Peer {
             }
             _ => "idle",
         };
-        self.note_failed_dial(now, id, reason);
+        self.note_failed_dial(now, id, self.config.redial_pause, reason);
         self.drop_stream(id, reason, true);
     }
 
-    /// A stream is about to be dropped: if it was never open, its address is left alone for a while.
-    fn note_failed_dial(&mut self, now: Time, id: StreamId, reason: &str) {
-        let Some(stream) = self.streams.get(&id).filter(|stream| !stream.connected) else { return };
-        let pause = self.config.redial_pause;
-        self.failed_dials.retain(|_, (at, _)| now.since(*at) < pause);
+    /// A stream is about to be dropped: if we dialled it and nobody there said anything that makes sense, its address is
+    /// left alone for a while.
+    fn note_failed_dial(&mut self, now: Time, id: StreamId, pause: Duration, reason: &str) {
+        let Some(stream) = self.streams.get(&id).filter(|stream| stream.dialled && !stream.heard) else {
+            return;
+        };
+        self.failed_dials.retain(|_, (until, _)| now < *until);
         if self.failed_dials.len() < self.config.streams {
-            self.failed_dials.insert(stream.addr, (now, reason.to_owned()));
+            self.failed_dials.insert(stream.addr, (now + pause, reason.to_owned()));
         }
     }
 

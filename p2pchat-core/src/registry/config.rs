@@ -56,7 +56,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            capabilities: Capabilities::parse("reason,roster,sender,resume"),
+            capabilities: Capabilities::parse("reason,roster,sender,resume,origin"),
             default_lease: Duration::from_secs(10),
             min_lease: Duration::from_secs(3),
             max_lease: Duration::from_secs(120),

@@ -4,9 +4,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use p2pchat_proto::{
-    AuthReply, Capabilities, Capability, Detail, Dialect, Extensions, Found, FromRegistry, HelloReply, List,
-    Outcome, PROTOCOL_VERSION, PasswordDigest, PeerList, PeerRecord, RoomName, SearchReply, ToRegistry,
-    Username,
+    AuthReply, Capabilities, Capability, Detail, Extensions, Found, FromRegistry, HelloReply, List, Outcome,
+    PROTOCOL_VERSION, PasswordDigest, PeerList, PeerRecord, RoomName, SearchReply, ToRegistry, Username,
 };
 
 use super::{
@@ -253,18 +252,15 @@ impl Registry {
 
     /// Where a user who is online can be dialled, as the asker is told.
     pub(super) fn find(&self, asker: ConnId, username: &Username) -> Option<Found> {
-        let shows_capabilities = self.connections.get(asker).is_some_and(|c| c.has(Capability::Sender));
+        let asker = self.connections.get(asker)?;
+        let shown = [Capability::Sender, Capability::Origin].into_iter().filter(|&c| asker.has(c));
         let found = self.connections.get(self.presence.find(username)?.conn)?;
         let session = found.session()?;
-        let capabilities = match shows_capabilities && found.dialect == Dialect::Canonical {
-            true => found.capabilities.and([Capability::Sender].into_iter().collect()),
-            false => Capabilities::NONE,
-        };
         Some(Found {
             username: Some(session.username.clone()),
             port: session.port.map_or(0, |port| port.get()),
             ip: found.remote.ip().to_canonical(),
-            capabilities,
+            capabilities: shown.filter(|&c| found.has(c)).collect(),
         })
     }
 

@@ -15,7 +15,7 @@ fn a_login_opens_the_link_by_itself() {
     s.log_in();
     assert_eq!(s.did(), ["connect"]);
     s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
-    assert_eq!(s.did(), ["> HELLO_P2P <1> <reason,roster,sender>"]);
+    assert_eq!(s.did(), ["> HELLO_P2P <1> <all>"]);
     s.registry("HELLO_BACK <SUCCESS> <200> <1> <reason>");
     assert_eq!(s.did(), ["connected", "> LOGIN <alice> <…> <4000>"]);
     assert!(s.peer.is_connected() && !s.peer.is_logged_in());
@@ -40,7 +40,7 @@ fn an_unknown_dialect_is_waited_for_and_then_greeted_canonically() {
     s.peer.connect(s.now);
     s.peer.handle_registry_connected(s.now, None);
     assert_eq!(s.did(), ["connect"]);
-    assert_eq!(s.wait(Duration::from_millis(200)), ["> HELLO_P2P <1> <reason,roster,sender>"]);
+    assert_eq!(s.wait(Duration::from_millis(200)), ["> HELLO_P2P <1> <all>"]);
     s.registry(GREETED);
     assert_eq!(s.did(), ["connected", "ok Done"]);
 }
@@ -51,7 +51,7 @@ fn a_registry_that_greets_unasked_is_greeted_all_the_same() {
     s.peer.connect(s.now);
     s.peer.handle_registry_connected(s.now, None);
     s.registry(GREETED);
-    assert_eq!(s.did(), ["connect", "> HELLO_P2P <1> <reason,roster,sender>"]);
+    assert_eq!(s.did(), ["connect", "> HELLO_P2P <1> <all>"]);
     s.registry(GREETED);
     assert_eq!(s.did(), ["connected", "ok Done"]);
 }
@@ -205,7 +205,7 @@ fn a_lost_link_interrupts_what_was_asked_and_comes_back() {
     assert_eq!(s.wait(SECOND / 2), ["connect"]);
     s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
     s.registry("HELLO_BACK <SUCCESS> <200> <1> <roster>");
-    assert_eq!(s.did(), ["> HELLO_P2P <1> <reason,roster,sender>", "> LOGIN <alice> <…> <4000>"]);
+    assert_eq!(s.did(), ["> HELLO_P2P <1> <all>", "> LOGIN <alice> <…> <4000>"]);
     s.peer.search(s.now, user("bob"));
     assert_eq!(s.did(), ["failed: not connected to the registry"], "nobody is logged in yet");
     s.registry("AUTH <SUCCESS> <200>");

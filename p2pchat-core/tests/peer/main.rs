@@ -4,6 +4,7 @@
 mod any_order;
 mod broadcasts;
 mod chats;
+mod dials;
 mod link;
 mod model;
 mod modelled;

@@ -44,6 +44,7 @@ pub(crate) struct Model {
     /// By number: the stream of each message that isn't confirmed.
     receipts: Vec<Option<(usize, Kind)>>,
     broadcasts: BTreeMap<usize, Broadcast>,
+    /// Until when who isn't dialled again.
     failed_dials: BTreeMap<Name, Time>,
     pub(crate) commands: usize,
     /// The machine's own, from the same seed: the bounds of a pause are the model's.
@@ -121,6 +122,8 @@ struct Stream {
     host: u8,
     dialled: bool,
     connected: bool,
+    /// The other end has said something.
+    heard: bool,
     peer: Option<Name>,
     /// Both ends have the capability `sender`.
     sender: bool,
@@ -215,7 +218,7 @@ impl Model {
             Step::LinkUp => {
                 if let Link::Connecting { .. } = self.link {
                     self.link = Link::Greeting { until: self.now + 15 * SECOND };
-                    self.does("> HELLO_P2P <1> <reason,roster,sender>");
+                    self.does("> HELLO_P2P <1> <all>");
                 }
             }
             Step::LinkLost => {
@@ -241,6 +244,7 @@ impl Model {
                     host: *host,
                     dialled: false,
                     connected: true,
+                    heard: false,
                     peer: None,
                     sender: false,
                     chat: Chat::None,

@@ -132,6 +132,13 @@ impl Solo {
         self.peer.handle_stream_closed(self.now, self.streams[stream], "reset".to_owned());
     }
 
+    /// What comes on a peer stream is no message.
+    pub(crate) fn malformed(&mut self, stream: usize, line: &str) {
+        let frame = Bytes::copy_from_slice(line.as_bytes());
+        let error = PeerMessage::parse(&frame, Dialect::Canonical, &Limits::DEFAULT).unwrap_err();
+        self.peer.handle_stream_malformed(self.now, self.streams[stream], error.into());
+    }
+
     /// A message comes on a peer stream; what was done about it.
     pub(crate) fn peer(&mut self, stream: usize, line: &str) -> Vec<String> {
         self.hear(stream, line);
@@ -233,5 +240,9 @@ impl Solo {
 
 fn words(message: &impl Message) -> String {
     let bytes = message.to_bytes(Dialect::Canonical);
-    String::from_utf8_lossy(&bytes).trim_end_matches('\n').replace(digest("secret").expose(), "…")
+    let offered = format!("<{}>", Config::default().capabilities);
+    String::from_utf8_lossy(&bytes)
+        .trim_end_matches('\n')
+        .replace(digest("secret").expose(), "…")
+        .replace(&offered, "<all>")
 }

@@ -123,7 +123,15 @@ fn the_directory_shows_capabilities_to_who_asked_for_them() {
     let mut w = World::new();
     let (alice, bob, base) = (w.online_extended("alice"), w.online_extended("bob"), w.online("base"));
     let at = "<4000> <192.0.2.1>";
-    assert_eq!(w.say(alice, "SEARCH_USER <bob>"), [format!("SEARCH_USER_RESPONSE {OK} <bob> {at} <sender>")]);
+    assert_eq!(
+        w.say(alice, "SEARCH_USER <bob>"),
+        [format!("SEARCH_USER_RESPONSE {OK} <bob> {at} <sender,origin>")]
+    );
+    let some = w.connect("192.0.2.3");
+    w.say(some, "HELLO_P2P <1> <origin>");
+    w.register("some");
+    w.say(some, &format!("LOGIN <some> <{}> <4000>", digest("some")));
+    assert_eq!(w.say(some, "SEARCH_USER <bob>"), [format!("SEARCH_USER_RESPONSE {OK} <bob> {at} <origin>")]);
     assert_eq!(w.say(alice, "SEARCH_USER <base>"), [format!("SEARCH_USER_RESPONSE {OK} <base> {at}")]);
     assert_eq!(w.say(base, "SEARCH_USER <bob>"), [format!("SEARCH_USER_RESPONSE {OK} <bob> {at}")]);
     let _ = bob;

@@ -119,8 +119,8 @@ impl World {
     /// A stream with every capability but `resume`.
     pub(crate) fn greet_extended(&mut self, ip: &str) -> ConnId {
         let conn = self.connect(ip);
-        let reply = self.say(conn, "HELLO_P2P <1> <reason,roster,sender>");
-        assert_eq!(reply, ["HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender>"]);
+        let reply = self.say(conn, "HELLO_P2P <1> <reason,roster,sender,origin>");
+        assert_eq!(reply, ["HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,origin>"]);
         conn
     }
 

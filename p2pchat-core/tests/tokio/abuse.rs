@@ -11,17 +11,18 @@ use std::{
 };
 
 use p2pchat_core::{
+    peer::{Event, RequestError},
     proto::PasswordDigest,
     registry::{PrefixLimits, Rate},
-    tokio::{BoxFuture, BoxStream, Datagrams, Listener, Network, TcpNetwork},
+    tokio::{BoxFuture, BoxStream, Datagrams, Error, Listener, Network, TcpNetwork},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::UdpSocket,
+    net::{TcpListener, UdpSocket},
     time::{Instant, sleep, timeout},
 };
 
-use crate::support::{PATIENCE, Raw, Registry};
+use crate::support::{PATIENCE, Raw, Registry, until};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const WELCOME: &str = "HELLO_BACK <SUCCESS> <200>\n";
@@ -239,6 +240,43 @@ impl Network for Dials {
     fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, std::io::Result<Box<dyn Datagrams>>> {
         TcpNetwork.bind(addr)
     }
+}
+
+#[tokio::test]
+async fn cannon_rule_4_a_victim_is_told_at_once_who_sent_the_peer_and_is_left_alone_then() {
+    let registry = Registry::start().await;
+    let victim = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (alice, mut events) = registry.newcomer("alice").await;
+    let mut eve = registry.raw().await;
+    eve.say("HELLO_P2P <1> <sender,origin>\n").await;
+    eve.hear().await;
+    eve.say(with_password("REGISTER", "eve", "right")).await;
+    eve.hear().await;
+    let login = with_password("LOGIN", "eve", "right");
+    let port = victim.local_addr().unwrap().port();
+    eve.say(format!("{} <{port}>\n", login.trim_end())).await;
+    assert_eq!(eve.hear().await, RIGHT);
+
+    let serve = async {
+        let (mut stream, _) = victim.accept().await.unwrap();
+        let mut first = vec![0; 1_024];
+        let size = stream.read(&mut first).await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        String::from_utf8(first[..size].to_vec()).unwrap()
+    };
+    let (asked, first) = tokio::join!(alice.chat("eve"), serve);
+    let expected = format!("INTRODUCED_BY <127.0.0.1:{}> <alice> <eve>\n", registry.tcp.port());
+    assert!(first.starts_with(&expected), "{first}");
+    assert!(matches!(asked, Err(Error::Request(RequestError::Unreachable(_)))), "{asked:?}");
+    let culprit = until(&mut events, |event| match event {
+        Event::Fault { culprit, .. } => Some(culprit),
+        _ => None,
+    });
+    assert_eq!(culprit.await, format!("eve at 127.0.0.1:{port}"));
+    let again = alice.chat("eve").await.unwrap_err();
+    assert_eq!(again.to_string(), "that user can't be reached: what answers there is no peer");
+    let dialled = timeout(Duration::from_millis(50), victim.accept()).await;
+    assert!(dialled.is_err(), "it was dialled again");
 }
 
 #[tokio::test]

@@ -40,6 +40,11 @@ impl PeerMessage {
             Self::UnicastNotification(notification) | Self::BroadcastNotification(notification) => {
                 writer.notification(notification);
             }
+            Self::IntroducedBy { registry, sender, recipient } => {
+                writer.field(registry.as_str());
+                writer.field(sender.as_str());
+                writer.field(recipient.as_str());
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     limits::Limits,
     name::{RoomName, Username},
     parse,
-    value::{Reason, Text},
+    value::{Reason, RegistryName, Text},
     verb::Verb,
 };
 
@@ -51,6 +51,15 @@ pub enum PeerMessage {
     },
     /// `DIRECT_BROADCAST_NOTIFICATION …`: whether a broadcast arrived (§4.16).
     BroadcastNotification(Notification),
+    /// `INTRODUCED_BY <registry> <sender> <recipient>`: what the dialler says first (capability `origin`, §7.11).
+    IntroducedBy {
+        /// The registry that gave the address.
+        registry: RegistryName,
+        /// Who dials.
+        sender: Username,
+        /// Who is expected at that address.
+        recipient: Username,
+    },
 }
 
 /// `CHAT_REQUEST_RESPONSE <ACCEPT> <200> <username>` or `<REJECT> <404> <username> [<reason>]`.
@@ -121,6 +130,7 @@ impl Message for PeerMessage {
             Self::UnicastNotification(_) => Verb::DirectUnicastNotification,
             Self::DirectBroadcast { .. } => Verb::DirectBroadcast,
             Self::BroadcastNotification(_) => Verb::DirectBroadcastNotification,
+            Self::IntroducedBy { .. } => Verb::IntroducedBy,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     message::{ChatReply, Delivery, FromRegistryDatagram, Notification, PeerMessage, ToRegistryDatagram},
     name::{RoomName, Username},
     status::Phrase,
+    value::RegistryName,
     verb::Verb,
 };
 
@@ -37,6 +38,11 @@ impl PeerMessage {
                 text: fields.text("text")?,
             },
             Verb::DirectBroadcastNotification => Self::BroadcastNotification(fields.notification()?),
+            Verb::IntroducedBy => Self::IntroducedBy {
+                registry: fields.required("registry", RegistryName::with_limits)?,
+                sender: fields.required("sender", Username::with_limits)?,
+                recipient: fields.required("recipient", Username::with_limits)?,
+            },
             _ => return fields.unknown_verb(),
         })
     }

@@ -10,7 +10,8 @@ use std::{
 };
 
 use p2pchat_proto::{
-    Capacity, Description, Detail, PasswordDigest, PeerMessage, PeerPort, Reason, RoomName, Text, Username,
+    Capacity, Description, Detail, PasswordDigest, PeerMessage, PeerPort, Reason, RegistryName, RoomName,
+    Text, Username,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
@@ -93,8 +94,11 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
     let (facts, fact_queue) = mpsc::channel(QUEUE);
     // Only the jitter of reconnection comes from this; the standard library's hash keys are random enough.
     let seed = config.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
+    let mut machine = config.machine.clone();
+    // A host whose name no frame can hold is not said: peers take it as if nothing had been negotiated.
+    machine.registry = machine.registry.or_else(|| RegistryName::new(&config.registry()).ok());
     let actor = Actor {
-        machine: Peer::new(config.machine.clone(), seed),
+        machine: Peer::new(machine, seed),
         config: Arc::new(config),
         vouching,
         clock: Clock::start(),

@@ -45,7 +45,7 @@ impl Model {
 
     pub(super) fn dial(&mut self, user: Name) {
         let Some(Way::Searching(wants)) = self.ways.get(user).cloned() else { return };
-        if self.failed_dials.get(user).is_some_and(|at| self.now - at < SECOND) {
+        if self.failed_dials.get(user).is_some_and(|until| self.now < *until) {
             return self.not_found(user, &RequestError::Unreachable(WORDS.to_owned()));
         }
         let host = if user == "bob" { 2 } else { 3 };
@@ -53,6 +53,7 @@ impl Model {
             host,
             dialled: true,
             connected: false,
+            heard: false,
             peer: Some(user),
             sender: user == "bob",
             chat: Chat::None,
@@ -98,11 +99,14 @@ impl Model {
     }
 
     pub(super) fn stream_lost(&mut self, id: usize, close: bool) {
-        let Some(stream) = self.streams.get(&id) else { return };
-        if !stream.connected {
-            self.failed_dials.insert(stream.peer.unwrap(), self.now);
-        }
+        self.dialled_in_vain(id, SECOND);
         self.drop_stream(id, close);
+    }
+
+    fn dialled_in_vain(&mut self, id: usize, pause: Time) {
+        if let Some(stream) = self.streams.get(&id).filter(|stream| stream.dialled && !stream.heard) {
+            self.failed_dials.insert(stream.peer.unwrap(), self.now + pause);
+        }
     }
 
     pub(super) fn drop_stream(&mut self, id: usize, close: bool) {
@@ -229,12 +233,13 @@ impl Model {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if let Said::Nonsense = what {
             self.does("fault of …");
+            self.dialled_in_vain(id, 60 * SECOND);
             return self.drop_stream(id, true);
         }
         if !stream.connected {
             return;
         }
-        stream.idle = idle;
+        (stream.idle, stream.heard) = (idle, true);
         match *what {
             Said::Asks { recipient, sender } => self.asked_for_chat(id, recipient, sender),
             Said::Answers { accept, username } => {
