@@ -139,30 +139,30 @@ impl Peer {
                 self.notified(now, stream, Kind::Broadcast, &notification);
             }
             PeerMessage::IntroducedBy { registry, sender, recipient } => {
-                if let Err(why) = self.introduced(stream, first, &registry, &sender, &recipient) {
+                if let Err(why) = self.introduced(stream, first, &registry, &sender) {
                     self.fault(self.name_of(stream), format!("came by {registry}, and {why}"));
                     self.drop_stream(stream, why, true);
+                } else if !self.is_me(&recipient) {
+                    // Nobody's fault: whoever was here before us may have been looked up in time.
+                    self.drop_stream(stream, "they expected somebody else here", true);
                 }
             }
             other => self.fault(self.name_of(stream), format!("sent what is not understood: {other:?}")),
         }
     }
 
-    /// Somebody says which registry told them to dial us, and whom they expect here (§7.11).
+    /// Somebody says who they are, and which registry told them to dial us (§7.11).
     fn introduced(
         &mut self,
         id: StreamId,
         first: bool,
         registry: &RegistryName,
         sender: &Username,
-        recipient: &Username,
     ) -> Result<(), &'static str> {
         let Some(stream) = self.streams.get(&id) else { return Ok(()) };
         tracing::debug!(stream = ?id, addr = %stream.addr, %registry, %sender, "introduced");
         if stream.dialled || !first {
             Err("introduced themselves out of turn")
-        } else if !self.is_me(recipient) {
-            Err("expected somebody else here")
         } else {
             self.identify(id, sender)
         }
