@@ -12,6 +12,7 @@ use std::{
 };
 
 use p2pchat_core::tokio::{Fingerprint, Server, ServerConfig, ServerTls, TlsError, TlsVersion};
+use tokio::net::TcpListener;
 
 #[cfg(unix)]
 use crate::admin::{self, Admin, AdminSocket, SocketError};
@@ -20,6 +21,7 @@ use crate::{
     config::{Args, Config, ConfigError, files_for},
     files,
     logging::{self, Log},
+    monitor::{self, MetricsError, Monitor},
     store::{OpenError, RedbStore, StoreConfig},
 };
 
@@ -65,6 +67,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// Metrics can't be told where they were to be.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// There is no admin socket.
     #[cfg(unix)]
     #[error(transparent)]
@@ -76,7 +81,8 @@ pub enum Error {
 
 /// Where a registry that serves can be reached, and what clients know it by.
 ///
-/// `Display` is the daemon's one line on standard output: `ready tcp=ADDR:PORT udp=ADDR:PORT fingerprint=sha256:HEX`.
+/// `Display` is the daemon's one line on standard output: `ready tcp=ADDR:PORT udp=ADDR:PORT fingerprint=sha256:HEX`,
+/// and `metrics=ADDR:PORT` after it if they are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ready {
@@ -86,11 +92,14 @@ pub struct Ready {
     pub udp: SocketAddr,
     /// The certificate's.
     pub fingerprint: Fingerprint,
+    /// Where metrics and health are told, with the port that was taken; `None` is nowhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ready tcp={} udp={} fingerprint={}", self.tcp, self.udp, self.fingerprint)
+        write!(f, "ready tcp={} udp={} fingerprint={}", self.tcp, self.udp, self.fingerprint)?;
+        self.metrics.map_or(Ok(()), |metrics| write!(f, " metrics={metrics}"))
     }
 }
 
@@ -154,6 +163,8 @@ pub async fn serve(
 struct Registry {
     server: Server,
     here: Ready,
+    monitor: Arc<Monitor>,
+    metrics: Option<TcpListener>,
     #[cfg(unix)]
     admin: Admin,
     #[cfg(unix)]
@@ -167,16 +178,27 @@ impl Registry {
         // First, since it is what keeps a second daemon out of this folder.
         let store = open_store(config)?;
         let tls = Pem::load(config)?.tls(oldest_tls(config))?;
-        let fingerprint = tls.fingerprint();
-        let server = Server::bind(server_config(config, tls), Arc::new(store))
+        let (fingerprint, health) = (tls.fingerprint(), store.health());
+        let metrics = match config.metrics_listen {
+            Some(address) => Some(monitor::bind(address).await?),
+            None => None,
+        };
+        let server = Server::bind(server_config(config, tls.clone()), Arc::new(store))
             .await
             .map_err(|source| Error::Listen { tcp: config.listen, udp: config.udp_listen, source })?;
-        let here = Ready { tcp: server.local_tcp(), udp: server.local_udp(), fingerprint };
+        let here = Ready {
+            tcp: server.local_tcp(),
+            udp: server.local_udp(),
+            fingerprint,
+            metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
+        };
         let registry = Self {
             #[cfg(unix)]
             socket: admin::bind(config)?,
             #[cfg(unix)]
             admin: Admin::new(config, server.handle(), here),
+            monitor: Monitor::new(server.handle(), health, &tls),
+            metrics,
             server,
             here,
         };
@@ -198,10 +220,18 @@ impl Registry {
             drop(log);
             pending()
         };
+        let metrics = async {
+            match &self.metrics {
+                Some(listener) => monitor::serve(&self.monitor, listener).await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             biased;
             ended = self.server.run(shutdown) => ended?,
             () = operators => {}
+            () = self.monitor.watch() => {}
+            () = metrics => {}
         }
         tracing::info!("ended");
         Ok(())

@@ -29,6 +29,7 @@ mod files;
 pub mod fuzz;
 mod init;
 mod logging;
+mod monitor;
 mod store;
 
 #[cfg(unix)]
@@ -37,4 +38,5 @@ pub use certificate::CertificateError;
 pub use command::Cli;
 pub use config::{Args, Certificate, Config, ConfigError, LogFormat, Settings};
 pub use daemon::{Error, Ready, run, serve};
+pub use monitor::MetricsError;
 pub use store::{FORMAT, OpenError, RedbStore, StoreConfig};

@@ -5,6 +5,7 @@
 //! writers share one commit. Two threads read, each from a view of its own.
 
 mod engine;
+mod health;
 mod trial;
 mod view;
 
@@ -13,9 +14,10 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use p2pchat_core::{
@@ -25,6 +27,7 @@ use p2pchat_core::{
 
 use engine::Engine;
 pub use engine::OpenError;
+pub(crate) use health::StoreHealth;
 
 /// The format of what this version writes. Files of a newer one are refused.
 pub const FORMAT: u64 = 1;
@@ -34,6 +37,8 @@ const WRITE_BATCH: usize = 1_024;
 /// How many waiting reads share a view at most; few, so that a long one delays few.
 const READ_BATCH: usize = 32;
 const READERS: usize = 2;
+/// How often it is tried, after a failure, whether writing is possible again.
+const PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// What an operator can set about a [`RedbStore`].
 #[derive(Debug, Clone)]
@@ -61,6 +66,7 @@ impl Default for StoreConfig {
 pub struct RedbStore {
     /// `None` once the store is being dropped.
     queues: Option<Queues>,
+    health: StoreHealth,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -76,8 +82,9 @@ impl RedbStore {
     /// left as it is.
     pub fn open(path: &Path, config: &StoreConfig) -> Result<Self, OpenError> {
         let engine = Arc::new(Engine::open(path, config.cache_bytes)?);
+        let health = StoreHealth::new(&engine);
         let (writes, waiting) = sync_channel(config.queue);
-        let writer = Writer { engine: engine.clone(), waiting };
+        let writer = Writer { engine: engine.clone(), health: health.clone(), waiting };
         let mut threads = vec![spawn("store-write", move || writer.run())?];
 
         let (reads, waiting) = sync_channel(config.queue);
@@ -86,7 +93,12 @@ impl RedbStore {
             let reader = Reader { engine: engine.clone(), waiting: waiting.clone() };
             threads.push(spawn("store-read", move || reader.run())?);
         }
-        Ok(Self { queues: Some(Queues { reads, writes }), threads })
+        Ok(Self { queues: Some(Queues { reads, writes }), health, threads })
+    }
+
+    /// How it is doing.
+    pub(crate) fn health(&self) -> StoreHealth {
+        self.health.clone()
     }
 }
 
@@ -158,13 +170,19 @@ impl<R> Drop for Job<R> {
 
 /// Waits for a job, then takes what else is waiting; `None` at the end.
 fn batch<R>(waiting: &Receiver<Job<R>>, limit: usize) -> Option<Vec<Job<R>>> {
-    let mut jobs = vec![waiting.recv().ok()?];
+    let first = waiting.recv().ok()?;
+    Some(with_others(first, waiting, limit))
+}
+
+fn with_others<R>(first: Job<R>, waiting: &Receiver<Job<R>>, limit: usize) -> Vec<Job<R>> {
+    let mut jobs = vec![first];
     jobs.extend(waiting.try_iter().take(limit - 1));
-    Some(jobs)
+    jobs
 }
 
 struct Writer {
     engine: Arc<Engine>,
+    health: StoreHealth,
     waiting: Receiver<Job<Write>>,
 }
 
@@ -178,16 +196,34 @@ enum Failure {
 
 impl Writer {
     fn run(self) {
-        while let Some(jobs) = batch(&self.waiting, WRITE_BATCH) {
-            self.settle(jobs);
+        loop {
+            match self.waiting.recv_timeout(PROBE_EVERY) {
+                Ok(first) => self.settle(with_others(first, &self.waiting, WRITE_BATCH)),
+                Err(RecvTimeoutError::Timeout) => self.probe(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Finds out whether writing is possible again, which who asks for nothing would never learn.
+    fn probe(&self) {
+        if self.health.fault().is_some() {
+            match self.engine.probe() {
+                Ok(()) => self.health.written(),
+                Err(error) => {
+                    self.engine.close();
+                    self.health.failed(error);
+                }
+            }
         }
     }
 
     /// Answers all jobs after one commit, if need be without those that fail.
     fn settle(&self, mut jobs: Vec<Job<Write>>) {
         loop {
-            match self.commit(&jobs) {
+            match self.health.timed(|| self.commit(&jobs)) {
                 Ok(answers) => {
+                    self.health.committed(jobs.len());
                     for (job, answer) in jobs.into_iter().zip(answers) {
                         job.answer(answer);
                     }
@@ -200,6 +236,7 @@ impl Writer {
                 Err(Failure::Request { error, .. } | Failure::Engine(error)) => {
                     tracing::error!(%error, writes = jobs.len(), "nothing was written");
                     self.engine.close();
+                    self.health.failed(error.clone());
                     for job in jobs {
                         job.answer(StoreAnswer::Failed(error.clone()));
                     }

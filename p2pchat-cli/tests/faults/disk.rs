@@ -2,15 +2,18 @@
 
 use std::{
     fs::{self, File},
-    io::{ErrorKind, Write},
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
 use crate::{
-    DIGEST,
+    DIGEST, PATIENCE,
     daemon::{Daemon, Setup},
     long_or,
     need::{self, Need},
@@ -33,7 +36,8 @@ impl Disk {
     }
 
     fn setup(&self) -> Setup {
-        Setup { data: self.folder.path().join("data"), ..Setup::new(&[]) }
+        let flags = ["--metrics-listen", "127.0.0.1:0"];
+        Setup { data: self.folder.path().join("data"), ..Setup::new(&flags) }
     }
 
     fn filler(&self) -> PathBuf {
@@ -63,6 +67,22 @@ impl Disk {
 impl Drop for Disk {
     fn drop(&mut self) {
         drop(Command::new("umount").arg("--lazy").arg(self.folder.path()).status());
+    }
+}
+
+/// Waits until the registry says of itself whether it is ready.
+fn expect_readiness(daemon: &Daemon, expected: &str) {
+    let begun = Instant::now();
+    loop {
+        let mut stream = TcpStream::connect(daemon.metrics.unwrap()).unwrap();
+        stream.write_all(b"GET /readyz HTTP/1.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        if answer.contains(expected) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{answer}");
+        thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -103,6 +123,7 @@ fn a_full_disk_refuses_what_would_be_written_and_nothing_else_and_is_used_again_
         let why = "<the registry can't do that now; its operator knows why>";
         assert_eq!(refused, format!("REGISTER <FAILURE> <404> {why}"));
         daemon.log.expect_anywhere("nothing was written");
+        expect_readiness(&daemon, "not ready: the store can't be written to: ");
         // Who is there goes on, and who has an account comes in.
         assert_eq!(
             session.ask("SEARCH_USER <alice>"),
@@ -118,6 +139,8 @@ fn a_full_disk_refuses_what_would_be_written_and_nothing_else_and_is_used_again_
             Wire::greeted(&daemon).log_in(user);
         }
         disk.make_room();
+        // It finds that out although nobody asks for anything that would be written.
+        expect_readiness(&daemon, "\r\n\r\nready\n");
         let late = format!("late-{round}");
         wire.sign_up(&late);
         all.push(late);

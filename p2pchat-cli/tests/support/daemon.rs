@@ -88,7 +88,9 @@ impl Setup {
         };
         (self.tcp, self.udp) = (value("tcp=").parse().unwrap(), value("udp=").parse().unwrap());
         let fingerprint = value("fingerprint=");
-        Daemon { tcp: self.tcp, udp: self.udp, fingerprint, process, log, setup: Some(self) }
+        let metrics = ready.split_whitespace().find_map(|word| word.strip_prefix("metrics="));
+        let metrics = metrics.map(|address| address.parse().unwrap());
+        Daemon { tcp: self.tcp, udp: self.udp, fingerprint, metrics, process, log, setup: Some(self) }
     }
 }
 
@@ -103,6 +105,8 @@ pub(crate) struct Daemon {
     pub(crate) udp: SocketAddr,
     /// What its certificate is known by.
     pub(crate) fingerprint: String,
+    /// Where it tells metrics and health, if it does.
+    pub(crate) metrics: Option<SocketAddr>,
     /// Its log.
     pub(crate) log: Transcript,
 }

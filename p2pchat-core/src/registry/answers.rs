@@ -111,7 +111,11 @@ impl Registry {
 
     pub(super) fn open(&mut self, now: Time, conn: ConnId, step: Step) -> Option<OpId> {
         if self.ops.len() >= self.config.operations {
-            tracing::warn!(limit = self.config.operations, "too many operations are open");
+            self.counts.refused_operations += 1;
+            if self.counts.refused_operations.is_power_of_two() {
+                let (limit, so_far) = (self.config.operations, self.counts.refused_operations);
+                tracing::warn!(limit, so_far, "too many operations are open");
+            }
             self.untried(&step);
             self.settle(&step);
             self.unable(now, conn, step.refused(), BUSY);
@@ -328,6 +332,7 @@ impl Registry {
             }
             (Step::JoinStore, StoreAnswer::Full) => self.refuse_step(now, conn, what, "the room is full"),
             (Step::CreateStore | Step::JoinStore, StoreAnswer::TooManyRooms) => {
+                self.counts.refused_rooms += 1;
                 let why = too_many_rooms(self.config.rooms_per_user);
                 self.refuse_step(now, conn, what, &why);
             }

@@ -63,7 +63,10 @@ use std::{
     time::Duration,
 };
 
-use p2pchat_proto::{Dialect, FromRegistry, Malformed, RoomName, ToRegistry, ToRegistryDatagram, Username};
+use p2pchat_proto::{
+    AuthReply, Dialect, FromRegistry, Malformed, RegisterReply, RoomName, ToRegistry, ToRegistryDatagram,
+    Username,
+};
 use slotmap::SlotMap;
 
 use self::{
@@ -155,6 +158,52 @@ pub struct Stats {
     pub refused_rushes: u64,
     /// After how many requests their prefix had to wait, because it asked too much.
     pub held_requests: u64,
+    /// How many streams were refused because [`Config::connections`] were open.
+    pub refused_full: u64,
+    /// How many streams were refused because the registry was about to end.
+    pub refused_draining: u64,
+    /// How many streams were given up because [`Config::pipeline`] of their requests were waiting.
+    pub refused_pipelines: u64,
+    /// How many requests were refused because [`Config::operations`] were open.
+    pub refused_operations: u64,
+    /// How many rooms were not entered because their user was in [`Config::rooms_per_user`].
+    pub refused_rooms: u64,
+    /// How many requests have come, also malformed ones.
+    pub requests: u64,
+    /// How many of them were malformed.
+    pub malformed: u64,
+    /// How many logins have succeeded, also by a token.
+    pub logins: u64,
+    /// How many logins were answered by a failure: wrong passwords, refused tokens, bans, and what is told as one.
+    pub failed_logins: u64,
+    /// How many logins were refused because their user was online.
+    pub refused_online: u64,
+    /// How many accounts were made.
+    pub registrations: u64,
+    /// How many registrations were refused because the name was taken.
+    pub refused_names: u64,
+    /// How many registrations failed otherwise, also for a limit of their prefix.
+    pub failed_registrations: u64,
+    /// How many datagrams proved their session.
+    pub keep_alives: u64,
+    /// How many sessions ended because no keep-alive came in time.
+    pub timed_out: u64,
+}
+
+impl Stats {
+    /// Counts what an answer says.
+    fn answered(&mut self, answer: &FromRegistry) {
+        let count = match answer {
+            FromRegistry::Auth(AuthReply::Success { .. }) => &mut self.logins,
+            FromRegistry::Auth(AuthReply::Online { .. }) => &mut self.refused_online,
+            FromRegistry::Auth(_) => &mut self.failed_logins,
+            FromRegistry::Register(RegisterReply::Success) => &mut self.registrations,
+            FromRegistry::Register(RegisterReply::Exists { .. }) => &mut self.refused_names,
+            FromRegistry::Register(_) => &mut self.failed_registrations,
+            _ => return,
+        };
+        *count += 1;
+    }
 }
 
 /// The registry machine. See the [module](self).
@@ -202,6 +251,7 @@ impl Registry {
     /// A stream has come from `remote`, the address that others will be told.
     pub fn handle_connected(&mut self, now: Time, remote: SocketAddr) -> Result<ConnId, Refused> {
         if self.draining {
+            self.counts.refused_draining += 1;
             return Err(Refused::Draining);
         }
         if let Some(subnet) = self.bans.subnet_of(now, remote.ip()) {
@@ -210,6 +260,7 @@ impl Registry {
         }
         let limit = self.config.connections;
         if self.streams() >= limit {
+            self.counts.refused_full += 1;
             return Err(Refused::TooManyConnections { limit });
         }
         self.guard.connected(now, remote.ip()).inspect_err(|refused| match refused {
@@ -241,7 +292,10 @@ impl Registry {
         let pipeline = self.config.pipeline;
         let Some(connection) = self.connections.get_mut(conn).filter(|c| !c.waits()) else { return };
         connection.heard(now);
+        self.counts.requests += 1;
+        self.counts.malformed += u64::from(matches!(incoming, Incoming::Malformed(_)));
         if connection.inbox.len() >= pipeline {
+            self.counts.refused_pipelines += 1;
             tracing::warn!(?conn, remote = %connection.remote, limit = pipeline, "too many requests are waiting");
             return self.fail(conn, &format!("more than {pipeline} requests are waiting"));
         }
@@ -402,6 +456,7 @@ impl Registry {
     }
 
     fn send(&mut self, conn: ConnId, message: FromRegistry) {
+        self.counts.answered(&message);
         if self.connections.get(conn).is_none_or(|connection| !connection.waits()) {
             self.effects.push_back(Effect::Send { conn, message });
         }

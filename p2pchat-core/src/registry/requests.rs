@@ -222,6 +222,7 @@ impl Registry {
         let limit = self.config.rooms_per_user;
         let rooms = self.connections.get(conn).and_then(|c| c.session()).map_or(0, |s| s.rooms.len());
         if rooms >= limit {
+            self.counts.refused_rooms += 1;
             self.refuse(conn, what, &too_many_rooms(limit));
         }
         rooms < limit

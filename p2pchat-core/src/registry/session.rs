@@ -137,6 +137,7 @@ impl Registry {
     /// No keep-alive came in time.
     pub(super) fn time_out(&mut self, conn: ConnId) {
         if let Some(session) = self.take_session(conn) {
+            self.counts.timed_out += 1;
             tracing::info!(?conn, user = %session.username, lease = ?session.lease, "timed out");
             self.say_timeout(conn, session.username.clone(), session.datagrams);
             self.publish(BusEvent::Offline { username: session.username, rooms: session.rooms });
@@ -171,6 +172,7 @@ impl Registry {
             return;
         }
         connection.heard(now);
+        self.counts.keep_alives += 1;
         let answers = connection.dialect == Dialect::Canonical;
         let Some(session) = connection.session_mut() else { return };
         let asked = timeout.map_or(config.default_lease, |seconds| Duration::from_secs(seconds.into()));

@@ -44,6 +44,9 @@ pub use client::{ClientConfig, Events, Peer, SeenCertificate, Trust};
 pub use error::{CertificateError, Error};
 pub use fingerprint::Fingerprint;
 pub use network::{BoxFuture, BoxStream, Datagrams, Duplex, Listener, Network, TcpNetwork};
-pub use server::{BanError, HashConfig, Server, ServerConfig, ServerHandle, ServerStats, TimeLimits};
+pub use server::{
+    BanError, Figure, FigureValue, HashConfig, Latencies, Server, ServerConfig, ServerHandle, ServerStats,
+    TimeLimits,
+};
 pub use store::{SharedMemoryStore, Store};
 pub use tls::{ServerTls, TlsError, TlsVersion};

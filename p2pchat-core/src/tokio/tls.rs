@@ -49,6 +49,7 @@ impl TlsVersion {
 #[derive(Clone)]
 pub struct ServerTls {
     pub(super) config: Arc<ServerConfig>,
+    certificate: Arc<[u8]>,
     fingerprint: Fingerprint,
 }
 
@@ -80,7 +81,7 @@ impl ServerTls {
             .collect::<Result<_, _>>()
             .map_err(|error| TlsError::Certificate(error.to_string()))?;
         let first = chain.first().ok_or_else(|| TlsError::Certificate("there is none".into()))?;
-        let fingerprint = Fingerprint::of_certificate(first);
+        let (fingerprint, certificate) = (Fingerprint::of_certificate(first), Arc::from(first.as_ref()));
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Key(error.to_string()))?;
 
         let unusable = |error: rustls::Error| match error {
@@ -96,12 +97,17 @@ impl ServerTls {
         config.alpn_protocols = vec![ALPN.to_vec()];
         // A peer connects once and stays: tickets would be sent on each stream and used on none.
         config.send_tls13_tickets = 0;
-        Ok(Self { config: Arc::new(config), fingerprint })
+        Ok(Self { config: Arc::new(config), certificate, fingerprint })
     }
 
     /// What clients recognise the certificate by.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// The registry's own certificate, in DER form.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
     }
 }
 

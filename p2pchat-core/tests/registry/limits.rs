@@ -27,6 +27,7 @@ fn an_account_is_in_at_most_as_many_rooms_as_allowed() {
     assert_eq!(w.say(alice, "CREATE_CHAT_ROOM <more> <> <5> <>"), [format!("CREATION {NO} {why}")]);
     w.hold = false;
     assert!(w.held.is_empty(), "the store isn't even asked");
+    assert_eq!(w.registry.stats().refused_rooms, 1);
     w.say(alice, "ROOM_EXIT <alice> <r0>");
     assert_eq!(w.say(alice, "CREATE_CHAT_ROOM <more> <> <5> <>"), [format!("CREATION {OK}")]);
 }
@@ -51,7 +52,9 @@ fn what_a_remote_side_can_grow_is_bounded() {
     assert_eq!(w.say(alice, "SEARCH_USER <x>"), [format!("HELLO_BACK {NO}")]);
     assert!(w.is_closed(alice));
     w.release(0);
-    assert_eq!(w.registry.stats().operations, 0);
+    let stats = w.registry.stats();
+    assert_eq!((stats.operations, stats.refused_full), (0, 1));
+    assert_eq!((stats.refused_operations, stats.refused_pipelines), (1, 1));
 }
 
 #[test]

@@ -189,6 +189,26 @@ async fn mass_registration_is_stopped_where_it_comes_from() {
 }
 
 #[tokio::test]
+async fn password_hashes_beyond_the_bound_are_refused_at_once_and_counted() {
+    let registry = Registry::start_with(|config| {
+        (config.hash.workers, config.hash.queue) = (1, 0);
+        // One that takes long enough for the second to come meanwhile.
+        (config.hash.memory_kib, config.hash.iterations) = (64 * 1024, 20);
+    })
+    .await;
+    let mut first = greet(&registry, "127.0.0.1").await;
+    first.say(&with_password("REGISTER", "alice", "right")).await;
+    registry.until(|stats| stats.hashes == 1).await;
+    assert_eq!(register(&registry, "127.0.0.2", "bob").await, "REGISTER <FAILURE> <404>\n");
+    assert_eq!(registry.handle.stats().refused_hashes, 1);
+    assert_eq!(first.hear().await, "REGISTER <SUCCESS> <200>\n");
+    registry.until(|stats| stats.hashes == 0).await;
+    let stats = registry.handle.stats();
+    assert_eq!(stats.hash_times.counts.iter().sum::<u64>(), 1);
+    assert_eq!((stats.registry.registrations, stats.registry.failed_registrations), (1, 1));
+}
+
+#[tokio::test]
 async fn a_flood_of_requests_is_read_as_fast_as_is_allowed_and_others_are_served() {
     const BURST: u32 = 20;
     const PER: Duration = Duration::from_millis(200);

@@ -79,6 +79,7 @@ async fn a_frame_without_end_is_refused_at_the_limit_and_not_kept() {
     let mut answer = String::new();
     let _ = timeout(PATIENCE, reader.read_to_string(&mut answer)).await.expect("was not closed");
     assert_eq!(answer, format!("{FAILURE}\n"));
+    assert_eq!(registry.handle.stats().registry.malformed, 1);
     drop(reader);
     assert!(timeout(PATIENCE, flood).await.expect("the flood goes on").unwrap() < 1 << 30);
 }

@@ -101,6 +101,7 @@ impl Admin {
             "uptime_seconds": self.started.elapsed().as_secs(),
             "tcp": self.here.tcp,
             "udp": self.here.udp,
+            "metrics": self.here.metrics,
             "fingerprint": self.here.fingerprint.to_string(),
             "log_level": self.log.as_ref().map(Log::level),
             "draining": self.server.is_draining(),

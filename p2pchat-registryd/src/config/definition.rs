@@ -28,7 +28,11 @@ impl Definition {
 
     /// The default, or what else could be written.
     pub(crate) fn example(&self) -> Value {
-        self.default.clone().unwrap_or_else(|| format!("/path/to/{}", self.key).into())
+        let instead = || match self.key.as_str() {
+            "metrics-listen" => "127.0.0.1:9156".to_owned(),
+            key => format!("/path/to/{key}"),
+        };
+        self.default.clone().unwrap_or_else(|| instead().into())
     }
 }
 
@@ -101,6 +105,8 @@ impl From<&Config> for Settings {
             udp_listen: Some(config.udp_listen),
             open_registration: Some(config.open_registration),
             admin_socket: config.admin_socket.clone(),
+            metrics_listen: config.metrics_listen,
+            metrics_public: Some(config.metrics_public),
             cert,
             key,
             tls12: Some(config.tls12),

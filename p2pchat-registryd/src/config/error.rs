@@ -53,6 +53,15 @@ pub enum ConfigError {
         /// Its address.
         address: SocketAddr,
     },
+    /// `metrics-listen` on more than loopback without `metrics-public`.
+    #[error(
+        "metrics-listen is {address}, so whoever reaches it can read the metrics: if that is wanted, say so by \
+         --metrics-public (in the configuration file: metrics-public = true); if not, listen on 127.0.0.1"
+    )]
+    PublicMetrics {
+        /// Its address.
+        address: SocketAddr,
+    },
     /// A number past its bounds.
     #[error("{key} is {found}: it goes from {min} to {max}")]
     OutOfRange {
@@ -126,12 +135,16 @@ impl ConfigError {
             | Self::OutOfRange { key, .. }
             | Self::Unusable { key, .. } => Some(key),
             Self::InFile { source, .. } => source.key(),
+            Self::PublicMetrics { .. } => Some("metrics-listen"),
             Self::NoDataFolder => Some("data-dir"),
         }
     }
 
     /// True if it could be but for another setting, which may be in the file and not have been understood.
     pub(crate) fn is_for_want_of_another(&self) -> bool {
-        matches!(self, Self::HalfACertificate { .. } | Self::OpenRegistration { .. })
+        matches!(
+            self,
+            Self::HalfACertificate { .. } | Self::OpenRegistration { .. } | Self::PublicMetrics { .. }
+        )
     }
 }

@@ -59,6 +59,13 @@ pub struct Settings {
     /// Where `ctl` asks the daemon: a Unix socket of its user's alone [default: admin.sock in the data folder]
     #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_ADMIN_SOCKET")]
     pub admin_socket: Option<PathBuf>,
+    /// Where metrics and health are told, by HTTP; nowhere if it isn't set. Port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", env = "P2PCHAT_REGISTRYD_METRICS_LISTEN", value_parser = address)]
+    pub metrics_listen: Option<SocketAddr>,
+    /// Say that whoever can connect there may read them; has to be said to tell them on more than loopback [default: false]
+    #[arg(long, value_name = "BOOL", env = "P2PCHAT_REGISTRYD_METRICS_PUBLIC",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    pub metrics_public: Option<bool>,
     /// The certificate to show, with its chain, in PEM [default: cert.pem in the data folder, made at the first start]
     #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_CERT")]
     pub cert: Option<PathBuf>,
@@ -160,6 +167,10 @@ pub struct Config {
     pub admin_socket: Option<PathBuf>,
     /// True if it was said that whoever can connect may register.
     pub open_registration: bool,
+    /// Where metrics and health are told; `None` is nowhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// True if it was said that whoever can connect there may read them.
+    pub metrics_public: bool,
     /// The certificate shown.
     pub certificate: Certificate,
     /// True if TLS 1.2 is spoken too.
@@ -246,6 +257,13 @@ impl Config {
                 errors.push(ConfigError::OpenRegistration { key, address });
             }
         }
+        let metrics_public = settings.metrics_public.unwrap_or(false);
+        if let Some(address) = settings.metrics_listen
+            && !metrics_public
+            && !address.ip().to_canonical().is_loopback()
+        {
+            errors.push(ConfigError::PublicMetrics { address });
+        }
         for (key, path) in [
             ("data-dir", &settings.data_dir),
             ("admin-socket", &settings.admin_socket),
@@ -306,6 +324,8 @@ impl Config {
                 udp_listen,
                 admin_socket: settings.admin_socket,
                 open_registration,
+                metrics_listen: settings.metrics_listen,
+                metrics_public,
                 certificate,
                 tls12: settings.tls12.unwrap_or(false),
                 max_connections,
@@ -366,6 +386,8 @@ impl Settings {
             udp_listen: self.udp_listen.or(others.udp_listen),
             open_registration: self.open_registration.or(others.open_registration),
             admin_socket: self.admin_socket.or(others.admin_socket),
+            metrics_listen: self.metrics_listen.or(others.metrics_listen),
+            metrics_public: self.metrics_public.or(others.metrics_public),
             cert: self.cert.or(others.cert),
             key: self.key.or(others.key),
             tls12: self.tls12.or(others.tls12),

@@ -63,6 +63,7 @@ pub(super) fn problems(config: &Config) -> Vec<ConfigError> {
     let mut problems: Vec<_> =
         [("listen", config.listen, bind_tcp as fn(_) -> _), ("udp-listen", config.udp_listen, bind_udp)]
             .into_iter()
+            .chain(config.metrics_listen.map(|address| ("metrics-listen", address, bind_tcp as fn(_) -> _)))
             .filter_map(|(key, address, bind)| {
                 let error = bind(address).err().filter(|error| error.kind() != io::ErrorKind::AddrInUse)?;
                 let advice = match error.kind() {

@@ -97,6 +97,21 @@ fn resume_days_are_seven_or_as_set_and_zero_is_never() {
 }
 
 #[test]
+fn metrics_beyond_loopback_have_to_be_said() {
+    assert_eq!(config(&[], "").unwrap().metrics_listen, None);
+    for address in ["0.0.0.0:9156", "192.0.2.1:0", "[::]:0"] {
+        let refused = config(&["--metrics-listen", address], "").unwrap_err();
+        assert!(refused.contains("--metrics-public") && refused.contains(address), "{refused}");
+        let refused = config(&[], &format!("metrics-listen = '{address}'")).unwrap_err();
+        assert!(refused.starts_with("FILE:1: metrics-listen is "), "{refused}");
+        let wanted = config(&["--metrics-public"], &format!("metrics-listen = '{address}'")).unwrap();
+        assert_eq!(wanted.metrics_listen, Some(address.parse().unwrap()));
+    }
+    config(&["--metrics-listen", "127.0.0.1:9156"], "").unwrap();
+    config(&["--metrics-listen", "[::1]:0"], "metrics-public = false").unwrap();
+}
+
+#[test]
 fn an_empty_path_is_none() {
     for key in ["data-dir", "admin-socket", "cert", "key"] {
         let refused = config(&[], &format!("{key} = ''")).unwrap_err();
@@ -205,7 +220,7 @@ fn the_help_names_the_defaults_that_hold() {
         match definition.key.as_str() {
             // In words, since it depends on the user.
             "data-dir" => assert!(named.unwrap().contains("data folder")),
-            "admin-socket" | "cert" | "key" => assert_eq!(wanted, None),
+            "admin-socket" | "metrics-listen" | "cert" | "key" => assert_eq!(wanted, None),
             _ => assert_eq!(named, wanted.as_deref(), "{}", definition.key),
         }
     }

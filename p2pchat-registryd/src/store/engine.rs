@@ -90,6 +90,25 @@ impl Engine {
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Writes what is there already, and makes that durable.
+    pub(super) fn probe(&self) -> Result<(), StoreError> {
+        self.with(|database| {
+            let transaction = database.begin_write().map_err(failed)?;
+            transaction.open_table(ABOUT).map_err(failed)?.insert(FORMAT_KEY, FORMAT).map_err(failed)?;
+            transaction.commit().map_err(failed)
+        })
+    }
+
+    /// How large the file is, in bytes.
+    pub(super) fn size(&self) -> io::Result<u64> {
+        Ok(fs::metadata(&self.path)?.len())
+    }
+
+    /// How many entries each table has.
+    pub(super) fn entries(&self) -> Result<Vec<(Table, u64)>, StoreError> {
+        self.read(ReadView::entries)?
+    }
+
     pub(super) fn read<T>(&self, run: impl FnOnce(&ReadView) -> T) -> Result<T, StoreError> {
         self.with(|database| {
             let transaction = database.begin_read().map_err(failed)?;

@@ -83,7 +83,8 @@ fn rooms_of(store: &RedbStore, username: &str) -> Vec<String> {
 fn writer(folder: &tempfile::TempDir) -> Writer {
     let path = folder.path().join("registry.redb");
     let engine = Arc::new(Engine::open(&path, 1 << 20).unwrap());
-    Writer { engine, waiting: sync_channel(1).1 }
+    let health = StoreHealth::new(&engine);
+    Writer { engine, health, waiting: sync_channel(1).1 }
 }
 
 fn settle(writer: &Writer, requests: Vec<StoreRequest>) -> Vec<StoreAnswer> {
@@ -204,6 +205,36 @@ fn after_a_failure_the_file_is_opened_anew() {
     assert!(answers.iter().all(|a| matches!(a, StoreAnswer::Failed(StoreError::Engine(_)))), "{answers:?}");
     assert_eq!(answers.len(), 2);
     assert!(!folder.path().join("registry.redb").exists());
+}
+
+#[test]
+fn whether_it_can_be_written_to_is_known_and_found_out_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, away) = (folder.path().join("registry.redb"), folder.path().join("away"));
+    let writer = writer(&folder);
+    settle(&writer, vec![register("ali")]);
+    assert_eq!(writer.health.fault(), None);
+    let entries = writer.health.entries().unwrap();
+    assert!(entries.contains(&(Table::Accounts, 1)) && entries.contains(&(Table::Rooms, 0)), "{entries:?}");
+    assert_eq!(writer.health.size().unwrap(), std::fs::metadata(&file).unwrap().len());
+
+    writer.engine.close();
+    std::fs::rename(&file, &away).unwrap();
+    settle(&writer, vec![register("bob")]);
+    assert!(matches!(writer.health.fault(), Some(StoreError::Engine(_))));
+    writer.probe();
+    assert!(writer.health.fault().is_some() && writer.health.size().is_err() && !file.exists());
+    assert_eq!((writer.health.writes.get(), writer.health.failures.get()), (1, 2));
+    std::fs::rename(&away, &file).unwrap();
+    writer.probe();
+    assert_eq!(writer.health.fault(), None);
+    assert!(matches!(settle(&writer, vec![register("bob")]).as_slice(), [StoreAnswer::Registered]));
+
+    // Whoever still looks at it doesn't keep its file.
+    let health = writer.health.clone();
+    drop(writer);
+    assert!(health.size().is_err());
+    open(&folder);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use p2pchat_core::registry::store::{ReadTransaction, StoreError, Table, WriteTransaction};
-use redb::{ReadOnlyTable, ReadableTable, TableDefinition, TableError};
+use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, TableDefinition, TableError};
 
 type Key = &'static [u8];
 
@@ -41,6 +41,11 @@ impl ReadView {
     pub(super) fn new(transaction: &redb::ReadTransaction) -> Result<Self, TableError> {
         let open = |&table| Ok((table, transaction.open_table(definition(table))?));
         Table::ALL.iter().map(open).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// How many entries each table has.
+    pub(super) fn entries(&self) -> Result<Vec<(Table, u64)>, StoreError> {
+        self.0.iter().map(|(&name, table)| Ok((name, table.len().map_err(failed)?))).collect()
     }
 
     fn table(&self, table: Table) -> Result<&ReadOnlyTable<Key, Key>, StoreError> {

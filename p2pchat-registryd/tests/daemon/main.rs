@@ -4,7 +4,9 @@
 mod check_config;
 #[cfg(unix)]
 mod ctl;
+mod exposition;
 mod init;
+mod metrics;
 mod support;
 
 use std::{

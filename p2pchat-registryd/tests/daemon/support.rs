@@ -34,6 +34,7 @@ pub(crate) struct Daemon {
     pub(crate) tcp: String,
     pub(crate) udp: String,
     pub(crate) fingerprint: String,
+    pub(crate) metrics: Option<String>,
 }
 
 impl Daemon {
@@ -50,13 +51,14 @@ impl Daemon {
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
         let fields: Vec<_> = line.trim_end().split(' ').collect();
-        let ["ready", tcp, udp, fingerprint] = fields.as_slice() else {
+        let ["ready", tcp, udp, fingerprint, more @ ..] = fields.as_slice() else {
             panic!("not ready: {line:?}\n{}", log.join().unwrap());
         };
         let value = |field: &str, key: &str| field.strip_prefix(key).unwrap().to_owned();
         let (tcp, udp) = (value(tcp, "tcp="), value(udp, "udp="));
         let fingerprint = value(fingerprint, "fingerprint=sha256:");
-        Self { child, stdout, log: Some(log), tcp, udp, fingerprint }
+        let metrics = more.first().map(|field| value(field, "metrics="));
+        Self { child, stdout, log: Some(log), tcp, udp, fingerprint, metrics }
     }
 
     #[cfg(unix)]

@@ -1,10 +1,6 @@
 //! One peer's registry stream: TLS handshake, reading, writing, time limits, closing.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::{net::SocketAddr, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{Dialect, Malformed, Message, ToRegistry, codec::RegistryCodec};
@@ -15,7 +11,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::codec::Decoder;
 
-use super::shared::Shared;
+use super::{shared::Shared, stats::Counter};
 use crate::{
     Time,
     registry::{ConnId, Registry},
@@ -41,7 +37,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let conn = match shared.connect(remote, outbox.clone()) {
         Ok(conn) => conn,
         Err(refused) => {
-            let so_far = shared.counters.refused_connections.fetch_add(1, Ordering::Relaxed) + 1;
+            let so_far = shared.counters.refused_connections.one();
             // Whoever holds all connections and asks for more must not fill the log as well.
             if so_far.is_power_of_two() {
                 tracing::warn!(%remote, %refused, so_far, "refused a connection");
@@ -53,15 +49,25 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let registered = Registered { shared, conn };
     let shared = &registered.shared;
 
+    let open = shared.counters.handshakes.hold();
     let handshake = TlsAcceptor::from(shared.config.tls.config.clone()).accept(stream);
-    let stream = match timeout(shared.config.times.handshake, handshake).await {
+    let handshake = timeout(shared.config.times.handshake, handshake).await;
+    drop(open);
+    let stream = match handshake {
         Ok(Ok(stream)) => stream,
         failed => {
-            shared.counters.failed_handshakes.fetch_add(1, Ordering::Relaxed);
+            let so_far = shared.counters.failed_handshakes.one();
             let error = failed.map_or_else(|late| late.to_string(), |result| format!("{:?}", result.err()));
-            return tracing::debug!(?conn, %remote, error, "the TLS handshake failed");
+            // Ever more seldom: every scanner of the net comes by.
+            if so_far.is_power_of_two() {
+                tracing::info!(?conn, %remote, error, so_far, "a TLS handshake failed");
+            } else {
+                tracing::debug!(?conn, %remote, error, so_far, "a TLS handshake failed");
+            }
+            return;
         }
     };
+    shared.counters.finished_handshakes.one();
     tracing::debug!(?conn, %remote, "connected");
     let connection = Connection::new(shared, conn, remote, outbox, stream);
     let end = connection.run().await;
@@ -207,6 +213,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             }
             self.note_unread();
             let may_read = starved && self.waits.closing.is_none();
+            let before = self.inbox.len();
             let next = self.next_limit();
             let (deadline, limit) = next.unzip();
             let sleep = async {
@@ -228,8 +235,9 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     None => {}
                 },
                 progress = pump::step(&mut self.stream, &mut self.chunk, &mut self.inbox, may_read) => match progress {
-                    Ok(Progress::Read) => {}
+                    Ok(Progress::Read) => self.shared.counters.bytes_received.add(self.inbox.len() - before),
                     Ok(Progress::Written) => {
+                        self.shared.counters.bytes_sent.add(self.chunk_size);
                         self.waits.unread = None;
                         self.outbox.written(self.chunk_size);
                     }
@@ -353,8 +361,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     }
 
     /// Counts a connection that is closed, and tells the log, ever more seldom: who opens many must not fill it as well.
-    fn report(&self, counter: &AtomicU64, why: &str) {
-        let so_far = counter.fetch_add(1, Ordering::Relaxed) + 1;
+    fn report(&self, counter: &Counter, why: &str) {
+        let so_far = counter.one();
         let (conn, remote) = (self.conn, self.remote);
         if so_far.is_power_of_two() {
             tracing::warn!(?conn, %remote, why, so_far, "gave a connection up");

@@ -62,10 +62,14 @@ impl HashPool {
         })
     }
 
+    /// How many are computed or wait for it.
+    pub(super) fn jobs(&self) -> usize {
+        self.jobs.load(Ordering::Relaxed)
+    }
+
     /// Takes a job and returns at once; `done` is called once, over the limit at once.
     pub(super) fn submit(&self, request: HashRequest, done: impl FnOnce(HashAnswer) + Send + 'static) {
         let Some(job) = Job::begin(&self.jobs, self.limit) else {
-            tracing::warn!(limit = self.limit, "too many password hashes are waiting");
             return done(HashAnswer::Busy);
         };
         let (hasher, workers, on_the_loop) = (self.hasher.clone(), self.workers.clone(), self.on_the_loop);

@@ -6,6 +6,7 @@ mod connection;
 mod hash;
 mod operator;
 mod shared;
+mod stats;
 
 use std::{
     future::{Future, pending},
@@ -27,7 +28,7 @@ use tokio::{
 pub use self::{
     config::{HashConfig, ServerConfig, TimeLimits},
     operator::BanError,
-    shared::ServerStats,
+    stats::{Figure, FigureValue, Latencies, ServerStats},
 };
 use self::{
     hash::HashPool,
@@ -155,6 +156,7 @@ impl ServerHandle {
 }
 
 async fn accept(shared: &Arc<Shared>, listener: &dyn Listener, connections: &mut JoinSet<()>) {
+    let _accepting = shared.counters.accepting.hold();
     let mut failures = AcceptFailures::new(shared.clock);
     loop {
         tokio::select! {
@@ -165,7 +167,10 @@ async fn accept(shared: &Arc<Shared>, listener: &dyn Listener, connections: &mut
                     connections.spawn(connection::serve(shared.clone(), stream, remote));
                 }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => failures.pause(&error, "connection").await,
+                Err(error) => {
+                    shared.counters.failed_accepts.one();
+                    failures.pause(&error, "connection").await;
+                }
             },
         }
     }
@@ -202,11 +207,16 @@ async fn receive_datagrams(shared: Arc<Shared>) {
                 continue;
             }
         };
+        shared.counters.datagrams_received.one();
+        shared.counters.datagram_bytes_received.add(size);
         let frame = Bytes::copy_from_slice(buffer.get(..size).unwrap_or_default());
         let limits = &shared.config.machine.limits;
         match ToRegistryDatagram::parse(&frame, Dialect::Canonical, limits) {
             Ok(message) => shared.act(|registry, now| registry.handle_datagram(now, from, message)),
-            Err(error) => tracing::debug!(%from, %error, "malformed datagram"),
+            Err(error) => {
+                shared.counters.malformed_datagrams.one();
+                tracing::debug!(%from, %error, "malformed datagram");
+            }
         }
     }
 }

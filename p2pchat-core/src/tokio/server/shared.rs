@@ -3,10 +3,7 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use p2pchat_proto::{Dialect, FromRegistryDatagram, Message, SessionToken};
@@ -16,33 +13,19 @@ use tokio::{
     time::Instant,
 };
 
-use super::{ServerConfig, hash::HashPool};
+use super::{
+    ServerConfig,
+    hash::HashPool,
+    stats::{Counters, ServerStats},
+};
 use crate::{
     Time,
     registry::{
-        ConnId, Effect, HashAnswer, OpId, Refused, Registry, Stats, TokenAnswer,
+        ConnId, Effect, HashAnswer, OpId, Refused, Registry, TokenAnswer,
         store::{StoreAnswer, StoreError, StoreRequest},
     },
     tokio::{clock::Clock, network::Datagrams, outbox::Outbox, store::Store},
 };
-
-/// How much there is of what, and how often what happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct ServerStats {
-    /// The machine's figures.
-    pub registry: Stats,
-    /// Streams that were closed because their peer read too slowly.
-    pub slow_readers: u64,
-    /// Streams that were closed because their peer took too long to say something whole.
-    pub slow_writers: u64,
-    /// Streams that were closed because nobody logged in on them in time.
-    pub idle: u64,
-    /// TLS handshakes that failed.
-    pub failed_handshakes: u64,
-    /// Streams that were refused because too many are open, or too many came from one prefix.
-    pub refused_connections: u64,
-}
 
 /// What every task of the server can reach.
 pub(super) struct Shared {
@@ -51,7 +34,7 @@ pub(super) struct Shared {
     pub(super) datagrams: Arc<dyn Datagrams>,
     /// The machine's next deadline is earlier than it was.
     pub(super) deadline_moved: Notify,
-    pub(super) counters: Counters,
+    pub(super) counters: Arc<Counters>,
     pub(super) store: Arc<dyn Store>,
     /// Held by who changes them, so that store and machine learn of changes in the same order.
     pub(super) bans: AsyncMutex<()>,
@@ -60,15 +43,6 @@ pub(super) struct Shared {
     hashes: HashPool,
     answer: mpsc::UnboundedSender<Answer>,
     core: Mutex<Core>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) slow_readers: AtomicU64,
-    pub(super) slow_writers: AtomicU64,
-    pub(super) idle: AtomicU64,
-    pub(super) failed_handshakes: AtomicU64,
-    pub(super) refused_connections: AtomicU64,
 }
 
 struct Core {
@@ -107,7 +81,7 @@ impl Shared {
             clock: Clock::start(),
             datagrams,
             deadline_moved: Notify::new(),
-            counters: Counters::default(),
+            counters: Arc::default(),
             store,
             bans: AsyncMutex::new(()),
             drain: watch::Sender::new(None),
@@ -149,15 +123,8 @@ impl Shared {
     }
 
     pub(super) fn stats(&self) -> ServerStats {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        ServerStats {
-            registry: self.lock().registry.stats(),
-            slow_readers: count(&self.counters.slow_readers),
-            slow_writers: count(&self.counters.slow_writers),
-            idle: count(&self.counters.idle),
-            failed_handshakes: count(&self.counters.failed_handshakes),
-            refused_connections: count(&self.counters.refused_connections),
-        }
+        let registry = self.lock().registry.stats();
+        self.counters.stats(registry, self.hashes.jobs())
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
@@ -181,9 +148,20 @@ impl Shared {
                 Effect::SendDatagram { to, message } => self.send_datagram(to, &message),
                 Effect::Store { op, request } => self.ask_store(op, request),
                 Effect::Hash { op, request } => {
-                    let answers = self.answer.clone();
-                    // Nobody listens any more once the server has ended.
-                    self.hashes.submit(request, move |answer| drop(answers.send(Answer::Hashed(op, answer))));
+                    let (answers, counters) = (self.answer.clone(), self.counters.clone());
+                    let (clock, begun) = (self.clock, self.clock.instant_now());
+                    self.hashes.submit(request, move |answer| {
+                        if matches!(answer, HashAnswer::Busy) {
+                            let so_far = counters.refused_hashes.one();
+                            if so_far.is_power_of_two() {
+                                tracing::warn!(so_far, "too many password hashes are waiting");
+                            }
+                        } else {
+                            counters.hash_times.record(clock.instant_now() - begun);
+                        }
+                        // Nobody listens any more once the server has ended.
+                        drop(answers.send(Answer::Hashed(op, answer)));
+                    });
                 }
                 Effect::Token { op } => {
                     let answer = self.make_token();
@@ -212,13 +190,19 @@ impl Shared {
     }
 
     fn send_datagram(&self, to: SocketAddr, message: &FromRegistryDatagram) {
-        if let Err(error) = self.datagrams.try_send(&message.to_bytes(Dialect::Canonical), to) {
-            tracing::debug!(%to, %error, "can't send a datagram");
+        let datagram = message.to_bytes(Dialect::Canonical);
+        match self.datagrams.try_send(&datagram, to) {
+            Ok(()) => {
+                self.counters.datagrams_sent.one();
+                self.counters.datagram_bytes_sent.add(datagram.len());
+            }
+            Err(error) => tracing::debug!(%to, %error, "can't send a datagram"),
         }
     }
 
     fn ask_store(&self, op: OpId, request: StoreRequest) {
-        let mut answer = StoreReply { op, answers: Some(self.answer.clone()) };
+        let mut answer =
+            StoreReply { op, counters: self.counters.clone(), answers: Some(self.answer.clone()) };
         self.store.submit(request, Box::new(move |stored| answer.send(stored)));
     }
 }
@@ -232,12 +216,23 @@ impl fmt::Debug for Shared {
 /// Answers for a store that drops a question, so that nobody waits for ever.
 struct StoreReply {
     op: OpId,
+    counters: Arc<Counters>,
     answers: Option<mpsc::UnboundedSender<Answer>>,
 }
 
 impl StoreReply {
     fn send(&mut self, answer: StoreAnswer) {
         if let Some(answers) = self.answers.take() {
+            match &answer {
+                StoreAnswer::Failed(StoreError::Busy) => {
+                    let so_far = self.counters.refused_questions.one();
+                    if so_far.is_power_of_two() {
+                        tracing::warn!(so_far, "too many questions to the store are waiting");
+                    }
+                }
+                StoreAnswer::Failed(_) => _ = self.counters.failed_questions.one(),
+                _ => {}
+            }
             // Nobody listens any more once the server has ended.
             drop(answers.send(Answer::Stored(self.op, answer)));
         }
