@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use arbitrary::Arbitrary;
 use p2pchat_proto::{
     Capabilities, Capacity, Description, Detail, Extensions, PROTOCOL_VERSION, PasswordDigest, PeerPort,
-    RoomName, SessionToken, ToRegistry, Username,
+    RoomName, RoomSetting, SessionToken, ToRegistry, Username,
 };
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
 pub(super) fn config() -> Config {
     let mut config = Config::default();
     (config.connections, config.pipeline, config.operations, config.rooms_per_user) = (6, 3, 8, 2);
+    config.bans_per_room = 2;
     config
 }
 
@@ -53,6 +54,7 @@ pub(super) enum Request {
     Exit(u8, u8),
     Ask(u8, bool),
     Logout(Option<u8>),
+    Moderate(u8, u8, u8),
     Anything(ToRegistry),
 }
 
@@ -85,9 +87,25 @@ impl Request {
                 }
             }
             Self::Logout(u) => ToRegistry::Logout { username: u.and_then(user) },
+            Self::Moderate(n, u, r) => moderation(n, user(u)?, room(r)?),
             Self::Anything(message) => message,
         })
     }
+}
+
+/// What a room's owner says.
+fn moderation(n: u8, username: Username, room: RoomName) -> ToRegistry {
+    let setting = match n % 8 {
+        0 => return ToRegistry::Kick { room, username, reason: None },
+        1 => return ToRegistry::Ban { room, username, reason: None },
+        2 => return ToRegistry::Unban { room, username },
+        3 => return ToRegistry::ListBans { room },
+        4 => RoomSetting::Password((n > 127).then(|| digest(n >> 3))),
+        5 => RoomSetting::Capacity(Capacity::new(u32::from(n >> 3) % 3 + 1).expect("in range")),
+        6 => RoomSetting::Description(Description::default()),
+        _ => RoomSetting::Owner(username),
+    };
+    ToRegistry::SetRoom { room, setting }
 }
 
 /// What chance takes long to come to, for half of the inputs: two users are online, one of them with a token and in a room

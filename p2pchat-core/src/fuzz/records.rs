@@ -1,14 +1,14 @@
 //! The store's records, damaged.
 
 use arbitrary::{Arbitrary, Unstructured};
-use p2pchat_proto::{Capacity, Description, RoomName, SessionToken, Username};
+use p2pchat_proto::{Capacity, Description, Reason, RoomName, SessionToken, Username};
 
 use super::backend::{room, user};
 use crate::registry::{
     Ban, BanTarget,
     store::{
-        MemoryStore, Read, ReadTransaction, StoreAnswer, StoreError, StoreRequest, StoredToken, Table,
-        TokenChange, TokenDigest, Write, WriteTransaction, is_prepared, prepare,
+        MemoryStore, Read, ReadTransaction, RoomAction, Secret, StoreAnswer, StoreError, StoreRequest,
+        StoredToken, Table, TokenChange, TokenDigest, Write, WriteTransaction, is_prepared, prepare,
     },
 };
 
@@ -38,6 +38,36 @@ enum Question {
     Bans,
     Accounts,
     RoomInfos,
+    Moderate { by: u8, action: Action },
+    RoomBans,
+}
+
+/// What a room's owner wants.
+#[derive(Debug, Clone, Copy, Arbitrary)]
+enum Action {
+    Kick,
+    Ban,
+    Unban,
+    SetPassword(bool),
+    SetCapacity(u8),
+    SetDescription,
+    SetOwner,
+}
+
+impl Action {
+    fn about(self, username: Username) -> RoomAction {
+        match self {
+            Self::Kick => RoomAction::Kick { username, reason: None },
+            Self::Ban => RoomAction::Ban { username, reason: Some(Reason::truncated("why")) },
+            Self::Unban => RoomAction::Unban { username },
+            Self::SetPassword(has) => RoomAction::SetPassword(has.then(|| "hash".into())),
+            Self::SetCapacity(n) => {
+                RoomAction::SetCapacity(Capacity::new(u32::from(n).max(1)).expect("in range"))
+            }
+            Self::SetDescription => RoomAction::SetDescription(Description::truncated("about")),
+            Self::SetOwner => RoomAction::SetOwner(username),
+        }
+    }
 }
 
 #[derive(Debug, Arbitrary)]
@@ -84,6 +114,9 @@ fn fill(store: &mut MemoryStore) {
         ask(store, user.clone(), other.clone(), &Question::Ban { until: None, limit: 9 });
         ask(store, user, other, &Question::OpenSession(false, Some(n + 100)));
     }
+    if let (Some(user), Some(room)) = (user(1), room(0)) {
+        ask(store, user, room, &Question::Moderate { by: 0, action: Action::Ban });
+    }
 }
 
 /// One of a few tokens, good for a while.
@@ -95,7 +128,7 @@ fn stored(n: u8) -> StoredToken {
 fn ask(store: &mut MemoryStore, username: Username, room: RoomName, question: &Question) {
     let request = match question {
         Question::Account => StoreRequest::Read(Read::Account { username }),
-        Question::Room => StoreRequest::Read(Read::Room { room }),
+        Question::Room => StoreRequest::Read(Read::Room { room, username }),
         Question::Rooms => StoreRequest::Read(Read::Rooms),
         Question::Register => StoreRequest::Write(Write::Register { username, password: "hash".into() }),
         Question::OpenSession(upgraded, token) => {
@@ -122,13 +155,20 @@ fn ask(store: &mut MemoryStore, username: Username, room: RoomName, question: &Q
             rooms_per_user: 3,
         }),
         Question::JoinRoom => {
-            let StoreAnswer::Room(Some(state)) =
-                store.answer(&StoreRequest::Read(Read::Room { room: room.clone() }))
+            let StoreAnswer::Room(Some(state)) = store
+                .answer(&StoreRequest::Read(Read::Room { room: room.clone(), username: username.clone() }))
             else {
                 return;
             };
-            StoreRequest::Write(Write::JoinRoom { room, id: state.id, username, rooms_per_user: 3 })
+            let password = state.password.map(|Secret(phc)| phc);
+            StoreRequest::Write(Write::JoinRoom { room, id: state.id, password, username, rooms_per_user: 3 })
         }
+        Question::Moderate { by, action } => {
+            let Some(by) = user(*by) else { return };
+            let action = action.about(username);
+            StoreRequest::Write(Write::Moderate { room, by, action, bans_per_room: 2 })
+        }
+        Question::RoomBans => StoreRequest::Read(Read::RoomBans { room, username }),
         Question::LeaveRoom => StoreRequest::Write(Write::LeaveRoom { room, username }),
         Question::DeleteAccount => StoreRequest::Write(Write::DeleteAccount { username }),
         Question::Prepare => {

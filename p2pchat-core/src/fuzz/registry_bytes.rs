@@ -354,6 +354,14 @@ impl Stream {
             FromRegistry::UserJoined { .. } | FromRegistry::UserLeft { .. } => {
                 assert!(self.client.user.is_some() && self.client.has(Capability::Roster), "a push unasked");
             }
+            FromRegistry::RoomKicked { .. }
+            | FromRegistry::RoomBanned { .. }
+            | FromRegistry::RoomChanged { .. } => {
+                assert!(
+                    self.client.user.is_some() && self.client.has(Capability::Moderate),
+                    "a push unasked"
+                );
+            }
             reply => {
                 let asked = self.asked.pop_front();
                 // What ends a connection may come before its turn.
@@ -415,6 +423,9 @@ impl Client {
                 FromRegistry::UserLogout { .. }
                     | FromRegistry::UserJoined { .. }
                     | FromRegistry::UserLeft { .. }
+                    | FromRegistry::RoomKicked { .. }
+                    | FromRegistry::RoomBanned { .. }
+                    | FromRegistry::RoomChanged { .. }
             );
             assert!(!pushed, "the prototype knows no such push");
         }
@@ -470,6 +481,14 @@ fn answers(reply: &FromRegistry, asked: Option<&ToRegistry>) -> bool {
         FromRegistry::Peers(_) => {
             matches!(asked, ToRegistry::DiscoverPeers { .. } | ToRegistry::DiscoverRoom { .. })
         }
+        FromRegistry::Moderation(_) => matches!(
+            asked,
+            ToRegistry::Kick { .. }
+                | ToRegistry::Ban { .. }
+                | ToRegistry::Unban { .. }
+                | ToRegistry::SetRoom { .. }
+        ),
+        FromRegistry::Bans(_) => matches!(asked, ToRegistry::ListBans { .. }),
         _ => false,
     }
 }

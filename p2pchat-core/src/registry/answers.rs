@@ -5,8 +5,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use p2pchat_proto::{
-    Detail, FromRegistry, List, Outcome, PasswordDigest, PeerPort, RegisterReply, RoomName, RoomsList,
-    SearchReply, Username,
+    BanList, Detail, FromRegistry, List, Outcome, PasswordDigest, PeerPort, RegisterReply, RoomChange,
+    RoomName, RoomsList, SearchReply, Username,
 };
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     report,
     requests::{again_in, too_many_rooms},
     resume::{Asked, Credential, Opening},
-    store::{Secret, StoreAnswer, StoreError, StoreRequest, Write},
+    store::{RoomAction, Secret, StoreAnswer, StoreError, StoreRequest, Write},
 };
 use crate::time::Time;
 
@@ -61,13 +61,19 @@ pub(super) enum Step {
     /// For the room's password and size.
     JoinRoom { room: RoomName, digest: Option<PasswordDigest> },
     /// For the verdict on the password.
-    JoinVerify { room: RoomName, id: u64, from: IpAddr },
+    JoinVerify { room: RoomName, id: u64, password: Arc<str>, from: IpAddr },
     /// For the membership.
     JoinStore,
     /// For the end of a membership.
     Exit,
     /// For the list.
     Rooms { detail: Detail },
+    /// For the room's new password.
+    PasswordHash { room: RoomName },
+    /// For what the owner does.
+    Moderate { action: Box<RoomAction> },
+    /// For the room's bans.
+    RoomBans,
     /// For whether the account exists.
     Search { username: Username },
 }
@@ -85,6 +91,8 @@ impl Step {
             Self::JoinRoom { .. } | Self::JoinVerify { .. } | Self::JoinStore => Refused::Join,
             Self::Exit => Refused::RoomExit,
             Self::Rooms { .. } => Refused::Rooms,
+            Self::PasswordHash { .. } | Self::Moderate { .. } => Refused::Moderation,
+            Self::RoomBans => Refused::Bans,
             Self::Search { .. } => Refused::Search,
         }
     }
@@ -203,8 +211,13 @@ impl Registry {
                 }
                 self.next(now, conn, StoreRequest::Write(create), Step::CreateStore);
             }
-            (Step::JoinVerify { room, id, .. }, HashAnswer::Match { .. }) => {
-                self.join_store(now, conn, room, id);
+            (Step::JoinVerify { room, id, password, .. }, HashAnswer::Match { .. }) => {
+                self.join_store(now, conn, (room, id), Some(password));
+            }
+            (Step::PasswordHash { room }, HashAnswer::Created(hash)) => {
+                if let Some(by) = self.user(conn).cloned() {
+                    self.moderate_store(now, conn, by, room, RoomAction::SetPassword(Some(hash)));
+                }
             }
             (Step::JoinVerify { from, .. }, HashAnswer::Mismatch) => {
                 if let Some(user) = user {
@@ -228,11 +241,20 @@ impl Registry {
     }
 
     /// Compares a room's password, unless its user has given too many wrong ones.
-    fn try_room(&mut self, now: Time, conn: ConnId, (room, id): (RoomName, u64), request: HashRequest) {
+    fn try_room(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        (room, id): (RoomName, u64),
+        (digest, password): (PasswordDigest, Arc<str>),
+    ) {
         let from = self.connections.get(conn).map(|connection| connection.remote.ip());
         let Some((from, user)) = from.zip(self.user(conn)) else { return };
         match self.guard.enters_room(now, from, user) {
-            Ok(()) => self.hash(now, conn, request, Step::JoinVerify { room, id, from }),
+            Ok(()) => {
+                let request = HashRequest::Verify { digest, stored: Some(password.clone()) };
+                self.hash(now, conn, request, Step::JoinVerify { room, id, password, from });
+            }
             Err(wait) => {
                 self.counts.refused_joins += 1;
                 report("wrong room passwords of an account", self.counts.refused_joins, from);
@@ -243,10 +265,17 @@ impl Registry {
         }
     }
 
-    fn join_store(&mut self, now: Time, conn: ConnId, room: RoomName, id: u64) {
+    /// `password` is what the room's was when it was compared.
+    fn join_store(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        (room, id): (RoomName, u64),
+        password: Option<Arc<str>>,
+    ) {
         if let Some(username) = self.user(conn).cloned() {
             let rooms_per_user = self.config.rooms_per_user;
-            let request = Write::JoinRoom { room, id, username, rooms_per_user };
+            let request = Write::JoinRoom { room, id, password, username, rooms_per_user };
             self.store(now, conn, StoreRequest::Write(request), Step::JoinStore);
         }
     }
@@ -312,17 +341,15 @@ impl Registry {
                     _ if self.is_member(conn, &room) => {
                         self.reply(now, conn, FromRegistry::Join(Outcome::Success));
                     }
+                    _ if state.banned.is_some() => {
+                        self.refuse_banned(now, conn, state.banned.as_ref());
+                    }
                     _ if state.full => self.refuse_step(now, conn, what, "the room is full"),
                     _ if !self.connections.contains_key(conn) => {}
-                    (None, _) => self.join_store(now, conn, room, state.id),
+                    (None, _) => self.join_store(now, conn, (room, state.id), None),
                     (Some(_), None) => self.refuse_step(now, conn, what, "wrong room password"),
                     (Some(Secret(phc)), Some(digest)) => {
-                        self.try_room(
-                            now,
-                            conn,
-                            (room, state.id),
-                            HashRequest::Verify { digest, stored: Some(phc) },
-                        );
+                        self.try_room(now, conn, (room, state.id), (digest, phc));
                     }
                 }
             }
@@ -331,13 +358,19 @@ impl Registry {
                 self.reply(now, conn, FromRegistry::Join(Outcome::Success));
             }
             (Step::JoinStore, StoreAnswer::Full) => self.refuse_step(now, conn, what, "the room is full"),
+            (Step::JoinStore, StoreAnswer::BannedFromRoom { reason }) => {
+                self.refuse_banned(now, conn, Some(&reason));
+            }
+            (Step::JoinStore, StoreAnswer::PasswordChanged) => {
+                self.refuse_step(now, conn, what, "the room has got another password");
+            }
             (Step::CreateStore | Step::JoinStore, StoreAnswer::TooManyRooms) => {
                 self.counts.refused_rooms += 1;
                 let why = too_many_rooms(self.config.rooms_per_user);
                 self.refuse_step(now, conn, what, &why);
             }
-            (Step::Exit, StoreAnswer::Left { room }) => {
-                self.left(user, room);
+            (Step::Exit, StoreAnswer::Left { room, heir }) => {
+                self.left(user, room, heir);
                 self.reply(now, conn, FromRegistry::RoomExit(Outcome::Success));
             }
             (Step::Exit, StoreAnswer::NotAMember) => {
@@ -368,15 +401,33 @@ impl Registry {
                 };
                 self.reply(now, conn, FromRegistry::Search(reply));
             }
+            (Step::Moderate { action }, StoreAnswer::Moderated { room, user: whom, removed }) => {
+                if let Some(by) = user {
+                    self.moderated(by, room, *action, whom, removed);
+                }
+                self.reply(now, conn, FromRegistry::Moderation(Outcome::Success));
+            }
+            (Step::RoomBans, StoreAnswer::RoomBans(list)) => {
+                let list = match list.is_empty() {
+                    true => {
+                        BanList::NotFound { reason: self.reason(conn, "nobody is banned from that room") }
+                    }
+                    false => BanList::Found(list),
+                };
+                self.reply(now, conn, FromRegistry::Bans(list));
+            }
             (step, StoreAnswer::Failed(StoreError::Busy)) => {
                 self.untried(&step);
                 self.unable(now, conn, what, BUSY);
             }
-            (step, answer) => {
-                tracing::error!(?step, ?answer, "the store failed");
-                self.untried(&step);
-                self.unable(now, conn, what, FAULT);
-            }
+            (step, answer) => match self.why_not_moderated(&step, &answer) {
+                Some(why) => self.refuse_step(now, conn, what, &why),
+                None => {
+                    tracing::error!(?step, ?answer, "the store failed");
+                    self.untried(&step);
+                    self.unable(now, conn, what, FAULT);
+                }
+            },
         }
     }
 
@@ -393,7 +444,7 @@ impl Registry {
     }
 
     /// A membership has ended.
-    pub(super) fn left(&mut self, user: Option<Username>, room: RoomName) {
+    pub(super) fn left(&mut self, user: Option<Username>, room: RoomName, heir: Option<Username>) {
         let Some(username) = user else { return };
         if let Some((_, conn)) = self.live(Some(username.clone()))
             && let Some(session) = self.connections.get_mut(conn).and_then(|c| c.session_mut())
@@ -401,7 +452,10 @@ impl Registry {
             session.rooms.retain(|other| *other != room);
         }
         self.presence.leave(&room, &username);
-        self.publish(BusEvent::Left { room, username });
+        self.publish(BusEvent::Left { room: room.clone(), username: username.clone() });
+        if let Some(heir) = heir {
+            self.publish(BusEvent::Changed { room, by: username, change: RoomChange::Owner(heir) });
+        }
     }
 
     fn live(&self, user: Option<Username>) -> Option<(Username, ConnId)> {

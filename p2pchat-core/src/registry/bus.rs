@@ -5,7 +5,7 @@
 //! and each other node takes it in by [`Registry::handle_event`](super::Registry::handle_event). A bus must keep the
 //! order of one user's events; it may deliver one twice, since each says what holds, not what changed.
 
-use p2pchat_proto::{RoomName, Username};
+use p2pchat_proto::{Reason, RoomChange, RoomName, Username};
 
 /// Something that other people's streams are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,28 @@ pub enum BusEvent {
         room: RoomName,
         /// Who.
         username: Username,
+    },
+    /// A room's owner has ended a user's membership. It is one of that user's events.
+    PutOut {
+        /// Which room.
+        room: RoomName,
+        /// Who.
+        username: Username,
+        /// The owner.
+        by: Username,
+        /// The owner's words.
+        reason: Option<Reason>,
+        /// True if they are banned from the room as well.
+        banned: bool,
+    },
+    /// A room has changed.
+    Changed {
+        /// Which room.
+        room: RoomName,
+        /// Who changed it.
+        by: Username,
+        /// What holds now.
+        change: RoomChange,
     },
     /// A user has gone offline.
     Offline {

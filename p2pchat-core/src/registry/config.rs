@@ -22,6 +22,8 @@ pub struct Config {
     pub keep_alive_answer_interval: Duration,
     /// In how many rooms an account can be. 32.
     pub rooms_per_user: usize,
+    /// How many accounts can be banned from a room. 256.
+    pub bans_per_room: usize,
     /// How many requests of one stream may wait for the one before them. 64.
     pub pipeline: usize,
     /// How many streams are open at once. 16,384.
@@ -56,12 +58,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            capabilities: Capabilities::parse("reason,roster,sender,resume,origin"),
+            capabilities: Capabilities::parse("reason,roster,sender,resume,moderate,origin"),
             default_lease: Duration::from_secs(10),
             min_lease: Duration::from_secs(3),
             max_lease: Duration::from_secs(120),
             keep_alive_answer_interval: Duration::from_secs(1),
             rooms_per_user: 32,
+            bans_per_room: 256,
             pipeline: 64,
             connections: 16_384,
             operations: 4_096,

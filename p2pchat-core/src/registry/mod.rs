@@ -47,6 +47,7 @@ mod effect;
 mod guard;
 mod guesses;
 mod memory;
+mod moderation;
 mod operator;
 mod presence;
 mod record;

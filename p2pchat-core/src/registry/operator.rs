@@ -92,14 +92,14 @@ impl Registry {
         claim.is_some()
     }
 
-    /// The store has deleted the user's account, and with it its memberships of `rooms`: their session ends, and the rooms'
-    /// other members are told. True if they were online.
-    pub fn handle_deleted(&mut self, username: &Username, rooms: Vec<RoomName>) -> bool {
+    /// The store has deleted the user's account, and with it its memberships of `rooms`, each of which has gone to an heir if
+    /// it was theirs: their session ends, and the rooms' other members are told. True if they were online.
+    pub fn handle_deleted(&mut self, username: &Username, rooms: Vec<(RoomName, Option<Username>)>) -> bool {
         // A login may be on its way that the store has let through before.
         self.deleted.insert(username.clone());
         let was_online = self.kick(username, ACCOUNT_DELETED);
-        for room in rooms {
-            self.left(Some(username.clone()), room);
+        for (room, heir) in rooms {
+            self.left(Some(username.clone()), room, heir);
         }
         was_online
     }

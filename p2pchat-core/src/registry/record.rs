@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use p2pchat_proto::{Capacity, Description, Limits, RoomName, RoomRecord, Username};
+use p2pchat_proto::{BanRecord, Capacity, Description, Limits, Reason, RoomName, RoomRecord, Username};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::store::StoreError;
@@ -68,6 +68,25 @@ impl Room {
     }
 }
 
+/// Who is banned from a room.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RoomBan {
+    /// As it was spelled at registration.
+    pub(super) name: Box<str>,
+    /// The owner's words; empty if there were none.
+    pub(super) reason: Box<str>,
+}
+
+impl RoomBan {
+    pub(super) fn to_record(&self) -> Result<BanRecord, StoreError> {
+        const CORRUPT: StoreError = StoreError::Corrupt("room ban");
+        Ok(BanRecord {
+            username: Username::with_limits(&self.name, &STORED).map_err(|_| CORRUPT)?,
+            reason: Reason::new(&self.reason).map_err(|_| CORRUPT)?,
+        })
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Member {
     pub(super) seniority: u64,
@@ -84,7 +103,8 @@ impl Member {
     }
 }
 
-/// A membership's key in [`Table::Members`](super::store::Table::Members).
+/// A membership's key in [`Table::Members`](super::store::Table::Members), and a ban's in
+/// [`Table::RoomBans`](super::store::Table::RoomBans).
 pub(super) fn member_key(room: u64, folded: &str) -> Vec<u8> {
     [&room.to_be_bytes(), folded.as_bytes()].concat()
 }

@@ -1,8 +1,8 @@
 //! The one place that maps what is wrong to what goes on the wire (§3.5).
 
 use p2pchat_proto::{
-    AuthReply, Capability, FromRegistry, HelloReply, Malformed, Outcome, PeerList, Reason, RegisterReply,
-    RoomsList, SearchReply, Verb,
+    AuthReply, BanList, Capability, FromRegistry, HelloReply, Malformed, Outcome, PeerList, Reason,
+    RegisterReply, RoomsList, SearchReply, Verb,
 };
 
 use super::{ConnId, Registry};
@@ -26,6 +26,8 @@ pub(super) enum Refused {
     Search,
     Peers,
     Contact,
+    Moderation,
+    Bans,
 }
 
 impl Refused {
@@ -40,6 +42,8 @@ impl Refused {
             Some(Verb::SearchUser) => Self::Search,
             Some(Verb::DiscoverPeers) => Self::Peers,
             Some(Verb::ContactRequest | Verb::ContactResponse) => Self::Contact,
+            Some(Verb::RoomKick | Verb::RoomBan | Verb::RoomUnban | Verb::RoomSet) => Self::Moderation,
+            Some(Verb::RoomBans) => Self::Bans,
             // LOGOUT has no answer of its own.
             _ => Self::Hello,
         }
@@ -57,6 +61,8 @@ impl Refused {
             Self::Search => FromRegistry::Search(SearchReply::NotFound { reason }),
             Self::Peers => FromRegistry::Peers(PeerList::Failure { reason }),
             Self::Contact => FromRegistry::Contact(Outcome::Failure { reason }),
+            Self::Moderation => FromRegistry::Moderation(Outcome::Failure { reason }),
+            Self::Bans => FromRegistry::Bans(BanList::Failure { reason }),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     guard::{Attempt, TooMany},
     refusal::Refused,
     report,
-    store::{Read, StoreRequest, Write},
+    store::{Read, RoomAction, StoreRequest, Write},
 };
 use crate::time::Time;
 
@@ -119,6 +119,17 @@ impl Registry {
                     self.refuse(conn, Refused::Contact, "this registry hides no addresses");
                 }
             }
+            ToRegistry::Kick { room, username, reason } => {
+                self.moderate(now, conn, room, RoomAction::Kick { username, reason });
+            }
+            ToRegistry::Ban { room, username, reason } => {
+                self.moderate(now, conn, room, RoomAction::Ban { username, reason });
+            }
+            ToRegistry::Unban { room, username } => {
+                self.moderate(now, conn, room, RoomAction::Unban { username });
+            }
+            ToRegistry::SetRoom { room, setting } => self.set_room(now, conn, room, setting),
+            ToRegistry::ListBans { room } => self.list_bans(now, conn, room),
             // A form that proto knows and this registry doesn't: nothing is lost but the request.
             _ => self.refuse(conn, Refused::Hello, "this registry does not know that request"),
         }
@@ -146,7 +157,7 @@ impl Registry {
     }
 
     /// The stream's user; without one the request is refused.
-    fn session(&mut self, conn: ConnId, what: Refused) -> Option<Username> {
+    pub(super) fn session(&mut self, conn: ConnId, what: Refused) -> Option<Username> {
         let user = self.user(conn).cloned();
         if user.is_none() && self.greeted(conn, what) {
             self.refuse(conn, what, LOGIN_FIRST);
@@ -229,12 +240,12 @@ impl Registry {
     }
 
     fn join(&mut self, now: Time, conn: ConnId, room: RoomName, digest: Option<PasswordDigest>) {
-        if self.session(conn, Refused::Join).is_none() {
-        } else if self.is_member(conn, &room) {
+        let Some(username) = self.session(conn, Refused::Join) else { return };
+        if self.is_member(conn, &room) {
             self.send(conn, FromRegistry::Join(Outcome::Success));
         } else if self.may_enter_another(conn, Refused::Join) {
             let step = Step::JoinRoom { room: room.clone(), digest };
-            self.store(now, conn, StoreRequest::Read(Read::Room { room }), step);
+            self.store(now, conn, StoreRequest::Read(Read::Room { room, username }), step);
         }
     }
 

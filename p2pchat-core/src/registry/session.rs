@@ -211,6 +211,16 @@ impl Registry {
                 let message = FromRegistry::UserLeft { room: room.clone(), username: username.clone() };
                 self.push(&self.others([room], username), Some(Capability::Roster), &message);
             }
+            BusEvent::PutOut { .. } => self.deliver_put_out(event),
+            BusEvent::Changed { room, by, change } => {
+                let (room, by, change) = (room.clone(), by.clone(), change.clone());
+                let conns = self.others([&room], &by);
+                self.push(
+                    &conns,
+                    Some(Capability::Moderate),
+                    &FromRegistry::RoomChanged { room, by, change },
+                );
+            }
             BusEvent::Offline { username, rooms } => {
                 let message = FromRegistry::UserLogout { username: username.clone() };
                 self.push(&self.others(rooms, username), None, &message);
@@ -219,7 +229,7 @@ impl Registry {
     }
 
     /// Everybody online in at least one of `rooms`, once, but `username`.
-    fn others<'a>(
+    pub(super) fn others<'a>(
         &self,
         rooms: impl IntoIterator<Item = &'a RoomName>,
         username: &Username,
@@ -229,7 +239,12 @@ impl Registry {
     }
 
     /// Sends what nobody asked for. The prototype takes every message for an answer, so it gets none.
-    fn push(&mut self, conns: &BTreeSet<ConnId>, capability: Option<Capability>, message: &FromRegistry) {
+    pub(super) fn push(
+        &mut self,
+        conns: &BTreeSet<ConnId>,
+        capability: Option<Capability>,
+        message: &FromRegistry,
+    ) {
         for &conn in conns {
             let wanted = self.connections.get(conn).is_some_and(|connection| {
                 connection.dialect == Dialect::Canonical && capability.is_none_or(|c| connection.has(c))

@@ -9,15 +9,17 @@ mod bans;
 mod delete;
 mod lists;
 mod looks;
+mod moderation;
 mod tokens;
 
 use std::sync::Arc;
 
-use p2pchat_proto::{Capacity, Description, List, RoomName, RoomRecord, Username};
+use p2pchat_proto::{BanRecord, Capacity, Description, List, Reason, RoomName, RoomRecord, Username};
 
 pub use self::{
     lists::{AccountInfo, RoomInfo},
     looks::{is_prepared, prepare},
+    moderation::RoomAction,
     tokens::{StoredToken, TokenChange, TokenDigest},
 };
 pub use super::memory::MemoryStore;
@@ -45,6 +47,8 @@ pub enum Table {
     Looks,
     /// Folded username → what is kept of the account's session tokens.
     Tokens,
+    /// Room id, folded username → the ban from that room.
+    RoomBans,
     /// What belongs to no other table.
     Meta,
 }
@@ -59,6 +63,7 @@ impl Table {
         Self::Bans,
         Self::Looks,
         Self::Tokens,
+        Self::RoomBans,
         Self::Meta,
     ];
 
@@ -72,6 +77,7 @@ impl Table {
             Self::Bans => "bans",
             Self::Looks => "looks",
             Self::Tokens => "tokens",
+            Self::RoomBans => "room bans",
             Self::Meta => "meta",
         }
     }
@@ -138,6 +144,8 @@ pub enum Read {
     Room {
         /// Which.
         room: RoomName,
+        /// Who wants to join.
+        username: Username,
     },
     /// [`StoreAnswer::Rooms`]: as many as fit a reply, by name.
     Rooms,
@@ -154,6 +162,13 @@ pub enum Read {
         after: Option<RoomName>,
         /// At most so many.
         count: usize,
+    },
+    /// [`StoreAnswer::RoomBans`], [`StoreAnswer::NotOwner`] or [`StoreAnswer::NotAMember`].
+    RoomBans {
+        /// Which room's.
+        room: RoomName,
+        /// Who asks.
+        username: Username,
     },
     /// [`StoreAnswer::Bans`]: those of users by name, then those of networks. Also those that have run out.
     Bans {
@@ -219,12 +234,15 @@ pub enum Write {
         rooms_per_user: usize,
     },
     /// [`StoreAnswer::Joined`] (also for a member), [`StoreAnswer::Full`], [`StoreAnswer::NoSuchRoom`],
-    /// [`StoreAnswer::TooManyRooms`] or [`StoreAnswer::NoSuchAccount`].
+    /// [`StoreAnswer::BannedFromRoom`], [`StoreAnswer::PasswordChanged`], [`StoreAnswer::TooManyRooms`] or
+    /// [`StoreAnswer::NoSuchAccount`].
     JoinRoom {
         /// Which room.
         room: RoomName,
         /// The id that the room had when its password was compared: another room of the same name is no such room.
         id: u64,
+        /// The slow hash that the password was compared with, if there was one: by now the room may have another.
+        password: Option<Arc<str>>,
         /// Who joins.
         username: Username,
         /// In how many rooms an account may be.
@@ -242,6 +260,18 @@ pub enum Write {
     DeleteAccount {
         /// Whose.
         username: Username,
+    },
+    /// [`StoreAnswer::Moderated`], [`StoreAnswer::NotOwner`], or [`StoreAnswer::NotAMember`] if it is the asker who is none;
+    /// else what is said of each [`RoomAction`].
+    Moderate {
+        /// Which room.
+        room: RoomName,
+        /// Who asks.
+        by: Username,
+        /// What for.
+        action: RoomAction,
+        /// How many accounts can be banned from a room.
+        bans_per_room: usize,
     },
     /// Also revokes a banned user's tokens and forgets the bans that have run out: [`StoreAnswer::Banned`] or
     /// [`StoreAnswer::TooManyBans`].
@@ -269,6 +299,7 @@ impl std::fmt::Debug for Write {
             Self::JoinRoom { room, username, .. } => write!(f, "JoinRoom({room}, {username})"),
             Self::LeaveRoom { room, username } => write!(f, "LeaveRoom({room}, {username})"),
             Self::DeleteAccount { username } => write!(f, "DeleteAccount({username})"),
+            Self::Moderate { room, by, action, .. } => write!(f, "Moderate({room}, {by}, {action:?})"),
             Self::Ban { ban, .. } => write!(f, "Ban({})", ban.target),
             Self::Unban { target } => write!(f, "Unban({target})"),
         }
@@ -306,7 +337,39 @@ pub enum StoreAnswer {
     Left {
         /// The room, as its creator spelled it.
         room: RoomName,
+        /// Who owns it from now on, if it was the owner who left.
+        heir: Option<Username>,
     },
+    /// It is done.
+    Moderated {
+        /// The room, as its creator spelled it.
+        room: RoomName,
+        /// Whom it was about, if anybody, as it was spelled at registration.
+        user: Option<Username>,
+        /// True if it ended their membership.
+        removed: bool,
+    },
+    /// The room belongs to somebody else, and only its owner may do that.
+    NotOwner {
+        /// Who owns it.
+        owner: Username,
+    },
+    /// Whom it was about is not a member of the room.
+    NoSuchMember,
+    /// The room has more members than that.
+    TooFewPlaces {
+        /// How many it has.
+        members: u32,
+    },
+    /// Who is banned from the room, by folded name.
+    RoomBans(List<BanRecord>),
+    /// The user is banned from the room.
+    BannedFromRoom {
+        /// The owner's words; empty if there were none.
+        reason: Reason,
+    },
+    /// The room has had another password since the one that was given was compared.
+    PasswordChanged,
     /// The room has as many members as it takes.
     Full,
     /// There is no such room, or not the same any more.
@@ -319,8 +382,8 @@ pub enum StoreAnswer {
     Deleted {
         /// The name, as it was registered.
         username: Username,
-        /// In the order of joining.
-        rooms: Vec<RoomName>,
+        /// In the order of joining, each with who owns it from now on, if it was the user's.
+        rooms: Vec<(RoomName, Option<Username>)>,
     },
     /// There is no such account, or no longer.
     NoSuchAccount,
@@ -361,6 +424,8 @@ pub struct RoomState {
     pub password: Option<Secret>,
     /// True if it has as many members as it takes.
     pub full: bool,
+    /// Why the user is banned from it, if they are; empty if the owner didn't say.
+    pub banned: Option<Reason>,
 }
 
 /// Answers a question that changes nothing.
@@ -368,13 +433,8 @@ pub fn read(transaction: &impl ReadTransaction, request: &Read) -> StoreAnswer {
     let answer = match request {
         Read::Account { username } => account(transaction, username)
             .map(|account| StoreAnswer::Account(account.map(|account| Secret(account.password)))),
-        Read::Room { room } => self::room(transaction, room).map(|room| {
-            StoreAnswer::Room(room.map(|room| RoomState {
-                id: room.id,
-                full: room.members >= room.capacity,
-                password: room.password.map(Secret),
-            }))
-        }),
+        Read::Room { room, username } => room_state(transaction, room, username),
+        Read::RoomBans { room, username } => moderation::bans(transaction, room, username),
         Read::Rooms => rooms(transaction),
         Read::Accounts { after, count } => lists::accounts(transaction, after.as_ref(), *count),
         Read::RoomInfos { after, count } => lists::rooms(transaction, after.as_ref(), *count),
@@ -408,11 +468,14 @@ pub fn write(transaction: &mut impl WriteTransaction, request: &Write) -> StoreA
             };
             create_room(transaction, room, new, owner, *rooms_per_user)
         }
-        Write::JoinRoom { room, id, username, rooms_per_user } => {
-            join_room(transaction, room, *id, username, *rooms_per_user)
+        Write::JoinRoom { room, id, password, username, rooms_per_user } => {
+            join_room(transaction, room, (*id, password.as_ref()), username, *rooms_per_user)
         }
         Write::LeaveRoom { room, username } => leave_room(transaction, room, username),
         Write::DeleteAccount { username } => delete::delete_account(transaction, username),
+        Write::Moderate { room, by, action, bans_per_room } => {
+            moderation::moderate(transaction, room, by, action, *bans_per_room)
+        }
         Write::Ban { ban, limit } => bans::ban(transaction, ban, *limit),
         Write::Unban { target } => bans::unban(transaction, target),
     };
@@ -449,6 +512,16 @@ fn room(transaction: &impl ReadTransaction, name: &RoomName) -> Result<Option<Ro
 
 fn put_room(transaction: &mut impl WriteTransaction, name: &RoomName, room: &Room) -> Result<(), StoreError> {
     transaction.put(Table::Rooms, name.folded().as_bytes(), &encode(room)?)
+}
+
+fn room_state(transaction: &impl ReadTransaction, name: &RoomName, username: &Username) -> Answer {
+    let Some(room) = room(transaction, name)? else { return Ok(StoreAnswer::Room(None)) };
+    Ok(StoreAnswer::Room(Some(RoomState {
+        id: room.id,
+        full: room.members >= room.capacity,
+        banned: moderation::ban_of(transaction, room.id, username)?,
+        password: room.password.map(Secret),
+    })))
 }
 
 fn rooms(transaction: &impl ReadTransaction) -> Answer {
@@ -527,7 +600,7 @@ fn create_room(
 fn join_room(
     transaction: &mut impl WriteTransaction,
     name: &RoomName,
-    id: u64,
+    (id, password): (u64, Option<&Arc<str>>),
     username: &Username,
     rooms_per_user: usize,
 ) -> Answer {
@@ -537,8 +610,14 @@ fn join_room(
     if transaction.get(Table::Members, &member_key(id, username.folded()))?.is_some() {
         return Ok(StoreAnswer::Joined { room: room.room_name()? });
     }
+    if let Some(reason) = moderation::ban_of(transaction, id, username)? {
+        return Ok(StoreAnswer::BannedFromRoom { reason });
+    }
     if room.members >= room.capacity {
         return Ok(StoreAnswer::Full);
+    }
+    if room.password.is_some() && room.password.as_ref() != password {
+        return Ok(StoreAnswer::PasswordChanged);
     }
     admit(transaction, name, room, username, rooms_per_user)
 }
@@ -573,33 +652,49 @@ fn leave_room(transaction: &mut impl WriteTransaction, name: &RoomName, username
     let Some(mut room) = room(transaction, name)? else {
         return Ok(StoreAnswer::NotAMember);
     };
-    let key = member_key(room.id, username.folded());
-    let Some(bytes) = transaction.get(Table::Members, &key)? else {
+    if !dismiss(transaction, &mut room, username)? {
         return Ok(StoreAnswer::NotAMember);
-    };
-    let member: Member = decode(&bytes, "member")?;
-    transaction.delete(Table::Members, &key)?;
-    transaction.delete(Table::Seniority, &member.key(room.id))?;
-
-    if let Some(mut account) = account(transaction, username)? {
-        account.rooms.retain(|other| *other != room.name);
-        put_account(transaction, username, &account)?;
     }
-
-    room.members = room.members.saturating_sub(1);
-    let left = StoreAnswer::Left { room: room.room_name()? };
+    let mut heir = None;
     if room.members == 0 {
+        moderation::forget_bans(transaction, room.id)?;
         transaction.delete(Table::Rooms, name.folded().as_bytes())?;
         looks::Name::from(&room.room_name()?).leave(transaction)?;
     } else {
         if *room.owner == *username.folded()
-            && let Some(heir) = longest_standing(transaction, room.id)?
+            && let Some(folded) = longest_standing(transaction, room.id)?
         {
-            room.owner = heir;
+            heir = Some(registered(transaction, &folded)?);
+            room.owner = folded;
         }
         put_room(transaction, name, &room)?;
     }
-    Ok(left)
+    Ok(StoreAnswer::Left { room: room.room_name()?, heir })
+}
+
+/// Ends a membership; the caller puts the room. False if there was none.
+fn dismiss(
+    transaction: &mut impl WriteTransaction,
+    room: &mut Room,
+    username: &Username,
+) -> Result<bool, StoreError> {
+    let key = member_key(room.id, username.folded());
+    let Some(bytes) = transaction.get(Table::Members, &key)? else { return Ok(false) };
+    let member: Member = decode(&bytes, "member")?;
+    transaction.delete(Table::Members, &key)?;
+    transaction.delete(Table::Seniority, &member.key(room.id))?;
+    if let Some(mut account) = account(transaction, username)? {
+        account.rooms.retain(|other| *other != room.name);
+        put_account(transaction, username, &account)?;
+    }
+    room.members = room.members.saturating_sub(1);
+    Ok(true)
+}
+
+/// A folded username as it was spelled at registration.
+fn registered(transaction: &impl ReadTransaction, folded: &str) -> Result<Username, StoreError> {
+    let bytes = transaction.get(Table::Accounts, folded.as_bytes())?.ok_or(StoreError::Corrupt("account"))?;
+    decode::<Account>(&bytes, "account")?.username()
 }
 
 fn longest_standing(transaction: &impl ReadTransaction, id: u64) -> Result<Option<Box<str>>, StoreError> {

@@ -6,6 +6,7 @@ mod guessing;
 mod limits;
 mod model;
 mod modelled;
+mod moderation;
 mod names;
 mod operator;
 mod resume;

@@ -1,15 +1,17 @@
 //! The registry of PROTOCOL.md §5 as a few maps: what each step makes whom hear, and nothing of how a machine does it.
 
 mod lists;
+mod moderation;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
 };
 
-use crate::steps::{Request, Step};
+use crate::steps::{Act, Request, Step};
 
 pub(crate) const ROOMS_PER_USER: usize = 2;
+pub(crate) const BANS_PER_ROOM: usize = 2;
 pub(crate) const SECOND: u64 = 1_000_000;
 /// Stands at a line's end for any reason (§3.3: no fixed wording).
 pub(crate) const REASON: &str = " <…>";
@@ -47,7 +49,12 @@ pub(crate) struct Room {
     pub(crate) name: &'static str,
     pub(crate) capacity: usize,
     pub(crate) members: BTreeSet<Key>,
+    about: &'static str,
     password: Option<&'static str>,
+    owner: Key,
+    /// The members, those that joined first at the front.
+    seniority: Vec<Key>,
+    bans: BTreeMap<Key, &'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -198,6 +205,12 @@ impl Model {
             Request::Join { .. } | Request::Create { .. } if self.is_in_enough_rooms(&me) => {
                 self.refuse(slot, request);
             }
+            Request::Moderate { room, act } if !self.may_moderate(slot, room, act) => {
+                self.refuse(slot, request);
+            }
+            Request::Bans { room } if !(self.has(slot, "moderate") && self.is_member(&me, room)) => {
+                self.refuse(slot, request);
+            }
             Request::Search { user } if self.online(&key(user)).is_some() => self.search(slot, user),
             _ => return false,
         }
@@ -231,7 +244,11 @@ impl Model {
         let Unanswered { slot, serial, user, request } = asked;
         let is_there = self.stream(slot, serial).is_some();
         // Nobody waits for the answer any more; but the store had been asked for the change already.
-        let is_done_anyway = matches!(request, Request::Exit { .. } | Request::Create { password: None, .. });
+        let is_done_anyway = match &request {
+            Request::Exit { .. } | Request::Create { password: None, .. } => true,
+            Request::Moderate { act, .. } => !matches!(act, Act::Password { password: Some(_) }),
+            _ => false,
+        };
         if !is_there && !is_done_anyway {
             return;
         }
@@ -245,6 +262,8 @@ impl Model {
             }
             Request::Join { room, password } => self.join(&user.unwrap(), room, *password),
             Request::Exit { room, .. } => self.exit(&user.unwrap(), room),
+            Request::Moderate { room, act } => self.moderate(&user.unwrap(), room, act),
+            Request::Bans { room } => self.bans(&user.unwrap(), room),
             Request::Rooms { detailed } => self.list(*detailed),
             Request::Search { user } => return self.search(slot, user),
             other => unreachable!("{other:?} asks nobody"),
@@ -260,7 +279,7 @@ impl Model {
         let stream = self.streams.get_mut(&slot).unwrap();
         let capabilities = capabilities.filter(|_| !stream.prototype);
         stream.greeted = true;
-        stream.capabilities = ["reason", "roster", "sender"]
+        stream.capabilities = ["reason", "roster", "sender", "moderate"]
             .into_iter()
             .filter(|word| capabilities.is_some_and(|asked| asked.contains(word)))
             .collect();
@@ -329,14 +348,26 @@ impl Model {
         {
             return Err("CREATION <FAILURE> <404>");
         }
-        self.rooms.insert(key(name), Room { name, capacity, password, members: BTreeSet::new() });
+        let new = Room {
+            name,
+            capacity,
+            about: "about",
+            password,
+            members: BTreeSet::new(),
+            owner: me.clone(),
+            seniority: Vec::new(),
+            bans: BTreeMap::new(),
+        };
+        self.rooms.insert(key(name), new);
         self.enter(me, name);
         Ok("CREATION <SUCCESS> <200>".to_owned())
     }
 
     fn join(&mut self, me: &Key, name: &str, password: Option<&str>) -> Reply {
         let is_open = self.rooms.get(&key(name)).is_some_and(|room| {
-            room.members.len() < room.capacity && room.password.is_none_or(|right| password == Some(right))
+            room.members.len() < room.capacity
+                && !room.bans.contains_key(me)
+                && room.password.is_none_or(|right| password == Some(right))
         });
         if !self.is_member(&Some(me.clone()), name) {
             if !is_open || self.is_in_enough_rooms(&Some(me.clone())) {
@@ -352,6 +383,7 @@ impl Model {
         account.rooms.push(key(room));
         let entered = self.rooms.get_mut(&key(room)).unwrap();
         entered.members.insert(me.clone());
+        entered.seniority.push(me.clone());
         let push = format!("USER_JOINED <{}> <{}>", entered.name, account.name);
         if self.online(me).is_some() {
             self.push(&[key(room)], me, Some("roster"), &push);
@@ -362,12 +394,10 @@ impl Model {
         if !self.is_member(&Some(me.clone()), name) {
             return Err("ROOM_EXIT_RESPONSE <FAILURE> <404>");
         }
-        let room = self.rooms.get_mut(&key(name)).unwrap();
-        room.members.remove(me);
-        let account = self.accounts.get_mut(me).unwrap();
-        account.rooms.retain(|other| *other != key(name));
-        let push = format!("USER_LEFT <{}> <{}>", room.name, account.name);
-        self.push(&[key(name)], me, Some("roster"), &push);
+        self.dismiss(me, name);
+        let (room, user) = (self.rooms[&key(name)].name, self.accounts[me].name);
+        self.push(&[key(name)], me, Some("roster"), &format!("USER_LEFT <{room}> <{user}>"));
+        self.pass_on(me, name);
         self.rooms.retain(|_, room| !room.members.is_empty());
         Ok("ROOM_EXIT_RESPONSE <SUCCESS> <200>".to_owned())
     }
@@ -449,6 +479,8 @@ impl Model {
                 Request::Rooms { .. } => "ROOMS_LIST <NOT_FOUND> <404>",
                 Request::Search { .. } => "SEARCH_USER_RESPONSE <NOT_FOUND> <404>",
                 Request::Peers { .. } | Request::Members { .. } => "PEER_LIST <FAILURE> <404>",
+                Request::Moderate { .. } => "MODERATION <FAILURE> <404>",
+                Request::Bans { .. } => "BAN_LIST <FAILURE> <404>",
                 _ if self.streams[&slot].prototype => "HELLO_BACK FAILURE 404",
                 Request::Hello { .. } | Request::Logout { .. } | Request::Foreign => {
                     "HELLO_BACK <FAILURE> <404>"

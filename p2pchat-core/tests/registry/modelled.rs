@@ -14,7 +14,7 @@ use proptest::{
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 use crate::{
-    model::{Model, REASON, ROOMS_PER_USER},
+    model::{BANS_PER_ROOM, Model, REASON, ROOMS_PER_USER},
     steps::{SLOTS, Step, steps},
     world::World,
 };
@@ -65,6 +65,7 @@ impl StateMachineTest for Machine {
         let mut config = Config::default();
         config.prefixes = PrefixLimits::NONE;
         config.rooms_per_user = ROOMS_PER_USER;
+        config.bans_per_room = BANS_PER_ROOM;
         Self { world: World::with(config), streams: [None; SLOTS] }
     }
 

@@ -89,10 +89,29 @@ pub(crate) enum Request {
     Logout {
         user: Option<&'static str>,
     },
+    Moderate {
+        room: &'static str,
+        act: Act,
+    },
+    Bans {
+        room: &'static str,
+    },
     /// A join with a field too few.
     Malformed,
     /// No request at all.
     Foreign,
+}
+
+/// What a room's owner may want.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    Kick { user: &'static str, reason: Option<&'static str> },
+    Ban { user: &'static str, reason: Option<&'static str> },
+    Unban { user: &'static str },
+    Password { password: Option<&'static str> },
+    Capacity { capacity: usize },
+    Description { about: &'static str },
+    Owner { user: &'static str },
 }
 
 impl Request {
@@ -122,6 +141,20 @@ impl Request {
             }
             Self::Members { room } => format!("DISCOVER_PEERS <{room}>"),
             Self::Logout { user } => format!("LOGOUT{}", field(user.map(str::to_owned))),
+            Self::Moderate { room, act } => match act {
+                Act::Kick { user, reason } => {
+                    format!("ROOM_KICK <{room}> <{user}>{}", field(reason.map(str::to_owned)))
+                }
+                Act::Ban { user, reason } => {
+                    format!("ROOM_BAN <{room}> <{user}>{}", field(reason.map(str::to_owned)))
+                }
+                Act::Unban { user } => format!("ROOM_UNBAN <{room}> <{user}>"),
+                Act::Password { password } => format!("ROOM_SET <{room}> <PASSWORD> <{}>", secret(password)),
+                Act::Capacity { capacity } => format!("ROOM_SET <{room}> <CAPACITY> <{capacity}>"),
+                Act::Description { about } => format!("ROOM_SET <{room}> <DESCRIPTION> <{about}>"),
+                Act::Owner { user } => format!("ROOM_SET <{room}> <OWNER> <{user}>"),
+            },
+            Self::Bans { room } => format!("ROOM_BANS <{room}>"),
             Self::Malformed => "JOIN_CHAT_ROOM <den>".to_owned(),
             Self::Foreign => "GET / HTTP/1.1".to_owned(),
         }
@@ -188,7 +221,14 @@ fn password() -> impl Strategy<Value = &'static str> + Clone {
 }
 
 fn hello() -> impl Strategy<Value = Request> {
-    let words = [None, Some("reason,roster,sender"), Some("sender,unheard-of"), Some("roster"), Some("")];
+    let words = [
+        None,
+        Some("reason,roster,sender,moderate"),
+        Some("moderate,reason"),
+        Some("sender,unheard-of"),
+        Some("roster"),
+        Some(""),
+    ];
     select(words.to_vec()).prop_map(|capabilities| Request::Hello { capabilities })
 }
 
@@ -199,6 +239,20 @@ fn register() -> impl Strategy<Value = Request> {
 fn login(user: impl Strategy<Value = &'static str>) -> impl Strategy<Value = Request> {
     let port = select(&[Some(4_000), Some(1_024), None][..]);
     (user, password(), port).prop_map(|(user, password, port)| Request::Login { user, password, port })
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let reason = || select(&[None, Some("why"), Some("")][..]);
+    let user = || select(USERS);
+    prop_oneof![
+        4 => (user(), reason()).prop_map(|(user, reason)| Act::Kick { user, reason }),
+        6 => (user(), reason()).prop_map(|(user, reason)| Act::Ban { user, reason }),
+        3 => user().prop_map(|user| Act::Unban { user }),
+        2 => prop::option::weighted(0.5, password()).prop_map(|password| Act::Password { password }),
+        3 => (1..4_usize).prop_map(|capacity| Act::Capacity { capacity }),
+        1 => select(&["about", "else"][..]).prop_map(|about| Act::Description { about }),
+        2 => user().prop_map(|user| Act::Owner { user }),
+    ]
 }
 
 fn request() -> impl Strategy<Value = Request> {
@@ -216,7 +270,9 @@ fn request() -> impl Strategy<Value = Request> {
         6 => any::<bool>().prop_map(|detailed| Request::Rooms { detailed }),
         10 => user.prop_map(|user| Request::Search { user }),
         10 => (any::<bool>(), maybe()).prop_map(|(detailed, asker)| Request::Peers { detailed, asker }),
-        10 => room.prop_map(|room| Request::Members { room }),
+        10 => room.clone().prop_map(|room| Request::Members { room }),
+        20 => (room.clone(), act()).prop_map(|(room, act)| Request::Moderate { room, act }),
+        4 => room.prop_map(|room| Request::Bans { room }),
         3 => maybe().prop_map(|user| Request::Logout { user }),
         2 => Just(Request::Malformed),
         1 => Just(Request::Foreign),

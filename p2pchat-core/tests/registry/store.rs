@@ -112,7 +112,9 @@ fn a_room_goes_to_whoever_has_been_in_it_longest() {
 #[test]
 fn tables_keep_their_names() {
     let names: Vec<_> = Table::ALL.iter().map(|table| table.name()).collect();
-    assert_eq!(names, ["accounts", "rooms", "members", "seniority", "bans", "looks", "tokens", "meta"]);
+    let expected =
+        ["accounts", "rooms", "members", "seniority", "bans", "looks", "tokens", "room bans", "meta"];
+    assert_eq!(names, expected);
 }
 
 #[test]
@@ -160,11 +162,12 @@ fn a_damaged_count_is_said_to_be_damaged_and_not_counted_on() {
     let (before, after) = (&record[..8], &record[9..]);
     assert_eq!(before, b"\x01\x03den\x00\x05\x01");
     store.put(Table::Rooms, b"den", &[before, LAST, after].concat()).unwrap();
-    let StoreAnswer::Room(Some(state)) = store.answer(&StoreRequest::Read(Read::Room { room: den.clone() }))
+    let StoreAnswer::Room(Some(state)) =
+        store.answer(&StoreRequest::Read(Read::Room { room: den.clone(), username: bob.clone() }))
     else {
         panic!("the record can be read");
     };
-    let join = Write::JoinRoom { room: den, id: state.id, username: bob, rooms_per_user: 32 };
+    let join = Write::JoinRoom { room: den, id: state.id, password: None, username: bob, rooms_per_user: 32 };
     let joined = store.answer(&StoreRequest::Write(join));
     assert!(matches!(joined, StoreAnswer::Failed(StoreError::Corrupt("room"))), "{joined:?}");
 

@@ -174,6 +174,15 @@ impl World {
         conn
     }
 
+    /// The same with these capabilities.
+    pub(crate) fn online_with(&mut self, user: &str, capabilities: &str) -> ConnId {
+        let conn = self.connect("192.0.2.1");
+        let reply = self.say(conn, &format!("HELLO_P2P <1> <{capabilities}>"));
+        assert_eq!(reply, [format!("HELLO_BACK <SUCCESS> <200> <1> <{capabilities}>")]);
+        self.log_in(conn, user);
+        conn
+    }
+
     fn log_in(&mut self, conn: ConnId, user: &str) {
         let password = digest(user);
         self.say(conn, &format!("REGISTER <{user}> <{password}>"));

@@ -10,9 +10,14 @@ pub(super) fn delete_account(transaction: &mut impl WriteTransaction, username: 
     let Some(account) = account(transaction, username)? else {
         return Ok(StoreAnswer::NoSuchAccount);
     };
-    let (registered, rooms) = (account.username()?, account.room_names()?);
-    for room in &rooms {
-        leave_room(transaction, room, username)?;
+    let registered = account.username()?;
+    let mut rooms = Vec::new();
+    for room in account.room_names()? {
+        let heir = match leave_room(transaction, &room, username)? {
+            StoreAnswer::Left { heir, .. } => heir,
+            _ => None,
+        };
+        rooms.push((room, heir));
     }
     tokens::forget(transaction, username)?;
     put_account(transaction, username, &Account::deleted(account.name))?;

@@ -5,7 +5,10 @@ use super::*;
 impl Model {
     pub(super) fn list(&self, detailed: bool) -> Reply {
         let records = self.rooms.values().map(|room| match detailed {
-            true => format!("<{}> <about> <{}> <{}>", room.name, room.members.len(), room.capacity),
+            true => {
+                let Room { name, about, members, capacity, .. } = room;
+                format!("<{name}> <{about}> <{}> <{capacity}>", members.len())
+            }
             false => format!("<{}>", room.name),
         });
         match records.collect::<Vec<_>>().join(" , ") {
