@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use p2pchat_core::registry::store::{MemoryStore, Read, StoreAnswer, StoreRequest, TokenChange, Write};
+use p2pchat_core::registry::store::{
+    MemoryStore, Read, RoomAction, StoreAnswer, StoreRequest, TokenChange, Write,
+};
 use p2pchat_proto::{RoomName, Username};
 
 /// What is durable.
@@ -10,6 +12,8 @@ use p2pchat_proto::{RoomName, Username};
 pub struct Truth {
     accounts: BTreeMap<Username, BTreeSet<RoomName>>,
     rooms: BTreeMap<RoomName, Room>,
+    /// Whom an owner has put out of a room, and who hasn't joined it since.
+    put_out: BTreeSet<(Username, RoomName)>,
 }
 
 #[derive(Debug)]
@@ -17,6 +21,10 @@ struct Room {
     capacity: usize,
     password: Option<String>,
     members: BTreeSet<Username>,
+    /// The same, in the order of joining.
+    seniority: Vec<Username>,
+    owner: Username,
+    bans: BTreeSet<Username>,
 }
 
 type Checked = Result<(), String>;
@@ -30,6 +38,11 @@ impl Truth {
     /// True if the user is in the room.
     pub fn is_member(&self, username: &Username, room: &RoomName) -> bool {
         self.rooms.get(room).is_some_and(|room| room.members.contains(username))
+    }
+
+    /// True if the room's owner has put the user out.
+    pub fn was_put_out(&self, username: &Username, room: &RoomName) -> bool {
+        self.put_out.contains(&(username.clone(), room.clone()))
     }
 
     /// The rooms that a user is in.
@@ -52,11 +65,6 @@ impl Truth {
         self.rooms.get(room).map(|room| room.capacity)
     }
 
-    /// The slow hash of a room's password.
-    pub fn room_password(&self, room: &RoomName) -> Option<&str> {
-        self.rooms.get(room)?.password.as_deref()
-    }
-
     /// The store has committed a change and is about to answer.
     pub fn committed(&mut self, request: &Write, answer: &StoreAnswer) -> Checked {
         let right = match (request, answer) {
@@ -74,12 +82,33 @@ impl Truth {
             ) => {
                 let capacity = usize::try_from(capacity.get()).unwrap_or(usize::MAX);
                 let password = password.as_deref().map(str::to_owned);
-                let new = Room { capacity, password, members: BTreeSet::new() };
+                let new = Room {
+                    capacity,
+                    password,
+                    members: BTreeSet::new(),
+                    seniority: Vec::new(),
+                    owner: owner.clone(),
+                    bans: BTreeSet::new(),
+                };
                 self.rooms.insert(room.clone(), new).is_none() && self.admit(room, owner, *rooms_per_user)
             }
             (Write::CreateRoom { room, .. }, StoreAnswer::NameTaken) => self.rooms.contains_key(room),
-            (Write::JoinRoom { room, username, rooms_per_user, .. }, StoreAnswer::Joined { .. }) => {
-                self.is_member(username, room) || self.admit(room, username, *rooms_per_user)
+            (
+                Write::JoinRoom { room, username, password, rooms_per_user, .. },
+                StoreAnswer::Joined { .. },
+            ) => {
+                let opens =
+                    |room: &Room| room.password.is_none() || room.password.as_deref() == password.as_deref();
+                self.is_member(username, room)
+                    || self.rooms.get(room).is_some_and(opens) && self.admit(room, username, *rooms_per_user)
+            }
+            (Write::JoinRoom { room, username, .. }, StoreAnswer::BannedFromRoom { .. }) => {
+                self.rooms.get(room).is_some_and(|room| room.bans.contains(username))
+            }
+            (Write::JoinRoom { room, password, .. }, StoreAnswer::PasswordChanged) => {
+                let other =
+                    |room: &Room| room.password.is_some() && room.password.as_deref() != password.as_deref();
+                self.rooms.get(room).is_some_and(other)
             }
             (Write::JoinRoom { room, username, .. }, StoreAnswer::Full) => {
                 let full = |room: &Room| room.members.len() >= room.capacity;
@@ -92,7 +121,12 @@ impl Truth {
                 | Write::JoinRoom { username, rooms_per_user, .. },
                 StoreAnswer::TooManyRooms,
             ) => self.rooms_of(username).len() >= *rooms_per_user,
-            (Write::LeaveRoom { room, username }, StoreAnswer::Left { .. }) => self.remove(room, username),
+            (Write::LeaveRoom { room, username }, StoreAnswer::Left { heir, .. }) => {
+                self.remove(room, username) && self.pass_on(room, username) == *heir
+            }
+            (Write::Moderate { room, by, action, bans_per_room }, answer) => {
+                self.moderated(room, by, action, *bans_per_room, answer)
+            }
             (Write::LeaveRoom { room, username }, StoreAnswer::NotAMember) => !self.is_member(username, room),
             _ => false,
         };
@@ -105,12 +139,93 @@ impl Truth {
         };
         rooms.insert(name.clone());
         room.members.insert(username.clone());
-        room.members.len() <= room.capacity && rooms.len() <= rooms_per_user
+        room.seniority.push(username.clone());
+        self.put_out.remove(&(username.clone(), name.clone()));
+        room.members.len() <= room.capacity && rooms.len() <= rooms_per_user && !room.bans.contains(username)
+    }
+
+    /// Who owns the room now that its owner, if that was who it is, has left.
+    fn pass_on(&mut self, name: &RoomName, left: &Username) -> Option<Username> {
+        let room = self.rooms.get_mut(name).filter(|room| room.owner == *left)?;
+        room.owner.clone_from(room.seniority.first()?);
+        Some(room.owner.clone())
+    }
+
+    /// True if that is the answer to what an owner, or somebody else, wants of a room.
+    fn moderated(
+        &mut self,
+        name: &RoomName,
+        by: &Username,
+        action: &RoomAction,
+        bans_per_room: usize,
+        answer: &StoreAnswer,
+    ) -> bool {
+        let is_member = |username| self.is_member(username, name);
+        let (asks, has_account) = (is_member(by), |username| self.has_account(username));
+        let Some(room) = self.rooms.get(name).filter(|_| asks) else {
+            return matches!(answer, StoreAnswer::NotAMember);
+        };
+        if room.owner != *by {
+            return matches!(answer, StoreAnswer::NotOwner { owner } if *owner == room.owner);
+        }
+        let right = match (action, answer) {
+            (RoomAction::Kick { username, .. }, StoreAnswer::Moderated { removed, .. }) => {
+                *removed && is_member(username)
+            }
+            (
+                RoomAction::Kick { username, .. } | RoomAction::SetOwner(username),
+                StoreAnswer::NoSuchMember,
+            ) => !is_member(username),
+            (RoomAction::Ban { username, .. }, StoreAnswer::Moderated { removed, .. }) => {
+                has_account(username) && is_member(username) == *removed
+            }
+            (RoomAction::Ban { username, .. }, StoreAnswer::NoSuchUser) => !has_account(username),
+            (RoomAction::Ban { username, .. }, StoreAnswer::TooManyBans) => {
+                room.bans.len() >= bans_per_room && !room.bans.contains(username)
+            }
+            (RoomAction::Unban { username }, StoreAnswer::NotBanned) => !room.bans.contains(username),
+            (RoomAction::SetCapacity(capacity), StoreAnswer::TooFewPlaces { members }) => {
+                capacity.get() < *members && usize::try_from(*members) == Ok(room.members.len())
+            }
+            (RoomAction::SetOwner(username), StoreAnswer::Moderated { .. }) => is_member(username),
+            (_, StoreAnswer::Moderated { removed, .. }) => !removed,
+            _ => false,
+        };
+        if right && matches!(answer, StoreAnswer::Moderated { .. }) {
+            self.moderate(name, action);
+        }
+        right
+            && self.rooms.get(name).is_some_and(|room| {
+                room.members.len() <= room.capacity
+                    && room.members.contains(&room.owner)
+                    && room.members.is_disjoint(&room.bans)
+                    && room.bans.len() <= bans_per_room
+            })
+    }
+
+    fn moderate(&mut self, name: &RoomName, action: &RoomAction) {
+        if let RoomAction::Kick { username, .. } | RoomAction::Ban { username, .. } = action
+            && self.remove(name, username)
+        {
+            self.put_out.insert((username.clone(), name.clone()));
+        }
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        match action {
+            RoomAction::Ban { username, .. } => drop(room.bans.insert(username.clone())),
+            RoomAction::Unban { username } => drop(room.bans.remove(username)),
+            RoomAction::SetPassword(password) => room.password = password.as_deref().map(str::to_owned),
+            RoomAction::SetCapacity(capacity) => {
+                room.capacity = usize::try_from(capacity.get()).unwrap_or(usize::MAX);
+            }
+            RoomAction::SetOwner(username) => room.owner = username.clone(),
+            _ => {}
+        }
     }
 
     fn remove(&mut self, name: &RoomName, username: &Username) -> bool {
         let Some(room) = self.rooms.get_mut(name) else { return false };
         let was_member = room.members.remove(username);
+        room.seniority.retain(|other| other != username);
         if room.members.is_empty() {
             self.rooms.remove(name);
         }
@@ -142,6 +257,21 @@ impl Truth {
             let members = self.rooms.get(&record.name).map(|room| room.members.len());
             if members != usize::try_from(record.members).ok() {
                 return Err(format!("{} has {members:?} members, not {}", record.name, record.members));
+            }
+        }
+        for (name, room) in &self.rooms {
+            // Only its owner is told.
+            let request = Read::RoomBans { room: name.clone(), username: room.owner.clone() };
+            let answer = store.answer(&StoreRequest::Read(request));
+            let stored = match &answer {
+                StoreAnswer::RoomBans(bans) => bans.iter().map(|ban| ban.username.clone()).collect(),
+                _ => BTreeSet::new(),
+            };
+            if stored != room.bans || !matches!(answer, StoreAnswer::RoomBans(_)) {
+                return Err(format!(
+                    "{} owns {name} with bans {:?}, but the store says {answer:?}",
+                    room.owner, room.bans
+                ));
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,12 +11,12 @@ use p2pchat_core::{
     Time,
     registry::{
         ConnId, Stats,
-        store::{StoreAnswer, StoreRequest, Write},
+        store::{RoomAction, StoreAnswer, StoreRequest, Write},
     },
 };
 use p2pchat_proto::{
     AuthReply, Capabilities, Capability, FromRegistry, HelloReply, Message, Outcome, PeerList, RegisterReply,
-    RoomName, SearchReply, ToRegistry, ToRegistryDatagram, Username, Verb,
+    RoomChange, RoomName, SearchReply, ToRegistry, ToRegistryDatagram, Username, Verb,
 };
 
 use p2pchat_examples::truth::Truth;
@@ -45,6 +46,8 @@ pub(crate) struct Judge {
     cause: Option<Cause>,
     /// Whose session was replaced in this step.
     replaced: Option<Username>,
+    /// The slow hash that the password of who joins in this step was compared with.
+    compared: Option<Option<Arc<str>>>,
     pushes_due: Vec<(ConnId, FromRegistry)>,
     pushes_seen: Vec<(ConnId, FromRegistry)>,
     pub(crate) checked: u64,
@@ -55,8 +58,8 @@ pub(crate) struct Judge {
 struct Conn {
     remote: SocketAddr,
     capabilities: Capabilities,
-    /// What has not been answered, and whether the user was in the room that it is about.
-    asked: VecDeque<(ToRegistry, bool)>,
+    /// What has not been answered.
+    asked: VecDeque<ToRegistry>,
     user: Option<Username>,
     heard: Time,
 }
@@ -99,11 +102,7 @@ impl Judge {
         if let ToRegistry::Hello { extensions } = message {
             view.capabilities = extensions.map_or(Capabilities::NONE, |extensions| extensions.capabilities);
         }
-        let was_member = match (message, &view.user) {
-            (ToRegistry::JoinRoom { room, .. }, Some(user)) => self.truth.is_member(user, room),
-            _ => false,
-        };
-        view.asked.push_back((message.clone(), was_member));
+        view.asked.push_back(message.clone());
     }
 
     /// A keep-alive is handed to the registry.
@@ -124,6 +123,9 @@ impl Judge {
     /// The store's answer is handed to the registry.
     pub(crate) fn stored(&mut self, request: &StoreRequest, answer: &StoreAnswer) {
         let StoreRequest::Write(request) = request else { return };
+        if let (Write::JoinRoom { password, .. }, StoreAnswer::Joined { .. }) = (request, answer) {
+            self.compared = Some(password.clone());
+        }
         match (request, answer) {
             (
                 Write::CreateRoom { owner: username, .. } | Write::JoinRoom { username, .. },
@@ -135,15 +137,63 @@ impl Judge {
                     self.expect_joined(room, username);
                 }
             }
-            (Write::LeaveRoom { username, .. }, StoreAnswer::Left { room }) => {
+            (Write::LeaveRoom { username, .. }, StoreAnswer::Left { room, heir }) => {
                 if let Some(live) = self.live.get_mut(username) {
                     live.rooms.remove(room);
                 }
                 let message = FromRegistry::UserLeft { room: room.clone(), username: username.clone() };
                 self.expect(&[room.clone()].into(), username, Some(Capability::Roster), &message);
+                if let Some(heir) = heir {
+                    self.expect_change(room, username, RoomChange::Owner(heir.clone()));
+                }
+            }
+            (Write::Moderate { by, action, .. }, StoreAnswer::Moderated { room, user, removed }) => {
+                self.moderated(by, action, room, user.as_ref().filter(|_| *removed));
             }
             _ => {}
         }
+    }
+
+    /// An owner has done something; `put_out` is whose membership it ended.
+    fn moderated(&mut self, by: &Username, action: &RoomAction, room: &RoomName, put_out: Option<&Username>) {
+        let change = match action {
+            RoomAction::Kick { reason, .. } | RoomAction::Ban { reason, .. } => {
+                let Some(username) = put_out else { return };
+                let (room, username, by, reason) =
+                    (room.clone(), username.clone(), by.clone(), reason.clone());
+                let left = FromRegistry::UserLeft { room: room.clone(), username: username.clone() };
+                let mut told = vec![username.clone()];
+                told.extend(
+                    self.present(&room).into_iter().filter(|other| *other != by && *other != username),
+                );
+                if let Some(live) = self.live.get_mut(&username) {
+                    live.rooms.remove(&room);
+                }
+                let message = match action {
+                    RoomAction::Kick { .. } => FromRegistry::RoomKicked { room, username, by, reason },
+                    _ => FromRegistry::RoomBanned { room, username, by, reason },
+                };
+                for conn in told.iter().filter_map(|told| Some(self.live.get(told)?.conn)) {
+                    if self.has(conn, Some(Capability::Moderate)) {
+                        self.pushes_due.push((conn, message.clone()));
+                    } else if self.has(conn, Some(Capability::Roster)) {
+                        self.pushes_due.push((conn, left.clone()));
+                    }
+                }
+                return;
+            }
+            RoomAction::SetPassword(password) => RoomChange::Password { protected: password.is_some() },
+            RoomAction::SetCapacity(capacity) => RoomChange::Capacity(*capacity),
+            RoomAction::SetDescription(description) => RoomChange::Description(description.clone()),
+            RoomAction::SetOwner(username) => RoomChange::Owner(username.clone()),
+            _ => return,
+        };
+        self.expect_change(room, by, change);
+    }
+
+    fn expect_change(&mut self, room: &RoomName, by: &Username, change: RoomChange) {
+        let message = FromRegistry::RoomChanged { room: room.clone(), by: by.clone(), change };
+        self.expect(&[room.clone()].into(), by, Some(Capability::Moderate), &message);
     }
 
     fn expect_joined(&mut self, room: &RoomName, username: &Username) {
@@ -180,7 +230,10 @@ impl Judge {
         match message {
             FromRegistry::UserJoined { .. }
             | FromRegistry::UserLeft { .. }
-            | FromRegistry::UserLogout { .. } => {
+            | FromRegistry::UserLogout { .. }
+            | FromRegistry::RoomKicked { .. }
+            | FromRegistry::RoomBanned { .. }
+            | FromRegistry::RoomChanged { .. } => {
                 self.pushes_seen.push((conn, message.clone()));
                 Ok(())
             }
@@ -201,7 +254,7 @@ impl Judge {
         self.checked += 1;
         let wrong = |why: &str| Err(format!("the registry answers {reply:?}, but {why}"));
         let Some(view) = self.conns.get_mut(&conn) else { return wrong("to a stream that is gone") };
-        let Some((request, was_member)) = view.asked.pop_front() else { return wrong("was not asked") };
+        let Some(request) = view.asked.pop_front() else { return wrong("was not asked") };
         if reply.verb() != reply_to(&request) {
             return wrong(&format!("was asked {request:?}"));
         }
@@ -221,18 +274,17 @@ impl Judge {
                 return wrong("the user has no session");
             }
             (ToRegistry::CreateRoom { room, .. }, FromRegistry::Creation(Outcome::Success), Some(user))
-                if !self.truth.is_member(user, room) =>
+                if !self.is_durable(user, room) =>
             {
                 return wrong("the room is not durable");
             }
             (ToRegistry::JoinRoom { room, password }, FromRegistry::Join(Outcome::Success), Some(user)) => {
-                if !self.truth.is_member(user, room) {
+                if !self.is_durable(user, room) {
                     return wrong("the membership is not durable");
                 }
                 let given = password.as_ref().map(|password| password.expose());
-                if let Some(wanted) = self.truth.room_password(room)
-                    && !was_member
-                    && given != Some(wanted)
+                if let Some(Some(wanted)) = self.compared.take()
+                    && given != Some(&*wanted)
                 {
                     return wrong("the room's password was not given");
                 }
@@ -276,6 +328,12 @@ impl Judge {
         Ok(())
     }
 
+    /// True if the user is a member, or was one by the answers that the registry has, and has been put out since.
+    fn is_durable(&self, username: &Username, room: &RoomName) -> bool {
+        let believed = self.live.get(username).is_some_and(|live| live.rooms.contains(room));
+        self.truth.is_member(username, room) || (believed && self.truth.was_put_out(username, room))
+    }
+
     fn logged_in(&mut self, now: Time, conn: ConnId, username: &Username, port: u16) -> Checked {
         if self.is_online(username) {
             return Err(format!("{username} has two live sessions"));
@@ -312,7 +370,7 @@ impl Judge {
         let Some(view) = self.conns.remove(&conn) else { return Ok(()) };
         let Some(user) = view.user else { return Ok(()) };
         let Some(live) = self.live.get(&user).filter(|live| live.conn == conn) else { return Ok(()) };
-        let wants_out = matches!(view.asked.front(), Some((ToRegistry::Logout { .. }, _)));
+        let wants_out = matches!(view.asked.front(), Some(ToRegistry::Logout { .. }));
         let replaces = matches!(&self.cause, Some(Cause::Login(username, _)) if *username == user);
         let allowed = match &self.cause {
             Some(Cause::Disconnected) => true,
@@ -345,7 +403,7 @@ impl Judge {
 
     /// The registry has done what it does about one fact.
     pub(crate) fn end(&mut self, now: Time, stats: Stats) -> Checked {
-        self.cause = None;
+        (self.cause, self.compared) = (None, None);
         for seen in std::mem::take(&mut self.pushes_seen) {
             self.checked += 1;
             match self.pushes_due.iter().position(|due| *due == seen) {
@@ -398,6 +456,11 @@ fn reply_to(request: &ToRegistry) -> Verb {
         ToRegistry::ListRooms { .. } => Verb::RoomsList,
         ToRegistry::SearchUser { .. } => Verb::SearchUserResponse,
         ToRegistry::DiscoverPeers { .. } | ToRegistry::DiscoverRoom { .. } => Verb::PeerList,
+        ToRegistry::Kick { .. }
+        | ToRegistry::Ban { .. }
+        | ToRegistry::Unban { .. }
+        | ToRegistry::SetRoom { .. } => Verb::Moderation,
+        ToRegistry::ListBans { .. } => Verb::BanList,
         _ => Verb::HelloBack,
     }
 }

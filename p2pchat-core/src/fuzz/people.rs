@@ -1,7 +1,9 @@
 //! What a peer's application may want, and what others could say to it.
 
 use arbitrary::Arbitrary;
-use p2pchat_proto::{Capacity, Description, Detail, PasswordDigest, PeerPort, RoomName, Text, Username};
+use p2pchat_proto::{
+    Capacity, Description, Detail, PasswordDigest, PeerPort, RoomName, RoomSetting, Text, Username,
+};
 
 use crate::{
     Time,
@@ -11,7 +13,7 @@ use crate::{
 pub(super) const REGISTRY_LINES: &[&str] = &[
     "HELLO_BACK <SUCCESS> <200>",
     "HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender>",
-    "HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,origin>",
+    "HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,moderate,origin>",
     "HELLO_BACK <SUCCESS> <200> <1> <sender>",
     "HELLO_BACK <FAILURE> <404> <no>",
     "HELLO_BACK SUCCESS 200 ",
@@ -50,6 +52,12 @@ pub(super) const REGISTRY_LINES: &[&str] = &[
     "USER_LEFT <den> <alice>",
     "TIMEOUT <alice>",
     "TIMEOUT alice",
+    "ROOM_KICKED <den> <bob> <carol> <why>",
+    "ROOM_BANNED <den> <alice> <carol>",
+    "ROOM_CHANGED <den> <carol> <OWNER> <alice>",
+    "MODERATION <SUCCESS> <200>",
+    "MODERATION <FAILURE> <404> <no>",
+    "BAN_LIST <FOUND> <200> <bob> <why>",
 ];
 
 pub(super) const STREAM_LINES: &[&str] = &[
@@ -121,6 +129,7 @@ pub(super) enum Command<'a> {
     HangUp(u8),
     Send(u8, Option<&'a str>),
     Broadcast(u8, Option<&'a str>),
+    Moderate(u8, u8),
 }
 
 impl Command<'_> {
@@ -145,6 +154,13 @@ impl Command<'_> {
             Self::HangUp(who) => peer.hang_up(now, user(who)),
             Self::Send(who, said) => peer.send(now, user(who), text(said)),
             Self::Broadcast(name, said) => peer.broadcast(now, room(name), text(said)),
+            Self::Moderate(name, how) => match how % 5 {
+                0 => peer.kick(now, room(name), user(how >> 4), None),
+                1 => peer.ban(now, room(name), user(how >> 4), None),
+                2 => peer.unban(now, room(name), user(how >> 4)),
+                3 => peer.bans(now, room(name)),
+                _ => peer.set_room(now, room(name), RoomSetting::Owner(user(how >> 4))),
+            },
         }
     }
 }

@@ -69,7 +69,8 @@ pub enum RequestError {
         /// How many there may be.
         limit: usize,
     },
-    /// The registry's dialect has no such request (the prototype knows no rooms).
+    /// The registry has no such request: the prototype's knows no rooms, and one without the capability `moderate` no
+    /// owners.
     #[error("this registry does not support that")]
     Unsupported,
     /// The answer made no sense.

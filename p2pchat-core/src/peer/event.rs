@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use p2pchat_proto::{Found, PeerRecord, RoomName, RoomRecord, Text, Username};
+use p2pchat_proto::{BanRecord, Found, PeerRecord, Reason, RoomChange, RoomName, RoomRecord, Text, Username};
 
 use super::RequestError;
 
@@ -107,6 +107,29 @@ pub enum Event {
         /// Who.
         username: Username,
     },
+    /// Somebody, or oneself, was put out of a room by its owner, and is no member of it any more (capability `moderate`;
+    /// without it there is a [`MemberLeft`](Self::MemberLeft) instead).
+    PutOut {
+        /// Which room.
+        room: RoomName,
+        /// Who.
+        username: Username,
+        /// The owner.
+        by: Username,
+        /// The owner's words.
+        reason: Option<Reason>,
+        /// True if they can't join again.
+        banned: bool,
+    },
+    /// One of one's rooms was changed by somebody else, or has another owner because the last one left.
+    RoomChanged {
+        /// Which room.
+        room: RoomName,
+        /// Who changed it, or left.
+        by: Username,
+        /// What holds now.
+        change: RoomChange,
+    },
     /// A member of one's rooms went offline, or is no longer among those whom the registry lists.
     MemberOffline {
         /// Who.
@@ -141,6 +164,8 @@ pub enum Response {
     RoomNames(Vec<RoomName>),
     /// A room's members online.
     Members(Vec<Username>),
+    /// Who is banned from a room.
+    Bans(Vec<BanRecord>),
     /// Who has a broadcast.
     Broadcast(BroadcastReport),
 }

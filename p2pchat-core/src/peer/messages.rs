@@ -117,6 +117,9 @@ impl Peer {
         let Some(sender) = self.username().cloned() else { return };
         let Some(broadcast) = self.broadcasts.get(&request) else { return };
         let (room, text) = (broadcast.room.clone(), broadcast.text.clone());
+        if !self.rooms.contains_key(&room) {
+            return self.settle_broadcast(request, user, Err(RequestError::NotAMember));
+        }
         match self.launch(now, id, Kind::Broadcast, request, &text) {
             Ok(()) => {
                 let named = self.streams.get(&id).is_some_and(|stream| stream.sender);

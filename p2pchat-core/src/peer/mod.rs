@@ -40,6 +40,7 @@ mod event;
 mod inbox;
 mod link;
 mod messages;
+mod moderation;
 mod requests;
 mod rooms;
 mod session;

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 
 use p2pchat_proto::{
-    Capacity, Description, Detail, FromRegistry, Message, Outcome, PasswordDigest, PeerList, RoomName,
-    RoomsList, SearchReply, ToRegistry, Username,
+    BanList, Capability, Capacity, Description, Detail, FromRegistry, Message, Outcome, PasswordDigest,
+    PeerList, Reason, RoomName, RoomsList, SearchReply, ToRegistry, Username,
 };
 
-use super::{Effect, Peer, RequestError, RequestId, Response, Timer, link::Waiting, session::Credentials};
+use super::{
+    Effect, Event, Peer, RequestError, RequestId, Response, Timer, link::Waiting, session::Credentials,
+};
 use crate::time::Time;
 
 /// The requests that have not been answered.
@@ -48,6 +50,9 @@ pub(super) enum Purpose {
     Roster(RoomName, Option<RequestId>),
     /// Somebody's address, to dial it.
     Find(Username),
+    /// What a room's owner wants.
+    Moderate(RequestId),
+    Bans(RequestId),
 }
 
 impl Purpose {
@@ -145,6 +150,9 @@ impl Peer {
         {
             return Err(RequestError::Unsupported);
         }
+        if matches!(purpose, Purpose::Moderate(_) | Purpose::Bans(_)) && !self.has(Capability::Moderate) {
+            return Err(RequestError::Unsupported);
+        }
         if self.requests.queued.len() >= self.config.requests && !purpose.is_internal() {
             return Err(RequestError::TooMany { what: "requests", limit: self.config.requests });
         }
@@ -186,6 +194,15 @@ impl Peer {
             FromRegistry::UserJoined { room, username } => self.user_joined(now, room, username),
             FromRegistry::UserLeft { room, username } => self.user_left(now, &room, username),
             FromRegistry::UserLogout { username } => self.user_offline(username),
+            FromRegistry::RoomKicked { room, username, by, reason } => {
+                self.put_out(now, Event::PutOut { room, username, by, reason, banned: false });
+            }
+            FromRegistry::RoomBanned { room, username, by, reason } => {
+                self.put_out(now, Event::PutOut { room, username, by, reason, banned: true });
+            }
+            FromRegistry::RoomChanged { room, by, change } => {
+                self.tell(Event::RoomChanged { room, by, change });
+            }
             reply => self.replied(now, reply),
         }
     }
@@ -249,6 +266,10 @@ impl Peer {
             (Purpose::Roster(room, request), FromRegistry::Peers(list)) => {
                 self.roster_arrived(now, room, request, list);
             }
+            (Purpose::Moderate(request), FromRegistry::Moderation(outcome)) => {
+                self.complete(request, accepted(outcome));
+            }
+            (Purpose::Bans(request), FromRegistry::Bans(list)) => self.complete(request, bans(list)),
             (purpose, _) => {
                 self.fail(now, purpose, RequestError::Unexpected(verb.to_string()));
                 self.lost_order(now, format!("sent {verb} where another reply was due"));
@@ -272,7 +293,9 @@ impl Peer {
             | Purpose::Peers(request, _)
             | Purpose::Rooms(request, _)
             | Purpose::Enter(request, _)
-            | Purpose::Leave(request, _) => self.complete(request, Err(error)),
+            | Purpose::Leave(request, _)
+            | Purpose::Moderate(request)
+            | Purpose::Bans(request) => self.complete(request, Err(error)),
             Purpose::Roster(room, request) => self.roster_failed(now, &room, request, error),
             Purpose::Find(username) => self.found(now, &username, Err(error)),
             Purpose::Resume => {
@@ -301,11 +324,22 @@ impl Peer {
 fn accepted(outcome: Outcome) -> Result<Response, RequestError> {
     match outcome {
         Outcome::Success => Ok(Response::Done),
-        Outcome::Failure { reason } => {
-            Err(RequestError::Refused(reason.map(|reason| reason.as_str().to_owned())))
-        }
+        Outcome::Failure { reason } => Err(refused(reason)),
         other => Err(RequestError::Unexpected(format!("{other:?}"))),
     }
+}
+
+fn bans(list: BanList) -> Result<Response, RequestError> {
+    match list {
+        BanList::Found(bans) => Ok(Response::Bans(bans.into_vec())),
+        BanList::NotFound { .. } => Ok(Response::Bans(Vec::new())),
+        BanList::Failure { reason } => Err(refused(reason)),
+        other => Err(RequestError::Unexpected(format!("{other:?}"))),
+    }
+}
+
+fn refused(reason: Option<Reason>) -> RequestError {
+    RequestError::Refused(reason.map(|reason| reason.as_str().to_owned()))
 }
 
 fn found(reply: SearchReply) -> Result<p2pchat_proto::Found, RequestError> {

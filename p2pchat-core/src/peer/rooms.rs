@@ -28,6 +28,10 @@ impl Room {
         self.members.contains(username)
     }
 
+    pub(super) fn lose(&mut self, username: &Username) {
+        self.members.remove(username);
+    }
+
     pub(super) fn is_asked(&self) -> bool {
         self.asked
     }
@@ -206,7 +210,7 @@ impl Peer {
         if self.is_me(&username) {
             self.drop_room(now, room);
         } else if let Some(room) = self.rooms.get_mut(room) {
-            room.members.remove(&username);
+            room.lose(&username);
         }
         self.tell(Event::MemberLeft { room: room.clone(), username });
     }

@@ -16,7 +16,7 @@ const NAMES: [&str; 3] = ["alice", "bob", "carol"];
 const ROOMS: [&str; 2] = ["den", "attic"];
 const REGISTRY: &[&str] = &[
     "HELLO_BACK <SUCCESS> <200>",
-    "HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender>",
+    "HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,moderate>",
     "HELLO_BACK <FAILURE> <404> <no>",
     "REGISTER <SUCCESS> <200>",
     "REGISTER <EXIST> <300>",
@@ -39,6 +39,11 @@ const REGISTRY: &[&str] = &[
     "USER_JOINED <den> <bob>",
     "USER_LEFT <den> <bob>",
     "USER_LEFT <den> <alice>",
+    "ROOM_KICKED <den> <bob> <carol> <why>",
+    "ROOM_BANNED <den> <alice> <carol>",
+    "ROOM_CHANGED <den> <carol> <OWNER> <alice>",
+    "MODERATION <SUCCESS> <200>",
+    "BAN_LIST <NOT_FOUND> <404>",
     "TIMEOUT <alice>",
 ];
 const STREAM: &[&str] = &[

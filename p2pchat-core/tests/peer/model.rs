@@ -93,6 +93,8 @@ enum Ask {
     Members(Name, Option<usize>),
     /// Where somebody is, to dial him.
     Find(Name),
+    Kick(usize),
+    Bans(usize),
 }
 
 #[derive(Debug, Clone, Default)]
@@ -400,6 +402,8 @@ impl Model {
             Command::Members(room) => {
                 self.ask(&format!("DISCOVER_PEERS <{room}>"), Ask::Members(room, Some(id)))?;
             }
+            Command::Kick(room, user) => self.ask(&format!("ROOM_KICK <{room}> <{user}>"), Ask::Kick(id))?,
+            Command::Bans(room) => self.ask(&format!("ROOM_BANS <{room}>"), Ask::Bans(id))?,
             Command::Chat(user) => {
                 if me? == user {
                     return Err(RequestError::Refused(Some(WORDS.to_owned())));

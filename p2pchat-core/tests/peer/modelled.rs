@@ -155,6 +155,8 @@ impl Machine {
             Command::Join(name) => peer.join(now, room(name), None),
             Command::Leave(name) => peer.leave(now, room(name)),
             Command::Members(name) => peer.members(now, room(name)),
+            Command::Kick(name, member) => peer.kick(now, room(name), user(member), None),
+            Command::Bans(name) => peer.bans(now, room(name)),
             Command::Chat(name) => peer.chat(now, user(name)),
             Command::HangUp(name) => peer.hang_up(now, user(name)),
             Command::Send(name, said) => peer.send(now, user(name), text(said)),

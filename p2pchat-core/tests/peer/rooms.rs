@@ -2,10 +2,11 @@
 
 use p2pchat_core::peer::Config;
 use p2pchat_proto::{
-    Capacity, Description, Detail, FromRegistry, List, PeerList, PeerRecord, RoomName, RoomRecord, RoomsList,
+    Capacity, Description, Detail, FromRegistry, List, PeerList, PeerRecord, Reason, RoomName, RoomRecord,
+    RoomSetting, RoomsList,
 };
 
-use crate::solo::{SECOND, Solo, room, user};
+use crate::solo::{SECOND, Solo, room, text, user};
 
 const NOTHING: [&str; 0] = [];
 
@@ -213,4 +214,107 @@ fn each_list_answers_what_was_asked_and_no_other() {
         s.peer.handle_registry_message(s.now, FromRegistry::Peers(list));
         assert_eq!(s.did(), [answer]);
     }
+}
+
+#[test]
+fn who_is_put_out_of_a_room_is_in_it_no_longer() {
+    let mut s = Solo::alice_in_den();
+    s.registry("ROOM_KICKED <den> <bob> <carol> <no spam>");
+    assert_eq!(s.did(), ["bob is kicked out of den by carol: no spam"]);
+    assert_eq!(roster(&s), "alice carol");
+    s.registry("ROOM_BANNED <den> <dave> <carol>");
+    assert_eq!(s.did(), ["dave is banned from den by carol"], "one who was offline");
+    s.registry("ROOM_KICKED <attic> <bob> <carol>");
+    assert_eq!(s.did(), NOTHING, "of a room that isn't one's own nothing is told");
+    s.registry("ROOM_BANNED <den> <alice> <carol> <you too>");
+    assert_eq!(s.did(), ["alice is banned from den by carol: you too"]);
+    assert_eq!(s.peer.room_names().count(), 0);
+}
+
+#[test]
+fn who_is_put_out_neither_hears_nor_speaks_there_from_that_moment() {
+    let mut s = Solo::alice_in_den();
+    let stream = s.accept();
+    s.peer.broadcast(s.now, room("den"), text("morning"));
+    s.did();
+    s.registry("ROOM_KICKED <den> <alice> <carol>");
+    s.did();
+    s.hear(stream, "DIRECT_BROADCAST <bob> <den> hi");
+    let refused = "s0 DIRECT_BROADCAST_NOTIFICATION <FAILURE> <404> <bob> <hi> <not in that room>";
+    assert_eq!(s.did(), [refused]);
+    s.peer.broadcast(s.now, room("den"), text("still there?"));
+    assert_eq!(s.did(), ["failed: not a member of that room"]);
+    // The broadcast from before: those whom it was still on its way to don't get it.
+    for (name, host) in [("bob", 2), ("carol", 3)] {
+        s.registry(&format!(
+            "SEARCH_USER_RESPONSE <SUCCESS> <200> <{name}> <4000> <192.0.2.{host}> <sender>"
+        ));
+    }
+    s.did();
+    for stream in [1, 2] {
+        s.peer.handle_stream_connected(s.now, s.streams[stream]);
+    }
+    let did = s.did();
+    assert!(!did.iter().any(|what| what.contains("DIRECT_BROADCAST")), "{did:?}");
+    assert!(did.last().is_some_and(|what| what.matches("NotAMember").count() == 2), "{did:?}");
+}
+
+#[test]
+fn a_changed_room_is_told() {
+    let mut s = Solo::alice_in_den();
+    s.registry("ROOM_CHANGED <den> <carol> <OWNER> <alice>");
+    s.registry("ROOM_CHANGED <den> <carol> <PASSWORD> <PROTECTED>");
+    assert_eq!(s.did(), ["carol sets den Owner(\"alice\")", "carol sets den Password { protected: true }"]);
+}
+
+#[test]
+fn what_an_owner_wants_is_asked_of_the_registry() {
+    let mut s = Solo::alice_in_den();
+    let why = Reason::new("spam").unwrap();
+    s.peer.kick(s.now, room("den"), user("bob"), Some(why));
+    s.peer.ban(s.now, room("den"), user("bob"), None);
+    s.peer.unban(s.now, room("den"), user("bob"));
+    s.peer.bans(s.now, room("den"));
+    s.peer.bans(s.now, room("den"));
+    s.peer.set_room(s.now, room("den"), RoomSetting::Password(None));
+    assert_eq!(
+        s.did(),
+        [
+            "> ROOM_KICK <den> <bob> <spam>",
+            "> ROOM_BAN <den> <bob>",
+            "> ROOM_UNBAN <den> <bob>",
+            "> ROOM_BANS <den>",
+            "> ROOM_BANS <den>",
+            "> ROOM_SET <den> <PASSWORD> <>",
+        ]
+    );
+    s.registry("MODERATION <SUCCESS> <200>");
+    s.registry("MODERATION <FAILURE> <404> <no>");
+    s.registry("MODERATION <SUCCESS> <200>");
+    s.registry("BAN_LIST <FOUND> <200> <bob> <spam>");
+    s.registry("BAN_LIST <FAILURE> <404> <no>");
+    s.registry("MODERATION <SUCCESS> <200>");
+    let bans = r#"ok Bans([BanRecord { username: "bob", reason: "spam" }])"#;
+    assert_eq!(s.did(), ["ok Done", "failed: no", "ok Done", bans, "failed: no", "ok Done"]);
+}
+
+#[test]
+fn without_the_capability_nobody_is_an_owner() {
+    let mut s = Solo::alice_with(Config::default(), " <1> <reason,roster,sender>");
+    s.peer.kick(s.now, room("den"), user("bob"), None);
+    s.peer.bans(s.now, room("den"));
+    assert_eq!(s.did(), ["failed: this registry does not support that"; 2]);
+    let mut s = Solo::new();
+    s.peer.unban(s.now, room("den"), user("bob"));
+    assert_eq!(s.did(), ["failed: not logged in"]);
+}
+
+#[test]
+fn an_answer_to_something_else_is_the_registrys_fault() {
+    let mut s = Solo::alice_in_den();
+    s.peer.bans(s.now, room("den"));
+    s.did();
+    s.registry("MODERATION <SUCCESS> <200>");
+    let did = s.did();
+    assert!(did.iter().any(|what| what.starts_with("fault of registry")), "{did:?}");
 }

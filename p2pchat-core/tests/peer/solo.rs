@@ -14,7 +14,7 @@ use p2pchat_proto::{
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// What the registry agrees to in these tests unless said otherwise.
-pub(crate) const ALL: &str = " <1> <reason,roster,sender>";
+pub(crate) const ALL: &str = " <1> <reason,roster,sender,moderate>";
 
 pub(crate) struct Solo {
     pub(crate) peer: Peer,
@@ -226,6 +226,12 @@ impl Solo {
             Event::MemberOnline { room, username } => format!("{username} is in {room}"),
             Event::MemberLeft { room, username } => format!("{username} left {room}"),
             Event::MemberOffline { username, rooms } => format!("{username} is offline in {rooms:?}"),
+            Event::PutOut { room, username, by, reason, banned } => {
+                let how = if banned { "banned from" } else { "kicked out of" };
+                let why = reason.map_or(String::new(), |reason| format!(": {reason}"));
+                format!("{username} is {how} {room} by {by}{why}")
+            }
+            Event::RoomChanged { room, by, change } => format!("{by} sets {room} {change:?}"),
             Event::Disconnected { reason, .. } => format!("lost: {reason}"),
             Event::LoggedOut { reason } => format!("logged out: {reason}"),
             Event::Fault { culprit, what } => format!("fault of {culprit}: {what}"),

@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Join(&'static str),
     Leave(&'static str),
     Members(&'static str),
+    Kick(&'static str, &'static str),
+    Bans(&'static str),
     Chat(&'static str),
     HangUp(&'static str),
     Send(&'static str, &'static str),
@@ -78,6 +80,8 @@ pub(crate) enum Push {
     Joined(&'static str, &'static str),
     Left(&'static str, &'static str),
     Offline(&'static str),
+    PutOut { room: &'static str, user: &'static str, banned: bool },
+    Changed(&'static str),
     Timeout,
 }
 
@@ -154,6 +158,8 @@ fn command(state: &Model) -> BoxedStrategy<Step> {
         6 => room.clone().prop_map(Command::Join),
         2 => room.clone().prop_map(Command::Leave),
         2 => room.clone().prop_map(Command::Members),
+        1 => (room.clone(), peer.clone()).prop_map(|(room, user)| Command::Kick(room, user)),
+        1 => room.clone().prop_map(Command::Bans),
         10 => peer.clone().prop_map(Command::Chat),
         1 => Just(Command::Chat("alice")),
         2 => peer.clone().prop_map(Command::HangUp),
@@ -180,7 +186,10 @@ fn push() -> impl Strategy<Value = Push> {
     let (room, name) = (select(ROOMS), select(NAMES));
     prop_oneof![
         8 => (room.clone(), name.clone()).prop_map(|(room, name)| Push::Joined(room, name)),
-        4 => (room, name.clone()).prop_map(|(room, name)| Push::Left(room, name)),
+        4 => (room.clone(), name.clone()).prop_map(|(room, name)| Push::Left(room, name)),
+        4 => (room.clone(), name.clone(), any::<bool>())
+            .prop_map(|(room, user, banned)| Push::PutOut { room, user, banned }),
+        1 => room.prop_map(Push::Changed),
         4 => name.prop_map(Push::Offline),
         1 => Just(Push::Timeout),
     ]

@@ -9,7 +9,7 @@ use std::{
 use arbitrary::{Arbitrary, Unstructured};
 use p2pchat_core::{
     proto::{Capacity, Description, RoomName, Username},
-    registry::store::{Read, StoreAnswer, StoreError, StoreRequest, TokenChange, Write},
+    registry::store::{Read, RoomAction, StoreAnswer, StoreError, StoreRequest, TokenChange, Write},
     tokio::Store,
 };
 
@@ -130,7 +130,9 @@ fn ask(store: &RedbStore, request: StoreRequest) -> StoreAnswer {
 
 fn read_all(store: &RedbStore) {
     let reads = (0..USERS).map(|n| Read::Account { username: user(n) });
-    let reads = reads.chain((0..ROOMS).map(|n| Read::Room { room: room(n) })).chain([Read::Rooms]);
+    let reads = reads.chain((0..ROOMS).map(|n| Read::Room { room: room(n), username: user(1) }));
+    let reads = reads.chain((0..ROOMS).map(|n| Read::RoomBans { room: room(n), username: user(n) }));
+    let reads = reads.chain([Read::Rooms]);
     let writes = (0..USERS).map(|n| Write::OpenSession {
         username: user(n),
         password: None,
@@ -174,11 +176,15 @@ fn wholes() -> &'static [Vec<u8>] {
                 let join = Write::JoinRoom {
                     room: room(n),
                     id: n as u64 + 1,
+                    password: None,
                     username: user(member),
                     rooms_per_user: 8,
                 };
                 ask(&store, StoreRequest::Write(join));
             }
+            let action = RoomAction::Ban { username: user(n + 1), reason: None };
+            let ban = Write::Moderate { room: room(n), by: user(n), action, bans_per_room: 8 };
+            ask(&store, StoreRequest::Write(ban));
         }
         let killed = read();
         drop(store);

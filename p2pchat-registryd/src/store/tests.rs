@@ -4,7 +4,7 @@ use p2pchat_core::{
     proto::{Capacity, Description, RoomName, SessionToken, Username},
     registry::{
         Ban, BanTarget,
-        store::{StoredToken, Table, TokenChange, TokenDigest, WriteTransaction},
+        store::{RoomAction, StoredToken, Table, TokenChange, TokenDigest, WriteTransaction},
     },
 };
 use redb::{Database, ReadableDatabase, TableDefinition};
@@ -38,6 +38,7 @@ fn join(room: &str, id: u64, username: &str) -> StoreRequest {
     StoreRequest::Write(Write::JoinRoom {
         room: room_name(room),
         id,
+        password: None,
         username: name(username),
         rooms_per_user: 32,
     })
@@ -66,7 +67,8 @@ fn ask(store: &RedbStore, request: StoreRequest) -> StoreAnswer {
 }
 
 fn room_id(store: &RedbStore, room: &str) -> Option<u64> {
-    match ask(store, StoreRequest::Read(Read::Room { room: room_name(room) })) {
+    let request = Read::Room { room: room_name(room), username: name("nobody") };
+    match ask(store, StoreRequest::Read(request)) {
         StoreAnswer::Room(state) => state.map(|state| state.id),
         other => panic!("{other:?}"),
     }
@@ -547,4 +549,41 @@ fn a_wrong_token_writes_nothing() {
     let revoke = Write::RevokeTokens { username: name("ali"), only: None };
     settle(&writer, vec![StoreRequest::Write(wrong), StoreRequest::Write(revoke)]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+fn moderate(room: &str, by: &str, action: RoomAction) -> StoreRequest {
+    let (room, by) = (room_name(room), name(by));
+    StoreRequest::Write(Write::Moderate { room, by, action, bans_per_room: 9 })
+}
+
+#[test]
+fn what_a_rooms_owner_did_is_there_after_reopening_also_in_a_file_from_before_it_could_be_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder);
+    for request in [register("ali"), register("bob"), create("den", "ali", 5), join("den", 1, "bob")] {
+        ask(&store, request);
+    }
+    drop(store);
+    let table: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("room bans");
+    let database = Database::open(folder.path().join("registry.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    assert!(transaction.delete_table(table).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = open(&folder);
+    let ban = RoomAction::Ban { username: name("bob"), reason: None };
+    let capacity = RoomAction::SetCapacity(Capacity::new(2).unwrap());
+    for action in [ban, capacity] {
+        let answer = ask(&store, moderate("den", "ali", action));
+        assert!(matches!(answer, StoreAnswer::Moderated { .. }), "{answer:?}");
+    }
+    drop(store);
+    let store = open(&folder);
+    assert!(rooms_of(&store, "bob").is_empty());
+    let answer = ask(&store, join("den", 1, "bob"));
+    assert!(matches!(answer, StoreAnswer::BannedFromRoom { .. }), "{answer:?}");
+    ask(&store, leave("den", "ali"));
+    ask(&store, create("den", "bob", 5));
+    assert_eq!(rooms_of(&store, "bob"), ["den"], "the bans are gone with the room");
 }

@@ -11,7 +11,7 @@ use std::{
 
 use p2pchat_proto::{
     Capacity, Description, Detail, PasswordDigest, PeerMessage, PeerPort, Reason, RegistryName, RoomName,
-    Text, Username,
+    RoomSetting, Text, Username,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
@@ -71,6 +71,11 @@ pub(super) enum Request {
     HangUp(Username),
     Send(Username, Text),
     Broadcast(RoomName, Text),
+    Kick(RoomName, Username, Option<Reason>),
+    Ban(RoomName, Username, Option<Reason>),
+    Unban(RoomName, Username),
+    SetRoom(RoomName, RoomSetting),
+    Bans(RoomName),
 }
 
 /// What happened on a socket.
@@ -247,6 +252,11 @@ impl Actor {
             Request::HangUp(username) => machine.hang_up(now, username),
             Request::Send(username, text) => machine.send(now, username, text),
             Request::Broadcast(room, text) => machine.broadcast(now, room, text),
+            Request::Kick(room, user, reason) => machine.kick(now, room, user, reason),
+            Request::Ban(room, user, reason) => machine.ban(now, room, user, reason),
+            Request::Unban(room, user) => machine.unban(now, room, user),
+            Request::SetRoom(room, setting) => machine.set_room(now, room, setting),
+            Request::Bans(room) => machine.bans(now, room),
         }
     }
 

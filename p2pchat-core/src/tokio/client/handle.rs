@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use p2pchat_proto::{
-    Capacity, Description, Detail, Found, PasswordDigest, PeerPort, PeerRecord, Reason, RoomName, RoomRecord,
-    Text, Username,
+    BanRecord, Capacity, Description, Detail, Found, PasswordDigest, PeerPort, PeerRecord, Reason, RoomName,
+    RoomRecord, RoomSetting, Text, Username,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -132,8 +132,8 @@ impl Peer {
         let request = Request::Create {
             room: self::room(room)?,
             password: room_password(password),
-            capacity: Capacity::new(capacity).map_err(Error::invalid("capacity"))?,
-            description: Description::new(description).map_err(Error::invalid("description"))?,
+            capacity: self::capacity(capacity)?,
+            description: self::description(description)?,
         };
         self.done(request).await
     }
@@ -156,6 +156,54 @@ impl Peer {
         }
     }
 
+    /// Puts a member out of one's own room, with a reason of at most 256 bytes or none. They may join again. This and what
+    /// follows fails with [`RequestError::Unsupported`] on a registry without the capability `moderate`.
+    pub async fn kick(&self, room: &str, username: &str, why: Option<&str>) -> Result<(), Error> {
+        self.done(Request::Kick(self::room(room)?, name(username)?, reason(why)?)).await
+    }
+
+    /// Keeps a user out of one's own room, whether they are in it or not, with a reason of at most 256 bytes or none.
+    pub async fn ban(&self, room: &str, username: &str, why: Option<&str>) -> Result<(), Error> {
+        self.done(Request::Ban(self::room(room)?, name(username)?, reason(why)?)).await
+    }
+
+    /// Lets a user in again who was banned from one's own room.
+    pub async fn unban(&self, room: &str, username: &str) -> Result<(), Error> {
+        self.done(Request::Unban(self::room(room)?, name(username)?)).await
+    }
+
+    /// Who is banned from one's own room.
+    pub async fn bans(&self, room: &str) -> Result<Vec<BanRecord>, Error> {
+        match self.request(Request::Bans(self::room(room)?)).await? {
+            Response::Bans(bans) => Ok(bans),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sets the password of one's own room for who joins from now on; none, or an empty one, opens it to all.
+    pub async fn set_password(&self, room: &str, password: Option<&str>) -> Result<(), Error> {
+        self.set(room, RoomSetting::Password(room_password(password))).await
+    }
+
+    /// Sets how many members one's own room takes; not fewer than it has.
+    pub async fn set_capacity(&self, room: &str, capacity: u32) -> Result<(), Error> {
+        self.set(room, RoomSetting::Capacity(self::capacity(capacity)?)).await
+    }
+
+    /// Sets what one's own room is about.
+    pub async fn set_description(&self, room: &str, description: &str) -> Result<(), Error> {
+        self.set(room, RoomSetting::Description(self::description(description)?)).await
+    }
+
+    /// Hands one's own room over to another member.
+    pub async fn set_owner(&self, room: &str, username: &str) -> Result<(), Error> {
+        self.set(room, RoomSetting::Owner(name(username)?)).await
+    }
+
+    async fn set(&self, room: &str, setting: RoomSetting) -> Result<(), Error> {
+        self.done(Request::SetRoom(self::room(room)?, setting)).await
+    }
+
     /// Asks a user to chat, and waits until they accept.
     pub async fn chat(&self, username: &str) -> Result<(), Error> {
         self.done(Request::Chat(name(username)?)).await
@@ -168,8 +216,7 @@ impl Peer {
 
     /// Declines a wish to chat, with a reason of at most 256 bytes or none.
     pub async fn reject(&self, request: ChatRequestId, reason: Option<&str>) -> Result<(), Error> {
-        let reason = reason.map(Reason::new).transpose().map_err(Error::invalid("reason"))?;
-        self.done(Request::Reject(request, reason)).await
+        self.done(Request::Reject(request, self::reason(reason)?)).await
     }
 
     /// Ends an open chat.
@@ -257,6 +304,18 @@ fn room(text: &str) -> Result<RoomName, Error> {
 
 fn text(text: &str) -> Result<Text, Error> {
     Text::new(text).map_err(Error::invalid("text"))
+}
+
+fn capacity(number: u32) -> Result<Capacity, Error> {
+    Capacity::new(number).map_err(Error::invalid("capacity"))
+}
+
+fn description(text: &str) -> Result<Description, Error> {
+    Description::new(text).map_err(Error::invalid("description"))
+}
+
+fn reason(text: Option<&str>) -> Result<Option<Reason>, Error> {
+    text.map(Reason::new).transpose().map_err(Error::invalid("reason"))
 }
 
 fn room_password(password: Option<&str>) -> Option<PasswordDigest> {

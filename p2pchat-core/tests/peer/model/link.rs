@@ -122,9 +122,12 @@ impl Model {
     /// A request has come to nothing.
     pub(super) fn failed(&mut self, ask: Ask, error: &RequestError) {
         match ask {
-            Ask::Login(id) | Ask::Join(id, _) | Ask::Leave(id, _) | Ask::Members(_, Some(id)) => {
-                self.fails(id, error);
-            }
+            Ask::Login(id)
+            | Ask::Join(id, _)
+            | Ask::Leave(id, _)
+            | Ask::Members(_, Some(id))
+            | Ask::Kick(id)
+            | Ask::Bans(id) => self.fails(id, error),
             Ask::Resume => self.lose_link(&RequestError::NotConnected, true),
             Ask::Find(user) => self.not_found(user, error),
             Ask::Members(room, None) => {
@@ -154,6 +157,11 @@ impl Model {
             (Some(Ask::Leave(..)), _) => plain("ROOM_EXIT_RESPONSE <FAILURE> <404>"),
             (Some(Ask::Members(room, _)), Yes(members)) => Line::Members(room, members.clone()),
             (Some(Ask::Members(..)), _) => plain("PEER_LIST <FAILURE> <404>"),
+            (Some(Ask::Kick(_)), Yes(_)) => plain("MODERATION <SUCCESS> <200>"),
+            (Some(Ask::Kick(_)), _) => plain("MODERATION <FAILURE> <404>"),
+            (Some(Ask::Bans(_)), Yes(_)) => plain("BAN_LIST <FOUND> <200> <bob> <why>"),
+            (Some(Ask::Bans(_)), Online) => plain("BAN_LIST <NOT_FOUND> <404>"),
+            (Some(Ask::Bans(_)), _) => plain("BAN_LIST <FAILURE> <404>"),
             (Some(Ask::Find(user)), Yes(_)) => {
                 let (host, sender) = if *user == "bob" { (2, " <sender>") } else { (3, "") };
                 let place = format!("<{user}> <4000> <192.0.2.{host}>{sender}");
@@ -195,6 +203,7 @@ impl Model {
                     self.does(&format!("alice left {room}"));
                 }
             }
+            (Some(Ask::Bans(id)), Online) => self.does(&format!("c{id} Bans([])")),
             (Some(Ask::Find(user)), No) => self.not_found(user, &RequestError::NotFound),
             (Some(Ask::Find(user)), Online) => self.not_found(user, &RequestError::NotOnline),
             (Some(ask), _) => self.failed(ask, &RequestError::Refused(None)),
@@ -248,6 +257,10 @@ impl Model {
                 self.members_are(room, members, id.is_none());
             }
             Ask::Find(user) => self.dial(user),
+            Ask::Kick(id) => self.done(id),
+            Ask::Bans(id) => {
+                self.does(&format!("c{id} Bans([BanRecord {{ username: \"bob\", reason: \"why\" }}])"));
+            }
         }
     }
 
@@ -296,6 +309,11 @@ impl Model {
             Push::Joined(room, name) => format!("USER_JOINED <{room}> <{name}>"),
             Push::Left(room, name) => format!("USER_LEFT <{room}> <{name}>"),
             Push::Offline(name) => format!("USER_LOGOUT <{name}>"),
+            Push::PutOut { room, user, banned: false } => {
+                format!("ROOM_KICKED <{room}> <{user}> <dave> <why>")
+            }
+            Push::PutOut { room, user, banned: true } => format!("ROOM_BANNED <{room}> <{user}> <dave>"),
+            Push::Changed(room) => format!("ROOM_CHANGED <{room}> <dave> <CAPACITY> <7>"),
             Push::Timeout => "TIMEOUT <alice>".to_owned(),
         }));
         if self.is_ungreeted() || self.link != Link::Ready {
@@ -324,6 +342,18 @@ impl Model {
                 }
                 self.does(&format!("{user} left {name}"));
             }
+            Push::PutOut { room: name, user, banned } => {
+                match self.rooms.get_mut(name) {
+                    _ if is_me(user) => self.drop_room(name),
+                    Some(room) => room.members.retain(|other| *other != user),
+                    None => return,
+                }
+                self.does(&match banned {
+                    true => format!("{user} is banned from {name} by dave"),
+                    false => format!("{user} is kicked out of {name} by dave: why"),
+                });
+            }
+            Push::Changed(room) => self.does(&format!("dave sets {room} Capacity(Capacity(7))")),
             Push::Offline(user) if !is_me(user) => {
                 let mut shared = Vec::new();
                 for (name, room) in &mut self.rooms {

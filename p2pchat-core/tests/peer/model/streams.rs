@@ -83,6 +83,9 @@ impl Model {
                 let Some(Broadcast { room, text, .. }) = self.broadcasts.get(&command).cloned() else {
                     return;
                 };
+                if !self.rooms.contains_key(room) {
+                    return self.broadcast_landed(command, user, false);
+                }
                 let until = self.now + 10 * SECOND;
                 self.lane(id, Kind::Broadcast).ours.push_back((command, text, until));
                 let room = if self.streams[&id].sender { format!(" <{room}>") } else { String::new() };
