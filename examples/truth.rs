@@ -179,7 +179,7 @@ impl Truth {
             (RoomAction::Ban { username, .. }, StoreAnswer::Moderated { removed, .. }) => {
                 has_account(username) && is_member(username) == *removed
             }
-            (RoomAction::Ban { username, .. }, StoreAnswer::NoSuchUser) => !has_account(username),
+            (RoomAction::Ban { username, .. }, StoreAnswer::NoSuchAccount) => !has_account(username),
             (RoomAction::Ban { username, .. }, StoreAnswer::TooManyBans) => {
                 room.bans.len() >= bans_per_room && !room.bans.contains(username)
             }

@@ -186,6 +186,24 @@ fn a_room_is_handed_over_by_its_owner_or_by_their_leaving() {
 }
 
 #[test]
+fn a_room_whose_owner_is_deleted_tells_its_heir() {
+    let mut w = World::new();
+    let (alice, others) = den(&mut w, &[("bob", ALL)]);
+    let username = Username::new("alice").unwrap();
+    let delete = StoreRequest::Write(Write::DeleteAccount { username });
+    let StoreAnswer::Deleted { username, rooms } = w.store.answer(&delete) else { panic!() };
+    w.registry.handle_deleted(&username, rooms);
+    w.run();
+    assert!(w.is_closed(alice));
+    let told = w.heard(others[0]);
+    assert_eq!(
+        told[told.len() - 2..],
+        ["USER_LEFT <Den> <alice>", "ROOM_CHANGED <Den> <alice> <OWNER> <bob>"]
+    );
+    assert_eq!(w.say(others[0], "ROOM_SET <den> <CAPACITY> <1>"), [DONE]);
+}
+
+#[test]
 fn a_room_that_ends_loses_its_bans() {
     let mut w = World::new();
     let (alice, others) = den(&mut w, &[("bob", ALL)]);
