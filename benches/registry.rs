@@ -70,7 +70,7 @@ impl World {
             digest: PasswordDigest::of_password("password"),
         };
         for n in 0..users {
-            let register = Write::Register { username: user(n), password: "hash".into() };
+            let register = Write::Register { username: user(n), password: "hash".into(), invite: None };
             black_box(write(&mut world.store, &register));
             let conn = world.connect();
             world.log_in(conn, n);
@@ -201,7 +201,7 @@ fn machine(c: &mut Criterion) {
             let n = users;
             black_box(write(
                 &mut world.store,
-                &Write::Register { username: user(n), password: "hash".into() },
+                &Write::Register { username: user(n), password: "hash".into(), invite: None },
             ));
             b.iter(|| {
                 let conn = world.connect();

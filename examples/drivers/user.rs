@@ -180,7 +180,7 @@ impl Me {
                     let mut book = me.site.book();
                     match outcome {
                         Ok(()) => book.users[me.number].registered = Known::Yes,
-                        Err(Error::Request(RequestError::NameTaken)) if !has_account => {
+                        Err(Error::Request(RequestError::NameTaken(_))) if !has_account => {
                             book.fail(format!("{} is told that the name is taken, but it is not", me.name));
                         }
                         Err(_) => {}

@@ -341,7 +341,7 @@ impl World {
         let name = user.name.clone();
         match (ask, outcome) {
             (Ask::Register, Ok(_)) => user.registered = Known::Yes,
-            (Ask::Register, Err(RequestError::NameTaken)) if !self.judge.truth.has_account(&name) => {
+            (Ask::Register, Err(RequestError::NameTaken(_))) if !self.judge.truth.has_account(&name) => {
                 self.fail(format!("{name} is told that the name is taken, but it is not"));
             }
             (Ask::Login { right: false }, Ok(_)) => {

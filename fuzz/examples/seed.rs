@@ -14,7 +14,7 @@ const CUTS: &[u8; 8] = b"somewher";
 const SEQUENCES: &[&str] = &["registry", "registry_bytes", "peer_machine", "records", "round_trip"];
 
 const CONFIGS: &[&str] = &[
-    "listen = \"0.0.0.0:15600\"\nudp-listen = \"[::]:15500\"\nopen-registration = true\n",
+    "listen = \"0.0.0.0:15600\"\nudp-listen = \"[::]:15500\"\nregistration = \"invite\"\n",
     "data-dir = '/srv/chat'\ncert = 'fullchain.pem'\nkey = 'privkey.pem'\ntls12 = false\n",
     "max-connections = 7\ncache-mib = 64\nhash-memory-kib = 19456\nhash-iterations = 2\n",
     "log-format = 'json'\nlog-level = \"info,p2pchat_core=debug\"\n# why\n",

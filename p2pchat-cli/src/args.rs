@@ -13,6 +13,7 @@ Examples:
 In scripts (the password comes from a file or from $P2PCHAT_PASSWORD, never from an argument):
   export P2PCHAT_REGISTRY=chat.example.org:15600 P2PCHAT_USER=backup-bot
   p2pchat --password-file bot.key register
+  p2pchat --password-file bot.key --invite-file code register
   p2pchat --password-file bot.key send alice \"backup done\"
   p2pchat --password-file bot.key say operators \"backup done\"
   p2pchat --password-file bot.key listen --json | jq -r 'select(.text).text'
@@ -53,6 +54,12 @@ pub(crate) struct Global {
     /// A file whose first line is your password [else: $P2PCHAT_PASSWORD, else you are asked].
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+    /// The code of your invitation, for a registry that wants one with a new account.
+    #[arg(long, global = true, value_name = "CODE", env = "P2PCHAT_INVITE", hide_env_values = true)]
+    pub(crate) invite: Option<String>,
+    /// A file whose first line is that code, which nobody else on this machine then sees among the processes.
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "invite")]
+    pub(crate) invite_file: Option<PathBuf>,
     /// The port on which other peers reach you, 1024 or above; 0 takes a free one.
     #[arg(long, global = true, value_name = "PORT", default_value_t = 0, value_parser = peer_port)]
     pub(crate) peer_port: u16,

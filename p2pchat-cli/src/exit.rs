@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn what_went_wrong_can_be_told_by_the_code() {
         for (error, code) in [
-            (RequestError::NameTaken, Exit::Failed),
+            (RequestError::NameTaken(None), Exit::Failed),
             (RequestError::NotConnected, Exit::Registry),
             (RequestError::NoRegistry("gone".to_owned()), Exit::Registry),
             (RequestError::LoginFailed(None), Exit::Login),

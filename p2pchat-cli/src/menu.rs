@@ -93,7 +93,8 @@ async fn sign_up(
         },
     };
     let Ok(session) = connect(console, global, registry).await? else { return Ok(Err(Left)) };
-    let registered = console.unless_told_to_end(session.peer.register(&user, &password)).await;
+    let mut invite = session::invite(global)?;
+    let registered = sign_in::register_invited(console, &session, (&user, &password), &mut invite).await;
     session.end().await;
     let Ok(registered) = registered else { return Ok(Err(Left)) };
     registered?;

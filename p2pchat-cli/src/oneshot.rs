@@ -2,7 +2,11 @@
 
 use std::io::{self, Read};
 
-use p2pchat_core::{peer::Event, proto::Text, tokio::Error};
+use p2pchat_core::{
+    peer::{Event, RequestError},
+    proto::Text,
+    tokio::Error,
+};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -39,6 +43,7 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         Text::new(&text).map_err(|problem| Failure::new(Exit::Usage, format!("the message {problem}")))?;
     }
     let room_password = room_password(command)?;
+    let invite = session::invite(global)?;
     let password = match session::password(global)? {
         Some(password) => password,
         None => ask_password(global, matches!(command, Command::Register)).await?,
@@ -51,7 +56,14 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
     }
     let done = async {
         if matches!(command, Command::Register) {
-            return Ok(session.peer.register(user, &password).await?);
+            let registered = session::register(&session.peer, user, &password, invite.as_deref()).await;
+            return registered.map_err(|error| match error {
+                Error::Request(RequestError::InviteWanted) => Failure::new(
+                    Exit::Failed,
+                    "this registry wants an invitation: give its code by --invite-file, $P2PCHAT_INVITE or --invite",
+                ),
+                error => error.into(),
+            });
         }
         session.peer.login(user, &password).await.map_err(|error| Failure::from(error).context("login"))?;
         obey(global, command, &mut session, &text, room_password.as_deref()).await

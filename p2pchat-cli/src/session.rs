@@ -149,7 +149,28 @@ pub(crate) fn password(global: &Global) -> Result<Option<String>, Failure> {
     Ok(std::env::var("P2PCHAT_PASSWORD").ok().filter(|password| !password.is_empty()))
 }
 
-/// A password in a file of its own.
+/// The code of the user's invitation, if a file, an argument or the environment has it.
+pub(crate) fn invite(global: &Global) -> Result<Option<String>, Failure> {
+    match &global.invite_file {
+        Some(file) => first_line(file, "--invite-file").map(Some),
+        None => Ok(global.invite.clone().filter(|code| !code.is_empty())),
+    }
+}
+
+/// Creates an account, with the code of an invitation if there is one.
+pub(crate) async fn register(
+    peer: &Peer,
+    user: &str,
+    password: &str,
+    invite: Option<&str>,
+) -> Result<(), Error> {
+    match invite {
+        Some(code) => peer.register_invited(user, password, code).await,
+        None => peer.register(user, password).await,
+    }
+}
+
+/// A password or a code in a file of its own.
 pub(crate) fn first_line(file: &Path, option: &str) -> Result<String, Failure> {
     let text = fs::read_to_string(file).map_err(|error| unreadable(option, file, &error))?;
     match text.lines().next() {

@@ -1,12 +1,14 @@
 //! Asking for what the command line doesn't say: which registry, who, which password.
 
+use p2pchat_core::{peer::RequestError, tokio::Error};
+
 use crate::{
     args::{self, Address, Global},
     console::{Console, Input},
     exit::{Exit, Failure},
     output::Tone,
     sanitize,
-    session::Session,
+    session::{self, Session},
 };
 
 /// What a dialogue with the user came to; `Err(Left)` if they left instead of answering.
@@ -78,7 +80,7 @@ pub(crate) async fn log_in(
             None => ask(console, "Username (/register for a new account): ").await,
         };
         let name = match name {
-            Ok(name) if name == "/register" => match register(console, session).await? {
+            Ok(name) if name == "/register" => match register(console, global, session).await? {
                 Ok(name) => {
                     console.out.say(Tone::Success, &format!("logged in as {}", sanitize::line(&name)));
                     return Ok(Ok(()));
@@ -114,13 +116,19 @@ pub(crate) async fn log_in(
 }
 
 /// Makes an account and logs in with it. `Err(Left)` means back to the username.
-async fn register(console: &mut Console, session: &mut Session) -> Result<Answered<String>, Failure> {
+async fn register(
+    console: &mut Console,
+    global: &Global,
+    session: &mut Session,
+) -> Result<Answered<String>, Failure> {
+    let mut invite = session::invite(global)?;
     loop {
         let Ok(name) = ask(console, "New username: ").await else { return Ok(Err(Left)) };
         let Ok(password) = ask_new_password(console).await else { return Ok(Err(Left)) };
         session.forget_events().await;
-        let registering = session.peer.register(&name, &password);
-        let Ok(registered) = console.unless_told_to_end(registering).await else { return Ok(Err(Left)) };
+        let Ok(registered) = register_invited(console, session, (&name, &password), &mut invite).await else {
+            return Ok(Err(Left));
+        };
         match registered.map_err(Failure::from) {
             Ok(()) => {
                 let logging_in = session.peer.login(&name, &password);
@@ -134,6 +142,31 @@ async fn register(console: &mut Console, session: &mut Session) -> Result<Answer
                 console.out.say(Tone::Error, &failure.to_string());
             }
             Err(failure) => return Err(failure.context("register")),
+        }
+    }
+}
+
+/// Creates an account. Where the registry wants an invitation, and none is known that isn't used up, its code is asked for.
+pub(crate) async fn register_invited(
+    console: &mut Console,
+    session: &Session,
+    (name, password): (&str, &str),
+    invite: &mut Option<String>,
+) -> Answered<Result<(), Error>> {
+    // One that was refused is not to be tried again and again.
+    let mut code = invite.take();
+    loop {
+        let registering = session::register(&session.peer, name, password, code.as_deref());
+        match console.unless_told_to_end(registering).await? {
+            Err(Error::Request(RequestError::InviteWanted)) => {
+                code = Some(ask(console, "This registry wants an invitation. Its code: ").await?);
+            }
+            Err(error @ Error::Request(RequestError::NameTaken(_))) => {
+                // The code is as good as it was.
+                *invite = code;
+                return Ok(Err(error));
+            }
+            registered => return Ok(registered),
         }
     }
 }

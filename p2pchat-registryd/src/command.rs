@@ -21,16 +21,16 @@ default. In the file a setting has the name of its flag:
 
     listen = \"0.0.0.0:15600\"
     udp-listen = \"0.0.0.0:15500\"
-    open-registration = true
+    registration = \"invite\"
 
 Examples:
     p2pchat-registryd
         Serves this machine, and keeps its data in the user's data folder.
-    p2pchat-registryd --listen 0.0.0.0:15600 --udp-listen 0.0.0.0:15500 --open-registration
+    p2pchat-registryd --listen 0.0.0.0:15600 --udp-listen 0.0.0.0:15500 --registration invite
         Serves whoever can reach this machine.
     p2pchat-registryd --data-dir /srv/chat --cert fullchain.pem --key privkey.pem
         Shows a certificate that an authority has signed.
-    p2pchat-registryd init --data-dir /srv/chat --listen 0.0.0.0:15600 --udp-listen 0.0.0.0:15500 --open-registration
+    p2pchat-registryd init --data-dir /srv/chat --listen 0.0.0.0:15600 --udp-listen 0.0.0.0:15500 --registration invite
         Makes the folder, a certificate, and /srv/chat/registryd.toml with these settings.
     p2pchat-registryd check-config --config registryd.toml
         Says all that is wrong with the settings, and what to write instead.

@@ -11,14 +11,17 @@ use std::{
     time::Duration,
 };
 
-use p2pchat_core::tokio::{Fingerprint, Server, ServerConfig, ServerTls, TlsError, TlsVersion};
+use p2pchat_core::{
+    registry::Registration,
+    tokio::{Fingerprint, Server, ServerConfig, ServerTls, TlsError, TlsVersion},
+};
 use tokio::net::TcpListener;
 
 #[cfg(unix)]
 use crate::admin::{self, Admin, AdminSocket, SocketError};
 use crate::{
     certificate::{CertificateError, Pem},
-    config::{Args, Config, ConfigError, files_for},
+    config::{self, Args, Config, ConfigError, files_for},
     files,
     logging::{self, Log},
     monitor::{self, MetricsError, Monitor},
@@ -252,6 +255,11 @@ fn server_config(config: &Config, tls: ServerTls) -> ServerConfig {
     server.machine.connections = config.max_connections;
     server.machine.prefixes = config.prefixes;
     server.machine.token_lifetime = Duration::from_secs(u64::from(config.resume_days) * 24 * 3_600);
+    server.machine.registration = match config.registration {
+        config::Registration::Open => Registration::Open,
+        config::Registration::Invite => Registration::Invite,
+        config::Registration::Closed => Registration::Closed,
+    };
     server.hash.memory_kib = config.hash_memory_kib;
     server.hash.iterations = config.hash_iterations;
     server

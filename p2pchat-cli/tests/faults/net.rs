@@ -45,7 +45,7 @@ impl Host {
     /// A registry on it.
     pub(crate) fn registry(&self) -> Daemon {
         let any = SocketAddr::from((self.address, 0));
-        Setup { place: self.place(), tcp: any, udp: any, ..Setup::new(&["--open-registration"]) }.start()
+        Setup { place: self.place(), tcp: any, udp: any, ..Setup::new(&["--registration=open"]) }.start()
     }
 
     /// Somebody's computer.

@@ -212,7 +212,7 @@ pub(crate) fn wait(process: &mut Child) -> Option<ExitStatus> {
 }
 
 /// The daemon's program. It belongs to another package, so nobody has built it for these tests if they run alone.
-fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let folder = Path::new(env!("CARGO_BIN_EXE_p2pchat")).parent().unwrap();

@@ -23,6 +23,7 @@ mod certificate;
 mod conversations;
 mod directory;
 mod flood;
+mod invites;
 mod lease;
 mod limits;
 mod menu;

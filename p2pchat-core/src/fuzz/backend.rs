@@ -5,24 +5,35 @@ use std::collections::VecDeque;
 
 use arbitrary::Arbitrary;
 use p2pchat_proto::{
-    Capabilities, Capacity, Description, Detail, Extensions, PROTOCOL_VERSION, PasswordDigest, PeerPort,
-    RoomName, RoomSetting, SessionToken, ToRegistry, Username,
+    Capabilities, Capacity, Description, Detail, Extensions, InviteCode, PROTOCOL_VERSION, PasswordDigest,
+    PeerPort, RoomName, RoomSetting, SessionToken, ToRegistry, Username,
 };
 
 use crate::{
     Time,
     registry::{
-        Config, Effect, HashAnswer, HashRequest, OpId, Registry, TokenAnswer,
+        Config, Effect, HashAnswer, HashRequest, Invite, InviteDigest, OpId, Registration, Registry,
+        TokenAnswer,
         store::{MemoryStore, Read, StoreAnswer, StoreError, StoreRequest, Write, read},
     },
 };
 
-/// Bounds that a short sequence of operations reaches.
-pub(super) fn config() -> Config {
+/// Bounds that a short sequence of operations reaches. Some inputs are for a registry that wants invitations.
+pub(super) fn config(data: &[u8]) -> Config {
     let mut config = Config::default();
     (config.connections, config.pipeline, config.operations, config.rooms_per_user) = (6, 3, 8, 2);
     config.bans_per_room = 2;
+    if data.first().is_some_and(|byte| byte % 8 == 6) {
+        config.registration = Registration::Invite;
+    }
     config
+}
+
+/// For how many registrations the store's two invitations are.
+const USES: [u32; 2] = [1, 2];
+
+fn code(n: u8) -> InviteCode {
+    InviteCode::from_random([n % 3; 26])
 }
 
 pub(super) fn user(n: u8) -> Option<Username> {
@@ -47,6 +58,7 @@ fn digest(n: u8) -> PasswordDigest {
 pub(super) enum Request {
     Hello(Option<Extensions>),
     Register(u8),
+    RegisterInvited(u8, u8),
     Login(u8, Option<PeerPort>),
     Resume(u8, u8, Option<PeerPort>),
     Create(u8, u8),
@@ -64,6 +76,9 @@ impl Request {
             Self::Hello(extensions) => ToRegistry::Hello { extensions },
             Self::Register(u) => {
                 ToRegistry::Register { username: user(u)?, password: digest(0), invite: None }
+            }
+            Self::RegisterInvited(u, c) => {
+                ToRegistry::Register { username: user(u)?, password: digest(0), invite: Some(code(c)) }
             }
             Self::Login(u, port) => ToRegistry::Login { username: user(u)?, password: digest(u >> 4), port },
             Self::Resume(u, n, port) => ToRegistry::Resume { username: user(u)?, token: token(n % 16), port },
@@ -144,7 +159,6 @@ pub(super) enum Answer {
 }
 
 /// Store and hash, and what they have been asked.
-#[derive(Default)]
 pub(super) struct Backend {
     store: MemoryStore,
     questions: VecDeque<(OpId, StoreRequest)>,
@@ -152,6 +166,18 @@ pub(super) struct Backend {
     mints: VecDeque<OpId>,
     /// How many tokens there have been.
     tokens: u8,
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        let mut store = MemoryStore::new();
+        for (n, uses) in (0..).zip(USES) {
+            let digest = InviteDigest::of(&code(n));
+            let invite = Invite { digest, note: None, since: 0, until: None, uses, left: uses };
+            store.answer(&StoreRequest::Write(Write::CreateInvite { invite, limit: 2 }));
+        }
+        Self { store, questions: VecDeque::new(), hashes: VecDeque::new(), mints: VecDeque::new(), tokens: 0 }
+    }
 }
 
 impl Backend {
@@ -220,6 +246,17 @@ impl Backend {
         assert!(stats.waiting <= stats.sessions && stats.sessions <= stats.connections + stats.waiting);
         let questions = self.questions.len() + self.hashes.len() + self.mints.len();
         assert_eq!(questions, stats.operations, "a question is asked once");
+        if registry.registration() == Registration::Invite
+            && let StoreAnswer::Accounts(accounts) =
+                read(&self.store, &Read::Accounts { after: None, count: 9 })
+        {
+            let left = match read(&self.store, &Read::Invites { after: None, count: 9 }) {
+                StoreAnswer::Invites(invites) => invites.iter().map(|invite| invite.left).sum::<u32>(),
+                other => panic!("{other:?}"),
+            };
+            let used = USES.iter().sum::<u32>() - left;
+            assert_eq!(accounts.len(), used as usize, "an account for each registration that is used up");
+        }
         if let StoreAnswer::Rooms(rooms) = read(&self.store, &Read::Rooms) {
             assert!(rooms.iter().all(|room| (1..=room.capacity.get()).contains(&room.members)));
         }

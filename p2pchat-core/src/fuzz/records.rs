@@ -1,14 +1,15 @@
 //! The store's records, damaged.
 
 use arbitrary::{Arbitrary, Unstructured};
-use p2pchat_proto::{Capacity, Description, Reason, RoomName, SessionToken, Username};
+use p2pchat_proto::{Capacity, Description, InviteCode, Reason, RoomName, SessionToken, Username};
 
 use super::backend::{room, user};
 use crate::registry::{
-    Ban, BanTarget,
+    Ban, BanTarget, Invite, InviteDigest,
     store::{
-        MemoryStore, Read, ReadTransaction, RoomAction, Secret, StoreAnswer, StoreError, StoreRequest,
-        StoredToken, Table, TokenChange, TokenDigest, Write, WriteTransaction, is_prepared, prepare,
+        InviteUse, MemoryStore, Read, ReadTransaction, RoomAction, Secret, StoreAnswer, StoreError,
+        StoreRequest, StoredToken, Table, TokenChange, TokenDigest, Write, WriteTransaction, is_prepared,
+        prepare,
     },
 };
 
@@ -32,6 +33,10 @@ enum Question {
     JoinRoom,
     LeaveRoom,
     DeleteAccount,
+    CreateInvite(u8),
+    UseInvite,
+    RevokeInvite,
+    Invites,
     Prepare,
     Ban { until: Option<u8>, limit: u8 },
     Unban,
@@ -126,11 +131,14 @@ fn stored(n: u8) -> StoredToken {
 }
 
 fn ask(store: &mut MemoryStore, username: Username, room: RoomName, question: &Question) {
+    let digest = InviteDigest::of(&InviteCode::from_random([username.as_str().len() as u8; 26]));
     let request = match question {
         Question::Account => StoreRequest::Read(Read::Account { username }),
         Question::Room => StoreRequest::Read(Read::Room { room, username }),
         Question::Rooms => StoreRequest::Read(Read::Rooms),
-        Question::Register => StoreRequest::Write(Write::Register { username, password: "hash".into() }),
+        Question::Register => {
+            StoreRequest::Write(Write::Register { username, password: "hash".into(), invite: None })
+        }
         Question::OpenSession(upgraded, token) => {
             let password = upgraded.then(|| "another hash".into());
             let token = token.map_or(TokenChange::Revoke, |n| TokenChange::Give(stored(n)));
@@ -171,6 +179,17 @@ fn ask(store: &mut MemoryStore, username: Username, room: RoomName, question: &Q
         Question::RoomBans => StoreRequest::Read(Read::RoomBans { room, username }),
         Question::LeaveRoom => StoreRequest::Write(Write::LeaveRoom { room, username }),
         Question::DeleteAccount => StoreRequest::Write(Write::DeleteAccount { username }),
+        Question::CreateInvite(uses) => {
+            let invite =
+                Invite { digest, note: None, since: 1, until: Some(9), uses: 3, left: (*uses).into() };
+            StoreRequest::Write(Write::CreateInvite { invite, limit: 2 })
+        }
+        Question::UseInvite => {
+            let invite = Some(InviteUse { digest, now: 5 });
+            StoreRequest::Write(Write::Register { username, password: "hash".into(), invite })
+        }
+        Question::RevokeInvite => StoreRequest::Write(Write::RevokeInvite { digest }),
+        Question::Invites => StoreRequest::Read(Read::Invites { after: None, count: 2 }),
         Question::Prepare => {
             prepare(store).expect("whatever the records are, names are known by their keys");
             assert_eq!(is_prepared(store), Ok(true));

@@ -110,7 +110,7 @@ struct Stream {
 
 impl World {
     fn new() -> Self {
-        let mut config = config();
+        let mut config = config(&[]);
         config.limits.frame_bytes = FRAME_BYTES;
         let limits = config.limits;
         let (registry, backend) = (Registry::new(config), Backend::default());

@@ -25,9 +25,13 @@ pub enum RequestError {
     /// The registry refused.
     #[error("{}", .0.as_deref().unwrap_or("the registry refused"))]
     Refused(Option<String>),
-    /// The username is taken.
-    #[error("that username is taken")]
-    NameTaken,
+    /// The username is taken, or looks like one that is. With the registry's own reason if it has one.
+    #[error("{}", .0.as_deref().unwrap_or("that username is taken"))]
+    NameTaken(Option<String>),
+    /// The registry takes registrations by invitation, and no code was given: see
+    /// [`Peer::register_invited`](super::Peer::register_invited). Nothing was asked of it.
+    #[error("this registry takes registrations by invitation: a code is needed, which its operator gives")]
+    InviteWanted,
     /// Wrong password or no such account; the registry doesn't tell which. With the registry's own reason if it has one.
     #[error("{}", .0.as_deref().unwrap_or("wrong username or password"))]
     LoginFailed(Option<String>),

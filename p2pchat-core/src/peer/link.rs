@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use p2pchat_proto::{
     Capabilities, Capability, Dialect, Extensions, FrameError, FromRegistry, FromRegistryDatagram,
-    HelloReply, Malformed, PROTOCOL_VERSION, PasswordDigest, Reason, ToRegistry, Username,
+    HelloReply, InviteCode, Malformed, PROTOCOL_VERSION, PasswordDigest, Reason, ToRegistry, Username,
 };
 
 use super::{
@@ -45,7 +45,7 @@ impl Link {
 #[derive(Debug)]
 pub(super) enum Waiting {
     Connect(RequestId),
-    Register(RequestId, Username, PasswordDigest),
+    Register(RequestId, Username, PasswordDigest, Option<InviteCode>),
     Login(RequestId, Credentials),
 }
 
@@ -65,7 +65,30 @@ impl Peer {
 
     /// Creates an account (§4.2), opening the link if there is none. Doesn't log in.
     pub fn register(&mut self, now: Time, username: Username, password: PasswordDigest) -> RequestId {
-        self.command(|peer, request| peer.when_ready(now, Waiting::Register(request, username, password)))
+        self.register_with(now, username, password, None)
+    }
+
+    /// The same where a registry takes registrations by invitation (§7.9). One that doesn't isn't shown the code.
+    pub fn register_invited(
+        &mut self,
+        now: Time,
+        username: Username,
+        password: PasswordDigest,
+        invite: InviteCode,
+    ) -> RequestId {
+        self.register_with(now, username, password, Some(invite))
+    }
+
+    fn register_with(
+        &mut self,
+        now: Time,
+        username: Username,
+        password: PasswordDigest,
+        invite: Option<InviteCode>,
+    ) -> RequestId {
+        self.command(|peer, request| {
+            peer.when_ready(now, Waiting::Register(request, username, password, invite))
+        })
     }
 
     /// The registry stream is open. `dialect` is known if the TLS handshake settled it (§6.1).
@@ -169,11 +192,14 @@ impl Peer {
                 self.complete(request, Ok(Response::Done));
                 Ok(())
             }
-            Waiting::Register(request, username, password) => self.submit(
-                now,
-                ToRegistry::Register { username, password, invite: None },
-                Purpose::Register(request),
-            ),
+            Waiting::Register(request, username, password, invite) => {
+                let wanted = self.has(Capability::Invite);
+                if wanted && invite.is_none() {
+                    return Err(RequestError::InviteWanted);
+                }
+                let register = ToRegistry::Register { username, password, invite: invite.filter(|_| wanted) };
+                self.submit(now, register, Purpose::Register(request))
+            }
             Waiting::Login(request, credentials) => {
                 self.submit(now, credentials.login(), Purpose::Login(request, credentials))
             }

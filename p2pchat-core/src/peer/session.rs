@@ -82,7 +82,7 @@ impl Peer {
         let text = |reason: Option<Reason>| reason.map(|reason| reason.as_str().to_owned());
         let outcome = match reply {
             RegisterReply::Success => Ok(Response::Done),
-            RegisterReply::Exists { .. } => Err(RequestError::NameTaken),
+            RegisterReply::Exists { reason } => Err(RequestError::NameTaken(text(reason))),
             RegisterReply::Failure { reason } => Err(RequestError::Refused(text(reason))),
             other => Err(RequestError::Unexpected(format!("{other:?}"))),
         };

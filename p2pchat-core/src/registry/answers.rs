@@ -17,7 +17,7 @@ use super::{
     report,
     requests::{again_in, too_many_rooms},
     resume::{Asked, Credential, Opening},
-    store::{RoomAction, Secret, StoreAnswer, StoreError, StoreRequest, Write},
+    store::{InviteUse, RoomAction, Secret, StoreAnswer, StoreError, StoreRequest, Write},
 };
 use crate::time::Time;
 
@@ -40,10 +40,12 @@ impl Op {
 /// Where a request waits.
 #[derive(Debug)]
 pub(super) enum Step {
+    /// For whether the invitation is good.
+    RegisterInvite { username: Username, password: PasswordDigest, invite: InviteUse },
     /// For the new account's hash.
-    RegisterHash { username: Username },
+    RegisterHash { username: Username, invite: Option<InviteUse> },
     /// For the new account.
-    RegisterStore { username: Username },
+    RegisterStore { username: Username, invite: Option<InviteUse> },
     /// For the account's hash.
     LoginAccount { attempt: Attempt, digest: PasswordDigest, port: Option<PeerPort> },
     /// For the verdict on the password.
@@ -82,7 +84,9 @@ impl Step {
     /// What is refused if this can't go on.
     pub(super) fn refused(&self) -> Refused {
         match self {
-            Self::RegisterHash { .. } | Self::RegisterStore { .. } => Refused::Register,
+            Self::RegisterInvite { .. } | Self::RegisterHash { .. } | Self::RegisterStore { .. } => {
+                Refused::Register
+            }
             Self::LoginAccount { .. } | Self::LoginVerify { .. } | Self::Token { .. } | Self::Session(_) => {
                 Refused::Login
             }
@@ -185,9 +189,9 @@ impl Registry {
                 self.untried(&step);
                 self.unable(now, conn, what, BUSY);
             }
-            (Step::RegisterHash { username }, HashAnswer::Created(password)) => {
-                let request = Write::Register { username: username.clone(), password };
-                self.next(now, conn, StoreRequest::Write(request), Step::RegisterStore { username });
+            (Step::RegisterHash { username, invite }, HashAnswer::Created(password)) => {
+                let request = Write::Register { username: username.clone(), password, invite };
+                self.next(now, conn, StoreRequest::Write(request), Step::RegisterStore { username, invite });
             }
             (Step::LoginVerify { attempt, port }, HashAnswer::Match { upgraded }) => {
                 let username = attempt.username().clone();
@@ -285,8 +289,16 @@ impl Registry {
         let what = step.refused();
         self.settle(&step);
         match (step, answer) {
-            (Step::RegisterStore { username }, StoreAnswer::Registered) => {
-                tracing::info!(user = %username, "registered");
+            (Step::RegisterInvite { username, password, invite }, StoreAnswer::Invite(true)) => {
+                if self.connections.contains_key(conn) {
+                    self.hash_new(now, conn, username, password, Some(invite));
+                }
+            }
+            (Step::RegisterInvite { .. }, StoreAnswer::Invite(false))
+            | (Step::RegisterStore { .. }, StoreAnswer::NoSuchInvite) => self.not_invited(now, conn),
+            (Step::RegisterStore { username, invite }, StoreAnswer::Registered) => {
+                let invite = invite.map(|invite| tracing::field::display(invite.digest.id()));
+                tracing::info!(user = %username, invite, "registered");
                 self.reply(now, conn, FromRegistry::Register(RegisterReply::Success));
             }
             (Step::RegisterStore { .. }, StoreAnswer::NameTaken) => {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use p2pchat_proto::{Capabilities, Capability, Limits};
 
+use super::Registration;
+
 /// The registry machine's settings; [`Config::default`] is PROTOCOL.md's.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -30,6 +32,10 @@ pub struct Config {
     pub connections: usize,
     /// How many questions to store and hash may be open at once. 4,096.
     pub operations: usize,
+    /// From whom registrations are taken (§7.9). Open.
+    pub registration: Registration,
+    /// How many invitations may be kept. 65,536.
+    pub invites: usize,
     /// How many bans may be kept. 65,536.
     pub bans: usize,
     /// For how long a session token is good after it was given out (§7.5), in whole seconds. With less than one second,
@@ -44,13 +50,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// What is agreed on with a peer that offers `theirs`.
+    /// What is agreed on with a peer that offers `theirs`: what this registry has a use for.
     pub(super) fn agreed(&self, theirs: Capabilities) -> Capabilities {
-        let offered = self.capabilities.and(theirs);
-        match self.token_lifetime.as_secs() {
-            0 => offered.iter().filter(|&capability| capability != Capability::Resume).collect(),
-            _ => offered,
-        }
+        let is_offered = |capability: &Capability| match capability {
+            Capability::Resume => self.token_lifetime.as_secs() > 0,
+            Capability::Invite => self.registration == Registration::Invite,
+            _ => true,
+        };
+        self.capabilities.and(theirs).iter().filter(is_offered).collect()
     }
 }
 
@@ -58,7 +65,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            capabilities: Capabilities::parse("reason,roster,sender,resume,moderate,origin"),
+            capabilities: Capabilities::parse("reason,roster,sender,resume,moderate,invite,origin"),
             default_lease: Duration::from_secs(10),
             min_lease: Duration::from_secs(3),
             max_lease: Duration::from_secs(120),
@@ -68,6 +75,8 @@ impl Default for Config {
             pipeline: 64,
             connections: 16_384,
             operations: 4_096,
+            registration: Registration::Open,
+            invites: 65_536,
             bans: 65_536,
             token_lifetime: Duration::from_secs(7 * 24 * 3_600),
             resume_grace: Duration::from_secs(10),

@@ -46,6 +46,7 @@ mod connection;
 mod effect;
 mod guard;
 mod guesses;
+mod invites;
 mod memory;
 mod moderation;
 mod operator;
@@ -83,6 +84,7 @@ pub use self::{
     bus::BusEvent,
     config::{Config, PrefixLimits, Rate},
     effect::{ConnId, Effect, HashAnswer, HashRequest, OpId, TokenAnswer},
+    invites::{Invite, InviteDigest, Registration},
     operator::SessionInfo,
     subnet::{Subnet, SubnetError},
 };
@@ -147,6 +149,8 @@ pub struct Stats {
     pub refused_banned: u64,
     /// How many registrations were refused because their prefix had asked for too many.
     pub refused_registrations: u64,
+    /// How many registrations were refused because their invitation was not good.
+    pub refused_invites: u64,
     /// How many logins were not tried because too many had failed from their prefix.
     pub refused_logins: u64,
     /// How many logins were not tried because too many had failed on their account.
@@ -224,6 +228,8 @@ pub struct Registry {
     /// Whose accounts were deleted since the start.
     deleted: BTreeSet<Username>,
     draining: bool,
+    /// What the calendar's clock has shown, and when.
+    calendar: (Time, u64),
     /// How often what happened; how much there is of what is not kept here.
     counts: Stats,
     effects: VecDeque<Effect>,
@@ -237,6 +243,7 @@ impl Registry {
             bans: Bans::default(),
             deleted: BTreeSet::new(),
             draining: false,
+            calendar: (Time::ZERO, 0),
             counts: Stats::default(),
             config,
             connections: SlotMap::with_key(),

@@ -26,18 +26,8 @@ impl Registry {
     pub(super) fn request(&mut self, now: Time, conn: ConnId, message: ToRegistry) {
         match message {
             ToRegistry::Hello { extensions } => self.hello(conn, extensions),
-            ToRegistry::Register { username, password, .. } => {
-                if self.greeted(conn, Refused::Register)
-                    && self.may_be_registered(now, conn, &username)
-                    && self.may_register(now, conn)
-                {
-                    self.hash(
-                        now,
-                        conn,
-                        HashRequest::Create { digest: password },
-                        Step::RegisterHash { username },
-                    );
-                }
+            ToRegistry::Register { username, password, invite } => {
+                self.register(now, conn, (username, password), invite);
             }
             ToRegistry::Login { username, password, port } => {
                 if self.greeted(conn, Refused::Login)
@@ -183,7 +173,7 @@ impl Registry {
     }
 
     /// True if the name isn't banned; else the registration is refused.
-    fn may_be_registered(&mut self, now: Time, conn: ConnId, username: &Username) -> bool {
+    pub(super) fn may_be_registered(&mut self, now: Time, conn: ConnId, username: &Username) -> bool {
         let banned = self.is_banned(now, username);
         if banned {
             self.counts.refused_banned += 1;
@@ -193,7 +183,7 @@ impl Registry {
     }
 
     /// True if the stream's prefix hasn't asked for too many accounts; else the registration is refused.
-    fn may_register(&mut self, now: Time, conn: ConnId) -> bool {
+    pub(super) fn may_register(&mut self, now: Time, conn: ConnId) -> bool {
         let Some(connection) = self.connections.get(conn) else { return false };
         let from = connection.remote.ip();
         let Err(wait) = self.guard.registers(now, from) else { return true };

@@ -7,6 +7,7 @@
 
 mod bans;
 mod delete;
+mod invites;
 mod lists;
 mod looks;
 mod moderation;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use p2pchat_proto::{BanRecord, Capacity, Description, List, Reason, RoomName, RoomRecord, Username};
 
 pub use self::{
+    invites::InviteUse,
     lists::{AccountInfo, RoomInfo},
     looks::{is_prepared, prepare},
     moderation::RoomAction,
@@ -25,6 +27,7 @@ pub use self::{
 pub use super::memory::MemoryStore;
 use super::{
     bans::{Ban, BanTarget},
+    invites::{Invite, InviteDigest},
     record::{Account, Member, Room, decode, encode, member_key},
 };
 
@@ -43,6 +46,8 @@ pub enum Table {
     Seniority,
     /// Who is kept out → the ban.
     Bans,
+    /// SHA-256 of an invitation's code → the invitation.
+    Invites,
     /// What a name looks like, folded name → the name as it was spelled; of users and of rooms.
     Looks,
     /// Folded username → what is kept of the account's session tokens.
@@ -61,6 +66,7 @@ impl Table {
         Self::Members,
         Self::Seniority,
         Self::Bans,
+        Self::Invites,
         Self::Looks,
         Self::Tokens,
         Self::RoomBans,
@@ -75,6 +81,7 @@ impl Table {
             Self::Members => "members",
             Self::Seniority => "seniority",
             Self::Bans => "bans",
+            Self::Invites => "invites",
             Self::Looks => "looks",
             Self::Tokens => "tokens",
             Self::RoomBans => "room bans",
@@ -177,18 +184,32 @@ pub enum Read {
         /// At most so many.
         count: usize,
     },
+    /// [`StoreAnswer::Invite`]
+    Invite {
+        /// Which, and when.
+        invite: InviteUse,
+    },
+    /// [`StoreAnswer::Invites`], by digest. Also those that have expired.
+    Invites {
+        /// Those after this one.
+        after: Option<InviteDigest>,
+        /// At most so many.
+        count: usize,
+    },
 }
 
 /// A question that changes something, or has to see every change asked for before it.
 #[derive(Clone)]
 #[non_exhaustive]
 pub enum Write {
-    /// [`StoreAnswer::Registered`], [`StoreAnswer::NameTaken`] or [`StoreAnswer::LooksLike`].
+    /// [`StoreAnswer::Registered`], [`StoreAnswer::NameTaken`], [`StoreAnswer::LooksLike`] or [`StoreAnswer::NoSuchInvite`].
     Register {
         /// The wanted name.
         username: Username,
         /// The password's slow hash.
         password: Arc<str>,
+        /// What has to be good, and is used up by one if the account is created.
+        invite: Option<InviteUse>,
     },
     /// The rooms of an account whose session begins: [`StoreAnswer::Session`].
     OpenSession {
@@ -273,6 +294,18 @@ pub enum Write {
         /// How many accounts can be banned from a room.
         bans_per_room: usize,
     },
+    /// Also forgets the invitations that have expired: [`StoreAnswer::InviteCreated`] or [`StoreAnswer::TooManyInvites`].
+    CreateInvite {
+        /// All about it.
+        invite: Invite,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// [`StoreAnswer::InviteRevoked`] or [`StoreAnswer::NoSuchInvite`].
+    RevokeInvite {
+        /// Which.
+        digest: InviteDigest,
+    },
     /// Also revokes a banned user's tokens and forgets the bans that have run out: [`StoreAnswer::Banned`] or
     /// [`StoreAnswer::TooManyBans`].
     Ban {
@@ -300,6 +333,8 @@ impl std::fmt::Debug for Write {
             Self::LeaveRoom { room, username } => write!(f, "LeaveRoom({room}, {username})"),
             Self::DeleteAccount { username } => write!(f, "DeleteAccount({username})"),
             Self::Moderate { room, by, action, .. } => write!(f, "Moderate({room}, {by}, {action:?})"),
+            Self::CreateInvite { invite, .. } => write!(f, "CreateInvite({})", invite.digest.id()),
+            Self::RevokeInvite { digest } => write!(f, "RevokeInvite({})", digest.id()),
             Self::Ban { ban, .. } => write!(f, "Ban({})", ban.target),
             Self::Unban { target } => write!(f, "Unban({target})"),
         }
@@ -391,6 +426,18 @@ pub enum StoreAnswer {
     Accounts(Vec<AccountInfo>),
     /// Rooms, with what only the operator is told.
     RoomInfos(Vec<RoomInfo>),
+    /// True if the invitation is good.
+    Invite(bool),
+    /// Invitations.
+    Invites(Vec<Invite>),
+    /// The invitation is kept.
+    InviteCreated,
+    /// There are as many invitations as is allowed.
+    TooManyInvites,
+    /// The invitation is forgotten.
+    InviteRevoked,
+    /// There is no such invitation, or it isn't good any more.
+    NoSuchInvite,
     /// Bans.
     Bans(Vec<Ban>),
     /// The ban is kept.
@@ -438,6 +485,8 @@ pub fn read(transaction: &impl ReadTransaction, request: &Read) -> StoreAnswer {
         Read::Rooms => rooms(transaction),
         Read::Accounts { after, count } => lists::accounts(transaction, after.as_ref(), *count),
         Read::RoomInfos { after, count } => lists::rooms(transaction, after.as_ref(), *count),
+        Read::Invite { invite } => invites::is_good(transaction, invite).map(StoreAnswer::Invite),
+        Read::Invites { after, count } => invites::invites(transaction, after.as_ref(), *count),
         Read::Bans { after, count } => bans::bans(transaction, after.as_ref(), *count),
     };
     answer.unwrap_or_else(StoreAnswer::Failed)
@@ -447,7 +496,9 @@ pub fn read(transaction: &impl ReadTransaction, request: &Read) -> StoreAnswer {
 /// [`StoreAnswer::Failed`].
 pub fn write(transaction: &mut impl WriteTransaction, request: &Write) -> StoreAnswer {
     let answer = match request {
-        Write::Register { username, password } => register(transaction, username, password),
+        Write::Register { username, password, invite } => {
+            register(transaction, username, password, invite.as_ref())
+        }
         Write::OpenSession { username, password, token } => {
             open_session(transaction, username, password.as_ref(), *token)
         }
@@ -476,6 +527,8 @@ pub fn write(transaction: &mut impl WriteTransaction, request: &Write) -> StoreA
         Write::Moderate { room, by, action, bans_per_room } => {
             moderation::moderate(transaction, room, by, action, *bans_per_room)
         }
+        Write::CreateInvite { invite, limit } => invites::create(transaction, invite, *limit),
+        Write::RevokeInvite { digest } => invites::revoke(transaction, digest),
         Write::Ban { ban, limit } => bans::ban(transaction, ban, *limit),
         Write::Unban { target } => bans::unban(transaction, target),
     };
@@ -539,13 +592,23 @@ fn rooms(transaction: &impl ReadTransaction) -> Answer {
     corrupt.map_or(Ok(StoreAnswer::Rooms(list)), Err)
 }
 
-fn register(transaction: &mut impl WriteTransaction, username: &Username, password: &Arc<str>) -> Answer {
+fn register(
+    transaction: &mut impl WriteTransaction,
+    username: &Username,
+    password: &Arc<str>,
+    invite: Option<&InviteUse>,
+) -> Answer {
     if account_ever(transaction, username)?.is_some() {
         return Ok(StoreAnswer::NameTaken);
     }
     let look = looks::Name::from(username);
     if let Some(other) = look.double(transaction)? {
         return Ok(StoreAnswer::LooksLike(other));
+    }
+    if let Some(invite) = invite
+        && !invites::take(transaction, invite)?
+    {
+        return Ok(StoreAnswer::NoSuchInvite);
     }
     look.enter(transaction)?;
     let account = Account { name: username.as_str().into(), password: password.clone(), rooms: Vec::new() };

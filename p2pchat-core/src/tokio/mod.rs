@@ -45,8 +45,8 @@ pub use error::{CertificateError, Error};
 pub use fingerprint::Fingerprint;
 pub use network::{BoxFuture, BoxStream, Datagrams, Duplex, Listener, Network, TcpNetwork};
 pub use server::{
-    BanError, Figure, FigureValue, HashConfig, Latencies, Server, ServerConfig, ServerHandle, ServerStats,
-    TimeLimits,
+    BanError, Figure, FigureValue, HashConfig, InviteError, Latencies, Server, ServerConfig, ServerHandle,
+    ServerStats, TimeLimits,
 };
 pub use store::{SharedMemoryStore, Store};
 pub use tls::{ServerTls, TlsError, TlsVersion};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use p2pchat_core::peer::{Config, Effect, Event};
-use p2pchat_proto::{Detail, Dialect, FrameError, Malformed};
+use p2pchat_proto::{Detail, Dialect, FrameError, InviteCode, Malformed};
 
 use crate::solo::{SECOND, Solo, digest, room, user};
 
@@ -138,6 +138,53 @@ fn each_refusal_of_a_login_has_its_own_error() {
         "failed: already logged in elsewhere",
     ];
     assert_eq!(failed, expected);
+}
+
+#[test]
+fn an_invitation_is_shown_to_a_registry_that_wants_one_and_to_no_other() {
+    let code = InviteCode::from_random([1; 26]);
+    let invited =
+        |s: &mut Solo| s.peer.register_invited(s.now, user("alice"), digest("secret"), code.clone());
+    for (agreed, said) in [
+        (" <1> <reason,invite>", "> REGISTER <alice> <…> <bbbbbbbbbbbbbbbbbbbbbbbbbb>"),
+        (" <1> <reason>", "> REGISTER <alice> <…>"),
+        ("", "> REGISTER <alice> <…>"),
+    ] {
+        let mut s = Solo::new();
+        // It isn't known yet when the code is given.
+        invited(&mut s);
+        s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
+        s.registry(&format!("HELLO_BACK <SUCCESS> <200>{agreed}"));
+        assert_eq!(s.did().last().unwrap(), said);
+        s.registry("REGISTER <FAILURE> <404> <that invitation is not good, or not any more>");
+        assert_eq!(s.did(), ["failed: that invitation is not good, or not any more"]);
+        invited(&mut s);
+        assert_eq!(s.did(), [said]);
+    }
+}
+
+#[test]
+fn who_has_no_invitation_is_told_that_the_registry_wants_one_and_it_is_not_asked() {
+    let mut s = Solo::new();
+    s.peer.register(s.now, user("alice"), digest("secret"));
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
+    s.registry("HELLO_BACK <SUCCESS> <200> <1> <invite>");
+    let wanted =
+        "failed: this registry takes registrations by invitation: a code is needed, which its operator gives";
+    assert_eq!(s.did().last().unwrap(), wanted);
+    s.peer.register(s.now, user("alice"), digest("secret"));
+    assert_eq!(s.did(), [wanted]);
+}
+
+#[test]
+fn a_name_that_looks_taken_is_said_to_look_so() {
+    let mut s = Solo::new();
+    s.peer.register(s.now, user("alice"), digest("secret"));
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
+    s.registry(GREETED);
+    s.did();
+    s.registry("REGISTER <EXIST> <300> <that username looks like Alice, which is taken>");
+    assert_eq!(s.did(), ["failed: that username looks like Alice, which is taken"]);
 }
 
 #[test]

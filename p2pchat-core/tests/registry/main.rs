@@ -3,6 +3,7 @@
 
 mod datagrams;
 mod guessing;
+mod invites;
 mod limits;
 mod model;
 mod modelled;

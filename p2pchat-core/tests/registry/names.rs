@@ -192,7 +192,7 @@ fn what_a_deleted_user_had_asked_for_is_not_done() {
 fn a_store_from_before_looks_were_kept_learns_them_and_keeps_those_who_look_alike() {
     let mut store = MemoryStore::new();
     let register = |store: &mut MemoryStore, user: &str| {
-        let request = Write::Register { username: name(user), password: "hash".into() };
+        let request = Write::Register { username: name(user), password: "hash".into(), invite: None };
         store.answer(&StoreRequest::Write(request))
     };
     let forget = |store: &mut MemoryStore| {

@@ -24,7 +24,7 @@ fn a_room_under_wider_limits_than_the_protocols_is_left_like_any_other() {
     let mut store = MemoryStore::new();
     let mut write = |request| store.answer(&StoreRequest::Write(request));
 
-    write(Write::Register { username: username.clone(), password: "hash".into() });
+    write(Write::Register { username: username.clone(), password: "hash".into(), invite: None });
     let created = write(Write::CreateRoom {
         room,
         owner: username.clone(),
@@ -112,8 +112,18 @@ fn a_room_goes_to_whoever_has_been_in_it_longest() {
 #[test]
 fn tables_keep_their_names() {
     let names: Vec<_> = Table::ALL.iter().map(|table| table.name()).collect();
-    let expected =
-        ["accounts", "rooms", "members", "seniority", "bans", "looks", "tokens", "room bans", "meta"];
+    let expected = [
+        "accounts",
+        "rooms",
+        "members",
+        "seniority",
+        "bans",
+        "invites",
+        "looks",
+        "tokens",
+        "room bans",
+        "meta",
+    ];
     assert_eq!(names, expected);
 }
 
@@ -128,7 +138,7 @@ fn debug_output_names_the_kind_and_hides_the_secret() {
         (format!("{:?}", HashAnswer::Created(phc())), "Created(…)"),
         (format!("{:?}", HashAnswer::Match { upgraded: Some(phc()) }), "Match"),
         (format!("{:?}", Secret(phc())), "Secret(…)"),
-        (format!("{:?}", Write::Register { username, password: phc() }), "Register(alice)"),
+        (format!("{:?}", Write::Register { username, password: phc(), invite: None }), "Register(alice)"),
     ] {
         assert_eq!(shown, expected);
     }
@@ -152,7 +162,7 @@ fn a_damaged_count_is_said_to_be_damaged_and_not_counted_on() {
     };
     let mut store = MemoryStore::new();
     for username in [&ali, &bob] {
-        let register = Write::Register { username: username.clone(), password: "hash".into() };
+        let register = Write::Register { username: username.clone(), password: "hash".into(), invite: None };
         assert!(matches!(store.answer(&StoreRequest::Write(register)), StoreAnswer::Registered));
     }
     assert!(matches!(store.answer(&create("den")), StoreAnswer::Joined { .. }));

@@ -120,7 +120,10 @@ async fn what_cannot_exist_is_refused_here_and_what_may_not_be_there() {
         alice.send("bob", &"x".repeat(16_385)).await,
         Err(Error::Invalid { field: "text", .. })
     ));
-    assert_eq!(alice.register("alice", "x").await, Err(Error::Request(RequestError::NameTaken)));
+    assert_eq!(
+        alice.register("alice", "x").await,
+        Err(Error::Request(RequestError::NameTaken(Some("that username is taken".to_owned()))))
+    );
     assert_eq!(alice.login("alice", "secret").await, Err(Error::Request(RequestError::AlreadyLoggedIn)));
 
     let (other, _events) = Peer::connect(registry.client()).await.unwrap();

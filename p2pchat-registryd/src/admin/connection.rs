@@ -63,7 +63,7 @@ async fn converse(
             Err(error) => json!({ "error": error }),
         };
         // First the record, then the answer: whoever has one can rely on the other.
-        admin.audit.record(who, asked, result.clone()).await;
+        admin.audit.record(who, asked, without_code(result.clone())).await;
         let told = replies.line(&result).await;
         if let Some(seconds) = drain {
             // Last: it may be the end of this process.
@@ -76,6 +76,14 @@ async fn converse(
         }
     }
     Ok(())
+}
+
+/// An invitation's code is for who asked for it, and in no log.
+fn without_code(mut result: Value) -> Value {
+    if let Some(done) = result.get_mut("ok").and_then(Value::as_object_mut) {
+        done.remove("code");
+    }
+    result
 }
 
 /// The next line without its line feed, or a byte more of it than is allowed. `None` at the end.

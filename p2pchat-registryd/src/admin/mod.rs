@@ -17,10 +17,15 @@ use self::audit::Audit;
 pub(crate) use self::request::MAX_LINE;
 pub use self::socket::SocketError;
 pub(crate) use self::{
-    request::{ErrorReply, MAX_SECONDS, Request, level_checked, reason},
+    request::{ErrorReply, INVITE_ID, MAX_SECONDS, MAX_USES, Request, invite_id, level_checked, reason},
     socket::{AdminSocket, MAX_PATH},
 };
-use crate::{config::Config, daemon::Ready, files, logging::Log};
+use crate::{
+    config::{Config, Registration},
+    daemon::Ready,
+    files,
+    logging::Log,
+};
 
 /// How many operators are served at once; more wait.
 const CONNECTIONS: usize = 8;
@@ -34,13 +39,14 @@ pub(crate) struct Admin {
     started: Instant,
     audit: Audit,
     log: Option<Log>,
+    registration: Registration,
 }
 
 impl Admin {
     #[allow(clippy::disallowed_methods, reason = "the daemon owns the clock")]
     pub(crate) fn new(config: &Config, server: ServerHandle, here: Ready) -> Self {
         let audit = Audit::new(config.data_dir.join(files::AUDIT));
-        Self { server, here, started: Instant::now(), audit, log: None }
+        Self { server, here, started: Instant::now(), audit, log: None, registration: config.registration }
     }
 
     /// Serves operators, for ever. Without a log, what is logged is for somebody else to say.

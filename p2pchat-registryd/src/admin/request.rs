@@ -20,6 +20,11 @@ pub(crate) const MAX_LINE: usize = 4_096;
 /// A hundred years: whoever writes more means for ever.
 pub(crate) const MAX_SECONDS: u64 = 100 * 365 * 86_400;
 
+/// How many registrations an invitation may be for.
+pub(crate) const MAX_USES: u32 = 1_000_000;
+/// What an invitation is called.
+pub(crate) const INVITE_ID: &str = "an invitation's id is ten hexadecimal digits, as ctl invites shows it";
+
 /// How long those online may stay while the registry drains, if nothing else is said.
 pub(crate) const DRAIN: u64 = 60;
 /// The longest that they may.
@@ -40,6 +45,12 @@ pub(crate) enum Request {
     Kick { user: Username, reason: Option<Reason> },
     /// End an account for good.
     Delete { user: Username },
+    /// Make an invitation for so many registrations, good for so many seconds or for ever.
+    CreateInvite { uses: u32, seconds: Option<u64>, note: Option<Reason> },
+    /// Make an invitation good no longer.
+    RevokeInvite { id: String },
+    /// Which invitations there are.
+    Invites,
     /// Keep somebody out, for so many seconds or for ever.
     Ban { target: BanTarget, reason: Option<Reason>, seconds: Option<u64> },
     /// Keep somebody out no longer.
@@ -61,6 +72,9 @@ impl Request {
         ("rooms", &[]),
         ("kick", &["user", "reason"]),
         ("delete", &["user"]),
+        ("invite-create", &["uses", "seconds", "note"]),
+        ("invite-revoke", &["id"]),
+        ("invites", &[]),
         ("ban", &["user", "address", "reason", "seconds"]),
         ("unban", &["user", "address"]),
         ("bans", &[]),
@@ -79,6 +93,12 @@ impl Request {
                 json!({ "verb": "kick", "user": user.as_str(), "reason": reason.as_ref().map(Reason::as_str) })
             }
             Self::Delete { user } => json!({ "verb": "delete", "user": user.as_str() }),
+            Self::CreateInvite { uses, seconds, note } => {
+                let note = note.as_ref().map(Reason::as_str);
+                json!({ "verb": "invite-create", "uses": uses, "seconds": seconds, "note": note })
+            }
+            Self::RevokeInvite { id } => json!({ "verb": "invite-revoke", "id": id }),
+            Self::Invites => json!({ "verb": "invites" }),
             Self::Ban { target, reason, seconds } => {
                 let (field, target) = target_field(target);
                 let reason = reason.as_ref().map(Reason::as_str);
@@ -122,14 +142,25 @@ impl Request {
             "drain" => Self::Drain { seconds: seconds(&mut fields, MAX_DRAIN)?.unwrap_or(DRAIN) },
             "ban" => Self::Ban {
                 target: target(&mut fields)?,
-                reason: reason_field(&mut fields)?,
+                reason: reason_field(&mut fields, "reason")?,
                 seconds: seconds(&mut fields, MAX_SECONDS)?,
             },
             "delete" => Self::Delete { user: required(user(&mut fields)?, "user")? },
-            "unban" => Self::Unban { target: target(&mut fields)? },
-            "kick" => {
-                Self::Kick { user: required(user(&mut fields)?, "user")?, reason: reason_field(&mut fields)? }
+            "invite-create" => Self::CreateInvite {
+                uses: uses(&mut fields)?,
+                seconds: seconds(&mut fields, MAX_SECONDS)?,
+                note: reason_field(&mut fields, "note")?,
+            },
+            "invite-revoke" => {
+                let id = required(text(&mut fields, "id")?, "id")?;
+                Self::RevokeInvite { id: invite_id(&id).ok_or(RequestError::InviteId)? }
             }
+            "invites" => Self::Invites,
+            "unban" => Self::Unban { target: target(&mut fields)? },
+            "kick" => Self::Kick {
+                user: required(user(&mut fields)?, "user")?,
+                reason: reason_field(&mut fields, "reason")?,
+            },
             _ => Self::Status,
         })
     }
@@ -169,16 +200,36 @@ pub(super) fn target_field(target: &BanTarget) -> (&'static str, String) {
 }
 
 fn seconds(fields: &mut BTreeMap<String, Value>, max: u64) -> Result<Option<u64>, RequestError> {
-    const WANTED: &str = "a whole number of seconds";
-    match fields.remove("seconds") {
+    number(fields, "seconds", "a whole number of seconds", max)
+}
+
+fn uses(fields: &mut BTreeMap<String, Value>) -> Result<u32, RequestError> {
+    let uses = number(fields, "uses", "a whole number", MAX_USES.into())?;
+    Ok(uses.and_then(|uses| uses.try_into().ok()).unwrap_or(1))
+}
+
+/// From 1 on.
+fn number(
+    fields: &mut BTreeMap<String, Value>,
+    field: &'static str,
+    wanted: &'static str,
+    max: u64,
+) -> Result<Option<u64>, RequestError> {
+    match fields.remove(field) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Number(number)) => match number.as_u64() {
-            None => Err(RequestError::WrongType { field: "seconds", wanted: WANTED }),
-            Some(seconds) if (1..=max).contains(&seconds) => Ok(Some(seconds)),
-            Some(found) => Err(RequestError::OutOfRange { field: "seconds", found, min: 1, max }),
+            None => Err(RequestError::WrongType { field, wanted }),
+            Some(found) if (1..=max).contains(&found) => Ok(Some(found)),
+            Some(found) => Err(RequestError::OutOfRange { field, found, min: 1, max }),
         },
-        Some(_) => Err(RequestError::WrongType { field: "seconds", wanted: WANTED }),
+        Some(_) => Err(RequestError::WrongType { field, wanted }),
     }
+}
+
+/// An invitation's name, as the list of them shows it.
+pub(crate) fn invite_id(text: &str) -> Option<String> {
+    let id = text.to_ascii_lowercase();
+    (id.len() == 10 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
 }
 
 fn level_field(fields: &mut BTreeMap<String, Value>) -> Result<Option<String>, RequestError> {
@@ -195,9 +246,12 @@ pub(crate) fn level_checked(notation: &str) -> Result<String, String> {
     }
 }
 
-fn reason_field(fields: &mut BTreeMap<String, Value>) -> Result<Option<Reason>, RequestError> {
-    let invalid = |problem| RequestError::Invalid { field: "reason", problem };
-    text(fields, "reason")?.map(|text| reason(&text).map_err(invalid)).transpose()
+fn reason_field(
+    fields: &mut BTreeMap<String, Value>,
+    field: &'static str,
+) -> Result<Option<Reason>, RequestError> {
+    let invalid = |problem| RequestError::Invalid { field, problem };
+    text(fields, field)?.map(|text| reason(&text).map_err(invalid)).transpose()
 }
 
 /// What a user may be told.
@@ -236,6 +290,9 @@ pub(crate) enum RequestError {
     /// A network that can't be.
     #[error("the field address: {0}")]
     Subnet(SubnetError),
+    /// No invitation is called so.
+    #[error("the field id: {INVITE_ID}")]
+    InviteId,
     /// A filter that can't be.
     #[error("the field level: {0}")]
     Level(String),
@@ -267,6 +324,7 @@ impl RequestError {
             Self::WrongType { field, .. } => ("wrong-type", Some(*field), None, None),
             Self::Level(_) => ("invalid", Some("level"), None, None),
             Self::Subnet(_) => ("invalid", Some("address"), None, None),
+            Self::InviteId => ("invalid", Some("id"), None, None),
             Self::OutOfRange { field, found, min, max } => {
                 let limit = if found < min { min } else { max };
                 ("out-of-range", Some(*field), None, usize::try_from(*limit).ok())
@@ -409,6 +467,32 @@ mod tests {
                 (error.kind.as_str(), error.field.as_deref(), error.limit),
                 (kind, Some(field), limit),
                 "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_invitation_is_for_one_unless_said_otherwise_and_has_an_id() {
+        let create = |uses, seconds| Ok(Request::CreateInvite { uses, seconds, note: None });
+        assert_eq!(parse(r#"{"verb":"invite-create"}"#), create(1, None));
+        assert_eq!(parse(r#"{"verb":"invite-create","uses":5,"seconds":60}"#), create(5, Some(60)));
+        assert_eq!(parse(r#"{"verb":"invites"}"#), Ok(Request::Invites));
+        let revoke = Request::RevokeInvite { id: "0123abcdef".into() };
+        assert_eq!(parse(r#"{"verb":"invite-revoke","id":"0123ABCDEF"}"#), Ok(revoke));
+        for (line, kind, field) in [
+            (r#"{"verb":"invite-create","uses":0}"#, "out-of-range", "uses"),
+            (r#"{"verb":"invite-create","uses":1000001}"#, "out-of-range", "uses"),
+            (r#"{"verb":"invite-create","uses":"one"}"#, "wrong-type", "uses"),
+            (r#"{"verb":"invite-create","note":"\u0007"}"#, "invalid", "note"),
+            (r#"{"verb":"invite-revoke"}"#, "missing-field", "id"),
+            (r#"{"verb":"invite-revoke","id":"0123"}"#, "invalid", "id"),
+            (r#"{"verb":"invite-revoke","id":"0123abcdeg"}"#, "invalid", "id"),
+        ] {
+            let error = refused(line);
+            assert_eq!(
+                (error.kind.as_str(), error.field.as_deref()),
+                (kind, Some(field)),
+                "{line}: {error:?}"
             );
         }
     }

@@ -5,10 +5,10 @@ use std::{io, time::Duration};
 use p2pchat_core::{
     proto::{Reason, RoomName, Username},
     registry::{
-        Ban, BanTarget, SessionInfo,
+        Ban, BanTarget, Invite, SessionInfo,
         store::{Read, StoreAnswer, StoreRequest},
     },
-    tokio::BanError,
+    tokio::{BanError, InviteError},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -41,6 +41,18 @@ impl Admin {
             Request::Users => return self.users(replies).await,
             Request::Rooms => return self.rooms(replies).await,
             Request::Bans => return self.bans(replies).await,
+            Request::CreateInvite { uses, seconds, note } => {
+                let made = self.server.create_invite(uses, seconds.map(Duration::from_secs), note).await;
+                made.map_err(invite_failed).map(|(code, invite)| {
+                    let mut done = invite_reply(&invite);
+                    if let Some(done) = done.as_object_mut() {
+                        done.insert("code".into(), code.expose().into());
+                    }
+                    done
+                })
+            }
+            Request::RevokeInvite { id } => self.revoke_invite(id).await,
+            Request::Invites => return self.invites(replies).await,
             Request::Delete { user } => match self.server.delete(&user).await {
                 Ok(Some(online)) => Ok(json!({ "user": user.as_str(), "was_online": online })),
                 Ok(None) => Err(ErrorReply::new("no-such-user", format!("there is no account {user}"))),
@@ -81,6 +93,28 @@ impl Admin {
         })
     }
 
+    async fn revoke_invite(&self, id: String) -> Done {
+        let failed = |error| store_failed(&StoreAnswer::Failed(error));
+        let invites = self.server.invites().await.map_err(failed)?;
+        match invites.iter().find(|invite| invite.digest.id() == id) {
+            Some(invite) if self.server.revoke_invite(invite.digest).await.map_err(failed)? => {
+                Ok(json!({ "id": id }))
+            }
+            _ => Err(ErrorReply::new("no-such-invite", format!("there is no invitation {id}"))),
+        }
+    }
+
+    async fn invites(&self, replies: &mut Replies<impl AsyncWrite + Unpin>) -> io::Result<Done> {
+        let invites = match self.server.invites().await {
+            Ok(invites) => invites,
+            Err(error) => return Ok(Err(store_failed(&StoreAnswer::Failed(error)))),
+        };
+        for invite in &invites {
+            replies.item(&invite_reply(invite)).await?;
+        }
+        Ok(Ok(json!({ "count": invites.len() })))
+    }
+
     fn log_level(&self, level: Option<&str>) -> Done {
         let Some(log) = &self.log else {
             let why = "the registry runs inside another program, which says what is logged";
@@ -114,7 +148,9 @@ impl Admin {
             "refused_banned": stats.registry.refused_banned,
             "operations": stats.registry.operations,
             "refused_connections": stats.refused_connections,
+            "registration": self.registration,
             "refused_registrations": stats.registry.refused_registrations,
+            "refused_invites": stats.registry.refused_invites,
             "refused_logins": stats.registry.refused_logins,
             "failed_handshakes": stats.failed_handshakes,
             "slow_readers": stats.slow_readers,
@@ -221,6 +257,25 @@ fn ban_failed(error: BanError) -> ErrorReply {
         }
         _ => ErrorReply::new("store", message),
     }
+}
+
+fn invite_failed(error: InviteError) -> ErrorReply {
+    let message = format!("{error}; nothing was changed");
+    match error {
+        InviteError::TooMany { limit } => {
+            ErrorReply { limit: Some(limit), ..ErrorReply::new("too-many-invites", message) }
+        }
+        _ => ErrorReply::new("store", message),
+    }
+}
+
+/// An invitation as it is told, without its code.
+fn invite_reply(invite: &Invite) -> Value {
+    let Invite { digest, note, since, until, uses, left } = invite;
+    json!({
+        "id": digest.id(), "uses": uses, "left": left, "note": note.as_ref().map(Reason::as_str),
+        "since": utc::rfc3339(*since), "until": until.map(utc::rfc3339),
+    })
 }
 
 /// A ban as it is told.

@@ -103,7 +103,7 @@ impl From<&Config> for Settings {
             data_dir: Some(config.data_dir.clone()),
             listen: Some(config.listen),
             udp_listen: Some(config.udp_listen),
-            open_registration: Some(config.open_registration),
+            registration: Some(config.registration),
             admin_socket: config.admin_socket.clone(),
             metrics_listen: config.metrics_listen,
             metrics_public: Some(config.metrics_public),

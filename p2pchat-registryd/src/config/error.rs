@@ -42,12 +42,12 @@ pub enum ConfigError {
         /// The setting.
         key: &'static str,
     },
-    /// Listening on more than loopback without `open-registration`.
+    /// Listening on more than loopback without `registration`.
     #[error(
-        "{key} is {address}, so whoever reaches it can register an account: if that is wanted, say so by \
-         --open-registration (in the configuration file: open-registration = true); if not, listen on 127.0.0.1"
+        "{key} is {address}, where not only this machine's users come from: say who may register an account, by \
+         --registration open, invite or closed (in the configuration file: registration = \"invite\"); or listen on 127.0.0.1"
     )]
-    OpenRegistration {
+    Registration {
         /// `listen` or `udp-listen`.
         key: &'static str,
         /// Its address.
@@ -131,7 +131,7 @@ impl ConfigError {
             Self::File { key, .. } => key.as_deref(),
             Self::HalfACertificate { given, .. } => Some(given),
             Self::Empty { key }
-            | Self::OpenRegistration { key, .. }
+            | Self::Registration { key, .. }
             | Self::OutOfRange { key, .. }
             | Self::Unusable { key, .. } => Some(key),
             Self::InFile { source, .. } => source.key(),
@@ -142,9 +142,6 @@ impl ConfigError {
 
     /// True if it could be but for another setting, which may be in the file and not have been understood.
     pub(crate) fn is_for_want_of_another(&self) -> bool {
-        matches!(
-            self,
-            Self::HalfACertificate { .. } | Self::OpenRegistration { .. } | Self::PublicMetrics { .. }
-        )
+        matches!(self, Self::HalfACertificate { .. } | Self::Registration { .. } | Self::PublicMetrics { .. })
     }
 }

@@ -52,10 +52,10 @@ pub struct Settings {
     /// Where keep-alives are sent to, by UDP; port 0 takes a free one [default: 127.0.0.1:15500]
     #[arg(long, value_name = "ADDR:PORT", env = "P2PCHAT_REGISTRYD_UDP_LISTEN", value_parser = address)]
     pub udp_listen: Option<SocketAddr>,
-    /// Say that whoever can connect may register; has to be said to listen on more than loopback [default: false]
-    #[arg(long, value_name = "BOOL", env = "P2PCHAT_REGISTRYD_OPEN_REGISTRATION",
-        num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = BoolishValueParser::new())]
-    pub open_registration: Option<bool>,
+    /// Who may register an account: open (anybody), invite (who has a code made by ctl invite create) or closed (nobody); has
+    /// to be said to listen on more than loopback [default: open]
+    #[arg(long, value_name = "WHO", env = "P2PCHAT_REGISTRYD_REGISTRATION", hide_possible_values = true)]
+    pub registration: Option<Registration>,
     /// Where `ctl` asks the daemon: a Unix socket of its user's alone [default: admin.sock in the data folder]
     #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_ADMIN_SOCKET")]
     pub admin_socket: Option<PathBuf>,
@@ -126,6 +126,20 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an IP address and a port are wanted: 127.0.0.1:15600, [::1]:15600".to_owned())
 }
 
+/// Who may register an account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Registration {
+    /// Anybody.
+    #[default]
+    Open,
+    /// Who has an invitation.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
 /// What log lines look like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -165,8 +179,8 @@ pub struct Config {
     pub udp_listen: SocketAddr,
     /// Where the admin socket is to be; `None` if it is in the data folder.
     pub admin_socket: Option<PathBuf>,
-    /// True if it was said that whoever can connect may register.
-    pub open_registration: bool,
+    /// Who may register.
+    pub registration: Registration,
     /// Where metrics and health are told; `None` is nowhere.
     pub metrics_listen: Option<SocketAddr>,
     /// True if it was said that whoever can connect there may read them.
@@ -242,7 +256,6 @@ impl Config {
         let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         let listen = settings.listen.unwrap_or(loopback(REGISTRY_TCP_PORT));
         let udp_listen = settings.udp_listen.unwrap_or(loopback(REGISTRY_UDP_PORT));
-        let open_registration = settings.open_registration.unwrap_or(false);
         for (key, address) in [("listen", listen), ("udp-listen", udp_listen)] {
             let ip = address.ip().to_canonical();
             if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
@@ -253,8 +266,8 @@ impl Config {
                     value: address.to_string(),
                     problem: problem.into(),
                 });
-            } else if !open_registration && !ip.is_loopback() {
-                errors.push(ConfigError::OpenRegistration { key, address });
+            } else if settings.registration.is_none() && !ip.is_loopback() {
+                errors.push(ConfigError::Registration { key, address });
             }
         }
         let metrics_public = settings.metrics_public.unwrap_or(false);
@@ -323,7 +336,7 @@ impl Config {
                 listen,
                 udp_listen,
                 admin_socket: settings.admin_socket,
-                open_registration,
+                registration: settings.registration.unwrap_or_default(),
                 metrics_listen: settings.metrics_listen,
                 metrics_public,
                 certificate,
@@ -384,7 +397,7 @@ impl Settings {
             data_dir: self.data_dir.or(others.data_dir),
             listen: self.listen.or(others.listen),
             udp_listen: self.udp_listen.or(others.udp_listen),
-            open_registration: self.open_registration.or(others.open_registration),
+            registration: self.registration.or(others.registration),
             admin_socket: self.admin_socket.or(others.admin_socket),
             metrics_listen: self.metrics_listen.or(others.metrics_listen),
             metrics_public: self.metrics_public.or(others.metrics_public),

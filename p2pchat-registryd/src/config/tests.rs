@@ -76,13 +76,15 @@ fn errors_of_the_file_name_line_and_key() {
 }
 
 #[test]
-fn open_registration_has_to_be_said_beyond_loopback() {
+fn who_may_register_has_to_be_said_beyond_loopback() {
     for flags in [["--listen", "0.0.0.0:0"], ["--udp-listen", "192.0.2.1:0"], ["--listen", "[::]:0"]] {
         let refused = config(&flags, "").unwrap_err();
-        assert!(refused.contains("--open-registration"), "{refused}");
+        assert!(refused.contains("--registration open, invite or closed"), "{refused}");
         assert!(refused.contains(flags[1]), "{refused}");
-        config(&[flags[0], flags[1], "--open-registration"], "").unwrap();
-        config(&flags, "open-registration = true").unwrap();
+        config(&[flags[0], flags[1], "--registration=open"], "").unwrap();
+        for who in ["open", "invite", "closed"] {
+            config(&flags, &format!("registration = '{who}'")).unwrap();
+        }
     }
     config(&["--listen", "[::ffff:127.0.0.1]:0"], "").unwrap();
 }
@@ -180,9 +182,9 @@ fn an_error_of_a_flag_is_not_blamed_on_the_file() {
 
 #[test]
 fn what_was_not_understood_is_not_said_to_be_missing() {
-    let errors = errors(&[], "listen = '0.0.0.0:1'\nopen-registration = 'yes'\ncert = 'a'\nkey = 5");
+    let errors = errors(&[], "listen = '0.0.0.0:1'\nregistration = 'yes'\ncert = 'a'\nkey = 5");
     assert_eq!(errors.len(), 2, "{errors:#?}");
-    assert!(errors[0].starts_with("FILE:2: open-registration: "), "{errors:#?}");
+    assert!(errors[0].starts_with("FILE:2: registration: "), "{errors:#?}");
     assert!(errors[1].starts_with("FILE:4: key: "), "{errors:#?}");
 }
 
@@ -198,7 +200,7 @@ fn several_errors_are_one_in_short() {
 #[test]
 fn nobody_listens_where_nobody_can_be_reached() {
     for address in ["224.0.0.1:15600", "[ff02::1]:15600", "255.255.255.255:15600"] {
-        let refused = config(&["--listen", address, "--open-registration"], "").unwrap_err();
+        let refused = config(&["--listen", address, "--registration=open"], "").unwrap_err();
         assert!(
             refused.starts_with(&format!("listen is {address}: nobody can be reached there")),
             "{refused}"

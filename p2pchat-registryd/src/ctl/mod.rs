@@ -84,6 +84,13 @@ enum Verb {
         #[arg(value_parser = user)]
         user: Username,
     },
+    /// Say who may register where not everybody may, by codes (setting registration)
+    Invite {
+        #[command(subcommand)]
+        what: Invitation,
+    },
+    /// Which invitations there are, for how many registrations, until when
+    Invites,
     /// Keep a user or a network out, across restarts, and end the sessions that they have
     Ban {
         #[command(subcommand)]
@@ -133,6 +140,30 @@ enum Target {
     },
 }
 
+/// What becomes of an invitation.
+#[derive(Debug, Clone, Subcommand)]
+enum Invitation {
+    /// Make a code, and show it this once: only its digest is kept
+    Create {
+        /// For how many registrations it is good
+        #[arg(long, value_name = "COUNT", default_value_t = 1,
+            value_parser = clap::value_parser!(u32).range(1..=i64::from(admin::MAX_USES)))]
+        uses: u32,
+        /// For how long, such as 90m, 12h or 30d [default: for ever]
+        #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+        lasts: Option<Duration>,
+        /// What invites shows, such as for whom it is
+        #[arg(long, value_name = "TEXT", value_parser = note)]
+        note: Option<Reason>,
+    },
+    /// Make a code good no longer
+    Revoke {
+        /// Which, as invites shows it
+        #[arg(value_parser = invite_id)]
+        id: String,
+    },
+}
+
 impl From<Target> for BanTarget {
     fn from(target: Target) -> Self {
         match target {
@@ -151,6 +182,11 @@ impl Verb {
             Self::Rooms => Request::Rooms,
             Self::Kick { user, reason } => Request::Kick { user, reason },
             Self::Delete { user } => Request::Delete { user },
+            Self::Invite { what: Invitation::Create { uses, lasts, note } } => {
+                Request::CreateInvite { uses, seconds: lasts.map(|lasts| lasts.as_secs()), note }
+            }
+            Self::Invite { what: Invitation::Revoke { id } } => Request::RevokeInvite { id },
+            Self::Invites => Request::Invites,
             Self::Ban { target, lasts, reason } => {
                 Request::Ban { target: target.into(), reason, seconds: lasts.map(|lasts| lasts.as_secs()) }
             }
@@ -168,6 +204,14 @@ fn user(name: &str) -> Result<Username, String> {
 
 fn reason(text: &str) -> Result<Reason, String> {
     admin::reason(text).map_err(|problem| format!("a reason {problem}"))
+}
+
+fn note(text: &str) -> Result<Reason, String> {
+    admin::reason(text).map_err(|problem| format!("a note {problem}"))
+}
+
+fn invite_id(text: &str) -> Result<String, String> {
+    admin::invite_id(text).ok_or_else(|| admin::INVITE_ID.to_owned())
 }
 
 /// `90m`, `12h`, `30d`, `45s`, also together: `1d12h`.

@@ -34,6 +34,14 @@ fn columns(verb: &str) -> &'static [Column] {
             ("PASSWORD", "password", yes),
             ("DESCRIPTION", "description", plain),
         ],
+        "invites" => &[
+            ("ID", "id", plain),
+            ("LEFT", "left", plain),
+            ("OF", "uses", plain),
+            ("SINCE", "since", plain),
+            ("UNTIL", "until", plain),
+            ("NOTE", "note", plain),
+        ],
         "bans" => &[
             ("USER", "user", plain),
             ("ADDRESS", "address", plain),
@@ -65,6 +73,8 @@ pub(super) fn answer(request: &Value, items: &[Value], done: &Value) -> String {
         (verb, _) if is_list(done) => table(columns(verb), items),
         ("status", Some(done)) => sheet(done, STATUS),
         ("kick", Some(done)) => format!("{} is offline\n", whom(done)),
+        ("invite-create", Some(done)) => format!("{}\n", plain(done.get("code").unwrap_or(&Value::Null))),
+        ("invite-revoke", Some(_)) => format!("{} is good no longer\n", word("id")),
         ("delete", Some(done)) => format!("{} is deleted; the name stays taken\n", whom(done)),
         ("unban", Some(done)) => format!("{} is let in again\n", whom(done)),
         ("log-level", Some(done)) => {

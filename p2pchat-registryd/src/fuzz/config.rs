@@ -40,7 +40,7 @@ fn check_error(error: &ConfigError, text: &str) {
             check_error(source, text);
         }
         ConfigError::OutOfRange { found, min, max, .. } => assert!(!(min..=max).contains(&found)),
-        ConfigError::OpenRegistration { address, .. } => assert!(!address.ip().to_canonical().is_loopback()),
+        ConfigError::Registration { address, .. } => assert!(!address.ip().to_canonical().is_loopback()),
         ConfigError::Empty { .. } => {}
         ConfigError::Unusable { problem, .. } => assert!(!problem.is_empty()),
         ConfigError::HalfACertificate { given, missing } => assert_ne!(given, missing),

@@ -158,7 +158,11 @@ fn wholes() -> &'static [Vec<u8>] {
         for n in 0..USERS {
             ask(
                 &store,
-                StoreRequest::Write(Write::Register { username: user(n), password: "a hash".into() }),
+                StoreRequest::Write(Write::Register {
+                    username: user(n),
+                    password: "a hash".into(),
+                    invite: None,
+                }),
             );
         }
         let killed_early = read();

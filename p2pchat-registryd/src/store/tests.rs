@@ -20,7 +20,7 @@ fn room_name(name: &str) -> RoomName {
 }
 
 fn register(username: &str) -> StoreRequest {
-    StoreRequest::Write(Write::Register { username: name(username), password: "a hash".into() })
+    StoreRequest::Write(Write::Register { username: name(username), password: "a hash".into(), invite: None })
 }
 
 fn create(room: &str, owner: &str, capacity: u32) -> StoreRequest {

@@ -145,7 +145,7 @@ fn addresses_have_to_be_this_machines_and_ports_may_be_taken() {
     let command = |address: &str| {
         let mut command = bare();
         command
-            .args(["check-config", "--open-registration", "--listen", address, "--data-dir"])
+            .args(["check-config", "--registration=open", "--listen", address, "--data-dir"])
             .arg(folder.path());
         command
     };

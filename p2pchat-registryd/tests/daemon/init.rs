@@ -75,7 +75,7 @@ fn settings_that_make_no_sense_make_nothing() {
     let data = folder.path().join("data");
     let (code, error) = refusal(init(&data).args(["--listen", "0.0.0.0:0"]));
     assert_eq!(code, Some(1));
-    assert!(error.contains("--open-registration"), "{error}");
+    assert!(error.contains("--registration"), "{error}");
     assert!(!data.exists());
     let (code, error) = refusal(init(&data).arg("--config").arg(folder.path().join("none").join("a.toml")));
     assert_eq!(code, Some(1));

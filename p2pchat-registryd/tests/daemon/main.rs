@@ -171,7 +171,7 @@ fn flags_go_before_the_environment_and_that_before_the_file() {
     // An address that is nobody's: whoever takes it from the file can't start.
     fs::write(
         &file,
-        "listen = '192.0.2.1:0'\nopen-registration = true\nlog-format = 'json'\nlog-level = 'error'\n",
+        "listen = '192.0.2.1:0'\nregistration = 'open'\nlog-format = 'json'\nlog-level = 'error'\n",
     )
     .unwrap();
     let data = folder.path().join("data");
@@ -215,7 +215,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
-fn an_address_beyond_loopback_wants_open_registration_said() {
+fn an_address_beyond_loopback_wants_it_said_who_may_register() {
     let folder = tempfile::tempdir().unwrap();
     let command = |flags: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_p2pchat-registryd"));
@@ -230,8 +230,8 @@ fn an_address_beyond_loopback_wants_open_registration_said() {
     };
     let (code, error) = refusal(&mut command(&["--listen", "0.0.0.0:0"]));
     assert_eq!(code, Some(1));
-    assert!(error.contains("--open-registration"), "{error}");
-    Daemon::start(&mut command(&["--listen", "0.0.0.0:0", "--open-registration"]));
+    assert!(error.contains("--registration"), "{error}");
+    Daemon::start(&mut command(&["--listen", "0.0.0.0:0", "--registration=open"]));
 }
 
 #[test]

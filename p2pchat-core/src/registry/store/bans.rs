@@ -75,7 +75,7 @@ fn key(target: &BanTarget) -> Vec<u8> {
 }
 
 pub(super) fn bans(transaction: &impl ReadTransaction, after: Option<&BanTarget>, count: usize) -> Answer {
-    let read = |value: &[u8]| decode::<Record>(value, "ban")?.try_into();
+    let read = |_: &[u8], value: &[u8]| decode::<Record>(value, "ban")?.try_into();
     page(transaction, Table::Bans, after.map(key), count, read).map(StoreAnswer::Bans)
 }
 

@@ -64,12 +64,12 @@ impl TryFrom<Room> for RoomInfo {
 }
 
 pub(super) fn accounts(transaction: &impl ReadTransaction, after: Option<&Username>, count: usize) -> Answer {
-    let read = |value: &[u8]| decode::<Account>(value, "account")?.try_into();
+    let read = |_: &[u8], value: &[u8]| decode::<Account>(value, "account")?.try_into();
     page(transaction, Table::Accounts, after.map(Username::folded), count, read).map(StoreAnswer::Accounts)
 }
 
 pub(super) fn rooms(transaction: &impl ReadTransaction, after: Option<&RoomName>, count: usize) -> Answer {
-    let read = |value: &[u8]| decode::<Room>(value, "room")?.try_into();
+    let read = |_: &[u8], value: &[u8]| decode::<Room>(value, "room")?.try_into();
     page(transaction, Table::Rooms, after.map(RoomName::folded), count, read).map(StoreAnswer::RoomInfos)
 }
 
@@ -79,14 +79,14 @@ pub(super) fn page<T>(
     table: Table,
     after: Option<impl AsRef<[u8]>>,
     count: usize,
-    read: impl Fn(&[u8]) -> Result<T, StoreError>,
+    read: impl Fn(&[u8], &[u8]) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
     // The smallest key after that one.
     let from = after.map(|after| [after.as_ref(), &[0]].concat()).unwrap_or_default();
     let (mut records, mut failed) = (Vec::new(), None);
     if count > 0 {
-        transaction.scan(table, &from, &mut |_, value| {
-            match read(value) {
+        transaction.scan(table, &from, &mut |key, value| {
+            match read(key, value) {
                 Ok(record) => records.push(record),
                 Err(error) => failed = Some(error),
             }

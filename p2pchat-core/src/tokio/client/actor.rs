@@ -10,8 +10,8 @@ use std::{
 };
 
 use p2pchat_proto::{
-    Capacity, Description, Detail, PasswordDigest, PeerMessage, PeerPort, Reason, RegistryName, RoomName,
-    RoomSetting, Text, Username,
+    Capacity, Description, Detail, InviteCode, PasswordDigest, PeerMessage, PeerPort, Reason, RegistryName,
+    RoomName, RoomSetting, Text, Username,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
@@ -55,7 +55,7 @@ pub(super) enum Command {
 #[derive(Debug)]
 pub(super) enum Request {
     Connect,
-    Register(Username, PasswordDigest),
+    Register(Username, PasswordDigest, Option<InviteCode>),
     Login(Username, PasswordDigest, Option<PeerPort>),
     Logout,
     Search(Username),
@@ -234,7 +234,10 @@ impl Actor {
         let (machine, now) = (&mut self.machine, self.clock.now());
         match request {
             Request::Connect => machine.connect(now),
-            Request::Register(username, password) => machine.register(now, username, password),
+            Request::Register(username, password, None) => machine.register(now, username, password),
+            Request::Register(username, password, Some(invite)) => {
+                machine.register_invited(now, username, password, invite)
+            }
             Request::Login(username, password, port) => machine.login(now, username, password, port),
             Request::Logout => machine.logout(now),
             Request::Search(username) => machine.search(now, username),

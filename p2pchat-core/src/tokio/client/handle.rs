@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use p2pchat_proto::{
-    BanRecord, Capacity, Description, Detail, Found, PasswordDigest, PeerPort, PeerRecord, Reason, RoomName,
-    RoomRecord, RoomSetting, Text, Username,
+    BanRecord, Capacity, Description, Detail, Found, InviteCode, PasswordDigest, PeerPort, PeerRecord,
+    Reason, RoomName, RoomRecord, RoomSetting, Text, Username,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -64,7 +64,15 @@ impl Peer {
     /// Creates an account. Its name is taken for ever.
     pub async fn register(&self, username: &str, password: &str) -> Result<(), Error> {
         let (username, password) = (name(username)?, PasswordDigest::of_password(password));
-        self.done(Request::Register(username, password)).await
+        self.done(Request::Register(username, password, None)).await
+    }
+
+    /// The same with an invitation, which some registries want ([`RequestError::InviteWanted`]): a code as its operator gave
+    /// it, in capitals or small letters, with or without hyphens.
+    pub async fn register_invited(&self, username: &str, password: &str, code: &str) -> Result<(), Error> {
+        let (username, password) = (name(username)?, PasswordDigest::of_password(password));
+        let invite = InviteCode::typed(code).map_err(Error::invalid("invitation"))?;
+        self.done(Request::Register(username, password, Some(invite))).await
     }
 
     /// Logs in, announcing the port for peer streams. The session is kept alive, and made again when the link breaks.

@@ -27,7 +27,7 @@ use tokio::{
 
 pub use self::{
     config::{HashConfig, ServerConfig, TimeLimits},
-    operator::BanError,
+    operator::{BanError, InviteError},
     stats::{Figure, FigureValue, Latencies, ServerStats},
 };
 use self::{

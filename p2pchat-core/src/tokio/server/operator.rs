@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use p2pchat_proto::{Reason, Username};
+use p2pchat_proto::{InviteCode, Reason, Username};
 use tokio::{sync::oneshot, time::sleep};
 
 use super::{ServerHandle, shared::Shared};
 use crate::{
     registry::{
-        Ban, BanTarget, SessionInfo,
+        Ban, BanTarget, Invite, InviteDigest, SessionInfo,
         store::{Read, StoreAnswer, StoreError, StoreRequest, Write},
     },
     tokio::store::Store,
@@ -32,7 +32,81 @@ pub enum BanError {
     Store(#[from] StoreError),
 }
 
+/// Why there is no invitation. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InviteError {
+    /// There are as many as [`Config::invites`](crate::registry::Config::invites) allows.
+    #[error("there are {limit} invitations, which is the limit: revoke some")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The system has no randomness to make a code of.
+    #[error("the system has no randomness for a code")]
+    NoRandomness,
+    /// It couldn't be made durable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl ServerHandle {
+    /// Makes an invitation, durably: a code for so many registrations (at least one), until so long from now or for ever.
+    /// Nobody can be told the code again, since only its digest is kept.
+    ///
+    /// # Errors
+    /// If it can't be kept.
+    pub async fn create_invite(
+        &self,
+        uses: u32,
+        lasts: Option<Duration>,
+        note: Option<Reason>,
+    ) -> Result<(InviteCode, Invite), InviteError> {
+        let mut bits = [0; 26];
+        let random = self.shared.config.tls.config.crypto_provider().secure_random;
+        random.fill(&mut bits).map_err(|_| InviteError::NoRandomness)?;
+        let code = InviteCode::from_random(bits);
+        let since = self.shared.clock.unix_now();
+        let until = lasts.map(|lasts| since.saturating_add(lasts.as_secs()));
+        let uses = uses.max(1);
+        let invite = Invite { digest: InviteDigest::of(&code), note, since, until, uses, left: uses };
+        let limit = self.shared.config.machine.invites;
+        match self.ask(StoreRequest::Write(Write::CreateInvite { invite: invite.clone(), limit })).await {
+            StoreAnswer::InviteCreated => Ok((code, invite)),
+            StoreAnswer::TooManyInvites => Err(InviteError::TooMany { limit }),
+            answer => Err(unexpected(answer).into()),
+        }
+    }
+
+    /// Makes an invitation good no longer, durably. False if there is none.
+    ///
+    /// # Errors
+    /// If that can't be kept, which leaves everything as it was.
+    pub async fn revoke_invite(&self, digest: InviteDigest) -> Result<bool, StoreError> {
+        match self.ask(StoreRequest::Write(Write::RevokeInvite { digest })).await {
+            StoreAnswer::InviteRevoked => Ok(true),
+            StoreAnswer::NoSuchInvite => Ok(false),
+            answer => Err(unexpected(answer)),
+        }
+    }
+
+    /// All invitations that are good, the oldest first.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub async fn invites(&self) -> Result<Vec<Invite>, StoreError> {
+        let now = self.shared.clock.unix_now();
+        let all = Read::Invites { after: None, count: usize::MAX };
+        match self.ask(StoreRequest::Read(all)).await {
+            StoreAnswer::Invites(mut invites) => {
+                invites.retain(|invite| invite.until.is_none_or(|until| until > now));
+                invites.sort_by_key(|invite| (invite.since, invite.digest));
+                Ok(invites)
+            }
+            answer => Err(unexpected(answer)),
+        }
+    }
+
     /// At most `count` of those online whose names come after `after`, in the order of names.
     pub fn sessions(&self, after: Option<&Username>, count: usize) -> Vec<SessionInfo> {
         self.shared.act(|registry, now| registry.sessions(now, after).take(count).collect())

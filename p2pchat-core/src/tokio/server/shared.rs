@@ -102,7 +102,10 @@ impl Shared {
     /// Takes a new stream on.
     pub(super) fn connect(&self, remote: SocketAddr, outbox: Arc<Outbox>) -> Result<ConnId, Refused> {
         let mut core = self.lock();
-        let conn = core.registry.handle_connected(self.clock.now(), remote)?;
+        let now = self.clock.now();
+        // The calendar's clock may have been set since the last one came.
+        core.registry.handle_calendar(now, self.clock.unix_now());
+        let conn = core.registry.handle_connected(now, remote)?;
         core.outboxes.insert(conn, outbox);
         Ok(conn)
     }

@@ -210,6 +210,7 @@ fn registry_figures(stats: &Stats) -> Vec<Figure> {
         bans,
         refused_banned,
         refused_registrations,
+        refused_invites,
         refused_logins,
         refused_account_logins,
         refused_joins,
@@ -275,7 +276,8 @@ fn registry_figures(stats: &Stats) -> Vec<Figure> {
         registration("success", registrations),
         registration("name_taken", refused_names),
         // An answer to one that a limit has refused is a failure, too.
-        registration("failure", failed_registrations.saturating_sub(refused_registrations)),
+        registration("failure", failed_registrations.saturating_sub(refused_registrations + refused_invites)),
+        registration("invite_refused", refused_invites),
         registration("prefix_limit", refused_registrations),
         counter(
             "room_passwords_refused",

@@ -1,0 +1,136 @@
+//! Who may register (PROTOCOL.md §7.9).
+
+use std::fmt;
+
+use p2pchat_proto::{Capability, InviteCode, PasswordDigest, Reason, Username};
+
+use super::{
+    ConnId, HashRequest, Registry,
+    answers::Step,
+    refusal::Refused,
+    store::{InviteUse, Read, StoreRequest},
+};
+use crate::time::Time;
+
+/// From whom registrations are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Registration {
+    /// From everybody.
+    #[default]
+    Open,
+    /// From who has an invitation.
+    Invite,
+    /// From nobody.
+    Closed,
+}
+
+/// What is kept of an [`InviteCode`]: its SHA-256, from which nobody finds the code.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InviteDigest(pub(super) [u8; 32]);
+
+impl InviteDigest {
+    /// A code's.
+    pub fn of(code: &InviteCode) -> Self {
+        Self(code.sha256())
+    }
+
+    /// The invitation's name among its registry's: ten hexadecimal digits that say nothing about the code.
+    pub fn id(&self) -> String {
+        self.0.iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl fmt::Debug for InviteDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.id())
+    }
+}
+
+/// An invitation that its operator has made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// Of its code.
+    pub digest: InviteDigest,
+    /// What the operator noted, such as for whom it is.
+    pub note: Option<Reason>,
+    /// Since when, in seconds since 1970.
+    pub since: u64,
+    /// Until when it is good, in seconds since 1970; `None` for ever.
+    pub until: Option<u64>,
+    /// How many registrations it was made for.
+    pub uses: u32,
+    /// How many are left; never 0, since what is used up is forgotten.
+    pub left: u32,
+}
+
+const CLOSED: &str = "this registry takes no registrations";
+const WANTED: &str = "an invitation is needed to register here";
+const NOT_GOOD: &str = "that invitation is not good, or not any more";
+
+impl Registry {
+    /// The calendar's clock shows `unix` seconds since 1970 now: what is kept for longer than the machine's clock runs, such
+    /// as invitations, goes by it. Until it is told, that is 0.
+    pub fn handle_calendar(&mut self, now: Time, unix: u64) {
+        self.calendar = (now, unix);
+    }
+
+    /// From whom registrations are taken.
+    pub fn registration(&self) -> Registration {
+        self.config.registration
+    }
+
+    fn unix(&self, now: Time) -> u64 {
+        let (then, unix) = self.calendar;
+        unix.saturating_add(now.since(then).as_secs())
+    }
+
+    pub(super) fn register(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        (username, password): (Username, PasswordDigest),
+        code: Option<InviteCode>,
+    ) {
+        if !self.greeted(conn, Refused::Register) || !self.may_be_registered(now, conn, &username) {
+            return;
+        }
+        let agreed = self.connections.get(conn).is_some_and(|connection| connection.has(Capability::Invite));
+        let invite = match self.config.registration {
+            Registration::Open => None,
+            Registration::Closed => return self.refuse(conn, Refused::Register, CLOSED),
+            Registration::Invite => match code.filter(|_| agreed) {
+                None => return self.refuse(conn, Refused::Register, WANTED),
+                Some(code) => Some(InviteUse { digest: InviteDigest::of(&code), now: self.unix(now) }),
+            },
+        };
+        if !self.may_register(now, conn) {
+            return;
+        }
+        match invite {
+            None => self.hash_new(now, conn, username, password, None),
+            // A wrong one is not worth a slow hash.
+            Some(invite) => {
+                let step = Step::RegisterInvite { username, password, invite };
+                self.store(now, conn, StoreRequest::Read(Read::Invite { invite }), step);
+            }
+        }
+    }
+
+    pub(super) fn hash_new(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        username: Username,
+        digest: PasswordDigest,
+        invite: Option<InviteUse>,
+    ) {
+        let step = Step::RegisterHash { username, invite };
+        self.hash(now, conn, HashRequest::Create { digest }, step);
+    }
+
+    pub(super) fn not_invited(&mut self, now: Time, conn: ConnId) {
+        self.counts.refused_invites += 1;
+        self.refuse_step(now, conn, Refused::Register, NOT_GOOD);
+    }
+}
