@@ -35,7 +35,31 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
     #[command(subcommand)]
-    pub(crate) command: Option<Command>,
+    pub(crate) command: Option<Subject>,
+}
+
+/// What the program is to be about.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Subject {
+    #[command(flatten)]
+    People(Command),
+    #[command(flatten)]
+    Itself(About),
+}
+
+/// What it prints about itself, from these definitions.
+#[derive(Debug, Subcommand)]
+pub(crate) enum About {
+    /// Print what completes commands in your shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write it to a folder with those of all commands.
+    Man {
+        /// Made if it isn't there.
+        folder: Option<PathBuf>,
+    },
 }
 
 /// What every mode understands.
@@ -319,7 +343,9 @@ mod tests {
     fn a_message_may_start_with_a_dash() {
         let arguments =
             Arguments::parse_from(["p2pchat", "send", "--timeout", "5", "bob", "-1", "is", "--json"]);
-        let Some(Command::Send { text, timeout, .. }) = arguments.command else { panic!("not send") };
+        let Some(Subject::People(Command::Send { text, timeout, .. })) = arguments.command else {
+            panic!("not send")
+        };
         assert_eq!((text.join(" "), timeout), ("-1 is --json".to_owned(), Duration::from_secs(5)));
     }
 }

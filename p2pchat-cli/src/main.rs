@@ -1,5 +1,6 @@
 //! The p2pchat terminal client: a prompt, menus as the prototype had them, and one-shot commands for scripts.
 
+mod about;
 mod args;
 mod console;
 mod exit;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    args::Arguments,
+    args::{Arguments, Subject},
     exit::{Exit, Failure},
     output::{Tone, write_stderr},
 };
@@ -51,7 +52,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Failed, format!("can't start: {error}")))?;
     let outcome = runtime.block_on(async {
         match &arguments.command {
-            Some(command) => oneshot::run(&arguments.global, command).await,
+            Some(Subject::Itself(what)) => about::print(what),
+            Some(Subject::People(command)) => oneshot::run(&arguments.global, command).await,
             None if arguments.global.menu => menu::run(&arguments.global).await,
             None => line::run(&arguments.global).await,
         }

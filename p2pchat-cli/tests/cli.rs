@@ -158,3 +158,40 @@ fn the_end_of_the_input_ends_the_program() {
     let (code, _, _) = run(&mut p2pchat(dir.path(), &["--menu"]));
     assert_eq!(code, Some(0));
 }
+
+/// The commands that a help text lists.
+fn commands_in(help: &str) -> Vec<String> {
+    let (_, list) = help.split_once("Commands:\n").unwrap();
+    let lines = list.lines().take_while(|line| !line.is_empty());
+    let names =
+        lines.filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|name| !name.is_empty()));
+    names.filter(|name| *name != "help").map(Into::into).collect()
+}
+
+#[test]
+fn manual_pages_and_completions_have_each_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, help, _) = run(&mut p2pchat(dir.path(), &["--help"]));
+    let commands = commands_in(&help);
+    assert!(commands.len() > 10 && commands.contains(&"send".to_owned()), "{commands:?}");
+    let folder = dir.path().join("man");
+    let (code, _, error) = run(&mut p2pchat(dir.path(), &["man", folder.to_str().unwrap()]));
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let page = std::fs::read_to_string(folder.join("p2pchat.1")).unwrap();
+    assert_eq!(run(&mut p2pchat(dir.path(), &["man"])).1, page);
+    for part in [".SH NAME", ".SH SYNOPSIS", ".SH SUBCOMMANDS", "P2PCHAT_REGISTRY", "Exit codes:"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    for command in &commands {
+        assert!(page.contains(&format!("p2pchat\\-{}(1)", command.replace('-', "\\-"))), "{command}: {page}");
+        let its_own = std::fs::read_to_string(folder.join(format!("p2pchat-{command}.1"))).unwrap();
+        assert!(its_own.contains(".SH SYNOPSIS"), "{its_own}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, script, _) = run(&mut p2pchat(dir.path(), &["completions", shell]));
+        assert_eq!(code, Some(0));
+        for command in &commands {
+            assert!(script.contains(command.as_str()), "{shell}: {command}");
+        }
+    }
+}

@@ -1,17 +1,18 @@
 //! The command line: the daemon, and what its operator does beside it.
 
 use std::{
-    fmt,
+    fmt, fs,
     io::{self, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 #[cfg(unix)]
 use crate::ctl::Ctl;
 use crate::{
-    config::{Args, Config},
+    config::{Args, Config, Settings, template},
     daemon, init,
 };
 
@@ -44,7 +45,7 @@ Files in the data folder (mode 0700):
     key.pem        its private key (mode 0600)
 
 When it is ready, one line on standard output says where: ready tcp=ADDR:PORT udp=ADDR:PORT fingerprint=sha256:HEX
-All else goes to standard error. SIGTERM and SIGINT: tells the peers, flushes and ends; a second one ends at once.
+(and metrics=ADDR:PORT, if they are told). All else goes to standard error. SIGTERM and SIGINT: tells the peers, flushes and ends; a second one ends at once.
 Exit status: 0 after a signal, 1 if it can't start or go on, 2 for flags that make no sense.";
 
 /// The p2pchat registry: where peers register, log in, and find each other and their rooms.
@@ -81,6 +82,18 @@ pub(crate) enum Command {
     /// --config says where the file is to be; else it is registryd.toml in the data folder. Nothing that is there is
     /// overwritten: with a file in its place nothing is done, and a certificate in the folder is kept.
     Init(Args),
+    /// Print a configuration file with the settings that are given, and every other one explained; start and change nothing
+    PrintConfig(Settings),
+    /// Print what completes commands in your shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write it to a folder with those of all commands
+    Man {
+        /// Made if it isn't there
+        folder: Option<PathBuf>,
+    },
     /// Ask a registry that runs on this machine: how it is doing, who is online; end sessions, ban
     #[cfg(unix)]
     Ctl(Ctl),
@@ -94,11 +107,33 @@ impl Cli {
             #[cfg(unix)]
             Some(Command::Ctl(ctl)) => ctl.run(),
             Some(Command::CheckConfig(args)) => check_config(args),
+            Some(Command::PrintConfig(settings)) => print(template(settings).as_bytes()),
+            Some(Command::Completions { shell }) => {
+                let mut script = Vec::new();
+                clap_complete::generate(*shell, &mut Self::command(), "p2pchat-registryd", &mut script);
+                print(&script)
+            }
+            Some(Command::Man { folder }) => outcome(man(folder.as_deref())),
             Some(Command::Init(args)) => outcome(init::run(args).map(|made| {
                 _ = writeln!(io::stdout(), "{made}");
             })),
         }
     }
+}
+
+/// One manual page, or all of them.
+fn man(folder: Option<&Path>) -> io::Result<()> {
+    match folder {
+        None => clap_mangen::Man::new(Cli::command()).render(&mut io::stdout()),
+        Some(folder) => {
+            fs::create_dir_all(folder)?;
+            clap_mangen::generate_to(Cli::command(), folder)
+        }
+    }
+}
+
+fn print(text: &[u8]) -> ExitCode {
+    outcome(io::stdout().write_all(text))
 }
 
 fn outcome(result: Result<(), impl fmt::Display>) -> ExitCode {
@@ -130,8 +165,6 @@ fn check_config(args: &Args) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

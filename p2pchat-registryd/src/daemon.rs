@@ -18,13 +18,17 @@ use p2pchat_core::{
 use tokio::net::TcpListener;
 
 #[cfg(unix)]
-use crate::admin::{self, Admin, AdminSocket, SocketError};
+use crate::{
+    admin::{self, Admin, AdminSocket, SocketError},
+    service,
+};
 use crate::{
     certificate::{CertificateError, Pem},
     config::{self, Args, Config, ConfigError, files_for},
     files,
     logging::{self, Log},
     monitor::{self, MetricsError, Monitor},
+    sockets::{Passed, PassedError, PassedNetwork},
     store::{OpenError, RedbStore, StoreConfig},
 };
 
@@ -70,6 +74,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The service manager passes sockets that can't be used.
+    #[error(transparent)]
+    Passed(#[from] PassedError),
     /// Metrics can't be told where they were to be.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -111,7 +118,9 @@ impl fmt::Display for Ready {
 ///
 /// The log goes to standard error, the line of [`Ready`] to standard output.
 pub fn run(args: &Args) -> Result<(), Error> {
-    let config = Config::from_args(args)?;
+    let (passed, mut args) = (Passed::take()?, args.clone());
+    passed.set(&mut args.settings)?;
+    let config = Config::from_args(&args)?;
     let log = logging::init(&config);
     raise_file_limit(config.max_connections);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
@@ -119,15 +128,29 @@ pub fn run(args: &Args) -> Result<(), Error> {
         let shutdown = async move {
             signals.next().await;
             tracing::info!("told to end: telling the peers; once more to end at once");
+            #[cfg(unix)]
+            service::stopping();
             tokio::spawn(async move {
                 signals.next().await;
                 tracing::warn!("ended at once");
                 process::exit(1);
             });
         };
-        let registry = Registry::start(&config).await?;
+        let registry = Registry::start(&config, passed).await?;
         announce(registry.here);
-        registry.run(shutdown, Some(log)).await
+        #[cfg(unix)]
+        let manager = {
+            service::ready();
+            let monitor = registry.monitor.clone();
+            async move { service::keep_told(&monitor).await }
+        };
+        #[cfg(not(unix))]
+        let manager = pending();
+        tokio::select! {
+            biased;
+            ended = registry.run(shutdown, Some(log)) => ended,
+            () = manager => Ok(()),
+        }
     })
 }
 
@@ -157,7 +180,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
     ready: impl FnOnce(Ready),
 ) -> Result<(), Error> {
-    let registry = Registry::start(config).await?;
+    let registry = Registry::start(config, Passed::default()).await?;
     ready(registry.here);
     registry.run(shutdown, None).await
 }
@@ -175,7 +198,7 @@ struct Registry {
 }
 
 impl Registry {
-    async fn start(config: &Config) -> Result<Self, Error> {
+    async fn start(config: &Config, passed: Passed) -> Result<Self, Error> {
         let data_folder = |source| Error::DataFolder { path: config.data_dir.clone(), source };
         files::private_folder(&config.data_dir).map_err(data_folder)?;
         // First, since it is what keeps a second daemon out of this folder.
@@ -183,12 +206,16 @@ impl Registry {
         let tls = Pem::load(config)?.tls(oldest_tls(config))?;
         let (fingerprint, health) = (tls.fingerprint(), store.health());
         let metrics = match config.metrics_listen {
-            Some(address) => Some(monitor::bind(address).await?),
+            Some(address) => Some(monitor::bind(address, passed.metrics).await?),
             None => None,
         };
-        let server = Server::bind(server_config(config, tls.clone()), Arc::new(store))
-            .await
-            .map_err(|source| Error::Listen { tcp: config.listen, udp: config.udp_listen, source })?;
+        let mut settings = server_config(config, tls.clone());
+        settings.network = Arc::new(PassedNetwork::new(passed.tcp, passed.udp));
+        let server = Server::bind(settings, Arc::new(store)).await.map_err(|source| Error::Listen {
+            tcp: config.listen,
+            udp: config.udp_listen,
+            source,
+        })?;
         let here = Ready {
             tcp: server.local_tcp(),
             udp: server.local_udp(),

@@ -30,6 +30,9 @@ pub mod fuzz;
 mod init;
 mod logging;
 mod monitor;
+#[cfg(unix)]
+mod service;
+mod sockets;
 mod store;
 
 #[cfg(unix)]
@@ -39,4 +42,5 @@ pub use command::Cli;
 pub use config::{Args, Certificate, Config, ConfigError, LogFormat, Settings};
 pub use daemon::{Error, Ready, run, serve};
 pub use monitor::MetricsError;
+pub use sockets::PassedError;
 pub use store::{FORMAT, OpenError, RedbStore, StoreConfig};

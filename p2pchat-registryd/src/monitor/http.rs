@@ -33,8 +33,16 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, MetricsError> {
-    TcpListener::bind(address).await.map_err(|source| MetricsError { address, source })
+/// Listens there, or with what is listening there already.
+pub(crate) async fn bind(
+    address: SocketAddr,
+    passed: Option<std::net::TcpListener>,
+) -> Result<TcpListener, MetricsError> {
+    let bound = match passed {
+        Some(socket) => TcpListener::from_std(socket),
+        None => TcpListener::bind(address).await,
+    };
+    bound.map_err(|source| MetricsError { address, source })
 }
 
 /// Serves whoever asks, for ever.

@@ -82,6 +82,19 @@ impl Monitor {
         self.pulse.is_there()
     }
 
+    /// In a few words, for people.
+    #[cfg(unix)]
+    pub(crate) fn status(&self) -> String {
+        match self.readiness() {
+            Ok(()) | Err(NotReady::Draining) => {
+                let stats = self.server.stats().registry;
+                let drains = if self.server.is_draining() { ", draining" } else { "" };
+                format!("{} online, {} connections{drains}", stats.sessions, stats.connections)
+            }
+            Err(why) => format!("not ready: {why}"),
+        }
+    }
+
     fn readiness(&self) -> Result<(), NotReady> {
         if !self.is_alive() {
             return Err(NotReady::NoPulse);

@@ -1,5 +1,5 @@
 //! The daemon as a process.
-#![allow(clippy::disallowed_methods, clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod check_config;
 #[cfg(unix)]
@@ -7,6 +7,9 @@ mod ctl;
 mod exposition;
 mod init;
 mod metrics;
+mod pages;
+#[cfg(target_os = "linux")]
+mod service;
 mod support;
 
 use std::{

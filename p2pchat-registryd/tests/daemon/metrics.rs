@@ -47,7 +47,7 @@ fn scrape(daemon: &Daemon) -> Exposition {
 }
 
 /// Waits until a sample is at least so high.
-fn until(daemon: &Daemon, sample: &str, least: f64) {
+pub(crate) fn until(daemon: &Daemon, sample: &str, least: f64) {
     let begun = Instant::now();
     loop {
         let now = scrape(daemon).value(&format!("p2pchat_registry_{sample}"));
