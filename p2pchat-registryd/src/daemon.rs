@@ -289,6 +289,9 @@ fn server_config(config: &Config, tls: ServerTls) -> ServerConfig {
     };
     server.hash.memory_kib = config.hash_memory_kib;
     server.hash.iterations = config.hash_iterations;
+    server.hash.queue = config.hash_queue;
+    server.handshakes = config.max_handshakes;
+    server.machine.longest_retry = Duration::from_secs(config.max_retry_seconds.into());
     server
 }
 

@@ -28,6 +28,9 @@ pub struct Config {
     pub backoff_base: Duration,
     /// The longest pause before reconnecting. 30 s.
     pub backoff_cap: Duration,
+    /// For how long at most one stays away because a registry that has too much to do asks for it (§7.8), jitter aside.
+    /// 5 minutes.
+    pub retry_cap: Duration,
     /// How long the registry may take to connect, to greet, or to answer a request. 15 s.
     pub request_timeout: Duration,
     /// How long somebody may take to answer a chat request, the other side or one's own application. 2 minutes.
@@ -62,7 +65,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            capabilities: Capabilities::parse("reason,roster,sender,moderate,invite,origin"),
+            capabilities: Capabilities::parse("reason,roster,sender,moderate,invite,origin,retry"),
             registry: None,
             lease: Duration::from_secs(10),
             keep_alive_interval: Duration::from_millis(2_500),
@@ -70,6 +73,7 @@ impl Default for Config {
             greeting_grace: Duration::from_millis(200),
             backoff_base: Duration::from_millis(500),
             backoff_cap: Duration::from_secs(30),
+            retry_cap: Duration::from_secs(300),
             request_timeout: Duration::from_secs(15),
             chat_timeout: Duration::from_secs(120),
             delivery_timeout: Duration::from_secs(10),

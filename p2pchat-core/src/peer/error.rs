@@ -1,5 +1,9 @@
 //! Why a command failed.
 
+use std::time::Duration;
+
+use p2pchat_proto::Reason;
+
 /// Why a command failed: who is at fault, and what the registry or the other peer said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -25,6 +29,14 @@ pub enum RequestError {
     /// The registry refused.
     #[error("{}", .0.as_deref().unwrap_or("the registry refused"))]
     Refused(Option<String>),
+    /// The registry refused for now, as it has too much to do or was asked too much (§7.8).
+    #[error("{}", .reason.clone().unwrap_or_else(|| format!("the registry refused; try again in {} s", .retry_after.as_secs())))]
+    Busy {
+        /// When it may be tried again.
+        retry_after: Duration,
+        /// Why, if the registry says so.
+        reason: Option<String>,
+    },
     /// The username is taken, or looks like one that is. With the registry's own reason if it has one.
     #[error("{}", .0.as_deref().unwrap_or("that username is taken"))]
     NameTaken(Option<String>),
@@ -83,4 +95,15 @@ pub enum RequestError {
     /// The machine was shut down.
     #[error("closed")]
     Closed,
+}
+
+impl RequestError {
+    /// A refusal, for ever or until some time has passed.
+    pub(super) fn refused(reason: Option<Reason>, retry_after: Option<Duration>) -> Self {
+        let reason = reason.map(|reason| reason.as_str().to_owned());
+        match retry_after {
+            Some(retry_after) => Self::Busy { retry_after, reason },
+            None => Self::Refused(reason),
+        }
+    }
 }

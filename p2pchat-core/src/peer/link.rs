@@ -12,6 +12,9 @@ use super::{
 };
 use crate::time::Time;
 
+/// How far those spread at least to whom a registry names the same second (§7.8).
+const LEAST_JITTER: Duration = Duration::from_secs(1);
+
 /// Where the registry link stands. Every state but `Down` and `Ready` ends by [`Timer::Link`] at the latest.
 #[derive(Debug)]
 pub(super) enum Link {
@@ -263,14 +266,16 @@ impl Peer {
 
     /// `HELLO_BACK <FAILURE>` on a greeted link refuses whatever came last, and usually the stream ends after it.
     fn refused(&mut self, now: Time, reason: Option<Reason>) {
-        let reason = reason.map(|reason| reason.as_str().to_owned());
+        let retry_after = self.requests.retry_after.take();
         match self.requests.take_oldest() {
             Some(purpose) => {
-                self.fail(now, purpose, RequestError::Refused(reason));
+                self.fail(now, purpose, RequestError::refused(reason, retry_after));
                 self.requests_moved(now);
             }
-            None => self
-                .fault("registry", reason.unwrap_or_else(|| "refused something it was not asked".to_owned())),
+            None => {
+                let what = reason.as_ref().map_or("refused something it was not asked", Reason::as_str);
+                self.fault("registry", what);
+            }
         }
     }
 
@@ -303,15 +308,24 @@ impl Peer {
         if close && had_stream {
             self.effects.push_back(Effect::CloseRegistry);
         }
+        self.requests.retry_after = None;
         if let Some(session) = &mut self.session {
             session.live = false;
-            let longest = self
-                .config
-                .backoff_base
-                .saturating_mul(1_u32.checked_shl(session.attempts).unwrap_or(u32::MAX));
-            let longest = u64::try_from(longest.min(self.config.backoff_cap).as_micros()).unwrap_or(u64::MAX);
-            let retry_in = Duration::from_micros(self.rng.u64(0..=longest));
-            session.attempts = session.attempts.saturating_add(1);
+            let (least, jitter) = match session.retry_after.take() {
+                // Who was named a time isn't told by it that the registry is gone.
+                Some(named) => {
+                    let named = named.min(self.config.retry_cap);
+                    (named, (named / 4).max(LEAST_JITTER))
+                }
+                None => {
+                    let doubled = 1_u32.checked_shl(session.attempts).unwrap_or(u32::MAX);
+                    session.attempts = session.attempts.saturating_add(1);
+                    let longest = self.config.backoff_base.saturating_mul(doubled);
+                    (Duration::ZERO, longest.min(self.config.backoff_cap))
+                }
+            };
+            let jitter = u64::try_from(jitter.as_micros()).unwrap_or(u64::MAX);
+            let retry_in = least + Duration::from_micros(self.rng.u64(0..=jitter));
             self.link = Link::Paused;
             self.arm(Timer::Link, now, retry_in);
             self.tell(Event::Disconnected { reason: reason.to_owned(), retry_in });

@@ -1,10 +1,10 @@
 //! Requests on the registry stream: their order is all that ties a reply to its request (§5.4).
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use p2pchat_proto::{
     BanList, Capability, Capacity, Description, Detail, FromRegistry, Message, Outcome, PasswordDigest,
-    PeerList, Reason, RoomName, RoomsList, SearchReply, ToRegistry, Username,
+    PeerList, RoomName, RoomsList, SearchReply, ToRegistry, Username,
 };
 
 use super::{
@@ -20,6 +20,8 @@ pub(super) struct Requests {
     /// For others to be answered, so that no reply is late only because much was asked at once.
     queued: VecDeque<(ToRegistry, Purpose)>,
     sent: VecDeque<Sent>,
+    /// When what the next reply refuses may be tried again (§7.8).
+    pub(super) retry_after: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -203,18 +205,24 @@ impl Peer {
             FromRegistry::RoomChanged { room, by, change } => {
                 self.tell(Event::RoomChanged { room, by, change });
             }
+            FromRegistry::RetryAfter { seconds } => {
+                self.requests.retry_after = Some(Duration::from_secs(seconds.into()));
+            }
             reply => self.replied(now, reply),
         }
     }
 
     fn replied(&mut self, now: Time, reply: FromRegistry) {
         let verb = reply.verb();
+        let retry_after = self.requests.retry_after.take();
         let Some(purpose) = self.requests.take_oldest() else {
             self.lost_order(now, format!("sent {verb} unasked"));
             return;
         };
         match (purpose, reply) {
-            (Purpose::Register(request), FromRegistry::Register(reply)) => self.registered(request, reply),
+            (Purpose::Register(request), FromRegistry::Register(reply)) => {
+                self.registered(request, reply, retry_after);
+            }
             (Purpose::Login(request, credentials), FromRegistry::Auth(reply)) => {
                 self.logged_in(now, request, credentials, reply);
             }
@@ -249,7 +257,7 @@ impl Peer {
                 Purpose::Enter(request, room),
                 FromRegistry::Creation(outcome) | FromRegistry::Join(outcome),
             ) => {
-                let outcome = accepted(outcome);
+                let outcome = accepted(outcome, retry_after);
                 let entered = outcome.is_ok();
                 self.complete(request, outcome);
                 if entered {
@@ -257,7 +265,7 @@ impl Peer {
                 }
             }
             (Purpose::Leave(request, room), FromRegistry::RoomExit(outcome)) => {
-                let outcome = accepted(outcome);
+                let outcome = accepted(outcome, retry_after);
                 if outcome.is_ok() {
                     self.drop_room(now, &room);
                 }
@@ -267,9 +275,11 @@ impl Peer {
                 self.roster_arrived(now, room, request, list);
             }
             (Purpose::Moderate(request), FromRegistry::Moderation(outcome)) => {
-                self.complete(request, accepted(outcome));
+                self.complete(request, accepted(outcome, retry_after));
             }
-            (Purpose::Bans(request), FromRegistry::Bans(list)) => self.complete(request, bans(list)),
+            (Purpose::Bans(request), FromRegistry::Bans(list)) => {
+                self.complete(request, bans(list, retry_after))
+            }
             (purpose, _) => {
                 self.fail(now, purpose, RequestError::Unexpected(verb.to_string()));
                 self.lost_order(now, format!("sent {verb} where another reply was due"));
@@ -299,6 +309,9 @@ impl Peer {
             Purpose::Roster(room, request) => self.roster_failed(now, &room, request, error),
             Purpose::Find(username) => self.found(now, &username, Err(error)),
             Purpose::Resume => {
+                if let (RequestError::Busy { retry_after, .. }, Some(session)) = (&error, &mut self.session) {
+                    session.retry_after = Some(*retry_after);
+                }
                 self.lose_link(now, &error.to_string(), RequestError::NotConnected, true);
             }
         }
@@ -321,25 +334,21 @@ impl Peer {
     }
 }
 
-fn accepted(outcome: Outcome) -> Result<Response, RequestError> {
+fn accepted(outcome: Outcome, retry_after: Option<Duration>) -> Result<Response, RequestError> {
     match outcome {
         Outcome::Success => Ok(Response::Done),
-        Outcome::Failure { reason } => Err(refused(reason)),
+        Outcome::Failure { reason } => Err(RequestError::refused(reason, retry_after)),
         other => Err(RequestError::Unexpected(format!("{other:?}"))),
     }
 }
 
-fn bans(list: BanList) -> Result<Response, RequestError> {
+fn bans(list: BanList, retry_after: Option<Duration>) -> Result<Response, RequestError> {
     match list {
         BanList::Found(bans) => Ok(Response::Bans(bans.into_vec())),
         BanList::NotFound { .. } => Ok(Response::Bans(Vec::new())),
-        BanList::Failure { reason } => Err(refused(reason)),
+        BanList::Failure { reason } => Err(RequestError::refused(reason, retry_after)),
         other => Err(RequestError::Unexpected(format!("{other:?}"))),
     }
-}
-
-fn refused(reason: Option<Reason>) -> RequestError {
-    RequestError::Refused(reason.map(|reason| reason.as_str().to_owned()))
 }
 
 fn found(reply: SearchReply) -> Result<p2pchat_proto::Found, RequestError> {

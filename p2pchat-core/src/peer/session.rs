@@ -44,6 +44,8 @@ pub(super) struct Session {
     pub(super) sender: bool,
     /// When the registry last answered a keep-alive.
     pub(super) heard: Option<Time>,
+    /// For how long the registry has asked us to stay away (§7.8).
+    pub(super) retry_after: Option<Duration>,
     /// Failed attempts since it was last live for a while.
     pub(super) attempts: u32,
 }
@@ -78,12 +80,18 @@ impl Peer {
         })
     }
 
-    pub(super) fn registered(&mut self, request: RequestId, reply: RegisterReply) {
-        let text = |reason: Option<Reason>| reason.map(|reason| reason.as_str().to_owned());
+    pub(super) fn registered(
+        &mut self,
+        request: RequestId,
+        reply: RegisterReply,
+        retry_after: Option<Duration>,
+    ) {
         let outcome = match reply {
             RegisterReply::Success => Ok(Response::Done),
-            RegisterReply::Exists { reason } => Err(RequestError::NameTaken(text(reason))),
-            RegisterReply::Failure { reason } => Err(RequestError::Refused(text(reason))),
+            RegisterReply::Exists { reason } => {
+                Err(RequestError::NameTaken(reason.map(|reason| reason.as_str().to_owned())))
+            }
+            RegisterReply::Failure { reason } => Err(RequestError::refused(reason, retry_after)),
             other => Err(RequestError::Unexpected(format!("{other:?}"))),
         };
         self.complete(request, outcome);
@@ -105,6 +113,7 @@ impl Peer {
                     refused_since: None,
                     sender: false,
                     heard: None,
+                    retry_after: None,
                     attempts: 0,
                 });
                 self.session_begins(now);

@@ -100,11 +100,21 @@ impl Step {
             Self::Search { .. } => Refused::Search,
         }
     }
+
+    /// True if it is the password hash that is waited for.
+    fn is_slow(&self) -> bool {
+        matches!(
+            self,
+            Self::RegisterHash { .. }
+                | Self::LoginVerify { .. }
+                | Self::CreateHash { .. }
+                | Self::JoinVerify { .. }
+        )
+    }
 }
 
 /// How many requests one counts as that needs a password hash.
 const HASH_COST: u32 = 5;
-const BUSY: &str = "the registry is busy; try again in a few seconds";
 pub(super) const FAULT: &str = "the registry can't do that now; its operator knows why";
 
 impl Registry {
@@ -115,22 +125,48 @@ impl Registry {
     }
 
     pub(super) fn hash(&mut self, now: Time, conn: ConnId, request: HashRequest, step: Step) {
+        if !self.admission.enter(now) {
+            self.count_unhashed();
+            return self.busy(now, conn, &step);
+        }
         if let Some(op) = self.open(now, conn, step) {
             self.effects.push_back(Effect::Hash { op, request });
             self.charge(now, conn, HASH_COST - 1);
+        } else {
+            self.admission.withdraw();
+        }
+    }
+
+    /// Takes a question that is answered off the list.
+    pub(super) fn answered(&mut self, now: Time, op: OpId) -> Option<Op> {
+        let op = self.ops.remove(op)?;
+        if op.step.is_slow() {
+            self.admission.leave(now);
+        }
+        Some(op)
+    }
+
+    fn count_unhashed(&mut self) {
+        self.counts.refused_hashes += 1;
+        report_waiting("password hashes", self.counts.refused_hashes);
+    }
+
+    /// There is too much to do: what was to be tried is refused, with the time when it may be tried again (§7.8).
+    fn busy(&mut self, now: Time, conn: ConnId, step: &Step) {
+        self.untried(step);
+        if self.connections.contains_key(conn) {
+            let wait = self.admission.comes_back_in(now);
+            self.say_retry(conn, wait);
+            self.unable(now, conn, step.refused(), &format!("the registry is busy; {}", again_in(wait)));
         }
     }
 
     pub(super) fn open(&mut self, now: Time, conn: ConnId, step: Step) -> Option<OpId> {
         if self.ops.len() >= self.config.operations {
             self.counts.refused_operations += 1;
-            if self.counts.refused_operations.is_power_of_two() {
-                let (limit, so_far) = (self.config.operations, self.counts.refused_operations);
-                tracing::warn!(limit, so_far, "too many operations are open");
-            }
-            self.untried(&step);
+            report_waiting("operations", self.counts.refused_operations);
             self.settle(&step);
-            self.unable(now, conn, step.refused(), BUSY);
+            self.busy(now, conn, &step);
             return None;
         }
         let user = self.user(conn).cloned();
@@ -186,8 +222,8 @@ impl Registry {
         let what = step.refused();
         match (step, answer) {
             (step, HashAnswer::Busy) => {
-                self.untried(&step);
-                self.unable(now, conn, what, BUSY);
+                self.count_unhashed();
+                self.busy(now, conn, &step);
             }
             (Step::RegisterHash { username, invite }, HashAnswer::Created(password)) => {
                 let request = Write::Register { username: username.clone(), password, invite };
@@ -263,7 +299,7 @@ impl Registry {
                 self.counts.refused_joins += 1;
                 report("wrong room passwords of an account", self.counts.refused_joins, from);
                 let why = format!("you gave too many wrong passwords; {}", again_in(wait));
-                self.hold_up(conn, Refused::Join, &why);
+                self.hold_up(conn, Refused::Join, wait, &why);
                 self.done(now, conn);
             }
         }
@@ -428,10 +464,7 @@ impl Registry {
                 };
                 self.reply(now, conn, FromRegistry::Bans(list));
             }
-            (step, StoreAnswer::Failed(StoreError::Busy)) => {
-                self.untried(&step);
-                self.unable(now, conn, what, BUSY);
-            }
+            (step, StoreAnswer::Failed(StoreError::Busy)) => self.busy(now, conn, &step),
             (step, answer) => match self.why_not_moderated(&step, &answer) {
                 Some(why) => self.refuse_step(now, conn, what, &why),
                 None => {
@@ -474,5 +507,12 @@ impl Registry {
         let user = user?;
         let claim = self.presence.find(&user)?;
         Some((user, claim.conn))
+    }
+}
+
+/// Tells the operator's log that requests are refused, ever more seldom: whoever floods the registry must not fill it as well.
+fn report_waiting(what: &'static str, so_far: u64) {
+    if so_far.is_power_of_two() {
+        tracing::warn!(what, so_far, "too many are waiting: requests are refused");
     }
 }

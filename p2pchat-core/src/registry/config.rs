@@ -32,6 +32,11 @@ pub struct Config {
     pub connections: usize,
     /// How many questions to store and hash may be open at once. 4,096.
     pub operations: usize,
+    /// How many of these may be to the password hash, which is slow; the socket driver takes as many as its
+    /// [`HashConfig`](crate::tokio::HashConfig) has place for. 256.
+    pub hashes: usize,
+    /// For how long at most those whom that keeps out are asked to stay away (§7.8). 60 s.
+    pub longest_retry: Duration,
     /// From whom registrations are taken (§7.9). Open.
     pub registration: Registration,
     /// How many invitations may be kept. 65,536.
@@ -65,7 +70,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            capabilities: Capabilities::parse("reason,roster,sender,resume,moderate,invite,origin"),
+            capabilities: Capabilities::parse("reason,roster,sender,resume,moderate,invite,origin,retry"),
             default_lease: Duration::from_secs(10),
             min_lease: Duration::from_secs(3),
             max_lease: Duration::from_secs(120),
@@ -75,6 +80,8 @@ impl Default for Config {
             pipeline: 64,
             connections: 16_384,
             operations: 4_096,
+            hashes: 256,
+            longest_retry: Duration::from_secs(60),
             registration: Registration::Open,
             invites: 65_536,
             bans: 65_536,

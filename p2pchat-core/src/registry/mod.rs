@@ -38,6 +38,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod admission;
 mod answers;
 mod bans;
 mod bus;
@@ -72,6 +73,7 @@ use p2pchat_proto::{
 use slotmap::SlotMap;
 
 use self::{
+    admission::Admission,
     answers::Op,
     bans::Bans,
     connection::{Connection, Incoming},
@@ -143,6 +145,14 @@ pub struct Stats {
     pub refused_tokens: u64,
     /// Open questions to store and hash, and for tokens.
     pub operations: usize,
+    /// Of these, password hashes: what waits for them is bounded by [`Config::hashes`].
+    pub hashes: usize,
+    /// The most of them that there have been at once.
+    pub most_hashes: usize,
+    /// How many requests were refused because too many hashes were waiting.
+    pub refused_hashes: u64,
+    /// With how many refusals a time was named at which to come back (§7.8).
+    pub named_retries: u64,
     /// Bans, also those that have run out and are not yet forgotten.
     pub bans: usize,
     /// How many streams, logins and registrations were refused because of a ban.
@@ -224,6 +234,7 @@ pub struct Registry {
     /// The users whose sessions the store has been asked to open, and how often.
     opening: BTreeMap<Username, usize>,
     guard: Guard,
+    admission: Admission,
     bans: Bans,
     /// Whose accounts were deleted since the start.
     deleted: BTreeSet<Username>,
@@ -240,6 +251,7 @@ impl Registry {
     pub fn new(config: Config) -> Self {
         Self {
             guard: Guard::new(config.prefixes),
+            admission: Admission::new(config.hashes, config.longest_retry),
             bans: Bans::default(),
             deleted: BTreeSet::new(),
             draining: false,
@@ -383,21 +395,21 @@ impl Registry {
 
     /// The store has answered.
     pub fn handle_stored(&mut self, now: Time, op: OpId, answer: StoreAnswer) {
-        if let Some(op) = self.ops.remove(op) {
+        if let Some(op) = self.answered(now, op) {
             self.stored(now, op, answer);
         }
     }
 
     /// The password hash has answered.
     pub fn handle_hashed(&mut self, now: Time, op: OpId, answer: HashAnswer) {
-        if let Some(op) = self.ops.remove(op) {
+        if let Some(op) = self.answered(now, op) {
             self.hashed(now, op, answer);
         }
     }
 
     /// Somebody who has randomness has answered.
     pub fn handle_token(&mut self, now: Time, op: OpId, answer: TokenAnswer) {
-        if let Some(op) = self.ops.remove(op) {
+        if let Some(op) = self.answered(now, op) {
             self.minted(now, op, answer);
         }
     }
@@ -445,6 +457,8 @@ impl Registry {
             sessions: self.presence.len(),
             waiting: self.waiting,
             operations: self.ops.len(),
+            hashes: self.admission.waiting(),
+            most_hashes: self.admission.most(),
             bans: self.bans.len(),
             ..self.counts
         }

@@ -1,11 +1,13 @@
 //! The one place that maps what is wrong to what goes on the wire (§3.5).
 
+use std::time::Duration;
+
 use p2pchat_proto::{
     AuthReply, BanList, Capability, FromRegistry, HelloReply, Malformed, Outcome, PeerList, Reason,
     RegisterReply, RoomsList, SearchReply, Verb,
 };
 
-use super::{ConnId, Registry};
+use super::{ConnId, Registry, requests::whole_seconds};
 
 /// How many lines on what is wrong with a stream go to the operator's log, so that no peer fills a disk with them. The rest
 /// is for debugging.
@@ -92,11 +94,21 @@ impl Registry {
         self.send(conn, what.reply(reason));
     }
 
-    /// The same for whom a limit holds up: of those the log is told by [`report`](super::report).
-    pub(super) fn hold_up(&mut self, conn: ConnId, what: Refused, why: &str) {
+    /// The same for whom a limit holds up for so long: of those the log is told by [`report`](super::report).
+    pub(super) fn hold_up(&mut self, conn: ConnId, what: Refused, wait: Duration, why: &str) {
         tracing::debug!(?conn, ?what, why, "held up");
+        self.say_retry(conn, wait);
         let reason = self.reason(conn, why);
         self.send(conn, what.reply(reason));
+    }
+
+    /// Before a refusal: when it will be lifted, for whoever negotiated `retry` (§7.8).
+    pub(super) fn say_retry(&mut self, conn: ConnId, wait: Duration) {
+        if self.connections.get(conn).is_some_and(|connection| connection.has(Capability::Retry)) {
+            self.counts.named_retries += 1;
+            let seconds = u32::try_from(whole_seconds(wait)).unwrap_or(u32::MAX);
+            self.send(conn, FromRegistry::RetryAfter { seconds });
+        }
     }
 
     /// Refuses what can't be trusted to be this protocol, and closes the stream.

@@ -190,7 +190,7 @@ impl Registry {
         self.counts.refused_registrations += 1;
         report("registrations", self.counts.refused_registrations, from);
         let why = format!("too many accounts are asked for where you are; {}", again_in(wait));
-        self.hold_up(conn, Refused::Register, &why);
+        self.hold_up(conn, Refused::Register, wait, &why);
         false
     }
 
@@ -202,19 +202,19 @@ impl Registry {
             Ok(attempt) => return Some(attempt),
             Err(too_many) => too_many,
         };
-        let why = match too_many {
+        let (wait, why) = match too_many {
             TooMany::Here(wait) => {
                 self.counts.refused_logins += 1;
                 report("failed logins of a prefix", self.counts.refused_logins, from);
-                format!("too many logins have failed where you are; {}", again_in(wait))
+                (wait, format!("too many logins have failed where you are; {}", again_in(wait)))
             }
             TooMany::OfThis(wait) => {
                 self.counts.refused_account_logins += 1;
                 report("failed logins of an account", self.counts.refused_account_logins, from);
-                format!("too many logins to that account have failed; {}", again_in(wait))
+                (wait, format!("too many logins to that account have failed; {}", again_in(wait)))
             }
         };
-        self.hold_up(conn, Refused::Hello, &why);
+        self.hold_up(conn, Refused::Hello, wait, &why);
         self.close(conn);
         None
     }
@@ -309,7 +309,12 @@ impl Registry {
 }
 
 pub(super) fn again_in(wait: Duration) -> String {
-    format!("try again in {} s", wait.as_secs() + 1)
+    format!("try again in {} s", whole_seconds(wait))
+}
+
+/// What people and programs are told of a time that has to pass.
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + 1
 }
 
 pub(super) fn too_many_rooms(limit: usize) -> String {

@@ -8,6 +8,7 @@ mod dials;
 mod link;
 mod model;
 mod modelled;
+mod retry;
 mod rooms;
 mod solo;
 mod steps;

@@ -44,7 +44,7 @@ fn what_a_remote_side_can_grow_is_bounded() {
 
     w.hold = true;
     w.say(alice, "SEARCH_USER <x>");
-    let busy = "<the registry is busy; try again in a few seconds>";
+    let busy = "<the registry is busy; try again in 2 s>";
     assert_eq!(w.say(bob, "SEARCH_USER <x>"), [format!("SEARCH_USER_RESPONSE <NOT_FOUND> <404> {busy}")]);
     w.say(alice, "SEARCH_USER <x>");
     w.say(alice, "SEARCH_USER <x>");
@@ -66,7 +66,7 @@ fn a_registry_that_can_not_check_a_password_does_not_call_it_wrong() {
     let (bob, alice) = (w.online("bob"), w.greet_extended("192.0.2.1"));
     w.hold = true;
     w.say(bob, "SEARCH_USER <x>");
-    let busy = "<the registry is busy; try again in a few seconds>";
+    let busy = "<the registry is busy; try again in 2 s>";
     let login = format!("LOGIN <alice> <{}>", digest("alice"));
     assert_eq!(w.say(alice, &login), [format!("HELLO_BACK {NO} {busy}")]);
     assert!(w.is_closed(alice));
@@ -74,7 +74,7 @@ fn a_registry_that_can_not_check_a_password_does_not_call_it_wrong() {
 
 #[test]
 fn a_store_or_hash_that_is_too_busy_or_fails_is_told_as_such() {
-    let busy = "<the registry is busy; try again in a few seconds>";
+    let busy = "<the registry is busy; try again in 2 s>";
     let fault = "<the registry can't do that now; its operator knows why>";
     let corrupt = StoreError::Corrupt("account");
     for (stored, hashed, why) in

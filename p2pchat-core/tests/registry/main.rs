@@ -1,6 +1,7 @@
 //! The registry machine's behaviour on a virtual clock (PROTOCOL.md §5).
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
+mod admission;
 mod datagrams;
 mod guessing;
 mod invites;

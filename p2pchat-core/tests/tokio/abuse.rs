@@ -14,7 +14,9 @@ use p2pchat_core::{
     peer::{Event, RequestError},
     proto::PasswordDigest,
     registry::{PrefixLimits, Rate},
-    tokio::{BoxFuture, BoxStream, Datagrams, Error, Listener, Network, TcpNetwork},
+    tokio::{
+        BoxFuture, BoxStream, Datagrams, Error, HashConfig, Listener, Network, ServerConfig, TcpNetwork,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -198,11 +200,11 @@ async fn password_hashes_beyond_the_bound_are_refused_at_once_and_counted() {
     .await;
     let mut first = greet(&registry, "127.0.0.1").await;
     first.say(&with_password("REGISTER", "alice", "right")).await;
-    registry.until(|stats| stats.hashes == 1).await;
+    registry.until(|stats| stats.registry.hashes == 1).await;
     assert_eq!(register(&registry, "127.0.0.2", "bob").await, "REGISTER <FAILURE> <404>\n");
-    assert_eq!(registry.handle.stats().refused_hashes, 1);
+    assert_eq!(registry.handle.stats().registry.refused_hashes, 1);
     assert_eq!(first.hear().await, "REGISTER <SUCCESS> <200>\n");
-    registry.until(|stats| stats.hashes == 0).await;
+    registry.until(|stats| stats.registry.hashes == 0).await;
     let stats = registry.handle.stats();
     assert_eq!(stats.hash_times.counts.iter().sum::<u64>(), 1);
     assert_eq!((stats.registry.registrations, stats.registry.failed_registrations), (1, 1));
@@ -326,7 +328,14 @@ async fn cannon_rule_5_the_registry_connects_to_nobody_whatever_is_asked() {
         assert!(raw.hear().await.ends_with('\n'));
     }
     let datagrams = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    datagrams.send_to(b"KEEP_ALIVE <eve> <3> <127.0.0.3>", registry.udp).await.unwrap();
+    let proof = "0".repeat(64);
+    for fields in [
+        "<eve> <3> <127.0.0.3>".to_owned(),
+        format!("<eve> <3> <1> <{proof}> <127.0.0.3>"),
+        "<eve> <3>".to_owned(),
+    ] {
+        datagrams.send_to(format!("KEEP_ALIVE {fields}").as_bytes(), registry.udp).await.unwrap();
+    }
     let mut buffer = [0; 64];
     let (size, _) = timeout(PATIENCE, datagrams.recv_from(&mut buffer)).await.expect("no answer").unwrap();
     assert_eq!(&buffer[..size], b"KEEP_ALIVE_RESPONSE <SUCCESS> <200>");
@@ -335,4 +344,88 @@ async fn cannon_rule_5_the_registry_connects_to_nobody_whatever_is_asked() {
     assert_eq!(dials.0.load(Ordering::Relaxed), 0);
     assert_eq!(target.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     assert_eq!(victim.try_recv(&mut buffer).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn handshakes_that_hang_take_no_more_than_their_places() {
+    let registry = Registry::start_with(|config| {
+        config.handshakes = 3;
+        config.times.handshake = Duration::from_secs(8);
+    })
+    .await;
+    let mut hanging = Vec::new();
+    for _ in 0..3 {
+        hanging.push(registry.plain_from("127.0.0.1").await);
+    }
+    registry.until(|stats| stats.handshakes == 3).await;
+    let mut fourth = registry.plain_from("127.0.0.1").await;
+    let mut rest = Vec::new();
+    // A reset ends it as well.
+    let _ = timeout(PATIENCE, fourth.read_to_end(&mut rest)).await.expect("was not closed");
+    let stats = registry.handle.stats();
+    assert_eq!((rest.len(), stats.refused_handshakes, stats.most_handshakes), (0, 1, 3));
+    registry.until(|stats| stats.failed_handshakes == 3 && stats.handshakes == 0).await;
+    assert_eq!(register(&registry, "127.0.0.2", "bob").await, "REGISTER <SUCCESS> <200>\n");
+}
+
+/// A hash that takes a few milliseconds, one at a time, and so many more wait.
+fn slow_hash(queue: usize) -> HashConfig {
+    let mut hash = HashConfig::default();
+    (hash.memory_kib, hash.iterations, hash.workers, hash.queue) = (64, 400, 1, queue);
+    hash
+}
+
+#[tokio::test]
+async fn a_flood_of_logins_is_sent_away_with_times_and_nobody_else_is_held_up() {
+    let registry = Registry::start_with(|config| config.hash = slow_hash(1)).await;
+    register(&registry, "127.0.0.1", "alice").await;
+    let (bob, _events) = registry.newcomer("bob").await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        let mut raw = registry.raw_from("127.0.0.1").await;
+        raw.say("HELLO_P2P <1> <retry>\n").await;
+        assert_eq!(raw.hear().await, "HELLO_BACK <SUCCESS> <200> <1> <retry>\n");
+        streams.push(raw);
+    }
+    let guess = with_password("LOGIN", "alice", "wrong");
+    for raw in &mut streams {
+        raw.say(&guess).await;
+    }
+    assert_eq!(bob.search("alice").await.unwrap_err().to_string(), "that user is not online");
+    let mut sent_away = 0;
+    for raw in &mut streams {
+        let mut said = raw.hear().await;
+        if let Some(rest) = said.strip_prefix("RETRY_AFTER <") {
+            let (seconds, refusal) = rest.split_once(">\n").unwrap();
+            assert!((2..=61).contains(&seconds.parse::<u64>().unwrap()), "{said}");
+            if refusal.is_empty() {
+                said = raw.hear_out().await;
+                assert_eq!(said, UNTRIED);
+            }
+            sent_away += 1;
+        } else {
+            assert_eq!(said, WRONG);
+        }
+    }
+    let stats = registry.handle.stats().registry;
+    assert_eq!(stats.refused_hashes, sent_away);
+    assert!(sent_away > 0 && (1..=2).contains(&stats.most_hashes), "{stats:?}");
+    registry.until(|stats| stats.registry.hashes == 0).await;
+}
+
+#[tokio::test]
+async fn after_a_restart_everybody_comes_back_though_few_may_wait() {
+    let registry = Registry::start().await;
+    let mut people = Vec::new();
+    for n in 0..20 {
+        people.push(registry.newcomer(&format!("user{n}")).await);
+    }
+    let (tcp, udp, identity, store) = registry.stop().await;
+    let slow = |config: &mut ServerConfig| config.hash = slow_hash(0);
+    let registry = Registry::start_on(tcp, udp, identity, store, slow).await;
+    for (_, events) in &mut people {
+        until(events, |event| matches!(event, Event::Reconnected).then_some(())).await;
+    }
+    let stats = registry.handle.stats().registry;
+    assert_eq!((stats.sessions, stats.most_hashes), (20, 1));
 }

@@ -112,9 +112,12 @@ impl From<&Config> for Settings {
             tls12: Some(config.tls12),
             max_connections: Some(config.max_connections),
             resume_days: Some(config.resume_days),
+            max_handshakes: Some(config.max_handshakes),
             cache_mib: Some(config.cache_bytes >> 20),
             hash_memory_kib: Some(config.hash_memory_kib),
             hash_iterations: Some(config.hash_iterations),
+            hash_queue: Some(config.hash_queue),
+            max_retry_seconds: Some(config.max_retry_seconds),
             log_format: Some(config.log_format),
             log_level: Some(config.log_level.clone()),
             ..Self::default()

@@ -79,6 +79,9 @@ pub struct Settings {
     /// How many connections are open at once [default: 16384]
     #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_MAX_CONNECTIONS")]
     pub max_connections: Option<usize>,
+    /// How many TLS handshakes may be going on at once; over that, connections are closed [default: 4096]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_MAX_HANDSHAKES")]
+    pub max_handshakes: Option<usize>,
     /// How many connections from one IPv4 address or IPv6 /64 are open at once; 0 is any number [default: 64]
     #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_PREFIX_CONNECTIONS")]
     pub prefix_connections: Option<u32>,
@@ -114,6 +117,12 @@ pub struct Settings {
     /// Passes of one password hash (Argon2id); less than the default is for tests only [default: 2]
     #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_HASH_ITERATIONS")]
     pub hash_iterations: Option<u32>,
+    /// How many requests may wait for a password hash; over that, they are refused with a time to come back [default: 256]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_HASH_QUEUE")]
+    pub hash_queue: Option<usize>,
+    /// For how many seconds at most those are asked to stay away [default: 60]
+    #[arg(long, value_name = "SECONDS", env = "P2PCHAT_REGISTRYD_MAX_RETRY_SECONDS")]
+    pub max_retry_seconds: Option<u32>,
     /// What log lines look like [default: human]
     #[arg(long, value_name = "FORMAT", env = "P2PCHAT_REGISTRYD_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -191,6 +200,8 @@ pub struct Config {
     pub tls12: bool,
     /// How many connections are open at once.
     pub max_connections: usize,
+    /// How many TLS handshakes may be going on at once.
+    pub max_handshakes: usize,
     /// What strangers may do, for each prefix.
     pub prefixes: PrefixLimits,
     /// For how many days a session token is good; 0 if none is given out.
@@ -201,6 +212,10 @@ pub struct Config {
     pub hash_memory_kib: u32,
     /// Passes of one password hash.
     pub hash_iterations: u32,
+    /// How many requests may wait for a password hash.
+    pub hash_queue: usize,
+    /// For how many seconds at most others are asked to stay away then.
+    pub max_retry_seconds: u32,
     /// What log lines look like.
     pub log_format: LogFormat,
     /// What is logged, in the notation of `tracing_subscriber`'s `EnvFilter`.
@@ -302,6 +317,9 @@ impl Config {
         };
         let max_connections = settings.max_connections.unwrap_or(16_384);
         let resume_days = settings.resume_days.unwrap_or(7);
+        let max_handshakes = settings.max_handshakes.unwrap_or(4_096);
+        let hash_queue = settings.hash_queue.unwrap_or(256);
+        let max_retry_seconds = settings.max_retry_seconds.unwrap_or(60);
         let cache_mib = settings.cache_mib.unwrap_or(64);
         let hash_memory_kib = settings.hash_memory_kib.unwrap_or(19_456);
         let hash_iterations = settings.hash_iterations.unwrap_or(2);
@@ -312,6 +330,9 @@ impl Config {
         };
         in_range("max-connections", as_u64(max_connections), 1..=10_000_000);
         in_range("resume-days", resume_days.into(), 0..=365);
+        in_range("max-handshakes", as_u64(max_handshakes), 1..=10_000_000);
+        in_range("hash-queue", as_u64(hash_queue), 0..=1_000_000);
+        in_range("max-retry-seconds", max_retry_seconds.into(), 1..=3_600);
         in_range("cache-mib", as_u64(cache_mib), 1..=1 << 20);
         in_range("hash-memory-kib", hash_memory_kib.into(), 8..=4 << 20);
         in_range("hash-iterations", hash_iterations.into(), 1..=1_000);
@@ -342,11 +363,14 @@ impl Config {
                 certificate,
                 tls12: settings.tls12.unwrap_or(false),
                 max_connections,
+                max_handshakes,
                 prefixes,
                 resume_days,
                 cache_bytes: cache_mib << 20,
                 hash_memory_kib,
                 hash_iterations,
+                hash_queue,
+                max_retry_seconds,
                 log_format: settings.log_format.unwrap_or_default(),
                 log_level,
             }),
@@ -405,6 +429,7 @@ impl Settings {
             key: self.key.or(others.key),
             tls12: self.tls12.or(others.tls12),
             max_connections: self.max_connections.or(others.max_connections),
+            max_handshakes: self.max_handshakes.or(others.max_handshakes),
             prefix_connections: self.prefix_connections.or(others.prefix_connections),
             prefix_connects_per_minute: self.prefix_connects_per_minute.or(others.prefix_connects_per_minute),
             prefix_requests_per_second: self.prefix_requests_per_second.or(others.prefix_requests_per_second),
@@ -420,6 +445,8 @@ impl Settings {
             cache_mib: self.cache_mib.or(others.cache_mib),
             hash_memory_kib: self.hash_memory_kib.or(others.hash_memory_kib),
             hash_iterations: self.hash_iterations.or(others.hash_iterations),
+            hash_queue: self.hash_queue.or(others.hash_queue),
+            max_retry_seconds: self.max_retry_seconds.or(others.max_retry_seconds),
             log_format: self.log_format.or(others.log_format),
             log_level: self.log_level.or(others.log_level),
         }

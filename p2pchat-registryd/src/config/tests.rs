@@ -63,6 +63,21 @@ fn limits_for_each_prefix_are_on_unless_0_says_otherwise() {
 }
 
 #[test]
+fn how_much_may_wait_is_bounded_and_can_be_set() {
+    let waiting = |config: Config| (config.max_handshakes, config.hash_queue, config.max_retry_seconds);
+    assert_eq!(waiting(config(&[], "").unwrap()), (4_096, 256, 60));
+    let file = "max-handshakes = 100\nhash-queue = 0\nmax-retry-seconds = 30";
+    assert_eq!(waiting(config(&["--max-retry-seconds", "45"], file).unwrap()), (100, 0, 45));
+    for (file, problem) in [
+        ("max-handshakes = 0", "max-handshakes is 0: it goes from 1 to 10000000"),
+        ("hash-queue = 1000001", "hash-queue is 1000001: it goes from 0 to 1000000"),
+        ("max-retry-seconds = 0", "max-retry-seconds is 0: it goes from 1 to 3600"),
+    ] {
+        assert_eq!(config(&[], file).unwrap_err(), format!("FILE:1: {problem}"));
+    }
+}
+
+#[test]
 fn errors_of_the_file_name_line_and_key() {
     let unknown = config(&[], "tls12 = true\n# why\nlisten-on = '127.0.0.1:1'").unwrap_err();
     assert!(unknown.starts_with("FILE:3: listen-on: unknown field `listen-on`"), "{unknown}");

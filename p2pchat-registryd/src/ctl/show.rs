@@ -137,6 +137,8 @@ const STATUS: &[&str] = &[
     "connections",
     "sessions",
     "operations",
+    "hashes",
+    "refused_hashes",
 ];
 
 /// A field a line, those of `first` before the others.

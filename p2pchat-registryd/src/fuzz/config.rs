@@ -53,6 +53,9 @@ fn check(config: &Config) {
     assert!((1 << 20..=1 << 40).contains(&config.cache_bytes));
     assert!((8..=4 << 20).contains(&config.hash_memory_kib));
     assert!((1..=1_000).contains(&config.hash_iterations));
+    assert!((1..=10_000_000).contains(&config.max_handshakes));
+    assert!(config.hash_queue <= 1_000_000);
+    assert!((1..=3_600).contains(&config.max_retry_seconds));
     if let Certificate::Files { cert, key } = &config.certificate {
         assert!(!cert.as_os_str().is_empty() && !key.as_os_str().is_empty(), "a file without a name");
     }

@@ -23,6 +23,10 @@ pub struct ServerConfig {
     pub hash: HashConfig,
     /// How long what may take.
     pub times: TimeLimits,
+    /// How many TLS handshakes may be going on at once; over that, streams are closed before theirs. Whoever lets them hang
+    /// has [`TimeLimits::handshake`] for each, and no more of them than [`PrefixLimits`](registry::PrefixLimits) let in.
+    /// 4,096.
+    pub handshakes: usize,
     /// How many bytes may wait for one peer to read them before its stream is closed. 2 MiB.
     pub send_queue_bytes: usize,
     /// What opens the sockets. The operating system's.
@@ -39,6 +43,7 @@ impl ServerConfig {
             machine: registry::Config::default(),
             hash: HashConfig::default(),
             times: TimeLimits::default(),
+            handshakes: 4_096,
             send_queue_bytes: 2 * 1024 * 1024,
             network: Arc::new(TcpNetwork),
         }
@@ -59,7 +64,7 @@ pub struct HashConfig {
     /// next one. As many as there are processors. With 0 the event loop itself computes them, one after the other, and
     /// everything else waits meanwhile: for simulators, whose course must not hang on how fast a thread is.
     pub workers: usize,
-    /// How many more may wait; over that, requests are refused at once. 256.
+    /// How many more may wait; over that, requests are refused at once, with the time when to come back (§7.8). 256.
     pub queue: usize,
 }
 
@@ -72,6 +77,13 @@ impl Default for HashConfig {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             queue: 256,
         }
+    }
+}
+
+impl HashConfig {
+    /// How many may be computed and wait.
+    pub(super) fn places(&self) -> usize {
+        self.workers.max(1).saturating_add(self.queue)
     }
 }
 

@@ -49,7 +49,14 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let registered = Registered { shared, conn };
     let shared = &registered.shared;
 
-    let open = shared.counters.handshakes.hold();
+    let Some(open) = shared.handshakes.take() else {
+        let so_far = shared.counters.refused_handshakes.one();
+        if so_far.is_power_of_two() {
+            let limit = shared.handshakes.limit();
+            tracing::warn!(%remote, limit, so_far, "refused a connection: too many TLS handshakes are going on");
+        }
+        return;
+    };
     let handshake = TlsAcceptor::from(shared.config.tls.config.clone()).accept(stream);
     let handshake = timeout(shared.config.times.handshake, handshake).await;
     drop(open);

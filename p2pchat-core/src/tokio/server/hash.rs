@@ -2,10 +2,7 @@
 
 use std::{
     fmt, io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use argon2::{
@@ -20,7 +17,7 @@ use tokio::{
     task::{JoinError, spawn_blocking},
 };
 
-use super::HashConfig;
+use super::{HashConfig, places::Places};
 use crate::registry::{HashAnswer, HashRequest};
 
 /// Computes at most so many hashes at once, and lets at most so many more wait.
@@ -28,8 +25,7 @@ use crate::registry::{HashAnswer, HashRequest};
 pub(super) struct HashPool {
     hasher: Arc<Hasher>,
     workers: Arc<Semaphore>,
-    jobs: Arc<AtomicUsize>,
-    limit: usize,
+    jobs: Places,
     /// There are no workers: the event loop computes.
     on_the_loop: bool,
 }
@@ -56,27 +52,24 @@ impl HashPool {
         Ok(Self {
             hasher: Arc::new(hasher),
             workers: Arc::new(Semaphore::new(workers)),
-            jobs: Arc::default(),
-            limit: workers.saturating_add(config.queue),
+            jobs: Places::new(config.places()),
             on_the_loop,
         })
     }
 
-    /// How many are computed or wait for it.
-    pub(super) fn jobs(&self) -> usize {
-        self.jobs.load(Ordering::Relaxed)
-    }
-
     /// Takes a job and returns at once; `done` is called once, over the limit at once.
     pub(super) fn submit(&self, request: HashRequest, done: impl FnOnce(HashAnswer) + Send + 'static) {
-        let Some(job) = Job::begin(&self.jobs, self.limit) else {
+        let Some(job) = self.jobs.take() else {
             return done(HashAnswer::Busy);
         };
         let (hasher, workers, on_the_loop) = (self.hasher.clone(), self.workers.clone(), self.on_the_loop);
         tokio::spawn(async move {
-            let _job = job;
-            let Ok(_worker) = workers.acquire().await else { return done(HashAnswer::Failed) };
-            let answer = run(on_the_loop, move || hasher.answer(&request)).await;
+            let answer = match workers.acquire().await {
+                Ok(_worker) => run(on_the_loop, move || hasher.answer(&request)).await,
+                Err(_) => Ok(HashAnswer::Failed),
+            };
+            // Who is told has a place for another.
+            drop(job);
             done(answer.unwrap_or(HashAnswer::Failed));
         });
     }
@@ -87,23 +80,6 @@ async fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, JoinError> {
     if on_the_loop { Ok(work()) } else { spawn_blocking(work).await }
-}
-
-/// A job that waits or runs.
-struct Job(Arc<AtomicUsize>);
-
-impl Job {
-    fn begin(jobs: &Arc<AtomicUsize>, limit: usize) -> Option<Self> {
-        let taken = jobs
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |jobs| (jobs < limit).then_some(jobs + 1));
-        taken.ok().map(|_| Self(jobs.clone()))
-    }
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Hasher {

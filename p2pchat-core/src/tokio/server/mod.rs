@@ -5,6 +5,7 @@ mod config;
 mod connection;
 mod hash;
 mod operator;
+mod places;
 mod shared;
 mod stats;
 

@@ -16,12 +16,13 @@ use tokio::{
 use super::{
     ServerConfig,
     hash::HashPool,
+    places::Places,
     stats::{Counters, ServerStats},
 };
 use crate::{
     Time,
     registry::{
-        ConnId, Effect, HashAnswer, OpId, Refused, Registry, TokenAnswer,
+        self, ConnId, Effect, HashAnswer, OpId, Refused, Registry, TokenAnswer,
         store::{StoreAnswer, StoreError, StoreRequest},
     },
     tokio::{clock::Clock, network::Datagrams, outbox::Outbox, store::Store},
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     /// The machine's next deadline is earlier than it was.
     pub(super) deadline_moved: Notify,
     pub(super) counters: Arc<Counters>,
+    pub(super) handshakes: Places,
     pub(super) store: Arc<dyn Store>,
     /// Held by who changes them, so that store and machine learn of changes in the same order.
     pub(super) bans: AsyncMutex<()>,
@@ -75,8 +77,10 @@ impl Shared {
         datagrams: Arc<dyn Datagrams>,
         answer: mpsc::UnboundedSender<Answer>,
     ) -> Self {
-        let registry = Registry::new(config.machine.clone());
+        let machine = registry::Config { hashes: config.hash.places(), ..config.machine.clone() };
+        let registry = Registry::new(machine);
         Self {
+            handshakes: Places::new(config.handshakes),
             config,
             clock: Clock::start(),
             datagrams,
@@ -127,7 +131,7 @@ impl Shared {
 
     pub(super) fn stats(&self) -> ServerStats {
         let registry = self.lock().registry.stats();
-        self.counters.stats(registry, self.hashes.jobs())
+        self.counters.stats(registry, &self.handshakes)
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
@@ -154,12 +158,7 @@ impl Shared {
                     let (answers, counters) = (self.answer.clone(), self.counters.clone());
                     let (clock, begun) = (self.clock, self.clock.instant_now());
                     self.hashes.submit(request, move |answer| {
-                        if matches!(answer, HashAnswer::Busy) {
-                            let so_far = counters.refused_hashes.one();
-                            if so_far.is_power_of_two() {
-                                tracing::warn!(so_far, "too many password hashes are waiting");
-                            }
-                        } else {
+                        if !matches!(answer, HashAnswer::Busy) {
                             counters.hash_times.record(clock.instant_now() - begun);
                         }
                         // Nobody listens any more once the server has ended.

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use super::places::Places;
 use crate::registry::Stats;
 
 /// How much there is of what, and how often what happened.
@@ -23,10 +24,14 @@ pub struct ServerStats {
     pub idle: u64,
     /// TLS handshakes that go on.
     pub handshakes: u64,
+    /// The most of them that there have been at once.
+    pub most_handshakes: u64,
     /// TLS handshakes that succeeded.
     pub finished_handshakes: u64,
     /// TLS handshakes that failed, or took too long.
     pub failed_handshakes: u64,
+    /// Streams that were refused because too many TLS handshakes were going on.
+    pub refused_handshakes: u64,
     /// Streams that were refused because too many are open, or too many came from one prefix.
     pub refused_connections: u64,
     /// How often no stream could be accepted, as for want of file descriptors.
@@ -45,10 +50,6 @@ pub struct ServerStats {
     pub datagram_bytes_received: u64,
     /// Bytes of the datagrams that were sent.
     pub datagram_bytes_sent: u64,
-    /// Password hashes that are computed or wait for it.
-    pub hashes: u64,
-    /// Password hashes that were not computed because too many were waiting.
-    pub refused_hashes: u64,
     /// How long password hashes took, with the time they waited.
     pub hash_times: Latencies,
     /// Questions that the store was too busy for.
@@ -125,8 +126,10 @@ impl ServerStats {
             slow_writers,
             idle,
             handshakes,
+            most_handshakes,
             finished_handshakes,
             failed_handshakes,
+            refused_handshakes,
             refused_connections: _, // those of each reason
             failed_accepts,
             bytes_received,
@@ -136,8 +139,6 @@ impl ServerStats {
             datagrams_sent,
             datagram_bytes_received,
             datagram_bytes_sent,
-            hashes,
-            refused_hashes,
             hash_times,
             refused_questions,
             failed_questions,
@@ -164,8 +165,14 @@ impl ServerStats {
             given_up("slow_writer", slow_writers),
             given_up("idle", idle),
             gauge("tls_handshakes_open", "TLS handshakes that go on", handshakes),
+            gauge(
+                "tls_handshakes_most",
+                "The most TLS handshakes that have gone on at once",
+                most_handshakes,
+            ),
             ended("finished", finished_handshakes),
             ended("failed", failed_handshakes),
+            ended("refused", refused_handshakes),
             counter("accept_failures", "How often no connection could be accepted", failed_accepts),
             counter("received_bytes", "Bytes that came on connections, without TLS", bytes_received),
             counter("sent_bytes", "Bytes that were sent on connections, without TLS", bytes_sent),
@@ -174,12 +181,6 @@ impl ServerStats {
             counter("datagrams_sent", "Datagrams that were sent", datagrams_sent),
             counter("datagrams_received_bytes", "Bytes of the datagrams that came", datagram_bytes_received),
             counter("datagrams_sent_bytes", "Bytes of the datagrams that were sent", datagram_bytes_sent),
-            gauge("hashes_open", "Password hashes that are computed or wait for it", hashes),
-            counter(
-                "hashes_refused",
-                "Password hashes that were not computed because too many were waiting",
-                refused_hashes,
-            ),
             Figure {
                 value: FigureValue::Latencies(hash_times),
                 ..gauge(
@@ -207,6 +208,10 @@ fn registry_figures(stats: &Stats) -> Vec<Figure> {
         resumed,
         refused_tokens,
         operations,
+        hashes,
+        most_hashes,
+        refused_hashes,
+        named_retries,
         bans,
         refused_banned,
         refused_registrations,
@@ -255,6 +260,14 @@ fn registry_figures(stats: &Stats) -> Vec<Figure> {
         gauge("sessions", "Users online", sessions),
         gauge("sessions_waiting", "Users online who have lost their connection and may come back", waiting),
         gauge("operations", "Questions to store and password hash that wait for their answer", operations),
+        gauge("hashes_open", "Password hashes that are computed or wait for it", hashes),
+        gauge("hashes_most", "The most password hashes that have waited at once", most_hashes),
+        counter(
+            "hashes_refused",
+            "Password hashes that were not computed because too many were waiting",
+            refused_hashes,
+        ),
+        counter("retries_named", "Refusals with a time at which to come back", named_retries),
         gauge("bans", "Bans", bans),
         counter(
             "banned_refused",
@@ -314,9 +327,9 @@ pub(super) struct Counters {
     pub(super) slow_readers: Counter,
     pub(super) slow_writers: Counter,
     pub(super) idle: Counter,
-    pub(super) handshakes: Counter,
     pub(super) finished_handshakes: Counter,
     pub(super) failed_handshakes: Counter,
+    pub(super) refused_handshakes: Counter,
     pub(super) refused_connections: Counter,
     pub(super) failed_accepts: Counter,
     pub(super) bytes_received: Counter,
@@ -326,7 +339,6 @@ pub(super) struct Counters {
     pub(super) datagrams_sent: Counter,
     pub(super) datagram_bytes_received: Counter,
     pub(super) datagram_bytes_sent: Counter,
-    pub(super) refused_hashes: Counter,
     pub(super) hash_times: LatencyCounter,
     pub(super) refused_questions: Counter,
     pub(super) failed_questions: Counter,
@@ -334,16 +346,18 @@ pub(super) struct Counters {
 
 impl Counters {
     /// With what is counted elsewhere.
-    pub(super) fn stats(&self, registry: Stats, hashes: usize) -> ServerStats {
+    pub(super) fn stats(&self, registry: Stats, handshakes: &Places) -> ServerStats {
         ServerStats {
             registry,
             accepting: self.accepting.so_far() > 0,
             slow_readers: self.slow_readers.so_far(),
             slow_writers: self.slow_writers.so_far(),
             idle: self.idle.so_far(),
-            handshakes: self.handshakes.so_far(),
+            handshakes: as_u64(handshakes.taken()),
+            most_handshakes: as_u64(handshakes.most()),
             finished_handshakes: self.finished_handshakes.so_far(),
             failed_handshakes: self.failed_handshakes.so_far(),
+            refused_handshakes: self.refused_handshakes.so_far(),
             refused_connections: self.refused_connections.so_far(),
             failed_accepts: self.failed_accepts.so_far(),
             bytes_received: self.bytes_received.so_far(),
@@ -353,8 +367,6 @@ impl Counters {
             datagrams_sent: self.datagrams_sent.so_far(),
             datagram_bytes_received: self.datagram_bytes_received.so_far(),
             datagram_bytes_sent: self.datagram_bytes_sent.so_far(),
-            hashes: as_u64(hashes),
-            refused_hashes: self.refused_hashes.so_far(),
             hash_times: self.hash_times.so_far(),
             refused_questions: self.refused_questions.so_far(),
             failed_questions: self.failed_questions.so_far(),
