@@ -3,11 +3,14 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::BytesMut;
-use p2pchat_core::registry::{
-    ConnId, Effect, HashAnswer, HashRequest, OpId,
-    store::{StoreAnswer, StoreError, StoreRequest, Write},
+use p2pchat_core::{
+    Time,
+    registry::{
+        ConnId, Effect, HashAnswer, HashRequest, OpId, TokenAnswer,
+        store::{StoreAnswer, StoreError, StoreRequest, Write},
+    },
 };
-use p2pchat_proto::{Dialect, FromRegistry, FromRegistryDatagram, Message};
+use p2pchat_proto::{Dialect, FromRegistry, FromRegistryDatagram, Message, SessionToken};
 use tokio_util::codec::Encoder;
 
 use crate::{
@@ -38,7 +41,17 @@ impl World {
             }
             Effect::Store { op, request } => self.ask_store(op, request),
             Effect::Hash { op, request } => self.ask_hash(op, request),
+            Effect::Token { op } => self.make_token(op),
             other => self.fail(format!("the registry wants {other:?}")),
+        }
+    }
+
+    /// What is random is told at once, as a driver tells it.
+    fn make_token(&mut self, op: OpId) {
+        let token = SessionToken::from_random(std::array::from_fn(|_| self.schedule.rng.u8(..)));
+        let unix_now = self.schedule.now.since(Time::ZERO).as_secs();
+        if let Some(machine) = &mut self.registry.machine {
+            machine.handle_token(self.schedule.now, op, TokenAnswer::Fresh { token, unix_now });
         }
     }
 

@@ -16,7 +16,7 @@ use p2pchat_core::{
 };
 use p2pchat_proto::{
     AuthReply, Capabilities, Capability, FromRegistry, HelloReply, Message, Outcome, PeerList, RegisterReply,
-    RoomChange, RoomName, SearchReply, ToRegistry, ToRegistryDatagram, Username, Verb,
+    RoomChange, RoomName, SearchReply, SessionTicket, ToRegistry, ToRegistryDatagram, Username, Verb,
 };
 
 use p2pchat_examples::truth::Truth;
@@ -71,6 +71,8 @@ struct Live {
     lease: Duration,
     deadline: Time,
     datagrams: Option<SocketAddr>,
+    /// What keep-alives have to prove, and the largest number of one that has.
+    ticket: Option<(SessionTicket, u64)>,
 }
 
 impl Judge {
@@ -107,11 +109,23 @@ impl Judge {
 
     /// A keep-alive is handed to the registry.
     pub(crate) fn kept_alive(&mut self, now: Time, from: SocketAddr, datagram: &ToRegistryDatagram) {
-        let ToRegistryDatagram::KeepAlive { username, timeout } = datagram else { return };
-        let Some(live) = self.live.get_mut(username) else { return };
-        let Some(conn) = self.conns.get_mut(&live.conn).filter(|conn| conn.remote.ip() == from.ip()) else {
-            return;
+        let (username, timeout, sequence) = match datagram {
+            ToRegistryDatagram::KeepAlive { username, timeout } => (username, *timeout, None),
+            ToRegistryDatagram::ProvenKeepAlive { username, timeout, sequence, .. } => {
+                (username, Some(*timeout), Some(sequence.get()))
+            }
+            _ => return,
         };
+        let Some(live) = self.live.get_mut(username) else { return };
+        let Some(conn) = self.conns.get_mut(&live.conn) else { return };
+        match (&mut live.ticket, sequence) {
+            (Some((ticket, last)), Some(sequence)) if sequence > *last && datagram.proves(ticket) => {
+                *last = sequence;
+                live.datagrams = Some(from);
+            }
+            (None, None) if conn.remote.ip() == from.ip() => {}
+            _ => return,
+        }
         conn.heard = now;
         let asked = timeout.map_or(DEFAULT_LEASE, |seconds| Duration::from_secs(seconds.into()));
         let asked = asked.clamp(LEASES[0], LEASES[1]);
@@ -241,6 +255,17 @@ impl Judge {
                 Some(live) if live.conn == conn => Ok(()),
                 _ => Err(format!("the registry says TIMEOUT {username} on a stream that isn't theirs")),
             },
+            FromRegistry::Ticket { ticket } => {
+                match self.live.values_mut().find(|live| live.conn == conn) {
+                    Some(live) if live.ticket.is_none() => live.ticket = Some((ticket.clone(), 0)),
+                    _ => return Err("the registry gives a ticket where none is due".to_owned()),
+                }
+                if self.has(conn, Some(Capability::Ticket)) {
+                    Ok(())
+                } else {
+                    Err("the registry gives a ticket to who hasn't asked for any".to_owned())
+                }
+            }
             // Refuses what has no refusal of its own, and a stream that is closed for it.
             FromRegistry::Hello(HelloReply::Failure { .. }) => {
                 self.conns.get_mut(&conn).and_then(|conn| conn.asked.pop_front());
@@ -353,6 +378,7 @@ impl Judge {
             lease: DEFAULT_LEASE,
             deadline: now + DEFAULT_LEASE,
             datagrams: None,
+            ticket: None,
         };
         self.live.insert(username.clone(), live);
         for room in &rooms {

@@ -114,6 +114,11 @@ impl SessionTicket {
         Self(hex(bits))
     }
 
+    /// The ticket of a token's bits, where those were made for it.
+    pub fn from_fresh(SessionToken(bits): SessionToken) -> Self {
+        Self(bits)
+    }
+
     /// The HMAC-SHA-256 of `what` under the ticket's 64 digits.
     pub(crate) fn proof_of(&self, what: &str) -> KeepAliveProof {
         // As long as a block of the hash, so it is the key as it is.

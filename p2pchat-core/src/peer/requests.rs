@@ -205,6 +205,7 @@ impl Peer {
             FromRegistry::RoomChanged { room, by, change } => {
                 self.tell(Event::RoomChanged { room, by, change });
             }
+            FromRegistry::Ticket { ticket } => self.ticket_came(now, ticket),
             FromRegistry::RetryAfter { seconds } => {
                 self.requests.retry_after = Some(Duration::from_secs(seconds.into()));
             }

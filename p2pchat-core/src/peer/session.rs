@@ -1,10 +1,10 @@
 //! The session: logging in, keeping it alive, bringing it back, logging out (§5.1, §5.2).
 
-use std::time::Duration;
+use std::{num::NonZeroU64, time::Duration};
 
 use p2pchat_proto::{
-    AuthReply, Capability, PasswordDigest, PeerPort, Reason, RegisterReply, ToRegistry, ToRegistryDatagram,
-    Username,
+    AuthReply, Capability, PasswordDigest, PeerPort, Reason, RegisterReply, SessionTicket, ToRegistry,
+    ToRegistryDatagram, Username,
 };
 
 use super::{Effect, Event, Peer, RequestError, RequestId, Response, Timer, link::Waiting};
@@ -44,6 +44,8 @@ pub(super) struct Session {
     pub(super) sender: bool,
     /// When the registry last answered a keep-alive.
     pub(super) heard: Option<Time>,
+    /// What its keep-alives prove (§7.6), and the number of the next one.
+    ticket: Option<(SessionTicket, NonZeroU64)>,
     /// For how long the registry has asked us to stay away (§7.8).
     pub(super) retry_after: Option<Duration>,
     /// Failed attempts since it was last live for a while.
@@ -113,6 +115,7 @@ impl Peer {
                     refused_since: None,
                     sender: false,
                     heard: None,
+                    ticket: None,
                     retry_after: None,
                     attempts: 0,
                 });
@@ -183,8 +186,14 @@ impl Peer {
         let sender = self.has(Capability::Sender);
         if let Some(session) = &mut self.session {
             session.sender = sender;
+            session.ticket = None;
         }
-        self.keep_alive(now);
+        if self.has(Capability::Ticket) {
+            // It comes in a moment, and then only keep-alives that prove it count.
+            self.arm(Timer::KeepAlive, now, self.config.keep_alive_interval);
+        } else {
+            self.keep_alive(now);
+        }
         self.arm(Timer::Settled, now, self.config.keep_alive_interval);
         if !self.has(Capability::Roster) && !self.is_prototype() {
             self.arm(Timer::Rosters, now, self.config.roster_interval);
@@ -225,17 +234,32 @@ impl Peer {
         }
     }
 
+    /// What keep-alives are to prove from now on: one goes out at once.
+    pub(super) fn ticket_came(&mut self, now: Time, ticket: SessionTicket) {
+        if let Some(session) = self.session.as_mut().filter(|session| session.live) {
+            session.ticket = Some((ticket, NonZeroU64::MIN));
+            self.keep_alive(now);
+        }
+    }
+
     pub(super) fn keep_alive(&mut self, now: Time) {
         let prototype = self.is_prototype();
-        let Some(session) = self.session.as_ref().filter(|session| session.live) else { return };
+        let Some(session) = self.session.as_mut().filter(|session| session.live) else { return };
         if session.heard.is_some_and(|heard| now.since(heard) > self.config.silence_timeout) {
             self.lose_link(now, "the registry fell silent", RequestError::NotConnected, true);
             return;
         }
         let lease = u32::try_from(self.config.lease.as_secs()).unwrap_or(u32::MAX);
         let username = session.credentials.username.clone();
-        let timeout = (!prototype).then_some(lease);
-        self.effects.push_back(Effect::SendDatagram(ToRegistryDatagram::KeepAlive { username, timeout }));
+        let keep_alive = match &mut session.ticket {
+            Some((ticket, next)) => {
+                let sequence = *next;
+                *next = next.saturating_add(1);
+                ToRegistryDatagram::prove(ticket, username, lease, sequence)
+            }
+            None => ToRegistryDatagram::KeepAlive { username, timeout: (!prototype).then_some(lease) },
+        };
+        self.effects.push_back(Effect::SendDatagram(keep_alive));
         let interval = if prototype { PROTOTYPE_KEEP_ALIVE } else { self.config.keep_alive_interval };
         self.arm(Timer::KeepAlive, now, interval);
     }

@@ -28,6 +28,8 @@ pub(super) struct Op {
     /// The user who asked, if logged in: what they changed holds even if they are back on another stream by now.
     user: Option<Username>,
     pub(super) step: Step,
+    /// It has a place among those that wait for the password hash.
+    hashes: bool,
 }
 
 impl Op {
@@ -52,6 +54,8 @@ pub(super) enum Step {
     LoginVerify { attempt: Attempt, port: Option<PeerPort> },
     /// For a fresh token.
     Token { opening: Opening },
+    /// For a fresh ticket, while requests go on.
+    Ticket,
     /// For the account's rooms, with the token made durable.
     Session(Box<Asked>),
     /// For the token to be good no longer.
@@ -87,9 +91,11 @@ impl Step {
             Self::RegisterInvite { .. } | Self::RegisterHash { .. } | Self::RegisterStore { .. } => {
                 Refused::Register
             }
-            Self::LoginAccount { .. } | Self::LoginVerify { .. } | Self::Token { .. } | Self::Session(_) => {
-                Refused::Login
-            }
+            Self::LoginAccount { .. }
+            | Self::LoginVerify { .. }
+            | Self::Token { .. }
+            | Self::Ticket
+            | Self::Session(_) => Refused::Login,
             Self::Logout => Refused::Logout,
             Self::CreateHash { .. } | Self::CreateStore => Refused::Creation,
             Self::JoinRoom { .. } | Self::JoinVerify { .. } | Self::JoinStore => Refused::Join,
@@ -99,17 +105,6 @@ impl Step {
             Self::RoomBans => Refused::Bans,
             Self::Search { .. } => Refused::Search,
         }
-    }
-
-    /// True if it is the password hash that is waited for.
-    fn is_slow(&self) -> bool {
-        matches!(
-            self,
-            Self::RegisterHash { .. }
-                | Self::LoginVerify { .. }
-                | Self::CreateHash { .. }
-                | Self::JoinVerify { .. }
-        )
     }
 }
 
@@ -130,6 +125,9 @@ impl Registry {
             return self.busy(now, conn, &step);
         }
         if let Some(op) = self.open(now, conn, step) {
+            if let Some(op) = self.ops.get_mut(op) {
+                op.hashes = true;
+            }
             self.effects.push_back(Effect::Hash { op, request });
             self.charge(now, conn, HASH_COST - 1);
         } else {
@@ -140,7 +138,7 @@ impl Registry {
     /// Takes a question that is answered off the list.
     pub(super) fn answered(&mut self, now: Time, op: OpId) -> Option<Op> {
         let op = self.ops.remove(op)?;
-        if op.step.is_slow() {
+        if op.hashes {
             self.admission.leave(now);
         }
         Some(op)
@@ -169,12 +167,18 @@ impl Registry {
             self.busy(now, conn, &step);
             return None;
         }
-        let user = self.user(conn).cloned();
-        let op = self.ops.insert(Op { conn, user, step });
+        let op = self.open_aside(conn, step)?;
         if let Some(connection) = self.connections.get_mut(conn) {
             connection.op = Some(op);
         }
         Some(op)
+    }
+
+    /// The same for what the stream's requests don't wait for. `None` if too many are open.
+    pub(super) fn open_aside(&mut self, conn: ConnId, step: Step) -> Option<OpId> {
+        let user = self.user(conn).cloned();
+        (self.ops.len() < self.config.operations)
+            .then(|| self.ops.insert(Op { conn, user, step, hashes: false }))
     }
 
     pub(super) fn refuse_step(&mut self, now: Time, conn: ConnId, what: Refused, why: &str) {
@@ -218,7 +222,7 @@ impl Registry {
     }
 
     pub(super) fn hashed(&mut self, now: Time, op: Op, answer: HashAnswer) {
-        let Op { conn, user, step } = op;
+        let Op { conn, user, step, .. } = op;
         let what = step.refused();
         match (step, answer) {
             (step, HashAnswer::Busy) => {
@@ -321,7 +325,7 @@ impl Registry {
     }
 
     pub(super) fn stored(&mut self, now: Time, op: Op, answer: StoreAnswer) {
-        let Op { conn, user, step } = op;
+        let Op { conn, user, step, .. } = op;
         let what = step.refused();
         self.settle(&step);
         match (step, answer) {

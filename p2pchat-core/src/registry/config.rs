@@ -70,7 +70,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            capabilities: Capabilities::parse("reason,roster,sender,resume,moderate,invite,origin,retry"),
+            capabilities: Capabilities::parse(
+                "reason,roster,sender,resume,moderate,invite,origin,ticket,retry",
+            ),
             default_lease: Duration::from_secs(10),
             min_lease: Duration::from_secs(3),
             max_lease: Duration::from_secs(120),

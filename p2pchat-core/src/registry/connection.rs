@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use p2pchat_proto::{Capabilities, Capability, Dialect, Malformed, PeerPort, RoomName, ToRegistry, Username};
 
-use super::{effect::OpId, store::TokenDigest};
+use super::{effect::OpId, keep_alive::Ticket, store::TokenDigest};
 use crate::time::Time;
 
 #[derive(Debug)]
@@ -54,9 +54,12 @@ pub(super) struct Session {
     pub(super) since: Time,
     /// How long the session lives after a keep-alive.
     pub(super) lease: Duration,
-    /// Where the first keep-alive came from. One from elsewhere may be forged: it can't make the session shorter.
+    /// Where the first keep-alive came from, or the last that proved a ticket. Without one, those from elsewhere may be
+    /// forged: they can't make the session shorter.
     pub(super) datagrams: Option<SocketAddr>,
     pub(super) last_answered: Option<Time>,
+    /// What its keep-alives have to prove, once it was given to the peer.
+    pub(super) ticket: Option<Ticket>,
     /// What continues it on another stream, if anything does.
     pub(super) token: Option<TokenDigest>,
 }

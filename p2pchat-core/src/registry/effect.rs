@@ -52,7 +52,7 @@ pub enum Effect {
         /// The question.
         request: HashRequest,
     },
-    /// Make a session token (§7.5) of cryptographic randomness, which a machine has none of, and look at the calendar's
+    /// Make a session token (§7.5), or the bits of a ticket (§7.6), of cryptographic randomness, which a machine has none of, and look at the calendar's
     /// clock; answer with [`Registry::handle_token`](super::Registry::handle_token).
     Token {
         /// To be named in the answer.

@@ -48,6 +48,7 @@ mod effect;
 mod guard;
 mod guesses;
 mod invites;
+mod keep_alive;
 mod memory;
 mod moderation;
 mod operator;
@@ -149,6 +150,8 @@ pub struct Stats {
     pub hashes: usize,
     /// The most of them that there have been at once.
     pub most_hashes: usize,
+    /// How many datagrams proved no session.
+    pub refused_datagrams: u64,
     /// How many requests were refused because too many hashes were waiting.
     pub refused_hashes: u64,
     /// With how many refusals a time was named at which to come back (§7.8).
@@ -388,8 +391,8 @@ impl Registry {
 
     /// A datagram has come. One that proves no session changes nothing and gets no answer.
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, message: ToRegistryDatagram) {
-        if let ToRegistryDatagram::KeepAlive { username, timeout } = message {
-            self.keep_alive(now, from, &username, timeout);
+        if !self.keep_alive(now, from, &message) {
+            self.counts.refused_datagrams += 1;
         }
     }
 

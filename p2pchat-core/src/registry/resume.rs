@@ -85,6 +85,9 @@ impl Registry {
                     self.ask_for_session(now, conn, opening, unix_now, Some(token));
                 }
             }
+            (Step::Ticket, TokenAnswer::Fresh { token, .. }) => self.give_ticket(conn, token),
+            // The session goes on without one.
+            (Step::Ticket, TokenAnswer::Failed) => tracing::error!(?conn, "there is no ticket"),
             (step, answer) => {
                 tracing::error!(?step, ?answer, "there is no token");
                 self.settle(&step);

@@ -1,6 +1,6 @@
 //! Sessions: their beginning, their keep-alives, their end, and what others are told of them (§5.1, §5.2, §5.4).
 
-use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use p2pchat_proto::{
     AuthReply, Capability, Dialect, FromRegistry, FromRegistryDatagram, PeerPort, RoomName, SessionToken,
@@ -72,11 +72,13 @@ impl Registry {
             lease,
             datagrams: None,
             last_answered: None,
+            ticket: None,
             token: token.as_ref().map(TokenDigest::of),
         }));
         self.leases.set(conn, now + lease);
         let told = connection.has(Capability::Roster);
         self.send(conn, FromRegistry::Auth(AuthReply::Success { token }));
+        self.ask_for_ticket(conn);
         for room in rooms {
             if told {
                 self.send(conn, FromRegistry::UserJoined { room: room.clone(), username: username.clone() });
@@ -152,44 +154,6 @@ impl Registry {
             self.effects.push_back(Effect::SendDatagram { to, message });
         }
         self.send(conn, FromRegistry::Timeout { username });
-    }
-
-    /// A datagram proves its session by coming from where the session's stream comes from; any other changes nothing
-    /// and gets no answer (§5.2).
-    pub(super) fn keep_alive(
-        &mut self,
-        now: Time,
-        from: SocketAddr,
-        username: &Username,
-        timeout: Option<u32>,
-    ) {
-        let config = &self.config;
-        let Some(claim) = self.presence.find(username) else { return };
-        // One that waits for its user doesn't wait longer for it.
-        let Some(connection) = self.connections.get_mut(claim.conn).filter(|c| !c.waits()) else { return };
-        if connection.remote.ip().to_canonical() != from.ip().to_canonical() {
-            tracing::debug!(user = %username, %from, "a keep-alive from elsewhere");
-            return;
-        }
-        connection.heard(now);
-        self.counts.keep_alives += 1;
-        let answers = connection.dialect == Dialect::Canonical;
-        let Some(session) = connection.session_mut() else { return };
-        let asked = timeout.map_or(config.default_lease, |seconds| Duration::from_secs(seconds.into()));
-        let asked = asked.clamp(config.min_lease, config.max_lease);
-        let usual = *session.datagrams.get_or_insert(from) == from;
-        session.lease = if usual { asked } else { asked.max(session.lease) };
-        self.leases.set(claim.conn, now + session.lease);
-
-        let rested =
-            session.last_answered.is_none_or(|at| now.since(at) >= config.keep_alive_answer_interval);
-        if answers && rested {
-            session.last_answered = Some(now);
-            self.effects.push_back(Effect::SendDatagram {
-                to: from,
-                message: FromRegistryDatagram::KeepAliveSuccess,
-            });
-        }
     }
 
     /// Tells everybody whom an event concerns, on this node and, if there are any, on the others.

@@ -12,5 +12,6 @@ mod retry;
 mod rooms;
 mod solo;
 mod steps;
+mod ticket;
 mod together;
 mod world;

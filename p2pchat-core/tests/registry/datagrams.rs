@@ -1,6 +1,8 @@
 //! What datagrams can make the registry send, in bytes: the table of PROTOCOL.md §9, computed.
 
-use p2pchat_proto::{Dialect, FromRegistryDatagram, Message, ToRegistryDatagram, Username};
+use std::num::NonZeroU64;
+
+use p2pchat_proto::{Dialect, FromRegistryDatagram, Message, SessionTicket, ToRegistryDatagram, Username};
 
 use crate::{SECOND, world::World};
 
@@ -14,10 +16,23 @@ fn sizes<M: Message>(message: impl Fn(Username) -> M) -> [usize; 2] {
 fn cannon_rule_2_the_table_of_bytes_in_and_bytes_out_is_what_the_encoder_writes() {
     let [shortest, _] = sizes(|username| ToRegistryDatagram::KeepAlive { username, timeout: None });
     let [_, longest] = sizes(|username| ToRegistryDatagram::KeepAlive { username, timeout: Some(u32::MAX) });
+    let ticket = SessionTicket::from_random([0; 32]);
+    let proven = |timeout, sequence: NonZeroU64| {
+        sizes(|username| ToRegistryDatagram::prove(&ticket, username, timeout, sequence))
+    };
+    let ([least, _], [_, most]) = (proven(0, NonZeroU64::MIN), proven(u32::MAX, NonZeroU64::MAX));
     let [short, long] = sizes(|username| FromRegistryDatagram::Timeout { username });
     let answer = FromRegistryDatagram::KeepAliveSuccess.to_bytes(Dialect::Canonical).len();
     let specification = include_str!("../../../p2pchat-proto/PROTOCOL.md");
     for row in [
+        format!(
+            "| a `KEEP_ALIVE` that proves the ticket, the first in a second | {least}–{most} | `KEEP_ALIVE_RESPONSE` | {answer} |"
+        ),
+        format!("| a further one within the second | {least}–{most} | nothing | 0 |"),
+        format!(
+            "| a copy of one, an older one, one whose proof is wrong or whose session has no ticket | {least}–{most} | nothing | 0 |"
+        ),
+        format!("| a bare `KEEP_ALIVE` on a session with a ticket | {shortest}–{longest} | nothing | 0 |"),
         format!(
             "| a bare `KEEP_ALIVE` that is accepted, the first in a second | {shortest}–{longest} | `KEEP_ALIVE_RESPONSE` | {answer} |"
         ),
@@ -29,6 +44,7 @@ fn cannon_rule_2_the_table_of_bytes_in_and_bytes_out_is_what_the_encoder_writes(
     ] {
         assert!(specification.contains(&row), "{row}");
     }
+    assert!(answer + short <= least, "with a ticket, all that is sent is less than what proved it");
 }
 
 #[test]

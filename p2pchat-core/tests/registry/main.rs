@@ -16,6 +16,7 @@ mod resume_grace;
 mod resume_takeover;
 mod steps;
 mod store;
+mod ticket;
 mod world;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@ use p2pchat_core::registry::{
     Ban, BanTarget, Config, PrefixLimits, Rate, Refused,
     store::{MemoryStore, Read, StoreAnswer, StoreRequest, Write},
 };
-use p2pchat_proto::{Dialect, Reason, Username};
+use p2pchat_proto::{Capabilities, Dialect, Reason, Username};
 
 use crate::{
     NO, OK, SECOND,
@@ -37,7 +37,10 @@ fn sessions_are_told_by_name_from_any_name_on() {
     let alice = w.registry.session_of(w.now, &name("alice")).unwrap();
     assert_eq!((alice.remote.to_string().as_str(), alice.port.unwrap().get()), ("192.0.2.1:50000", 4_000));
     assert_eq!((alice.online_for, alice.silent_for), (SECOND, SECOND));
-    assert_eq!((alice.dialect, alice.capabilities), (Dialect::Canonical, Config::default().capabilities));
+    assert_eq!(
+        (alice.dialect, alice.capabilities),
+        (Dialect::Canonical, Capabilities::parse("reason,roster,sender,origin"))
+    );
     assert_eq!(alice.rooms.iter().map(|room| room.as_str()).collect::<Vec<_>>(), ["den"]);
     let carol = w.registry.session_of(w.now, &name("carol")).unwrap();
     assert_eq!((carol.online_for, carol.silent_for), (SECOND, Duration::ZERO));

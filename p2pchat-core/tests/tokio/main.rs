@@ -10,6 +10,7 @@
 mod abuse;
 mod bad_input;
 mod other_network;
+mod overheard;
 mod peers;
 mod prototype;
 mod registry_lost;

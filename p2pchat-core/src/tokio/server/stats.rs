@@ -236,6 +236,7 @@ fn registry_figures(stats: &Stats) -> Vec<Figure> {
         refused_names,
         failed_registrations,
         keep_alives,
+        refused_datagrams,
         timed_out,
     } = *stats;
     let gauge = |name, help, value: usize| {
@@ -316,6 +317,7 @@ fn registry_figures(stats: &Stats) -> Vec<Figure> {
             refused_operations,
         ),
         counter("keep_alives", "Datagrams that proved their session", keep_alives),
+        counter("datagrams_refused", "Datagrams that proved no session", refused_datagrams),
         counter("sessions_timed_out", "Sessions that ended because no keep-alive came in time", timed_out),
     ]
 }

@@ -1,0 +1,100 @@
+//! Keep-alives (PROTOCOL.md §5.2), and tickets: a secret for each session, which they prove (§7.6).
+
+use std::{net::SocketAddr, time::Duration};
+
+use p2pchat_proto::{
+    Capability, Dialect, FromRegistry, FromRegistryDatagram, SessionTicket, SessionToken, ToRegistryDatagram,
+};
+
+use super::{ConnId, Effect, Registry, answers::Step};
+use crate::time::Time;
+
+/// What a session's keep-alives prove, and which of them have come.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    secret: SessionTicket,
+    /// The largest sequence number so far.
+    last: u64,
+}
+
+impl Ticket {
+    /// True if `datagram` proves the ticket, and isn't a copy of one that has done so, nor older.
+    pub(super) fn is_proven_by(&mut self, datagram: &ToRegistryDatagram) -> bool {
+        let ToRegistryDatagram::ProvenKeepAlive { sequence, .. } = datagram else { return false };
+        let own = sequence.get() > self.last && datagram.proves(&self.secret);
+        if own {
+            self.last = sequence.get();
+        }
+        own
+    }
+}
+
+impl Registry {
+    /// A session has begun on the stream: where that was agreed on, it gets a ticket as soon as there is one. The stream's
+    /// requests don't wait for it, and until then the session's keep-alives prove it by their address.
+    pub(super) fn ask_for_ticket(&mut self, conn: ConnId) {
+        let agreed = self.connections.get(conn).is_some_and(|connection| connection.has(Capability::Ticket));
+        if agreed && let Some(op) = self.open_aside(conn, Step::Ticket) {
+            self.effects.push_back(Effect::Token { op });
+        }
+    }
+
+    /// Bits have been made for a ticket.
+    pub(super) fn give_ticket(&mut self, conn: ConnId, bits: SessionToken) {
+        // The stream may have ended meanwhile: who comes back on another gets a ticket there.
+        let connection = self.connections.get_mut(conn).filter(|connection| !connection.waits());
+        if let Some(session) = connection.and_then(|connection| connection.session_mut()) {
+            let secret = SessionTicket::from_fresh(bits);
+            session.ticket = Some(Ticket { secret: secret.clone(), last: 0 });
+            self.send(conn, FromRegistry::Ticket { ticket: secret });
+        }
+    }
+
+    /// Renews a session. It is proven by its ticket, from wherever the datagram comes; without one, by coming from where the
+    /// session's stream comes from. False for any other, which changes nothing and gets no answer.
+    pub(super) fn keep_alive(&mut self, now: Time, from: SocketAddr, datagram: &ToRegistryDatagram) -> bool {
+        let (username, timeout) = match datagram {
+            ToRegistryDatagram::KeepAlive { username, timeout } => (username, *timeout),
+            ToRegistryDatagram::ProvenKeepAlive { username, timeout, .. } => (username, Some(*timeout)),
+            _ => return false,
+        };
+        let config = &self.config;
+        let Some(claim) = self.presence.find(username) else { return false };
+        // One that waits for its user doesn't wait longer for it.
+        let Some(connection) = self.connections.get_mut(claim.conn).filter(|c| !c.waits()) else {
+            return false;
+        };
+        let near = connection.remote.ip().to_canonical() == from.ip().to_canonical();
+        let answers = connection.dialect == Dialect::Canonical;
+        let Some(session) = connection.session_mut() else { return false };
+        let (own, has_ticket) = match &mut session.ticket {
+            Some(ticket) => (ticket.is_proven_by(datagram), true),
+            None => (near && matches!(datagram, ToRegistryDatagram::KeepAlive { .. }), false),
+        };
+        if !own {
+            tracing::debug!(user = %username, %from, has_ticket, "a keep-alive that proves nothing");
+            return false;
+        }
+        let asked = timeout.map_or(config.default_lease, |seconds| Duration::from_secs(seconds.into()));
+        let asked = asked.clamp(config.min_lease, config.max_lease);
+        // Without a ticket, one from another port may be somebody else's: it can't make the session shorter.
+        let usual = has_ticket || *session.datagrams.get_or_insert(from) == from;
+        if has_ticket {
+            session.datagrams = Some(from);
+        }
+        session.lease = if usual { asked } else { asked.max(session.lease) };
+        self.leases.set(claim.conn, now + session.lease);
+        let rested =
+            session.last_answered.is_none_or(|at| now.since(at) >= config.keep_alive_answer_interval);
+        if answers && rested {
+            session.last_answered = Some(now);
+            self.effects.push_back(Effect::SendDatagram {
+                to: from,
+                message: FromRegistryDatagram::KeepAliveSuccess,
+            });
+        }
+        connection.heard(now);
+        self.counts.keep_alives += 1;
+        true
+    }
+}
