@@ -36,6 +36,27 @@ const REQUESTS: &[&str] = &[
     r#"["status"]"#,
 ];
 
+const EXPORTS: &[&str] = &[
+    r#"{"type":"p2pchat-registry","version":1}
+{"type":"account","user":"Ali","password":"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g","rooms":["Den"]}
+{"type":"account","user":"bob","password":"$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g","rooms":["den"]}
+{"type":"room","room":"Den","owner":"ali","capacity":5,"password":null,"description":"where we meet"}
+{"type":"member","room":"den","user":"ali"}
+{"type":"member","room":"den","user":"bob"}
+{"type":"ban","user":"eve","reason":"spam","since":5,"until":null}
+{"type":"ban","address":"192.0.2.0/24","since":5,"until":7}
+{"type":"end","entries":7}
+"#,
+    r#"{"type":"p2pchat-registry","version":1}
+{"type":"end","entries":0}"#,
+    r#"{"type":"p2pchat-registry","version":2}"#,
+    r#"{"type":"p2pchat-registry","version":1}
+{"type":"member","room":"den","user":"ali"}
+{"type":"room","room":"den","owner":5,"capacity":0}
+[]
+"#,
+];
+
 const SHOWN: &[&str] = &[
     "\u{1b}[2J\u{7}\u{7f}\u{9b}1m\r\n\ttab",
     "exe.\u{202e}gnp pay\u{200b}pal a\u{2028}b \u{feff}\u{e0041}\u{3164}",
@@ -55,6 +76,9 @@ fn main() -> io::Result<()> {
     for (n, text) in CONFIGS.iter().enumerate() {
         write(fuzz, "config", &format!("file-{n}"), text.as_bytes())?;
     }
+    for (n, text) in EXPORTS.iter().enumerate() {
+        write(fuzz, "import", &format!("file-{n}"), text.as_bytes())?;
+    }
     for (n, text) in REQUESTS.iter().enumerate() {
         write(fuzz, "admin_request", &format!("line-{n}"), text.as_bytes())?;
     }
@@ -65,7 +89,7 @@ fn main() -> io::Result<()> {
         format!("# mine\nother.example:15600 sha256:{0}\nCHAT.example:15600 SHA256:{0}\n", "0a".repeat(32));
     write(fuzz, "known_registries", "file", known.as_bytes())?;
     // Which file is damaged, and how.
-    for n in 0..16 {
+    for n in (0..16).chain([u8::MAX]) {
         write(fuzz, "database", &format!("file-{n}"), &[n])?;
         write(fuzz, "database", &format!("chance-{n}"), chance(n).get(..24).unwrap_or_default())?;
     }

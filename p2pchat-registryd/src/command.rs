@@ -14,6 +14,7 @@ use crate::ctl::Ctl;
 use crate::{
     config::{Args, Config, Settings, template},
     daemon, init,
+    offline::{self, Place},
 };
 
 const AFTER_HELP: &str = "\
@@ -94,6 +95,44 @@ pub(crate) enum Command {
         /// Made if it isn't there
         folder: Option<PathBuf>,
     },
+    /// Check a database file, such as a backup, from end to end; change nothing
+    ///
+    /// Checks the file's own sums, reads every record, and compares those that speak of the same thing. A registry must not be
+    /// using the file; to check one that runs, check a backup that ctl backup makes of it.
+    ///
+    /// Exit status: 0 if all is well; 1 with a line on standard error for each thing that isn't.
+    Verify {
+        /// The file, such as a backup, or registry.redb in a data folder
+        file: PathBuf,
+    },
+    /// Verify a backup and put it into a data folder that has no database
+    Restore {
+        /// The backup
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Write all accounts, rooms, memberships and bans as JSON, an object a line
+    ///
+    /// Takes them from a backup, or from the data folder of a registry that isn't running. There are password hashes in it.
+    Export {
+        /// A new file, made readable by its owner alone [default: standard output]
+        file: Option<PathBuf>,
+        /// A backup to take them from, instead of the data folder
+        #[arg(long, value_name = "BACKUP", conflicts_with = "data_dir")]
+        from: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a database of what export has written, in a data folder that has none
+    ///
+    /// Exit status: 0 if all of it is there; 1 with a line on standard error for each thing that is wrong, and then nothing is.
+    Import {
+        /// The file
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Ask a registry that runs on this machine: how it is doing, who is online; end sessions, ban
     #[cfg(unix)]
     Ctl(Ctl),
@@ -114,6 +153,12 @@ impl Cli {
                 print(&script)
             }
             Some(Command::Man { folder }) => outcome(man(folder.as_deref())),
+            Some(Command::Verify { file }) => said(offline::verify(file).map(Some)),
+            Some(Command::Restore { file, place }) => said(offline::restore(file, place).map(Some)),
+            Some(Command::Export { file, from, place }) => {
+                said(offline::export(from.as_deref(), place, file.as_deref()))
+            }
+            Some(Command::Import { file, place }) => said(offline::import(file, place).map(Some)),
             Some(Command::Init(args)) => outcome(init::run(args).map(|made| {
                 _ = writeln!(io::stdout(), "{made}");
             })),
@@ -144,6 +189,21 @@ fn outcome(result: Result<(), impl fmt::Display>) -> ExitCode {
             _ = writeln!(io::stderr(), "p2pchat-registryd: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// With errors of several lines, each stands for itself.
+fn said(result: Result<Option<String>, offline::Error>) -> ExitCode {
+    match result {
+        Ok(done) => {
+            offline::say(done.as_deref());
+            ExitCode::SUCCESS
+        }
+        Err(error @ offline::Error::Unsound(_)) => {
+            _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+        Err(error) => outcome(Err(error)),
     }
 }
 

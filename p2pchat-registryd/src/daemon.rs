@@ -188,6 +188,7 @@ pub async fn serve(
 /// A registry with its store and its sockets open.
 struct Registry {
     server: Server,
+    store: Arc<RedbStore>,
     here: Ready,
     monitor: Arc<Monitor>,
     metrics: Option<TcpListener>,
@@ -202,7 +203,7 @@ impl Registry {
         let data_folder = |source| Error::DataFolder { path: config.data_dir.clone(), source };
         files::private_folder(&config.data_dir).map_err(data_folder)?;
         // First, since it is what keeps a second daemon out of this folder.
-        let store = open_store(config)?;
+        let store = Arc::new(open_store(config)?);
         let tls = Pem::load(config)?.tls(oldest_tls(config))?;
         let (fingerprint, health) = (tls.fingerprint(), store.health());
         let metrics = match config.metrics_listen {
@@ -211,7 +212,7 @@ impl Registry {
         };
         let mut settings = server_config(config, tls.clone());
         settings.network = Arc::new(PassedNetwork::new(passed.tcp, passed.udp));
-        let server = Server::bind(settings, Arc::new(store)).await.map_err(|source| Error::Listen {
+        let server = Server::bind(settings, store.clone()).await.map_err(|source| Error::Listen {
             tcp: config.listen,
             udp: config.udp_listen,
             source,
@@ -226,10 +227,11 @@ impl Registry {
             #[cfg(unix)]
             socket: admin::bind(config)?,
             #[cfg(unix)]
-            admin: Admin::new(config, server.handle(), here),
+            admin: Admin::new(config, server.handle(), store.clone(), here),
             monitor: Monitor::new(server.handle(), health, &tls),
             metrics,
             server,
+            store,
             here,
         };
         tracing::info!(tcp = %here.tcp, udp = %here.udp, %fingerprint, data = ?config.data_dir, "ready");
@@ -256,13 +258,16 @@ impl Registry {
                 None => pending().await,
             }
         };
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            ended = self.server.run(shutdown) => ended?,
-            () = operators => {}
-            () = self.monitor.watch() => {}
-            () = metrics => {}
-        }
+            ended = self.server.run(shutdown) => ended,
+            () = operators => Ok(()),
+            () = self.monitor.watch() => Ok(()),
+            () = metrics => Ok(()),
+        };
+        // The process would wait for it.
+        self.store.stop_backups();
+        ended?;
         tracing::info!("ended");
         Ok(())
     }

@@ -1,9 +1,10 @@
 //! Files and folders that are their owner's alone.
 
 use std::{
+    ffi::OsString,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// What the daemon keeps in its data folder.
@@ -70,11 +71,7 @@ pub(crate) fn write_private(path: &Path, contents: &[u8]) -> io::Result<()> {
     file.write_all(contents)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
-    // The new name, too, has to survive a loss of power.
-    if let Some(folder) = path.parent().filter(|_| cfg!(unix)) {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
+    sync_folder_of(path)
 }
 
 /// Writes a new file that everybody may read, and leaves one alone that is there.
@@ -86,6 +83,85 @@ pub(crate) fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
         _ = fs::remove_file(path);
     }
     written
+}
+
+/// A file beside another, by a longer name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// A file that comes into its place whole or not at all, and never in another's. Removed when dropped before that.
+#[derive(Debug)]
+pub(crate) struct Unfinished {
+    path: PathBuf,
+    target: PathBuf,
+    finished: bool,
+}
+
+impl Unfinished {
+    /// Makes it, mode 0600, beside where it is to be.
+    pub(crate) fn new(target: &Path) -> io::Result<(Self, File)> {
+        is_free(target)?;
+        let path = with_suffix(target, &format!(".{}.unfinished", std::process::id()));
+        // Of a process that had the same number and was killed.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = private_options().read(true).write(true).create_new(true).open(&path)?;
+        Ok((Self { path, target: target.into(), finished: false }, file))
+    }
+
+    /// Where it is meanwhile.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Moves it into its place, once everything has been written to it.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()?;
+        // A link, unlike a new name, is never made in the place of something else.
+        match fs::hard_link(&self.path, &self.target) {
+            Ok(()) => fs::remove_file(&self.path)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+            // There are file systems without.
+            Err(_) => {
+                is_free(&self.target)?;
+                fs::rename(&self.path, &self.target)?;
+            }
+        }
+        self.finished = true;
+        sync_folder_of(&self.target)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.finished
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = ?self.path, %error, "can't remove an unfinished file");
+        }
+    }
+}
+
+fn is_free(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "it is there already, and stays as it is")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A new name, too, has to survive a loss of power.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    match path.parent().filter(|_| cfg!(unix)) {
+        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 fn private_options() -> OpenOptions {

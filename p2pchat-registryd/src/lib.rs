@@ -28,8 +28,10 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod init;
+mod json;
 mod logging;
 mod monitor;
+mod offline;
 #[cfg(unix)]
 mod service;
 mod sockets;
@@ -43,4 +45,4 @@ pub use config::{Args, Certificate, Config, ConfigError, LogFormat, Settings};
 pub use daemon::{Error, Ready, run, serve};
 pub use monitor::MetricsError;
 pub use sockets::PassedError;
-pub use store::{FORMAT, OpenError, RedbStore, StoreConfig};
+pub use store::{BackupError, FORMAT, OpenError, RedbStore, StoreConfig};

@@ -4,8 +4,12 @@
 //! writes: it takes all that waits, runs it in one transaction, makes that durable, and only then answers, so that many
 //! writers share one commit. Two threads read, each from a view of its own.
 
+mod backup;
 mod engine;
 mod health;
+#[cfg(test)]
+mod power;
+mod snapshot;
 mod trial;
 mod view;
 
@@ -14,6 +18,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::{self, JoinHandle},
@@ -25,12 +30,13 @@ use p2pchat_core::{
     tokio::Store,
 };
 
+pub use backup::BackupError;
+pub(crate) use backup::make_store;
 use engine::Engine;
 pub use engine::OpenError;
 pub(crate) use health::StoreHealth;
-
-/// The format of what this version writes. Files of a newer one are refused.
-pub const FORMAT: u64 = 1;
+pub use p2pchat_core::registry::store::FORMAT;
+pub(crate) use snapshot::Snapshot;
 
 /// How many waiting writes share a commit at most.
 const WRITE_BATCH: usize = 1_024;
@@ -68,6 +74,10 @@ pub struct RedbStore {
     queues: Option<Queues>,
     health: StoreHealth,
     threads: Vec<JoinHandle<()>>,
+    engine: Arc<Engine>,
+    /// Held by the one backup that is being made.
+    backups: Mutex<()>,
+    is_stopping: AtomicBool,
 }
 
 struct Queues {
@@ -93,12 +103,24 @@ impl RedbStore {
             let reader = Reader { engine: engine.clone(), waiting: waiting.clone() };
             threads.push(spawn("store-read", move || reader.run())?);
         }
-        Ok(Self { queues: Some(Queues { reads, writes }), health, threads })
+        Ok(Self {
+            queues: Some(Queues { reads, writes }),
+            health,
+            threads,
+            engine,
+            backups: Mutex::default(),
+            is_stopping: AtomicBool::new(false),
+        })
     }
 
     /// How it is doing.
     pub(crate) fn health(&self) -> StoreHealth {
         self.health.clone()
+    }
+
+    /// No backup is made any more, and one that is being made is given up.
+    pub fn stop_backups(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
     }
 }
 

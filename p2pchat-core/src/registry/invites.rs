@@ -35,6 +35,23 @@ impl InviteDigest {
         Self(code.sha256())
     }
 
+    /// All of it, in 64 hexadecimal digits.
+    pub fn to_hex(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// From 64 hexadecimal digits.
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        let is_whole = digits.len() == 64 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let (low, high) = (digits.get(32..)?, digits.get(..32)?);
+        let half = |digits| u128::from_str_radix(digits, 16).ok();
+        let mut digest = [0; 32];
+        let (first, second) = digest.split_at_mut(16);
+        first.copy_from_slice(&half(high)?.to_be_bytes());
+        second.copy_from_slice(&half(low)?.to_be_bytes());
+        is_whole.then_some(Self(digest))
+    }
+
     /// The invitation's name among its registry's: ten hexadecimal digits that say nothing about the code.
     pub fn id(&self) -> String {
         self.0.iter().take(5).map(|byte| format!("{byte:02x}")).collect()

@@ -11,21 +11,21 @@ use super::store::StoreError;
 pub(super) struct Account {
     /// As it was spelled at registration.
     pub(super) name: Box<str>,
-    /// The slow hash in PHC form; nothing once the account is deleted.
-    #[serde(with = "shared")]
-    pub(super) password: Arc<str>,
+    /// True if it is what is left of an account that was deleted: its name stays taken.
+    pub(super) deleted: bool,
     /// The rooms that the account is a member of, in the order of joining.
     pub(super) rooms: Vec<Box<str>>,
 }
 
 impl Account {
-    /// What is left of an account that is deleted.
-    pub(super) fn deleted(name: Box<str>) -> Self {
-        Self { name, password: Arc::from(""), rooms: Vec::new() }
+    /// A new one.
+    pub(super) fn new(username: &Username) -> Self {
+        Self { name: username.as_str().into(), deleted: false, rooms: Vec::new() }
     }
 
-    pub(super) fn is_deleted(&self) -> bool {
-        self.password.is_empty()
+    /// What is left of one that is deleted.
+    pub(super) fn deleted(name: Box<str>) -> Self {
+        Self { name, deleted: true, rooms: Vec::new() }
     }
 
     pub(super) fn username(&self) -> Result<Username, StoreError> {
@@ -130,16 +130,14 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8], what: &'static str) -> R
 }
 
 /// `Arc<str>` as a string: serde's own support is a feature of the whole tree.
-mod shared {
+pub(super) mod shared {
     use std::sync::Arc;
 
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer};
 
-    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(text)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    pub(in crate::registry) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<str>, D::Error> {
         Ok(String::deserialize(deserializer)?.into())
     }
 }

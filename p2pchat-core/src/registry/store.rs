@@ -6,7 +6,10 @@
 //! transactions compare what they read and set what they write.
 
 mod bans;
+mod check;
 mod delete;
+mod export;
+mod format;
 mod invites;
 mod lists;
 mod looks;
@@ -18,6 +21,9 @@ use std::sync::Arc;
 use p2pchat_proto::{BanRecord, Capacity, Description, List, Reason, RoomName, RoomRecord, Username};
 
 pub use self::{
+    check::{MAX_PROBLEMS, Report, check},
+    export::{Entry, Misfit, export, import},
+    format::{FORMAT, upgrade},
     invites::InviteUse,
     lists::{AccountInfo, RoomInfo},
     looks::{is_prepared, prepare},
@@ -28,7 +34,7 @@ pub use super::memory::MemoryStore;
 use super::{
     bans::{Ban, BanTarget},
     invites::{Invite, InviteDigest},
-    record::{Account, Member, Room, decode, encode, member_key},
+    record::{Account, Member, Room, decode, encode, member_key, shared},
 };
 
 /// A family of keys. Keys are ordered bytewise.
@@ -37,6 +43,8 @@ use super::{
 pub enum Table {
     /// Folded username → account.
     Accounts,
+    /// Folded username → the password's slow hash in PHC form.
+    Passwords,
     /// Folded room name → room.
     Rooms,
     /// Room id, folded username → membership.
@@ -62,6 +70,7 @@ impl Table {
     /// Every table.
     pub const ALL: &[Self] = &[
         Self::Accounts,
+        Self::Passwords,
         Self::Rooms,
         Self::Members,
         Self::Seniority,
@@ -77,6 +86,7 @@ impl Table {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Accounts => "accounts",
+            Self::Passwords => "passwords",
             Self::Rooms => "rooms",
             Self::Members => "members",
             Self::Seniority => "seniority",
@@ -478,8 +488,9 @@ pub struct RoomState {
 /// Answers a question that changes nothing.
 pub fn read(transaction: &impl ReadTransaction, request: &Read) -> StoreAnswer {
     let answer = match request {
-        Read::Account { username } => account(transaction, username)
-            .map(|account| StoreAnswer::Account(account.map(|account| Secret(account.password)))),
+        Read::Account { username } => {
+            password(transaction, username).map(|password| StoreAnswer::Account(password.map(Secret)))
+        }
         Read::Room { room, username } => room_state(transaction, room, username),
         Read::RoomBans { room, username } => moderation::bans(transaction, room, username),
         Read::Rooms => rooms(transaction),
@@ -535,10 +546,13 @@ pub fn write(transaction: &mut impl WriteTransaction, request: &Write) -> StoreA
     answer.unwrap_or_else(StoreAnswer::Failed)
 }
 
+/// Where in [`Table::Meta`] the id is that the next room gets.
+const NEXT_ROOM_ID: &[u8] = b"next room id";
+
 type Answer = Result<StoreAnswer, StoreError>;
 
 fn account(transaction: &impl ReadTransaction, username: &Username) -> Result<Option<Account>, StoreError> {
-    Ok(account_ever(transaction, username)?.filter(|account| !account.is_deleted()))
+    Ok(account_ever(transaction, username)?.filter(|account| !account.deleted))
 }
 
 /// Also one that was deleted.
@@ -556,6 +570,20 @@ fn put_account(
     account: &Account,
 ) -> Result<(), StoreError> {
     transaction.put(Table::Accounts, username.folded().as_bytes(), &encode(account)?)
+}
+
+fn password(transaction: &impl ReadTransaction, username: &Username) -> Result<Option<Arc<str>>, StoreError> {
+    let bytes = transaction.get(Table::Passwords, username.folded().as_bytes())?;
+    let text = |bytes| String::from_utf8(bytes).map(Arc::from).map_err(|_| StoreError::Corrupt("password"));
+    bytes.map(text).transpose()
+}
+
+fn put_password(
+    transaction: &mut impl WriteTransaction,
+    username: &Username,
+    password: &str,
+) -> Result<(), StoreError> {
+    transaction.put(Table::Passwords, username.folded().as_bytes(), password.as_bytes())
 }
 
 fn room(transaction: &impl ReadTransaction, name: &RoomName) -> Result<Option<Room>, StoreError> {
@@ -611,8 +639,8 @@ fn register(
         return Ok(StoreAnswer::NoSuchInvite);
     }
     look.enter(transaction)?;
-    let account = Account { name: username.as_str().into(), password: password.clone(), rooms: Vec::new() };
-    put_account(transaction, username, &account)?;
+    put_account(transaction, username, &Account::new(username))?;
+    put_password(transaction, username, password)?;
     Ok(StoreAnswer::Registered)
 }
 
@@ -622,13 +650,12 @@ fn open_session(
     password: Option<&Arc<str>>,
     token: TokenChange,
 ) -> Answer {
-    let Some(mut account) = account(transaction, username)? else {
+    let Some(account) = account(transaction, username)? else {
         return Ok(StoreAnswer::Session(None));
     };
     let (registered, rooms) = (account.username()?, account.room_names()?);
     if let Some(password) = password {
-        account.password = password.clone();
-        put_account(transaction, username, &account)?;
+        put_password(transaction, username, password)?;
     }
     tokens::change(transaction, username, token)?;
     Ok(StoreAnswer::Session(Some((registered, rooms))))
@@ -641,7 +668,6 @@ fn create_room(
     owner: &Username,
     rooms_per_user: usize,
 ) -> Answer {
-    const NEXT_ROOM_ID: &[u8] = b"next room id";
     if room(transaction, name)?.is_some() {
         return Ok(StoreAnswer::NameTaken);
     }
@@ -649,8 +675,7 @@ fn create_room(
     if let Some(other) = look.double(transaction)? {
         return Ok(StoreAnswer::LooksLike(other));
     }
-    let stored = transaction.get(Table::Meta, NEXT_ROOM_ID)?;
-    new.id = stored.map_or(Ok(1), |bytes| decode(&bytes, "room id"))?;
+    new.id = next_room_id(transaction)?;
     let next = new.id.checked_add(1).ok_or(StoreError::Corrupt("room id"))?;
     let admitted = admit(transaction, name, new, owner, rooms_per_user)?;
     if let StoreAnswer::Joined { .. } = admitted {
@@ -658,6 +683,11 @@ fn create_room(
         look.enter(transaction)?;
     }
     Ok(admitted)
+}
+
+fn next_room_id(transaction: &impl ReadTransaction) -> Result<u64, StoreError> {
+    let stored = transaction.get(Table::Meta, NEXT_ROOM_ID)?;
+    stored.map_or(Ok(1), |bytes| decode(&bytes, "room id"))
 }
 
 fn join_room(
@@ -701,14 +731,23 @@ fn admit(
     }
     account.rooms.push(room.name.clone());
     put_account(transaction, username, &account)?;
+    put_member(transaction, name, &mut room, username)?;
+    Ok(StoreAnswer::Joined { room: room.room_name()? })
+}
 
+/// As the room knows it; the account's record is another matter.
+fn put_member(
+    transaction: &mut impl WriteTransaction,
+    name: &RoomName,
+    room: &mut Room,
+    username: &Username,
+) -> Result<(), StoreError> {
     let member = Member { seniority: room.next_seniority };
     transaction.put(Table::Members, &member_key(room.id, username.folded()), &encode(&member)?)?;
     transaction.put(Table::Seniority, &member.key(room.id), username.folded().as_bytes())?;
     room.next_seniority = room.next_seniority.checked_add(1).ok_or(StoreError::Corrupt("room"))?;
     room.members = room.members.checked_add(1).ok_or(StoreError::Corrupt("room"))?;
-    put_room(transaction, name, &room)?;
-    Ok(StoreAnswer::Joined { room: room.room_name()? })
+    put_room(transaction, name, room)
 }
 
 fn leave_room(transaction: &mut impl WriteTransaction, name: &RoomName, username: &Username) -> Answer {

@@ -46,7 +46,7 @@ pub use fingerprint::Fingerprint;
 pub use network::{BoxFuture, BoxStream, Datagrams, Duplex, Listener, Network, TcpNetwork};
 pub use server::{
     BanError, Figure, FigureValue, HashConfig, InviteError, Latencies, Server, ServerConfig, ServerHandle,
-    ServerStats, TimeLimits,
+    ServerStats, TimeLimits, check_password_hash,
 };
 pub use store::{SharedMemoryStore, Store};
 pub use tls::{ServerTls, TlsError, TlsVersion};

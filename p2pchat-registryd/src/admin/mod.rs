@@ -25,6 +25,7 @@ use crate::{
     daemon::Ready,
     files,
     logging::Log,
+    store::RedbStore,
 };
 
 /// How many operators are served at once; more wait.
@@ -35,6 +36,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What the verbs act on.
 pub(crate) struct Admin {
     server: ServerHandle,
+    store: Arc<RedbStore>,
     here: Ready,
     started: Instant,
     audit: Audit,
@@ -44,9 +46,10 @@ pub(crate) struct Admin {
 
 impl Admin {
     #[allow(clippy::disallowed_methods, reason = "the daemon owns the clock")]
-    pub(crate) fn new(config: &Config, server: ServerHandle, here: Ready) -> Self {
+    pub(crate) fn new(config: &Config, server: ServerHandle, store: Arc<RedbStore>, here: Ready) -> Self {
         let audit = Audit::new(config.data_dir.join(files::AUDIT));
-        Self { server, here, started: Instant::now(), audit, log: None, registration: config.registration }
+        let registration = config.registration;
+        Self { server, store, here, started: Instant::now(), audit, log: None, registration }
     }
 
     /// Serves operators, for ever. Without a log, what is logged is for somebody else to say.

@@ -1,18 +1,18 @@
 //! What is asked on the admin socket: one JSON object a line.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use p2pchat_core::{
     proto::{Problem, Reason, Username},
     registry::{BanTarget, SubnetError},
 };
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{Error as _, MapAccess, Visitor},
-};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::logging;
+use crate::{
+    json::{self, Fields, shortened},
+    logging,
+};
 
 /// The longest line, without its line feed.
 pub(crate) const MAX_LINE: usize = 4_096;
@@ -61,6 +61,10 @@ pub(crate) enum Request {
     LogLevel { level: Option<String> },
     /// Let nobody else in, and end once nobody is online or so many seconds have passed.
     Drain { seconds: u64 },
+    /// Write all that is kept to a new file, as a database.
+    Backup { file: PathBuf },
+    /// Write all that is kept to a new file, as text.
+    Export { file: PathBuf },
 }
 
 impl Request {
@@ -80,6 +84,8 @@ impl Request {
         ("bans", &[]),
         ("log-level", &["level"]),
         ("drain", &["seconds"]),
+        ("backup", &["file"]),
+        ("export", &["file"]),
     ];
 
     /// As it stands on the socket.
@@ -111,6 +117,8 @@ impl Request {
             Self::Bans => json!({ "verb": "bans" }),
             Self::LogLevel { level } => json!({ "verb": "log-level", "level": level }),
             Self::Drain { seconds } => json!({ "verb": "drain", "seconds": seconds }),
+            Self::Backup { file } => json!({ "verb": "backup", "file": file }),
+            Self::Export { file } => json!({ "verb": "export", "file": file }),
         }
     }
 
@@ -119,10 +127,8 @@ impl Request {
         if line.len() > MAX_LINE {
             return Err(RequestError::LineTooLong { limit: MAX_LINE });
         }
-        let fields: Fields = serde_json::from_slice(line).map_err(|error| RequestError::Json {
-            offset: error.column().saturating_sub(1),
-            problem: without_place(&error),
-        })?;
+        let fields = Fields::parse(line)
+            .map_err(|json::Error { offset, problem }| RequestError::Json { offset, problem })?;
         let mut fields = fields.0;
         let Some(verb) = text(&mut fields, "verb")? else {
             return Err(RequestError::Missing { field: "verb" });
@@ -139,6 +145,8 @@ impl Request {
             "rooms" => Self::Rooms,
             "bans" => Self::Bans,
             "log-level" => Self::LogLevel { level: level_field(&mut fields)? },
+            "backup" => Self::Backup { file: file(&mut fields)? },
+            "export" => Self::Export { file: file(&mut fields)? },
             "drain" => Self::Drain { seconds: seconds(&mut fields, MAX_DRAIN)?.unwrap_or(DRAIN) },
             "ban" => Self::Ban {
                 target: target(&mut fields)?,
@@ -181,6 +189,15 @@ fn text(fields: &mut BTreeMap<String, Value>, field: &'static str) -> Result<Opt
 fn user(fields: &mut BTreeMap<String, Value>) -> Result<Option<Username>, RequestError> {
     let invalid = |problem| RequestError::Invalid { field: "user", problem };
     text(fields, "user")?.map(|name| Username::new(&name).map_err(invalid)).transpose()
+}
+
+/// A file of the daemon's, whose working folder nobody knows.
+fn file(fields: &mut BTreeMap<String, Value>) -> Result<PathBuf, RequestError> {
+    let file = PathBuf::from(required(text(fields, "file")?, "file")?);
+    match file.is_absolute() && !file.as_os_str().as_encoded_bytes().contains(&0) {
+        true => Ok(file),
+        false => Err(RequestError::Relative { field: "file" }),
+    }
 }
 
 /// A user or an address, and not both.
@@ -299,6 +316,9 @@ pub(crate) enum RequestError {
     /// A number past its bounds.
     #[error("the field {field} is {found}: it goes from {min} to {max}")]
     OutOfRange { field: &'static str, found: u64, min: u64, max: u64 },
+    /// A path that hangs on where somebody is.
+    #[error("the field {field} has to be a path from / on")]
+    Relative { field: &'static str },
     /// One of two, not both.
     #[error("the field {field} goes without {other}: one of them, not both")]
     Both { field: &'static str, other: &'static str },
@@ -323,6 +343,7 @@ impl RequestError {
             Self::UnknownField { field, .. } => ("unknown-field", Some(field.as_str()), None, None),
             Self::WrongType { field, .. } => ("wrong-type", Some(*field), None, None),
             Self::Level(_) => ("invalid", Some("level"), None, None),
+            Self::Relative { field } => ("invalid", Some(*field), None, None),
             Self::Subnet(_) => ("invalid", Some("address"), None, None),
             Self::InviteId => ("invalid", Some("id"), None, None),
             Self::OutOfRange { field, found, min, max } => {
@@ -366,50 +387,6 @@ pub(crate) struct ErrorReply {
 impl ErrorReply {
     pub(crate) fn new(kind: &str, message: impl fmt::Display) -> Self {
         Self { kind: kind.into(), message: message.to_string(), field: None, offset: None, limit: None }
-    }
-}
-
-/// serde_json says the place at the end of its message, in lines and columns; there is one line here.
-fn without_place(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    let problem = message.rsplit_once(" at line ").map_or(message.as_str(), |(problem, _)| problem);
-    // It may quote all there is.
-    problem.chars().take(128).collect()
-}
-
-/// What is quoted of somebody else's text.
-fn shortened(text: &str) -> String {
-    text.chars().take(64).collect()
-}
-
-/// An object's fields, none of them twice: of two values nobody knows which was meant.
-struct Fields(BTreeMap<String, Value>);
-
-impl<'de> Deserialize<'de> for Fields {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object such as {\"verb\":\"status\"}")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = BTreeMap::new();
-                while let Some((field, value)) = map.next_entry::<String, Value>()? {
-                    if fields.contains_key(&field) {
-                        return Err(A::Error::custom(format!(
-                            "the field {:?} is there twice",
-                            shortened(&field)
-                        )));
-                    }
-                    fields.insert(field, value);
-                }
-                Ok(Fields(fields))
-            }
-        }
-        deserializer.deserialize_map(Object)
     }
 }
 
@@ -498,6 +475,16 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_goes_to_a_file_that_is_named_in_full() {
+        let file = PathBuf::from("/srv/backup.redb");
+        assert_eq!(
+            parse(r#"{"verb":"backup","file":"/srv/backup.redb"}"#),
+            Ok(Request::Backup { file: file.clone() })
+        );
+        assert_eq!(parse(r#"{"verb":"export","file":"/srv/backup.redb"}"#), Ok(Request::Export { file }));
+    }
+
+    #[test]
     fn a_drain_ends_after_a_minute_or_what_was_said() {
         assert_eq!(parse(r#"{"verb":"drain"}"#), Ok(Request::Drain { seconds: 60 }));
         assert_eq!(parse(r#"{"verb":"drain","seconds":5}"#), Ok(Request::Drain { seconds: 5 }));
@@ -524,6 +511,9 @@ mod tests {
             (r#"{"verb":"kick","user":"bob","reason":"\u001b"}"#, "invalid", "reason"),
             (r#"{"verb":"kick","user":"bob","reason":""}"#, "invalid", "reason"),
             (r#"{"verb":"kik"}"#, "unknown-verb", "verb"),
+            (r#"{"verb":"backup"}"#, "missing-field", "file"),
+            (r#"{"verb":"backup","file":"backup.redb"}"#, "invalid", "file"),
+            (r#"{"verb":"export","file":"/tmp/\u0000"}"#, "invalid", "file"),
         ] {
             let error = refused(line);
             assert_eq!(

@@ -1,7 +1,6 @@
 //! The socket itself: its owner's alone, one daemon's at a time.
 
 use std::{
-    ffi::OsString,
     fs::{self, DirBuilder, File, Permissions, TryLockError},
     io::{self, ErrorKind},
     os::unix::{
@@ -14,7 +13,7 @@ use std::{
 
 use tokio::net::UnixListener;
 
-use crate::files;
+use crate::files::{self, with_suffix};
 
 /// The longest path that the system takes for a socket, without what is added while it is made.
 pub(crate) const MAX_PATH: usize = 107 - ".new/s".len();
@@ -105,12 +104,6 @@ fn make(path: &Path) -> io::Result<net::UnixListener> {
     fs::rename(&unfinished, path)?;
     fs::remove_dir(&folder)?;
     Ok(listener)
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
 }
 
 impl Drop for AdminSocket {

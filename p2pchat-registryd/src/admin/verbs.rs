@@ -1,6 +1,6 @@
 //! What each verb does.
 
-use std::{io, time::Duration};
+use std::{collections::BTreeMap, io, path::PathBuf, time::Duration};
 
 use p2pchat_core::{
     proto::{Reason, RoomName, Username},
@@ -20,7 +20,7 @@ use super::{
     request::{ErrorReply, Request, target_field},
     utc,
 };
-use crate::logging::Log;
+use crate::{logging::Log, offline, store::BackupError};
 
 /// How much is taken out of the machine at once, which holds everybody up meanwhile.
 const PAGE: usize = 256;
@@ -76,6 +76,8 @@ impl Admin {
                     Err(error) => Err(ban_failed(error)),
                 }
             }
+            Request::Backup { file } => self.backup(file).await,
+            Request::Export { file } => self.export(file).await,
             Request::LogLevel { level } => self.log_level(level.as_deref()),
             // It begins when this is told.
             Request::Drain { seconds } => {
@@ -113,6 +115,22 @@ impl Admin {
             replies.item(&invite_reply(invite)).await?;
         }
         Ok(Ok(json!({ "count": invites.len() })))
+    }
+
+    async fn backup(&self, file: PathBuf) -> Done {
+        let (store, to) = (self.store.clone(), file.clone());
+        let report = aside(move || store.backup(&to)).await?;
+        let records: BTreeMap<_, _> =
+            report.records.iter().map(|(table, count)| (table.name(), count)).collect();
+        Ok(json!({ "file": file, "records": records, "problems": report.problems }))
+    }
+
+    async fn export(&self, file: PathBuf) -> Done {
+        let (store, to) = (self.store.clone(), file.clone());
+        let entries = aside(move || store.with_snapshot(|view| offline::export_to(view, &to))).await?;
+        let entries =
+            entries.map_err(|error| ErrorReply::new("file", format!("{error}; nothing was written")))?;
+        Ok(json!({ "file": file, "entries": entries }))
     }
 
     fn log_level(&self, level: Option<&str>) -> Done {
@@ -245,6 +263,20 @@ impl Admin {
                 return Ok(Ok(json!({ "count": count })));
             }
         }
+    }
+}
+
+/// Runs what takes long where nobody waits for it.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BackupError> + Send + 'static,
+) -> Result<T, ErrorReply> {
+    let failed =
+        |kind, error: &dyn std::fmt::Display| ErrorReply::new(kind, format!("{error}; nothing was written"));
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error @ BackupError::Write { .. })) => Err(failed("file", &error)),
+        Ok(Err(error)) => Err(failed("store", &error)),
+        Err(error) => Err(failed("store", &error)),
     }
 }
 

@@ -379,6 +379,13 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The data folder of a daemon with these settings, right or wrong as they otherwise may be.
+    pub(crate) fn data_dir_of(settings: &Settings) -> Result<PathBuf, ConfigError> {
+        settings.data_dir.clone().map_or_else(default_data_dir, Ok)
+    }
+}
+
 #[cfg(unix)]
 impl Config {
     /// Where the admin socket is.
@@ -391,8 +398,7 @@ impl Config {
         if let Some(path) = &settings.admin_socket {
             return Ok(path.clone());
         }
-        let data_dir = settings.data_dir.clone().map_or_else(default_data_dir, Ok)?;
-        Ok(admin::default_path(&data_dir))
+        Ok(admin::default_path(&Self::data_dir_of(settings)?))
     }
 }
 

@@ -55,6 +55,11 @@ impl Client {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
+    /// For what takes as long as there is data. A registry that ends is noticed all the same.
+    pub(super) fn wait_however_long(&self) -> Result<(), Error> {
+        self.stream.get_ref().set_read_timeout(None).map_err(lost)
+    }
+
     pub(super) fn send(&mut self, request: &Value) -> Result<(), Error> {
         self.stream.get_mut().write_all(format!("{request}\n").as_bytes()).map_err(lost)
     }

@@ -5,7 +5,7 @@ mod show;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{self, PathBuf},
     process::ExitCode,
     time::Duration,
 };
@@ -121,6 +121,21 @@ enum Verb {
         #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
         within: Duration,
     },
+    /// Write all that the registry keeps to a new file, while it goes on serving; verify and restore take it
+    ///
+    /// Accounts with password hashes, rooms, memberships, bans: as they are when it begins. The certificate and the
+    /// configuration aren't in it. The file is the registry's user's alone (mode 0600); nothing is overwritten.
+    Backup {
+        /// The new file
+        #[arg(value_parser = new_file)]
+        file: PathBuf,
+    },
+    /// Write all that the registry keeps to a new file as JSON, an object a line, while it goes on serving; import takes it
+    Export {
+        /// The new file
+        #[arg(value_parser = new_file)]
+        file: PathBuf,
+    },
 }
 
 /// Who is kept out.
@@ -194,12 +209,19 @@ impl Verb {
             Self::Bans => Request::Bans,
             Self::LogLevel { level } => Request::LogLevel { level },
             Self::Drain { within } => Request::Drain { seconds: within.as_secs() },
+            Self::Backup { file } => Request::Backup { file },
+            Self::Export { file } => Request::Export { file },
         }
     }
 }
 
 fn user(name: &str) -> Result<Username, String> {
     Username::new(name).map_err(|problem| format!("a username {problem}"))
+}
+
+/// The daemon is in another folder.
+fn new_file(path: &str) -> Result<PathBuf, String> {
+    path::absolute(path).map_err(|error| error.to_string())
 }
 
 fn reason(text: &str) -> Result<Reason, String> {
@@ -287,6 +309,9 @@ impl Ctl {
     fn ask(&self, output: &mut impl Write) -> Result<(), Error> {
         let request = self.verb.request().to_json();
         let mut client = Client::connect(&self.which.socket()?)?;
+        if matches!(self.verb, Verb::Backup { .. } | Verb::Export { .. }) {
+            client.wait_however_long()?;
+        }
         client.send(&request)?;
         let mut items = Vec::new();
         loop {

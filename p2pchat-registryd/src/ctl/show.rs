@@ -89,6 +89,19 @@ pub(super) fn answer(request: &Value, items: &[Value], done: &Value) -> String {
             let (sessions, limit) = (plain(field("sessions")), span(field("seconds")));
             format!("nobody else is let in; it ends when those online ({sessions}) are gone, or in {limit}\n")
         }
+        ("backup", Some(done)) => {
+            let field = |name| done.get(name).unwrap_or(&Value::Null);
+            let records = field("records").as_object().into_iter().flatten();
+            let records: Vec<_> =
+                records.map(|(table, count)| format!("{} {count}", harmless(table))).collect();
+            let problems = field("problems").as_array().into_iter().flatten();
+            let problems = problems.map(|problem| format!("not sound: {}\n", plain(problem)));
+            format!("{}: {}\n{}", plain(field("file")), records.join(", "), problems.collect::<String>())
+        }
+        ("export", Some(done)) => {
+            let field = |name| plain(done.get(name).unwrap_or(&Value::Null));
+            format!("{}: {} entries\n", field("file"), field("entries"))
+        }
         ("ban", Some(done)) => {
             let until = done.get("until").and_then(Value::as_str);
             let until = until.map_or_else(|| "for ever".into(), |until| format!("until {}", harmless(until)));

@@ -13,10 +13,13 @@ use p2pchat_core::{
     tokio::Store,
 };
 
-use crate::{OpenError, RedbStore, StoreConfig};
+use crate::{OpenError, RedbStore, StoreConfig, files};
 
 const USERS: usize = 4;
 const ROOMS: usize = 3;
+
+/// A file of an older format.
+const FORMAT_1: &[u8] = include_bytes!("../store/format-1.redb");
 
 /// What happened to the file. Places count from the start, or with the highest bit from the end.
 #[derive(Debug, Arbitrary)]
@@ -52,7 +55,10 @@ pub fn database(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let whole = wholes();
     let Ok(choice) = u8::arbitrary(&mut input) else { return };
-    let mut bytes = whole.get(usize::from(choice) % whole.len()).expect("in range").clone();
+    let mut bytes = match choice {
+        u8::MAX => FORMAT_1.to_vec(),
+        choice => whole.get(usize::from(choice) % whole.len()).expect("in range").clone(),
+    };
     while !input.is_empty()
         && let Ok(damage) = Damage::arbitrary(&mut input)
     {
@@ -60,7 +66,10 @@ pub fn database(data: &[u8]) {
     }
     let file = File::new("open");
     fs::write(&file.0, &bytes).expect("a place to write to");
-    match RedbStore::open(&file.0, &config()) {
+    let opened = RedbStore::open(&file.0, &config());
+    // What it was before an upgrade.
+    _ = fs::remove_file(files::with_suffix(&file.0, ".format-1"));
+    match opened {
         Ok(store) => read_all(&store),
         Err(OpenError::Damaged { .. } | OpenError::Foreign { .. } | OpenError::Newer { .. }) => {
             assert!(fs::read(&file.0).expect("it is there") == bytes, "a file was refused and changed");

@@ -6,8 +6,10 @@
 mod admin_request;
 mod config;
 mod database;
+mod import;
 
 #[cfg(unix)]
 pub use admin_request::admin_request;
 pub use config::config;
 pub use database::database;
+pub use import::import;

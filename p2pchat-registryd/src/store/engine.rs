@@ -8,21 +8,21 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
-use p2pchat_core::registry::store::{StoreError, Table, is_prepared, prepare};
+use p2pchat_core::registry::store::{StoreError, Table, is_prepared, prepare, upgrade};
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition,
-    TableHandle,
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, StorageError,
+    TableDefinition, TableHandle, backends::FileBackend,
 };
 
 use super::{
-    FORMAT,
+    FORMAT, backup,
     trial::Trial,
     view::{ReadView, WriteView, failed},
 };
-use crate::files;
+use crate::files::{self, Unfinished};
 
 /// Says that the file is a registry's, and in which format.
-const ABOUT: TableDefinition<'static, &str, u64> = TableDefinition::new("p2pchat registry");
+pub(super) const ABOUT: TableDefinition<'static, &str, u64> = TableDefinition::new("p2pchat registry");
 const FORMAT_KEY: &str = "format";
 
 /// Why a store can't be opened.
@@ -59,6 +59,16 @@ pub enum OpenError {
         /// What the engine says.
         problem: String,
     },
+    /// A file of an older format has to be kept as it was before it is upgraded, and can't be.
+    #[error("{} has format {older} and is copied before it is upgraded to {FORMAT}, which failed: {problem}", path.display())]
+    NotKept {
+        /// Which file.
+        path: PathBuf,
+        /// Its format.
+        older: u64,
+        /// Why there is no copy.
+        problem: String,
+    },
     /// The file can't be opened or made.
     #[error("can't open {}: {source}", path.display())]
     Io {
@@ -74,15 +84,34 @@ pub enum OpenError {
 
 /// An open file, or one that is to be opened at the next use.
 pub(super) struct Engine {
+    /// What is opened, as it is called.
     path: PathBuf,
-    cache_bytes: usize,
+    reopen: Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>,
     database: RwLock<Option<Database>>,
 }
 
 impl Engine {
     pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
         let database = open(path, cache_bytes, Opening::First)?;
-        Ok(Self { path: path.into(), cache_bytes, database: RwLock::new(Some(database)) })
+        let again = path.to_path_buf();
+        let reopen = Box::new(move || open(&again, cache_bytes, Opening::Again));
+        Ok(Self { path: path.into(), reopen, database: RwLock::new(Some(database)) })
+    }
+
+    /// As [`open`](Self::open), with what is in place of a file.
+    #[cfg(test)]
+    pub(super) fn on(
+        medium: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static,
+    ) -> Result<Self, OpenError> {
+        let path = PathBuf::from("a test's");
+        let open = move || {
+            let path = Path::new("a test's");
+            let database = medium().map_err(|error| refused(path, error))?;
+            make_current(path, &database, |_| Ok(()))?;
+            Ok(database)
+        };
+        let database = open()?;
+        Ok(Self { path, reopen: Box::new(open), database: RwLock::new(Some(database)) })
     }
 
     /// Has the file opened anew for the next use: after a failed write the engine refuses everything.
@@ -107,6 +136,12 @@ impl Engine {
     /// How many entries each table has.
     pub(super) fn entries(&self) -> Result<Vec<(Table, u64)>, StoreError> {
         self.read(ReadView::entries)?
+    }
+
+    /// All that is committed by now, however long it takes to read it. It can't be read to its end if the file is closed
+    /// meanwhile.
+    pub(super) fn snapshot(&self) -> Result<ReadTransaction, StoreError> {
+        self.with(|database| database.begin_read().map_err(failed))
     }
 
     pub(super) fn read<T>(&self, run: impl FnOnce(&ReadView) -> T) -> Result<T, StoreError> {
@@ -143,7 +178,7 @@ impl Engine {
             drop(database);
             let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
             if closed.is_none() {
-                *closed = Some(open(&self.path, self.cache_bytes, Opening::Again).map_err(failed)?);
+                *closed = Some((self.reopen)().map_err(failed)?);
                 tracing::info!(path = ?self.path, "the store is open again");
             }
             drop(closed);
@@ -170,43 +205,82 @@ fn open(path: &Path, cache_bytes: usize, opening: Opening) -> Result<Database, O
     builder.set_cache_size(cache_bytes).set_check_integrity_on_open(opening == Opening::First);
     let database = match opening {
         Opening::First => {
+            if is_missing(path).map_err(|source| io(path, source))? {
+                make(path, &builder)?;
+            }
             try_out(path, &builder)?;
             files::make_private(path).map_err(|source| io(path, source))?;
-            let is_empty = fs::metadata(path).map_err(|source| io(path, source))?.len() == 0;
-            let made = builder.create(path);
-            if is_empty && made.is_err() {
-                empty_unfinished(path);
-            }
-            made
+            builder.open(path)
         }
         Opening::Again => builder.open(path),
     };
     let database = database.map_err(|error| refused(path, error))?;
-    if is_new(path, &database)? || !is_current(path, &database)? {
-        initialise(path, &database)?;
+    let upgraded = make_current(path, &database, |older| keep_copy(path, &database, older))?;
+    if let Some(older) = upgraded {
+        tracing::info!(?path, from = older, to = FORMAT, "the store has been upgraded");
     }
     Ok(database)
+}
+
+/// Makes what is open one of this version's: a new file gets its tables, an older one is upgraded once it is kept as it was.
+/// The older format, if it was one, is returned.
+pub(super) fn make_current(
+    path: &Path,
+    database: &Database,
+    keep: impl FnOnce(u64) -> Result<(), OpenError>,
+) -> Result<Option<u64>, OpenError> {
+    match format_of(path, database)? {
+        None => write_format(path, database, FORMAT)?,
+        Some(FORMAT) => {
+            if !is_current(path, database)? {
+                write_format(path, database, FORMAT)?;
+            }
+        }
+        Some(older) => {
+            keep(older)?;
+            write_format(path, database, older)?;
+            return Ok(Some(older));
+        }
+    }
+    Ok(None)
+}
+
+/// A copy of a file of an older format, beside it.
+fn keep_copy(path: &Path, database: &Database, older: u64) -> Result<(), OpenError> {
+    let copy = files::with_suffix(path, &format!(".format-{older}"));
+    let kept = database.begin_read().map_err(|error| damaged(path, error.into()))?;
+    let removed = match fs::remove_file(&copy) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(io(&copy, error)),
+        // What a start left behind that did not come to its end.
+        _ => Ok(()),
+    };
+    removed.and_then(|()| {
+        backup::copy(&kept, &copy, &|| true).map_err(|error| OpenError::NotKept {
+            path: path.into(),
+            older,
+            problem: error.to_string(),
+        })
+    })?;
+    tracing::info!(?copy, format = older, "kept the store as it was before it is upgraded");
+    Ok(())
 }
 
 /// Refuses a file that is not to be used. Even a damaged or foreign one would be written to by opening it: what the engine
 /// would do to it here, and how it would come out, happens in memory.
 fn try_out(path: &Path, builder: &Builder) -> Result<(), OpenError> {
-    let file = match File::options().read(true).write(true).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(io(path, source)),
-    };
+    let file = File::options().read(true).write(true).open(path).map_err(|source| io(path, source))?;
     let database = Trial::new(file).and_then(|trial| builder.create_with_backend(trial));
     let database = database.map_err(|error| refused(path, error))?;
-    is_new(path, &database)?;
+    // An upgrade that would fail is found out here, too.
+    make_current(path, &database, |_| Ok(()))?;
     database.close().map_err(|error| refused(path, error))
 }
 
-fn io(path: &Path, source: io::Error) -> OpenError {
+pub(super) fn io(path: &Path, source: io::Error) -> OpenError {
     OpenError::Io { path: path.into(), source }
 }
 
-fn refused(path: &Path, error: DatabaseError) -> OpenError {
+pub(super) fn refused(path: &Path, error: DatabaseError) -> OpenError {
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
             OpenError::InUse { path: path.into() }
@@ -220,25 +294,25 @@ fn refused(path: &Path, error: DatabaseError) -> OpenError {
     }
 }
 
-fn damaged(path: &Path, error: redb::Error) -> OpenError {
+pub(super) fn damaged(path: &Path, error: redb::Error) -> OpenError {
     match error {
         redb::Error::Io(source) => io(path, source),
         error => OpenError::Damaged { path: path.into(), problem: error.to_string() },
     }
 }
 
-/// False if the file is a registry's of a known format, an error if it is anybody else's.
-fn is_new(path: &Path, database: &Database) -> Result<bool, OpenError> {
+/// The format of a registry's file, none if it is new; an error if it is newer than this version or anybody else's.
+pub(super) fn format_of(path: &Path, database: &Database) -> Result<Option<u64>, OpenError> {
     match format(database).map_err(|error| damaged(path, error))? {
-        Format::Known => Ok(false),
-        Format::None => Ok(true),
+        Format::Known(format) => Ok(Some(format)),
+        Format::None => Ok(None),
         Format::Foreign => Err(OpenError::Foreign { path: path.into() }),
         Format::Newer(found) => Err(OpenError::Newer { path: path.into(), found, known: FORMAT }),
     }
 }
 
 /// True if there is something in the file, and it doesn't begin as the engine's files do.
-fn is_foreign(path: &Path) -> io::Result<bool> {
+pub(super) fn is_foreign(path: &Path) -> io::Result<bool> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
@@ -249,19 +323,48 @@ fn is_foreign(path: &Path) -> io::Result<bool> {
     Ok(!start.is_empty() && start != b"redb")
 }
 
-/// A file that could not be made for want of room would be taken for somebody else's when there is room.
-fn empty_unfinished(path: &Path) {
-    if is_foreign(path).unwrap_or(false)
-        && let Err(error) = File::options().write(true).open(path).and_then(|file| file.set_len(0))
-    {
-        tracing::warn!(?path, %error, "can't empty an unfinished file: remove it");
+/// True also for a file without anything in it.
+fn is_missing(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.len() == 0),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// By way of another name, so that nothing is removed that somebody has put there this moment.
+fn remove_if_empty(path: &Path) -> io::Result<()> {
+    let aside = files::with_suffix(path, ".empty");
+    match fs::rename(path, &aside) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        moved => moved?,
+    }
+    if fs::metadata(&aside)?.len() > 0 {
+        fs::hard_link(&aside, path)?;
+    }
+    fs::remove_file(&aside)
+}
+
+/// Makes a new file beside its place, where it comes when it is on disk: half of one would be taken for somebody else's.
+fn make(path: &Path, builder: &Builder) -> Result<(), OpenError> {
+    let failed = |source| io(path, source);
+    remove_if_empty(path).map_err(failed)?;
+    let (unfinished, file) = Unfinished::new(path).map_err(failed)?;
+    let backend = FileBackend::new(file).map_err(|error| refused(path, error))?;
+    let database = builder.create_with_backend(backend).map_err(|error| refused(path, error))?;
+    write_format(path, &database, FORMAT)?;
+    database.close().map_err(|error| refused(path, error))?;
+    match unfinished.finish() {
+        // Somebody else was faster, and has it in use perhaps.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.map_err(failed),
     }
 }
 
 enum Format {
     /// The file is new.
     None,
-    Known,
+    Known(u64),
     Newer(u64),
     Foreign,
 }
@@ -276,7 +379,7 @@ fn format(database: &Database) -> Result<Format, redb::Error> {
         return Ok(Format::Foreign);
     }
     Ok(match transaction.open_table(ABOUT)?.get(FORMAT_KEY)?.map(|format| format.value()) {
-        Some(FORMAT) => Format::Known,
+        Some(found @ 1..=FORMAT) => Format::Known(found),
         Some(found) if found > FORMAT => Format::Newer(found),
         _ => Format::Foreign,
     })
@@ -297,16 +400,18 @@ fn is_current(path: &Path, database: &Database) -> Result<bool, OpenError> {
     is_prepared(&view).map_err(|error| unprepared(path, &error))
 }
 
-fn initialise(path: &Path, database: &Database) -> Result<(), OpenError> {
+/// Makes the tables that aren't there, and this version's format of what is there in format `from`: all of it or nothing.
+pub(super) fn write_format(path: &Path, database: &Database, from: u64) -> Result<(), OpenError> {
     let failed = |error: redb::Error| damaged(path, error);
     let transaction = database.begin_write().map_err(|error| failed(error.into()))?;
-    let about = |transaction: &redb::WriteTransaction| -> Result<(), redb::Error> {
+    let about = || -> Result<(), redb::Error> {
         transaction.open_table(ABOUT)?.insert(FORMAT_KEY, FORMAT)?;
         Ok(())
     };
-    about(&transaction).map_err(failed)?;
+    about().map_err(failed)?;
     let mut view = WriteView::new(&transaction).map_err(|error| failed(error.into()))?;
-    prepare(&mut view).map_err(|error| unprepared(path, &error))?;
+    let prepared = upgrade(&mut view, from).and_then(|()| prepare(&mut view));
+    prepared.map_err(|error| unprepared(path, &error))?;
     drop(view);
     transaction.commit().map_err(|error| failed(error.into()))
 }

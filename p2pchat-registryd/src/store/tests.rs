@@ -11,6 +11,9 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 
 use super::*;
 
+mod durable;
+mod upgrade;
+
 fn name(name: &str) -> Username {
     Username::new(name).unwrap()
 }
@@ -586,4 +589,17 @@ fn what_a_rooms_owner_did_is_there_after_reopening_also_in_a_file_from_before_it
     ask(&store, leave("den", "ali"));
     ask(&store, create("den", "bob", 5));
     assert_eq!(rooms_of(&store, "bob"), ["den"], "the bans are gone with the room");
+}
+
+#[test]
+fn a_first_start_that_was_cut_short_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("registry.redb");
+    std::fs::write(folder.path().join("registry.redb.1.unfinished"), "redb, or half of it").unwrap();
+    std::fs::write(&path, "").unwrap();
+    let store = open(&folder);
+    assert!(matches!(ask(&store, register("ali")), StoreAnswer::Registered));
+    drop(store);
+    assert!(matches!(ask(&open(&folder), register("ali")), StoreAnswer::NameTaken));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }

@@ -18,6 +18,7 @@ type Page = [u8; PAGE];
 #[derive(Debug)]
 pub(super) struct Trial {
     file: FileBackend,
+    is_locked: bool,
     changes: Mutex<Changes>,
 }
 
@@ -33,9 +34,23 @@ struct Changes {
 impl Trial {
     /// The file has to be open for writing too, or it can't be locked against writers.
     pub(super) fn new(file: File) -> Result<Self, redb::DatabaseError> {
+        Self::of(file, true)
+    }
+
+    /// For a file that is open for reading alone.
+    pub(super) fn unlocked(file: File) -> Result<Self, redb::DatabaseError> {
+        Self::of(file, false)
+    }
+
+    fn of(file: File, is_locked: bool) -> Result<Self, redb::DatabaseError> {
         let file = FileBackend::new(file)?;
         let len = file.len()?;
-        Ok(Self { file, changes: Mutex::new(Changes { len, kept: len, pages: BTreeMap::new() }) })
+        Ok(Self { file, is_locked, changes: Mutex::new(Changes { len, kept: len, pages: BTreeMap::new() }) })
+    }
+
+    /// Where the locks are.
+    fn locks(&self) -> Result<&FileBackend, BackendError> {
+        if self.is_locked { Ok(&self.file) } else { Err(BackendError::Unsupported) }
     }
 
     fn changes(&self) -> MutexGuard<'_, Changes> {
@@ -134,27 +149,27 @@ impl StorageBackend for Trial {
     // The locks are the file's: another process that has it open is seen.
 
     fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
+        self.locks()?.try_lock_range(start, end)
     }
 
     fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, end)
+        self.locks()?.try_lock_shared_range(start, end)
     }
 
     fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_range(start, end)
+        self.locks()?.lock_range(start, end)
     }
 
     fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, end)
+        self.locks()?.lock_shared_range(start, end)
     }
 
     fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
+        self.locks()?.unlock_range(start, end)
     }
 
     fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
+        self.locks()?.query_lock_range(start, end)
     }
 }
 

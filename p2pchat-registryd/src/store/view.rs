@@ -7,7 +7,7 @@ use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, TableDefinition,
 
 type Key = &'static [u8];
 
-fn definition(table: Table) -> TableDefinition<'static, Key, Key> {
+pub(super) fn definition(table: Table) -> TableDefinition<'static, Key, Key> {
     TableDefinition::new(table.name())
 }
 
@@ -35,7 +35,7 @@ fn scan(
 }
 
 /// A committed state of all tables.
-pub(super) struct ReadView(BTreeMap<Table, ReadOnlyTable<Key, Key>>);
+pub(crate) struct ReadView(BTreeMap<Table, ReadOnlyTable<Key, Key>>);
 
 impl ReadView {
     pub(super) fn new(transaction: &redb::ReadTransaction) -> Result<Self, TableError> {
@@ -69,7 +69,7 @@ impl ReadTransaction for ReadView {
 }
 
 /// All tables in a transaction that isn't committed yet.
-pub(super) struct WriteView<'txn> {
+pub(crate) struct WriteView<'txn> {
     tables: BTreeMap<Table, redb::Table<'txn, Key, Key>>,
     changed: bool,
 }

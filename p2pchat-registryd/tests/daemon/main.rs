@@ -4,6 +4,8 @@
 mod check_config;
 #[cfg(unix)]
 mod ctl;
+#[cfg(unix)]
+mod data;
 mod exposition;
 mod init;
 mod metrics;

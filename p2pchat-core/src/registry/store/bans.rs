@@ -61,7 +61,7 @@ impl TryFrom<Record> for Ban {
 }
 
 /// Names before networks, each in their order.
-fn key(target: &BanTarget) -> Vec<u8> {
+pub(super) fn key(target: &BanTarget) -> Vec<u8> {
     match target {
         BanTarget::User(username) => [b"u", username.folded().as_bytes()].concat(),
         BanTarget::Subnet(subnet) => {
@@ -74,9 +74,18 @@ fn key(target: &BanTarget) -> Vec<u8> {
     }
 }
 
+/// A ban from its record.
+pub(super) fn stored(value: &[u8]) -> Result<Ban, StoreError> {
+    decode::<Record>(value, "ban")?.try_into()
+}
+
 pub(super) fn bans(transaction: &impl ReadTransaction, after: Option<&BanTarget>, count: usize) -> Answer {
-    let read = |_: &[u8], value: &[u8]| decode::<Record>(value, "ban")?.try_into();
-    page(transaction, Table::Bans, after.map(key), count, read).map(StoreAnswer::Bans)
+    page(transaction, Table::Bans, after.map(key), count, |_, value| stored(value)).map(StoreAnswer::Bans)
+}
+
+/// Keeps it as it is, whether or not it has run out.
+pub(super) fn put(transaction: &mut impl WriteTransaction, ban: &Ban) -> Result<(), StoreError> {
+    transaction.put(Table::Bans, &key(&ban.target), &encode(&Record::from(ban))?)
 }
 
 pub(super) fn ban(transaction: &mut impl WriteTransaction, ban: &Ban, limit: usize) -> Answer {
@@ -97,7 +106,7 @@ pub(super) fn ban(transaction: &mut impl WriteTransaction, ban: &Ban, limit: usi
     if others >= limit {
         return Ok(StoreAnswer::TooManyBans);
     }
-    transaction.put(Table::Bans, &own, &encode(&Record::from(ban))?)?;
+    put(transaction, ban)?;
     if let BanTarget::User(username) = &ban.target {
         tokens::forget(transaction, username)?;
     }

@@ -2,7 +2,7 @@
 
 use p2pchat_proto::Username;
 
-use super::{Answer, StoreAnswer, WriteTransaction, account, leave_room, put_account, tokens};
+use super::{Answer, StoreAnswer, Table, WriteTransaction, account, leave_room, put_account, tokens};
 use crate::registry::record::Account;
 
 /// The record stays, without a password: nobody else is to be taken for who had the name.
@@ -20,6 +20,7 @@ pub(super) fn delete_account(transaction: &mut impl WriteTransaction, username: 
         rooms.push((room, heir));
     }
     tokens::forget(transaction, username)?;
+    transaction.delete(Table::Passwords, username.folded().as_bytes())?;
     put_account(transaction, username, &Account::deleted(account.name))?;
     Ok(StoreAnswer::Deleted { username: registered, rooms })
 }

@@ -58,18 +58,28 @@ pub(super) fn take(transaction: &mut impl WriteTransaction, used: &InviteUse) ->
     Ok(true)
 }
 
+/// An invitation from its record.
+pub(super) fn stored(key: &[u8], value: &[u8]) -> Result<Invite, StoreError> {
+    let Record { note, since, until, uses, left } = decode(value, "invitation")?;
+    let digest = InviteDigest(key.try_into().map_err(|_| CORRUPT)?);
+    let note = note.map(|note| Reason::new(&note)).transpose().map_err(|_| CORRUPT)?;
+    Ok(Invite { digest, note, since, until, uses, left })
+}
+
+/// Keeps it as it is, whether or not it is good.
+pub(super) fn put(transaction: &mut impl WriteTransaction, invite: &Invite) -> Result<(), StoreError> {
+    let Invite { digest, note, since, until, uses, left } = invite;
+    let note = note.as_ref().map(|note| note.as_str().into());
+    let record = Record { note, since: *since, until: *until, uses: *uses, left: *left };
+    transaction.put(Table::Invites, &digest.0, &encode(&record)?)
+}
+
 pub(super) fn invites(
     transaction: &impl ReadTransaction,
     after: Option<&InviteDigest>,
     count: usize,
 ) -> Answer {
-    let read = |key: &[u8], value: &[u8]| {
-        let Record { note, since, until, uses, left } = decode(value, "invitation")?;
-        let digest = InviteDigest(key.try_into().map_err(|_| CORRUPT)?);
-        let note = note.map(|note| Reason::new(&note)).transpose().map_err(|_| CORRUPT)?;
-        Ok(Invite { digest, note, since, until, uses, left })
-    };
-    page(transaction, Table::Invites, after.map(|digest| digest.0), count, read).map(StoreAnswer::Invites)
+    page(transaction, Table::Invites, after.map(|digest| digest.0), count, stored).map(StoreAnswer::Invites)
 }
 
 pub(super) fn create(transaction: &mut impl WriteTransaction, invite: &Invite, limit: usize) -> Answer {
@@ -88,10 +98,7 @@ pub(super) fn create(transaction: &mut impl WriteTransaction, invite: &Invite, l
     if others >= limit {
         return Ok(StoreAnswer::TooManyInvites);
     }
-    let Invite { digest, note, since, until, uses, left } = invite;
-    let note = note.as_ref().map(|note| note.as_str().into());
-    let record = Record { note, since: *since, until: *until, uses: *uses, left: *left };
-    transaction.put(Table::Invites, &digest.0, &encode(&record)?)?;
+    put(transaction, invite)?;
     Ok(StoreAnswer::InviteCreated)
 }
 

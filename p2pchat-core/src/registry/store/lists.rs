@@ -39,11 +39,7 @@ impl TryFrom<Account> for AccountInfo {
     type Error = StoreError;
 
     fn try_from(account: Account) -> Result<Self, StoreError> {
-        Ok(Self {
-            username: account.username()?,
-            rooms: account.room_names()?,
-            deleted: account.is_deleted(),
-        })
+        Ok(Self { username: account.username()?, rooms: account.room_names()?, deleted: account.deleted })
     }
 }
 

@@ -77,6 +77,16 @@ impl Name<'_> {
         Ok(None)
     }
 
+    /// True if nothing may look like it.
+    pub(super) fn is_entered(&self, transaction: &impl ReadTransaction) -> Result<bool, StoreError> {
+        for key in self.keys() {
+            if transaction.get(Table::Looks, &key)?.as_deref() != Some(self.spelled.as_bytes()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// From now on nothing may look like it.
     pub(super) fn enter(&self, transaction: &mut impl WriteTransaction) -> Result<(), StoreError> {
         self.keys().try_for_each(|key| transaction.put(Table::Looks, &key, self.spelled.as_bytes()))
@@ -86,6 +96,18 @@ impl Name<'_> {
     pub(super) fn leave(&self, transaction: &mut impl WriteTransaction) -> Result<(), StoreError> {
         self.keys().try_for_each(|key| transaction.delete(Table::Looks, &key))
     }
+}
+
+/// Where in [`Table::Accounts`] or [`Table::Rooms`] that is whose look is kept under this key.
+pub(super) fn whose(key: &[u8]) -> Option<(Table, &[u8])> {
+    let (&kind, rest) = key.split_first()?;
+    let table = match kind {
+        b'u' => Table::Accounts,
+        b'r' => Table::Rooms,
+        _ => return None,
+    };
+    let end_of_look = rest.iter().position(|&byte| byte == 0)?;
+    Some((table, rest.get(end_of_look + 1..)?))
 }
 
 /// By which rules the looks were made that the store has.
@@ -130,7 +152,7 @@ fn enter(
 }
 
 /// Has `change` see each entry of a table. However many there are, few are in memory at once.
-fn each<T: WriteTransaction>(
+pub(super) fn each<T: WriteTransaction>(
     transaction: &mut T,
     table: Table,
     change: impl Fn(&mut T, &[u8], &[u8]) -> Result<(), StoreError>,

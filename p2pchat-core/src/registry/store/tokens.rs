@@ -74,6 +74,11 @@ fn tokens(transaction: &impl ReadTransaction, username: &Username) -> Result<Opt
     Ok(bytes.and_then(|bytes| decode(&bytes, "token").ok()))
 }
 
+/// Whether an account's record can be read.
+pub(super) fn is_sound(value: &[u8]) -> bool {
+    decode::<Record>(value, "token").is_ok()
+}
+
 fn put(
     transaction: &mut impl WriteTransaction,
     username: &Username,

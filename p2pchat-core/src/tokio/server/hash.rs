@@ -165,6 +165,28 @@ fn matches(digest: &str, stored: &PasswordHash, memory: &mut Vec<Block>) -> pass
     Ok(compute(&argon2, digest.as_bytes(), salt, memory)? == *expected)
 }
 
+/// Whether this is a hash in PHC form that a [`Server`](super::Server) can compare a password with: Argon2, of at most 4 GiB
+/// and 1,000 passes.
+///
+/// # Errors
+/// What is wrong with it, in a line.
+pub fn check_password_hash(text: &str) -> Result<(), String> {
+    const MEMORY_KIB: u32 = 4 << 20;
+    const PASSES: u32 = 1_000;
+    let stored = PasswordHash::new(text).map_err(|error| error.to_string())?;
+    Algorithm::try_from(stored.algorithm.as_str()).map_err(|_| "it isn't Argon2's".to_owned())?;
+    let version = stored.version.map(Version::try_from).transpose();
+    version.map_err(|_| "its version isn't known".to_owned())?;
+    if stored.salt.is_none() || stored.hash.is_none() {
+        return Err("it has no salt, or no hash".to_owned());
+    }
+    let params = Params::try_from(&stored).map_err(|error| error.to_string())?;
+    if params.m_cost() > MEMORY_KIB || params.t_cost() > PASSES {
+        return Err(format!("it takes more than {MEMORY_KIB} KiB of memory, or {PASSES} passes"));
+    }
+    Ok(())
+}
+
 fn compute(
     argon2: &Argon2<'_>,
     password: &[u8],
@@ -241,6 +263,26 @@ mod tests {
             ask(&new, verify(&right, Some(&upgraded))).await,
             HashAnswer::Match { upgraded: None }
         ));
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_could_never_match_is_told_from_one_that_can() {
+        let pool = HashPool::new(&cheap(1)).await.unwrap();
+        let stored = create(&pool, &PasswordDigest::of_password("right")).await;
+        assert_eq!(check_password_hash(&stored), Ok(()));
+        for (from, to) in [
+            ("$argon2id", "$scrypt"),
+            ("v=19", "v=18"),
+            ("m=8", "m=4294967295"),
+            ("m=8", "m=1"),
+            ("t=1", "t=1001"),
+            ("$argon2id", ""),
+        ] {
+            let wrong = stored.replacen(from, to, 1);
+            assert!(check_password_hash(&wrong).is_err(), "{wrong}");
+        }
+        let (without_hash, _) = stored.rsplit_once('$').unwrap();
+        assert!(check_password_hash(without_hash).is_err() && check_password_hash("").is_err());
     }
 
     #[tokio::test]

@@ -28,6 +28,7 @@ use tokio::{
 
 pub use self::{
     config::{HashConfig, ServerConfig, TimeLimits},
+    hash::check_password_hash,
     operator::{BanError, InviteError},
     stats::{Figure, FigureValue, Latencies, ServerStats},
 };

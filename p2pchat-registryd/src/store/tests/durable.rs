@@ -1,0 +1,157 @@
+//! fsync is real: what was acknowledged is there after a loss of power at any moment.
+
+use p2pchat_core::registry::store::{Entry, MemoryStore, ReadTransaction, check, export};
+
+use super::*;
+use crate::store::power::{Dice, Disk};
+
+/// How many losses of power each disk goes through.
+const LOSSES: usize = 8;
+
+fn any_request(dice: &mut Dice) -> Write {
+    let user = |dice: &mut Dice| name(&format!("user{}", dice.below(40)));
+    let room = |dice: &mut Dice| room_name(&format!("room{}", dice.below(12)));
+    match dice.below(10) {
+        0..=3 => Write::Register {
+            username: user(dice),
+            // Now and then a record that takes pages of its own.
+            password: "h".repeat(if dice.below(10) == 0 { 9_000 } else { 90 }).into(),
+            invite: None,
+        },
+        4 | 5 => write_of(create(&format!("room{}", dice.below(12)), user(dice).as_str(), 9)),
+        6 => Write::JoinRoom {
+            room: room(dice),
+            id: 1 + dice.below(30),
+            password: None,
+            username: user(dice),
+            rooms_per_user: 9,
+        },
+        7 => Write::LeaveRoom { room: room(dice), username: user(dice) },
+        8 => Write::DeleteAccount { username: user(dice) },
+        _ => {
+            let target = BanTarget::User(user(dice));
+            Write::Ban { ban: Ban { target, reason: None, since: 5, until: None }, limit: 99 }
+        }
+    }
+}
+
+/// As a store does: a request that fails has changed nothing.
+fn carry_out(store: &mut MemoryStore, request: Write) -> StoreAnswer {
+    let before = store.clone();
+    let answer = store.answer(&StoreRequest::Write(request));
+    if let StoreAnswer::Failed(_) = answer {
+        *store = before;
+    }
+    answer
+}
+
+fn write_of(request: StoreRequest) -> Write {
+    match request {
+        StoreRequest::Write(request) => request,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn contents(transaction: &impl ReadTransaction) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    export(transaction, &mut |entry| {
+        entries.push(entry);
+        true
+    })
+    .unwrap();
+    entries
+}
+
+/// Changes a store at random on a disk that loses power again and again; what it has to hold is kept apart. The error is what
+/// is not as it was acknowledged.
+fn work_on(disk: &Disk, seed: u64) -> Result<usize, String> {
+    let mut dice = Dice(seed);
+    let (mut acknowledged, mut count) = (MemoryStore::new(), 0);
+    for loss in 0..LOSSES {
+        // Also while it is being opened.
+        disk.cut_after(dice.below(150));
+        let mut underway = Vec::new();
+        let medium = disk.clone();
+        if let Ok(engine) = Engine::on(move || medium.open()) {
+            let engine = Arc::new(engine);
+            let writer = Writer { health: StoreHealth::new(&engine), engine, waiting: sync_channel(1).1 };
+            while underway.is_empty() {
+                let requests: Vec<_> = (0..1 + dice.below(4)).map(|_| any_request(&mut dice)).collect();
+                let asked = requests.iter().cloned().map(StoreRequest::Write).collect();
+                for (request, answer) in requests.into_iter().zip(settle(&writer, asked)) {
+                    if let StoreAnswer::Failed(StoreError::Engine(_)) = answer {
+                        underway.push(request);
+                        continue;
+                    }
+                    let expected = carry_out(&mut acknowledged, request);
+                    if format!("{answer:?}") != format!("{expected:?}") {
+                        return Err(format!("loss {loss}: answered {answer:?}, and is {expected:?}"));
+                    }
+                    count += 1;
+                }
+                assert!(underway.is_empty() || !disk.is_on(), "it failed with power");
+            }
+        }
+        disk.lose_power(&mut dice);
+        // The store that is read now is closed in order; the one that was there never was.
+        let medium = disk.clone();
+        let engine = Engine::on(move || medium.open()).map_err(|error| format!("loss {loss}: {error}"))?;
+        let there = engine
+            .read(|view| {
+                let problems = check(view).unwrap().problems;
+                if problems.is_empty() { Ok(contents(view)) } else { Err(problems.join("; ")) }
+            })
+            .map_err(|error| format!("loss {loss}: {error}"))??;
+        if there != contents(&acknowledged) {
+            // What was asked and not answered is there altogether or not at all.
+            for request in underway {
+                carry_out(&mut acknowledged, request);
+            }
+            if there != contents(&acknowledged) {
+                return Err(format!("loss {loss}: something that was acknowledged is not there"));
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// A disk with a new store: how that comes into being isn't a matter of one file alone.
+fn disk() -> Disk {
+    let disk = Disk::new(Vec::new());
+    let medium = disk.clone();
+    drop(Engine::on(move || medium.open()).unwrap());
+    Disk::new(disk.durable())
+}
+
+/// More, fresh ones: `P2PCHAT_POWER_DISKS=10000`.
+fn disks() -> std::ops::Range<u64> {
+    let more = std::env::var("P2PCHAT_POWER_DISKS").ok().and_then(|count| count.parse().ok());
+    let first = more.map_or(0, |_| std::process::id().into());
+    first * 1_000_000..first * 1_000_000 + more.unwrap_or(20)
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_loss_of_power_at_any_moment() {
+    let mut acknowledged = 0;
+    for seed in disks() {
+        match work_on(&disk(), seed) {
+            Ok(count) => acknowledged += count,
+            Err(error) => panic!("disk {seed}: {error}"),
+        }
+    }
+    println!("{acknowledged} acknowledged changes, none lost");
+    assert!(acknowledged > 1_000, "{acknowledged}");
+}
+
+/// What the test before this one finds if nothing is synced.
+#[test]
+fn without_sync_something_acknowledged_is_lost() {
+    let is_lost = |seed: &u64| {
+        let disk = disk();
+        disk.lie();
+        // With its debug assertions, the engine may also take what it finds for impossible.
+        std::panic::catch_unwind(|| work_on(&disk, *seed)).map_or(true, |worked| worked.is_err())
+    };
+    let lost = (0..20).filter(is_lost).count();
+    assert!(lost > 15, "{lost} of 20");
+}
