@@ -146,7 +146,11 @@ impl Registry {
 
     fn count_unhashed(&mut self) {
         self.counts.refused_hashes += 1;
-        report_waiting("password hashes", self.counts.refused_hashes);
+        let so_far = self.counts.refused_hashes;
+        // Whoever floods the registry must not fill the log as well.
+        if so_far.is_power_of_two() {
+            tracing::warn!(so_far, "too many password hashes are waiting");
+        }
     }
 
     /// There is too much to do: what was to be tried is refused, with the time when it may be tried again (§7.8).
@@ -162,7 +166,10 @@ impl Registry {
     pub(super) fn open(&mut self, now: Time, conn: ConnId, step: Step) -> Option<OpId> {
         if self.ops.len() >= self.config.operations {
             self.counts.refused_operations += 1;
-            report_waiting("operations", self.counts.refused_operations);
+            if self.counts.refused_operations.is_power_of_two() {
+                let (limit, so_far) = (self.config.operations, self.counts.refused_operations);
+                tracing::warn!(limit, so_far, "too many operations are open");
+            }
             self.settle(&step);
             self.busy(now, conn, &step);
             return None;
@@ -511,12 +518,5 @@ impl Registry {
         let user = user?;
         let claim = self.presence.find(&user)?;
         Some((user, claim.conn))
-    }
-}
-
-/// Tells the operator's log that requests are refused, ever more seldom: whoever floods the registry must not fill it as well.
-fn report_waiting(what: &'static str, so_far: u64) {
-    if so_far.is_power_of_two() {
-        tracing::warn!(what, so_far, "too many are waiting: requests are refused");
     }
 }
