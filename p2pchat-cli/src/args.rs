@@ -222,6 +222,62 @@ pub(crate) enum Command {
         /// Which room.
         room: String,
     },
+    /// Put a member out of a room of your own.
+    Kick {
+        /// Which room.
+        room: String,
+        /// Whom.
+        username: String,
+        /// Why, to the end of the line, as everybody in the room is told.
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        reason: Vec<String>,
+    },
+    /// Put a user out of a room of your own, and keep them out.
+    Ban {
+        /// Which room.
+        room: String,
+        /// Whom.
+        username: String,
+        /// Why, to the end of the line, as everybody in the room is told.
+        #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+        reason: Vec<String>,
+    },
+    /// Let a user who was banned from a room of your own join it again.
+    Unban {
+        /// Which room.
+        room: String,
+        /// Whom.
+        username: String,
+    },
+    /// List who is banned from a room of your own.
+    Bans {
+        /// Which room.
+        room: String,
+        /// Print a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change a room of your own.
+    #[command(group = clap::ArgGroup::new("setting").required(true).multiple(true))]
+    Set {
+        /// Which room.
+        room: String,
+        /// What it is about.
+        #[arg(long, value_name = "TEXT", group = "setting")]
+        description: Option<String>,
+        /// How many members it takes, not fewer than it has.
+        #[arg(long, value_name = "MEMBERS", group = "setting")]
+        capacity: Option<u32>,
+        /// A file whose first line is the room's new password.
+        #[arg(long, value_name = "FILE", group = "setting", conflicts_with = "no_room_password")]
+        room_password_file: Option<PathBuf>,
+        /// Let everybody join without a password.
+        #[arg(long, group = "setting")]
+        no_room_password: bool,
+        /// Hand it over to this member; done last.
+        #[arg(long, value_name = "USERNAME", group = "setting")]
+        owner: Option<String>,
+    },
 }
 
 /// A room's password.
@@ -337,6 +393,16 @@ mod tests {
     fn nobody_is_made_to_dial_a_system_service() {
         assert_eq!((peer_port("0"), peer_port("1024")), (Ok(0), Ok(1_024)));
         assert!(peer_port("80").is_err() && peer_port("70000").is_err());
+    }
+
+    #[test]
+    fn a_room_is_set_to_something_and_to_one_thing_at_a_time() {
+        let parse = |arguments: &[&str]| {
+            Arguments::try_parse_from(["p2pchat", "set", "den"].iter().chain(arguments)).is_ok()
+        };
+        assert!(parse(&["--capacity", "5", "--owner", "bob", "--no-room-password"]));
+        assert!(!parse(&[]));
+        assert!(!parse(&["--no-room-password", "--room-password-file", "x"]));
     }
 
     #[test]

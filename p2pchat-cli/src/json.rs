@@ -5,7 +5,7 @@
 
 use p2pchat_core::{
     peer::Event,
-    proto::{Found, PeerRecord, RoomRecord, Username},
+    proto::{BanRecord, Found, PeerRecord, Reason, RoomChange, RoomRecord, Username},
 };
 use serde_json::{Value, json};
 
@@ -50,6 +50,26 @@ pub(crate) fn room(room: &RoomRecord) -> Value {
     })
 }
 
+/// `{"username", "reason"}`; `reason` may be null.
+pub(crate) fn ban(ban: &BanRecord) -> Value {
+    let reason = Some(ban.reason.as_str()).filter(|reason| !reason.is_empty());
+    json!({ "username": ban.username.as_str(), "reason": reason })
+}
+
+/// The setting's name and value: `"password"` with `"protected"` or `"open"`, `"capacity"` with a number, `"description"`
+/// and `"owner"` with a text. Nulls for a setting that this program doesn't know.
+fn change(change: &RoomChange) -> (Value, Value) {
+    match change {
+        RoomChange::Password { protected } => {
+            ("password".into(), if *protected { "protected" } else { "open" }.into())
+        }
+        RoomChange::Capacity(capacity) => ("capacity".into(), capacity.get().into()),
+        RoomChange::Description(text) => ("description".into(), text.as_str().into()),
+        RoomChange::Owner(owner) => ("owner".into(), owner.as_str().into()),
+        _ => (Value::Null, Value::Null),
+    }
+}
+
 /// An array of strings.
 pub(crate) fn names<'a, T: AsRef<str> + 'a>(names: impl IntoIterator<Item = &'a T>) -> Value {
     names.into_iter().map(|name| Value::from(name.as_ref())).collect()
@@ -89,6 +109,24 @@ pub(crate) fn event(event: &Event) -> Value {
         }
         Event::MemberLeft { room, username } => {
             json!({ "event": "member_left", "room": room.as_str(), "username": username.as_str() })
+        }
+        Event::PutOut { room, username, by, reason, banned } => json!({
+            "event": "put_out",
+            "room": room.as_str(),
+            "username": username.as_str(),
+            "by": by.as_str(),
+            "reason": reason.as_ref().map(Reason::as_str),
+            "banned": banned,
+        }),
+        Event::RoomChanged { room, by, change } => {
+            let (setting, value) = self::change(change);
+            json!({
+                "event": "room_changed",
+                "room": room.as_str(),
+                "by": by.as_str(),
+                "setting": setting,
+                "value": value,
+            })
         }
         Event::MemberOffline { username, rooms } => {
             json!({ "event": "member_offline", "username": username.as_str(), "rooms": names(rooms) })

@@ -10,6 +10,7 @@ mod log;
 mod menu;
 mod oneshot;
 mod output;
+mod owner;
 mod requests;
 mod sanitize;
 mod session;

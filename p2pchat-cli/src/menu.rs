@@ -1,5 +1,7 @@
 //! The menu mode: the prototype's numbered menus and questions, and the rooms.
 
+mod owner;
+
 use std::pin::pin;
 
 use p2pchat_core::{
@@ -23,7 +25,8 @@ use crate::{
 const WELCOME: &str = "\nWelcome\n1. Signup\n2. Login\n3. Exit";
 
 const MAIN_MENU: &str = "\nMain Menu\n1. Find Online Users\n2. Search User\n3. Start a Chat\n4. Logout\n\
-                         5. List Rooms\n6. Create a Room\n7. Join a Room\n8. Chat in a Room\n9. Leave a Room";
+                         5. List Rooms\n6. Create a Room\n7. Join a Room\n8. Chat in a Room\n9. Leave a Room\n\
+                         10. Run a Room of Yours";
 
 const DETAILED: &str = "Retrieve detailed list with users IP and Port numbers?(Choose y or n) ";
 
@@ -195,12 +198,13 @@ impl<'a> Menu<'a> {
                 "7" => self.join_room().await?,
                 "8" => self.chat_in_room().await?,
                 "9" => self.leave_room().await?,
+                "10" => self.run_room().await?,
                 "" => {}
                 "y" | "Y" | "n" | "N" => match self.requests.pop() {
                     Some(pending) => self.answer_request(pending, choice.eq_ignore_ascii_case("y")).await?,
                     None => self.console.out.say(Tone::Error, "Nobody is waiting for an answer"),
                 },
-                _ => self.console.out.say(Tone::Error, "Choose a number from 1 to 9"),
+                _ => self.console.out.say(Tone::Error, "Choose a number from 1 to 10"),
             }
         }
     }
@@ -250,6 +254,12 @@ impl<'a> Menu<'a> {
                     Some(Partner::Room(_)) | None => false,
                 };
                 if is_partner {
+                    self.partner = None;
+                }
+            }
+            Event::PutOut { room, username, .. } | Event::MemberLeft { room, username } => {
+                let is_here = matches!(&self.partner, Some(Partner::Room(here)) if *here == room);
+                if is_here && self.session.peer.username() == Some(username) {
                     self.partner = None;
                 }
             }

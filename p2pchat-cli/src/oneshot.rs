@@ -16,6 +16,7 @@ use crate::{
     exit::{Exit, Failure},
     json,
     output::{Paint, Tone, write_stderr, write_stdout},
+    owner::Deed,
     sanitize,
     session::{self, Session, Signals},
     show, sign_in,
@@ -127,6 +128,19 @@ async fn obey(
         }
         Command::Join { room, .. } => Ok(peer.join(room, room_password).await?),
         Command::Leave { room } => Ok(peer.leave(room).await?),
+        Command::Bans { room, json } => {
+            let bans = peer.bans(room).await?;
+            print_list(*json, bans.iter().map(json::ban).collect(), &show::bans(&bans))
+        }
+        Command::Kick { room, .. }
+        | Command::Ban { room, .. }
+        | Command::Unban { room, .. }
+        | Command::Set { room, .. } => {
+            for deed in deeds(command, room_password) {
+                deed.run(&peer, room).await?;
+            }
+            Ok(())
+        }
         Command::Listen { json, accept, room, until_eof } => {
             for room in room {
                 peer.join(room, None).await.map_err(|error| Failure::from(error).context("join"))?;
@@ -215,11 +229,43 @@ fn text(command: &Command) -> Result<String, Failure> {
     Ok(read.strip_suffix('\n').unwrap_or(&read).to_owned())
 }
 
+/// What an owner's command comes to, in the order of doing: whoever hands a room over can't change it any more.
+fn deeds(command: &Command, room_password: Option<&str>) -> Vec<Deed> {
+    let text = |words: &[String]| (!words.is_empty()).then(|| words.join(" "));
+    match command {
+        Command::Kick { username, reason, .. } => {
+            vec![Deed::Kick { user: username.clone(), reason: text(reason) }]
+        }
+        Command::Ban { username, reason, .. } => {
+            vec![Deed::Ban { user: username.clone(), reason: text(reason) }]
+        }
+        Command::Unban { username, .. } => vec![Deed::Unban { user: username.clone() }],
+        Command::Set { description, capacity, no_room_password, owner, .. } => {
+            let password = match room_password {
+                Some(password) => Some(Deed::Password(Some(password.to_owned()))),
+                None => no_room_password.then_some(Deed::Password(None)),
+            };
+            let all = [
+                password,
+                capacity.map(Deed::Capacity),
+                description.clone().map(Deed::Description),
+                owner.clone().map(Deed::Owner),
+            ];
+            all.into_iter().flatten().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 fn room_password(command: &Command) -> Result<Option<String>, Failure> {
-    let (Command::Create { password, .. } | Command::Join { password, .. }) = command else {
-        return Ok(None);
+    let room_password_file = match command {
+        Command::Create { password, .. } | Command::Join { password, .. } => {
+            let RoomPassword { room_password_file } = password;
+            room_password_file
+        }
+        Command::Set { room_password_file, .. } => room_password_file,
+        _ => return Ok(None),
     };
-    let RoomPassword { room_password_file } = password;
     room_password_file.as_deref().map(|file| session::first_line(file, "--room-password-file")).transpose()
 }
 

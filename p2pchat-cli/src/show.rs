@@ -2,7 +2,7 @@
 
 use p2pchat_core::{
     peer::{BroadcastReport, Event, RequestError},
-    proto::{Found, PeerRecord, RoomName, RoomRecord, Username},
+    proto::{BanRecord, Found, PeerRecord, RoomChange, RoomName, RoomRecord, Username},
 };
 
 use crate::{
@@ -67,6 +67,14 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
         Event::MemberLeft { room, username } => {
             (Tone::Registry, format!("{} left {}", name(username), self::room(room)))
         }
+        Event::PutOut { room, username, by, reason, banned } => {
+            let how = if *banned { "banned from" } else { "kicked out of" };
+            let why = reason.as_ref().filter(|reason| !reason.as_str().is_empty());
+            let why = why.map(|reason| format!(": {}", sanitize::line(reason.as_str()))).unwrap_or_default();
+            let line = format!("{} was {how} {} by {}{why}", name(username), self::room(room), name(by));
+            (Tone::Notice, line)
+        }
+        Event::RoomChanged { room, by, change } => (Tone::Registry, changed(room, by, change)?),
         Event::MemberOffline { username, .. } => (Tone::Registry, format!("{} went offline", name(username))),
         Event::Fault { culprit, what } => {
             (Tone::Notice, format!("{}: {}", sanitize::line(culprit), sanitize::line(what)))
@@ -74,6 +82,30 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
         _ => return None,
     };
     Some(paint.paint(tone, &line))
+}
+
+/// A change of a room in words; `None` for one that this program doesn't know.
+fn changed(room: &RoomName, by: &Username, change: &RoomChange) -> Option<String> {
+    let (room, by) = (self::room(room), name(by));
+    Some(match change {
+        RoomChange::Password { protected: true } => format!("{by} set a password for {room}"),
+        RoomChange::Password { protected: false } => format!("{by} opened {room} to all"),
+        RoomChange::Capacity(capacity) => format!("{by} has {room} take {capacity} members"),
+        RoomChange::Description(text) => {
+            format!("{by} describes {room}: {}", sanitize::line(text.as_str()))
+        }
+        RoomChange::Owner(owner) => format!("{room} belongs to {} now ({by} gave it away)", name(owner)),
+        _ => return None,
+    })
+}
+
+/// A line for each ban.
+pub(crate) fn bans(bans: &[BanRecord]) -> Vec<String> {
+    let rows = bans
+        .iter()
+        .map(|ban| [name(&ban.username), sanitize::line(ban.reason.as_str()), String::new()])
+        .collect::<Vec<_>>();
+    table(&rows)
 }
 
 /// Where a user can be reached.
@@ -124,6 +156,8 @@ pub(crate) fn missed(report: &BroadcastReport) -> Vec<String> {
 mod tests {
     use std::time::Duration;
 
+    use p2pchat_core::proto::{Description, Reason};
+
     use super::*;
 
     #[test]
@@ -133,6 +167,18 @@ mod tests {
             Event::Disconnected { reason: "\u{1b}[2J".to_owned(), retry_in: Duration::from_secs(1) },
             Event::Fault { culprit: "\u{9b}".to_owned(), what: "\u{202e}".to_owned() },
             Event::ChatClosed { with: None, reason: "\n\u{1b}[1A".to_owned() },
+            Event::PutOut {
+                room: RoomName::new("den").unwrap(),
+                username: Username::new("bob").unwrap(),
+                by: Username::new("alice").unwrap(),
+                reason: Some(Reason::truncated("\u{1b}[2J\u{202e}")),
+                banned: true,
+            },
+            Event::RoomChanged {
+                room: RoomName::new("den").unwrap(),
+                by: Username::new("alice").unwrap(),
+                change: RoomChange::Description(Description::truncated("\u{9b}1A\u{202e}")),
+            },
         ];
         for shown in events.iter().filter_map(|e| event(e, Paint::forced(false))) {
             assert!(!shown.contains(|c: char| c.is_control() || c == '\u{202e}'), "{shown}");

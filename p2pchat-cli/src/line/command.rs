@@ -1,6 +1,6 @@
 //! What can be typed at the prompt.
 
-use crate::{sanitize, session::DEFAULT_CAPACITY};
+use crate::{owner::Deed, sanitize, session::DEFAULT_CAPACITY};
 
 /// A command, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +34,14 @@ pub(super) enum Command {
     Leave(Option<String>),
     Members(Option<String>),
     Switch(String),
+    /// What a room's owner does; without a room, to the open one.
+    Own {
+        room: Option<String>,
+        deed: Deed,
+    },
+    /// A new password for a room, to be asked for.
+    SetPassword(Option<String>),
+    Bans(Option<String>),
     Logout,
     Quit,
     /// Text for the open chat or room.
@@ -69,6 +77,11 @@ pub(super) const HELP: &[Help] = help! {
     "/join" " [-p] ROOM" "become a member of a room; -p asks for its password"
     "/leave" " [ROOM]" "leave a room; plain: leave what is open, room or chat"
     "/members" " [ROOM]" "which members of a room are online"
+    "/kick" " [#ROOM] USER [REASON]" "put a member out of your room"
+    "/ban" " [#ROOM] USER [REASON]" "put somebody out of your room, and keep them out"
+    "/unban" " [#ROOM] USER" "let somebody in again who was banned"
+    "/bans" " [ROOM]" "who is banned from your room"
+    "/set" " [#ROOM] WHAT [VALUE]" "change your room: description TEXT, capacity NUMBER, password, or owner USER"
     "/switch" " USER|#ROOM" "type into another open chat or room of yours"
     "/logout" "" "log out; you can log in again, also as somebody else"
     "/quit" "" "log out and leave; Ctrl-D does the same"
@@ -121,9 +134,38 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "/leave" => Some(Command::Leave(rest.name()?.map(plain_room))),
         "/members" => Some(Command::Members(rest.name()?.map(plain_room))),
         "/switch" => rest.name()?.map(Command::Switch),
+        "/kick" | "/ban" | "/unban" => {
+            let room = rest.room()?;
+            rest.word()?.map(|user| {
+                let deed = match help.name {
+                    "/kick" => Deed::Kick { user, reason: rest.remainder() },
+                    "/ban" => Deed::Ban { user, reason: rest.remainder() },
+                    _ => Deed::Unban { user },
+                };
+                Command::Own { room, deed }
+            })
+        }
+        "/bans" => Some(Command::Bans(rest.name()?.map(plain_room))),
+        "/set" => {
+            let room = rest.room()?;
+            let what = rest.word()?.unwrap_or_default().to_lowercase();
+            let deed = match what.as_str() {
+                "password" => return wholly(help, Some(Command::SetPassword(room)), &rest),
+                "capacity" | "limit" => rest.number().map(Deed::Capacity),
+                "description" | "topic" => Some(Deed::Description(rest.remainder().unwrap_or_default())),
+                "owner" => rest.word()?.map(Deed::Owner),
+                _ => None,
+            };
+            deed.map(|deed| Command::Own { room, deed })
+        }
         "/logout" => Some(Command::Logout),
         _ => Some(Command::Quit),
     };
+    wholly(help, command, &rest)
+}
+
+/// The command, if nothing is left of its line.
+fn wholly(help: &Help, command: Option<Command>, rest: &Words<'_>) -> Result<Command, String> {
     command
         .filter(|_| rest.is_empty())
         .ok_or_else(|| format!("usage: {}   ({}; names with blanks go in \"quotes\")", help.usage, help.what))
@@ -137,6 +179,8 @@ fn elsewhere(verb: &str) -> Option<&'static str> {
         "/query" => "/chat USER asks somebody to chat",
         "/names" => "/members lists who is in a room",
         "/list" => "/rooms lists the rooms",
+        "/topic" => "/set description TEXT says what your room is about",
+        "/mode" | "/op" => "/set changes your room, and /set owner USER hands it over",
         "/whois" => "/search USER says where somebody is",
         "/nick" => "to be somebody else, /logout and log in",
         _ => return None,
@@ -181,6 +225,14 @@ impl<'a> Words<'a> {
     fn name(&mut self) -> Result<Option<String>, String> {
         let is_quoted = self.0.trim_start().trim_start_matches('#').starts_with('"');
         if is_quoted { self.word() } else { Ok(self.remainder()) }
+    }
+
+    /// A room that is written as it is shown, with a `#`; its name.
+    fn room(&mut self) -> Result<Option<String>, String> {
+        let Some((word, rest)) = self.next_word()? else { return Ok(None) };
+        let Some(room) = word.strip_prefix('#').filter(|room| !room.is_empty()) else { return Ok(None) };
+        *self = rest;
+        Ok(Some(room.to_owned()))
     }
 
     fn flag(&mut self, flag: &str) -> bool {
@@ -257,6 +309,53 @@ mod tests {
     }
 
     #[test]
+    fn what_an_owner_types() {
+        let own = |room: Option<&str>, deed| Ok(Command::Own { room: room.and_then(some), deed });
+        let (user, reason) = ("bob".to_owned(), some("no spam, please"));
+        for (line, command) in [
+            ("/kick bob", own(None, Deed::Kick { user: user.clone(), reason: None })),
+            (
+                "/kick #den bob no spam, please",
+                own(Some("den"), Deed::Kick { user: user.clone(), reason: reason.clone() }),
+            ),
+            (
+                "/BAN #\"tea room\" bob  no spam, please ",
+                own(Some("tea room"), Deed::Ban { user: user.clone(), reason }),
+            ),
+            ("/unban bob", own(None, Deed::Unban { user: user.clone() })),
+            ("/bans", Ok(Command::Bans(None))),
+            ("/bans #tea room", Ok(Command::Bans(some("tea room")))),
+            ("/set password", Ok(Command::SetPassword(None))),
+            ("/set #den password", Ok(Command::SetPassword(some("den")))),
+            ("/set capacity 20", own(None, Deed::Capacity(20))),
+            (
+                "/set #den description bears, and bees",
+                own(Some("den"), Deed::Description("bears, and bees".to_owned())),
+            ),
+            ("/set topic", own(None, Deed::Description(String::new()))),
+            ("/set owner bob", own(None, Deed::Owner(user))),
+        ] {
+            assert_eq!(parse(line), command, "{line}");
+        }
+        for line in [
+            "/kick",
+            "/kick #den",
+            "/ban",
+            "/unban bob now",
+            "/set",
+            "/set #den",
+            "/set colour red",
+            "/set capacity many",
+            "/set capacity 20 30",
+            "/set owner",
+            "/set password secret",
+        ] {
+            assert!(parse(line).unwrap_err().starts_with("usage: /"), "{line}");
+        }
+        assert!(parse("/topic bears").unwrap_err().contains("/set description"));
+    }
+
+    #[test]
     fn wrong_usage_is_explained() {
         for line in ["/chat", "/chat a b", "/who -x", "/msg bob", "/join", "/quit now", "/search"] {
             assert!(parse(line).unwrap_err().starts_with("usage: /"), "{line}");
@@ -275,6 +374,7 @@ mod tests {
                 parse(help.name).is_ok()
                     || parse(&with_arguments).is_ok()
                     || parse(&format!("{} bob", help.name)).is_ok()
+                    || parse(&format!("{} owner bob", help.name)).is_ok()
             );
         }
     }

@@ -10,13 +10,14 @@ use tokio::{task::JoinSet, time};
 
 use self::{
     command::{Command, HELP, plain_room},
-    report::{Report, Target, entered, members, rooms, search, who},
+    report::{Report, Target, bans, entered, members, owned, rooms, search, who},
 };
 use crate::{
     args::Global,
     console::{Console, Input},
     exit::{Exit, Failure},
     output::{Paint, Tone},
+    owner::Deed,
     requests::Requests,
     sanitize,
     session::{self, Session, Signals},
@@ -224,6 +225,11 @@ impl<'a> Line<'a> {
             Event::ChatClosed { with: Some(username), .. } => self.close(&Target::User(username)),
             Event::ChatClosed { with: None, .. } => self.unnamed = false,
             Event::RoomEntered { room, .. } => self.place(Target::Room(room)),
+            Event::PutOut { room, username, .. } | Event::MemberLeft { room, username }
+                if self.session.peer.username().as_ref() == Some(&username) =>
+            {
+                self.close(&Target::Room(room));
+            }
             _ => {}
         }
     }
@@ -367,8 +373,36 @@ impl<'a> Line<'a> {
                 }
                 (None, _) => self.console.out.say(Tone::Error, "of which room? /members ROOM"),
             },
+            Command::Own { room, deed } => {
+                if let Some(room) = self.own_room(room) {
+                    self.task(owned(peer, paint, room, deed));
+                }
+            }
+            Command::SetPassword(room) => {
+                let Some(room) = self.own_room(room) else { return };
+                let asked = sign_in::ask_password(self.console, "The room's new password (Enter for none): ");
+                let Ok(password) = asked.await else { return };
+                self.task(owned(peer, paint, room, Deed::Password(Some(password))));
+            }
+            Command::Bans(room) => {
+                if let Some(room) = self.own_room(room) {
+                    self.task(bans(peer, paint, room));
+                }
+            }
             // Ends the session, which is the loop's to do.
             Command::Logout | Command::Quit => {}
+        }
+    }
+
+    /// The room that was named, or the open one.
+    fn own_room(&self, named: Option<String>) -> Option<String> {
+        match (named, &self.open) {
+            (Some(room), _) => Some(room),
+            (None, Some(Target::Room(room))) => Some(room.as_str().to_owned()),
+            (None, _) => {
+                self.console.out.say(Tone::Error, "which room? Name it first, as #ROOM");
+                None
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use p2pchat_core::{
 use crate::{
     exit::Failure,
     output::{Paint, Tone},
+    owner::Deed,
     sanitize, show,
 };
 
@@ -104,6 +105,22 @@ pub(super) async fn members(peer: Peer, paint: Paint, room: String) -> Report {
     let shown = format!("#{}", sanitize::line(&room));
     match peer.members(&room).await {
         Ok(members) => Report::lines(vec![format!("online in {shown}: {}", show::names(&members))]),
+        Err(error) => Report::failure(paint, &shown, error),
+    }
+}
+
+pub(super) async fn owned(peer: Peer, paint: Paint, room: String, deed: Deed) -> Report {
+    match deed.run(&peer, &room).await {
+        Ok(()) => Report::lines(vec![paint.paint(Tone::Success, &deed.done(&room))]),
+        Err(error) => Report::failure(paint, &format!("#{}", sanitize::line(&room)), error),
+    }
+}
+
+pub(super) async fn bans(peer: Peer, paint: Paint, room: String) -> Report {
+    let shown = format!("#{}", sanitize::line(&room));
+    match peer.bans(&room).await {
+        Ok(bans) if bans.is_empty() => Report::lines(vec![format!("nobody is banned from {shown}")]),
+        Ok(bans) => Report::lines(show::bans(&bans)),
         Err(error) => Report::failure(paint, &shown, error),
     }
 }

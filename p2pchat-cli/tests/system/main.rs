@@ -27,6 +27,7 @@ mod invites;
 mod lease;
 mod limits;
 mod menu;
+mod moderation;
 mod oneshot;
 mod patience;
 mod prototype_peer;
