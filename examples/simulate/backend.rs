@@ -155,6 +155,12 @@ impl World {
         if let StoreRequest::Write(write) = request {
             let verdict = self.judge.truth.committed(write, &answer);
             self.check(verdict);
+            if let StoreAnswer::Moderated { room, user: Some(user), removed: true } = &answer {
+                let now = self.schedule.now;
+                let programs = self.nodes.iter_mut().filter(|node| node.user.name == *user);
+                programs.for_each(|node| node.user.put_out(room, now));
+                self.stats.put_out += 1;
+            }
             self.stats.commits += 1;
         }
         answer

@@ -4,7 +4,10 @@ use clap::ValueEnum;
 use fastrand::Rng;
 use p2pchat_core::{
     peer,
-    registry::{self, store::Write},
+    registry::{
+        self,
+        store::{RoomAction, Write},
+    },
 };
 use p2pchat_proto::{AuthReply, Capacity, FromRegistry, PeerMessage};
 
@@ -17,6 +20,10 @@ pub(crate) enum Bug {
     ForgetSync,
     /// The store takes more members into a room than it holds.
     ForgetCapacity,
+    /// The store lets in whom an owner has banned.
+    ForgetBans,
+    /// The registry keeps one ROOM_KICKED and ROOM_BANNED in four to itself.
+    SkipKickPush,
     /// The registry keeps one USER_JOINED in eight to itself.
     SkipRosterPush,
     /// The registry keeps one USER_LOGOUT in eight to itself.
@@ -49,6 +56,10 @@ impl Bug {
             {
                 None
             }
+            (
+                Self::SkipKickPush,
+                Send { message: FromRegistry::RoomKicked { .. } | FromRegistry::RoomBanned { .. }, .. },
+            ) if rng.u8(..).is_multiple_of(4) => None,
             (Self::SecondSession, Send { conn, message: FromRegistry::Auth(AuthReply::Online { .. }) }) => {
                 Some(Send { conn, message: FromRegistry::Auth(AuthReply::Success { token: None }) })
             }
@@ -58,10 +69,18 @@ impl Bug {
 
     /// What the store makes of a change.
     pub(crate) fn tamper_with_store(self, write: &mut Write) {
-        if let (Self::ForgetCapacity, Write::CreateRoom { capacity, .. }) = (self, write)
-            && let Ok(more) = Capacity::new(capacity.get() + 3)
-        {
-            *capacity = more;
+        match (self, write) {
+            (Self::ForgetCapacity, Write::CreateRoom { capacity, .. }) => {
+                if let Ok(more) = Capacity::new(capacity.get() + 3) {
+                    *capacity = more;
+                }
+            }
+            (Self::ForgetBans, Write::Moderate { action, .. }) => {
+                if let RoomAction::Ban { username, reason } = action {
+                    *action = RoomAction::Kick { username: username.clone(), reason: reason.clone() };
+                }
+            }
+            _ => {}
         }
     }
 

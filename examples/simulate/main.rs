@@ -77,6 +77,7 @@ impl Simulator for Machines {
         total.healed += world.healed;
         total.leases_ended += world.leases_ended;
         total.taken_over += world.taken_over;
+        total.put_out += world.put_out;
         for (fault, times) in &world.faults {
             *total.faults.entry(fault).or_default() += times;
         }
@@ -97,6 +98,7 @@ impl Simulator for Machines {
             "sessions: {} logins, {} reconnections, {} leases ended, {} sessions taken over; all was well {} times",
             total.logins, total.reconnected, total.leases_ended, total.taken_over, total.healed
         );
+        println!("rooms: {} members put out by an owner", total.put_out);
         println!("faults: {}", faults.join(", "));
         let speed = hours / took.as_secs_f64().max(1e-9) * 60.0;
         println!("{speed:.0} user-hours a minute ({:.1} s)", took.as_secs_f64());

@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_millis(200);
 /// Few enough for users to meet the limit.
 const ROOMS_PER_USER: usize = 4;
+const BANS_PER_ROOM: usize = 2;
 
 pub(crate) struct RegistryHost {
     pub(crate) machine: Option<Registry>,
@@ -98,6 +99,7 @@ impl World {
             let mut config = Config::default();
             config.prefixes = PrefixLimits::NONE;
             config.rooms_per_user = ROOMS_PER_USER;
+            config.bans_per_room = BANS_PER_ROOM;
             self.registry.machine = Some(Registry::new(config));
             self.trace(|| "the registry starts".to_owned());
         }

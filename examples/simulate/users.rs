@@ -10,7 +10,9 @@ use p2pchat_core::{
     peer::{Event, Peer, RequestError, RequestId, Response},
 };
 use p2pchat_examples::letters::To;
-use p2pchat_proto::{Capacity, Description, Detail, PasswordDigest, PeerPort, Reason, RoomName, Username};
+use p2pchat_proto::{
+    Capacity, Description, Detail, PasswordDigest, PeerPort, Reason, RoomName, RoomSetting, Username,
+};
 
 use crate::{bugs::Bug, schedule::Happening, world::World};
 
@@ -82,6 +84,10 @@ impl User {
             Event::MemberLeft { room, username } => {
                 self.told.entry(room.clone()).or_default().remove(username);
             }
+            Event::PutOut { room, username, .. } if *username == self.name => drop(self.told.remove(room)),
+            Event::PutOut { room, username, .. } => {
+                self.told.entry(room.clone()).or_default().remove(username);
+            }
             Event::MemberOffline { username, rooms } => {
                 for room in rooms {
                     self.told.entry(room.clone()).or_default().remove(username);
@@ -90,6 +96,11 @@ impl User {
             Event::LoggedOut { .. } => self.told.clear(),
             _ => {}
         }
+    }
+
+    /// The room's owner has ended the user's membership, which nobody may have told them yet.
+    pub(crate) fn put_out(&mut self, room: &RoomName, now: Time) {
+        self.rooms.insert(room.clone(), Known::Unsettled(now));
     }
 
     fn is_asking(&self, wanted: &Ask) -> bool {
@@ -206,6 +217,10 @@ impl World {
                     peer.broadcast(now, room, text)
                 });
             }
+            94..97 if self.schedule.percent(50) => {
+                let room = self.one_of_own_rooms(number).unwrap_or(room);
+                self.moderate(number, room, other);
+            }
             94..97 => self.ask(number, Ask::Other, |peer, now| peer.hang_up(now, other)),
             97..99 => self.ask(number, Ask::Logout, Peer::logout),
             _ => {
@@ -216,6 +231,24 @@ impl World {
                 self.schedule.after(pause, Happening::StartNode { node: number });
             }
         }
+    }
+
+    /// What only an owner may do, by whoever likes to.
+    fn moderate(&mut self, number: usize, room: RoomName, other: Username) {
+        let reason = self.schedule.rng.bool().then(|| Reason::truncated("no < spam"));
+        let setting = match self.schedule.rng.u8(0..100) {
+            0..20 => return self.ask(number, Ask::Other, |peer, now| peer.kick(now, room, other, reason)),
+            20..40 => return self.ask(number, Ask::Other, |peer, now| peer.ban(now, room, other, reason)),
+            40..60 => return self.ask(number, Ask::Other, |peer, now| peer.unban(now, room, other)),
+            60..66 => return self.ask(number, Ask::Other, |peer, now| peer.bans(now, room)),
+            // Back to the one that everybody knows, more often than to another.
+            66..70 => RoomSetting::Password(Some(digest("another"))),
+            70..78 => RoomSetting::Password(self.room_password(&room)),
+            78..88 => RoomSetting::Capacity(Capacity::new(self.schedule.rng.u32(1..=5)).expect("a capacity")),
+            88..92 => RoomSetting::Description(Description::truncated("> b, /o\\")),
+            _ => RoomSetting::Owner(other),
+        };
+        self.ask(number, Ask::Other, |peer, now| peer.set_room(now, room, setting));
     }
 
     fn say_something(&mut self, number: usize, other: Username) {

@@ -46,6 +46,8 @@ pub(crate) struct Stats {
     pub(crate) healed: u64,
     pub(crate) leases_ended: u64,
     pub(crate) taken_over: u64,
+    /// Memberships that an owner ended.
+    pub(crate) put_out: u64,
 }
 
 pub(crate) struct World {
