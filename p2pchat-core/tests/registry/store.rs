@@ -114,6 +114,7 @@ fn tables_keep_their_names() {
     let names: Vec<_> = Table::ALL.iter().map(|table| table.name()).collect();
     let expected = [
         "accounts",
+        "passwords",
         "rooms",
         "members",
         "seniority",
