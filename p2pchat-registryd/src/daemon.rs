@@ -28,6 +28,7 @@ use crate::{
     files,
     logging::{self, Log},
     monitor::{self, MetricsError, Monitor},
+    reload::Reloader,
     sockets::{Passed, PassedError, PassedNetwork},
     store::{OpenError, RedbStore, StoreConfig},
 };
@@ -125,6 +126,7 @@ pub fn run(args: &Args) -> Result<(), Error> {
     raise_file_limit(config.max_connections);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let mut signals = Signals::new()?;
+        let hangups = Hangups::new()?;
         let shutdown = async move {
             signals.next().await;
             tracing::info!("told to end: telling the peers; once more to end at once");
@@ -148,14 +150,14 @@ pub fn run(args: &Args) -> Result<(), Error> {
         let manager = pending();
         tokio::select! {
             biased;
-            ended = registry.run(shutdown, Some(log)) => ended,
+            ended = registry.run(shutdown, Some(Daemon { args, log, hangups })) => ended,
             () = manager => Ok(()),
         }
     })
 }
 
 /// Each connection is an open file to the system, which by default grants far fewer than it could.
-fn raise_file_limit(connections: usize) {
+pub(crate) fn raise_file_limit(connections: usize) {
     let wanted = files_for(connections);
     match rlimit::increase_nofile_limit(wanted) {
         Ok(granted) if granted < wanted => {
@@ -185,15 +187,22 @@ pub async fn serve(
     registry.run(shutdown, None).await
 }
 
+/// What only a registry has that is a process of its own.
+struct Daemon {
+    /// Where its settings come from.
+    args: Args,
+    log: Log,
+    hangups: Hangups,
+}
+
 /// A registry with its store and its sockets open.
 struct Registry {
+    config: Config,
     server: Server,
     store: Arc<RedbStore>,
     here: Ready,
     monitor: Arc<Monitor>,
     metrics: Option<TcpListener>,
-    #[cfg(unix)]
-    admin: Admin,
     #[cfg(unix)]
     socket: Option<AdminSocket>,
 }
@@ -226,10 +235,9 @@ impl Registry {
         let registry = Self {
             #[cfg(unix)]
             socket: admin::bind(config)?,
-            #[cfg(unix)]
-            admin: Admin::new(config, server.handle(), store.clone(), here),
             monitor: Monitor::new(server.handle(), health, &tls),
             metrics,
+            config: config.clone(),
             server,
             store,
             here,
@@ -238,19 +246,40 @@ impl Registry {
         Ok(registry)
     }
 
-    /// Serves until the end. With a log, operators can change what is logged.
-    async fn run(self, shutdown: impl Future<Output = ()> + Send, log: Option<Log>) -> Result<(), Error> {
+    /// Serves until the end. What a daemon has, operators and signals can change.
+    async fn run(
+        self,
+        shutdown: impl Future<Output = ()> + Send,
+        daemon: Option<Daemon>,
+    ) -> Result<(), Error> {
+        let (args, log, hangups) = match daemon {
+            Some(Daemon { args, log, hangups }) => (Some(args), Some(log), Some(hangups)),
+            None => (None, None, None),
+        };
+        let reloader = Arc::new(Reloader::new(
+            (args, log.clone()),
+            self.config.clone(),
+            self.here.fingerprint,
+            self.server.handle(),
+            self.monitor.clone(),
+        ));
+        let server = self.server.handle();
         #[cfg(unix)]
         let operators = async {
-            match &self.socket {
-                Some(socket) => self.admin.serve(socket, log).await,
-                None => pending().await,
-            }
+            let Some(socket) = &self.socket else { return pending().await };
+            let registry = (server, self.store.clone());
+            Admin::new(&self.config.data_dir, registry, self.here, reloader.clone(), log).serve(socket).await;
         };
         #[cfg(not(unix))]
         let operators = {
-            drop(log);
+            drop((server, log));
             pending()
+        };
+        let reloads = async {
+            match hangups {
+                Some(hangups) => hangups.reload(&reloader).await,
+                None => pending().await,
+            }
         };
         let metrics = async {
             match &self.metrics {
@@ -264,6 +293,7 @@ impl Registry {
             () = operators => Ok(()),
             () = self.monitor.watch() => Ok(()),
             () = metrics => Ok(()),
+            () = reloads => Ok(()),
         };
         // The process would wait for it.
         self.store.stop_backups();
@@ -273,7 +303,7 @@ impl Registry {
     }
 }
 
-fn oldest_tls(config: &Config) -> TlsVersion {
+pub(crate) fn oldest_tls(config: &Config) -> TlsVersion {
     if config.tls12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 }
 }
 
@@ -282,7 +312,7 @@ fn open_store(config: &Config) -> Result<RedbStore, OpenError> {
     RedbStore::open(&config.data_dir.join(files::STORE), &store)
 }
 
-fn server_config(config: &Config, tls: ServerTls) -> ServerConfig {
+pub(crate) fn server_config(config: &Config, tls: ServerTls) -> ServerConfig {
     let mut server = ServerConfig::new(config.listen, config.udp_listen, tls);
     server.machine.connections = config.max_connections;
     server.machine.prefixes = config.prefixes;
@@ -298,6 +328,41 @@ fn server_config(config: &Config, tls: ServerTls) -> ServerConfig {
     server.handshakes = config.max_handshakes;
     server.machine.longest_retry = Duration::from_secs(config.max_retry_seconds.into());
     server
+}
+
+/// What asks the daemon to read its settings anew.
+struct Hangups {
+    #[cfg(unix)]
+    signal: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    #[cfg(unix)]
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { signal: signal(SignalKind::hangup())? })
+    }
+
+    #[cfg(unix)]
+    async fn reload(mut self, reloader: &Reloader) {
+        while self.signal.recv().await.is_some() {
+            service::reloading();
+            // The log has what became of it.
+            _ = reloader.reload().await;
+            service::ready();
+        }
+        pending().await
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> io::Result<Self> {
+        Ok(Self {})
+    }
+
+    #[cfg(not(unix))]
+    async fn reload(self, _: &Reloader) {
+        pending().await
+    }
 }
 
 /// What asks the daemon to end.

@@ -32,6 +32,7 @@ mod json;
 mod logging;
 mod monitor;
 mod offline;
+mod reload;
 #[cfg(unix)]
 mod service;
 mod sockets;

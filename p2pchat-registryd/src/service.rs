@@ -15,6 +15,14 @@ pub(crate) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// Settings are read anew; [`ready`] says when that is over.
+pub(crate) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "can't tell the service manager of a reload"),
+    }
+}
+
 /// The registry is about to end.
 pub(crate) fn stopping() {
     tell(&[NotifyState::Stopping, NotifyState::Status("telling the peers")]);

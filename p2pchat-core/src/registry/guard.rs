@@ -83,6 +83,10 @@ impl Usage {
 
 /// Takes one out of a bucket, or says how long until there is one.
 pub(super) fn take(full_at: &mut Time, now: Time, rate: Rate) -> Result<(), Duration> {
+    // Whatever was used up while there was a limit.
+    if rate == Rate::UNLIMITED {
+        return Ok(());
+    }
     let next = (*full_at).max(now) + rate.interval();
     if next.since(now) > rate.per {
         return Err(next.since(now) - rate.per);
@@ -106,6 +110,20 @@ impl Guard {
     pub(super) fn new(limits: PrefixLimits) -> Self {
         let guesses = Guesses::new(limits.account_failures, limits.remembered);
         Self { limits, prefixes: BTreeMap::new(), sweep_at: limits.remembered, guesses }
+    }
+
+    /// Other limits, from now on; those are the streams that are open.
+    pub(super) fn set_limits(&mut self, limits: PrefixLimits, open: impl Iterator<Item = IpAddr>) {
+        self.limits = limits;
+        self.guesses.set_limits(limits.account_failures, limits.remembered);
+        self.sweep_at = limits.remembered.max(2 * self.prefixes.len());
+        // Who wasn't limited wasn't counted either.
+        self.prefixes.values_mut().for_each(|usage| usage.open = 0);
+        for from in open {
+            if !self.is_exempt(from) {
+                self.prefixes.entry(Prefix::of(from)).or_default().open += 1;
+            }
+        }
     }
 
     /// A stream has come.
@@ -382,6 +400,30 @@ mod tests {
         guard.registers(Time::ZERO, nth(5)).unwrap();
         assert_eq!(guard.registers(Time::ZERO, nth(1)), Err(60 * SECOND));
         assert_eq!(guard.prefixes.len(), 3);
+    }
+
+    #[test]
+    fn other_limits_hold_for_who_is_there_and_what_is_used_up_stays_so() {
+        let mut guard = Guard::new(PrefixLimits { loopback: false, ..limits() });
+        let (here, there) = (ip("127.0.0.1"), ip("192.0.2.1"));
+        for _ in 0..3 {
+            guard.connected(Time::ZERO, here).unwrap();
+        }
+        guard.connected(Time::ZERO, there).unwrap();
+        guard.registers(Time::ZERO, there).unwrap();
+        guard.set_limits(limits(), [here, here, here, there].into_iter());
+        let refused = |prefix: &str| Err(Refused::TooManyFromPrefix { prefix: prefix.into(), limit: 2 });
+        assert_eq!(guard.connected(Time::ZERO, here), refused("127.0.0.1/32"));
+        guard.disconnected(here);
+        assert_eq!(guard.connected(Time::ZERO, here), refused("127.0.0.1/32"));
+        guard.disconnected(here);
+        assert_eq!(guard.connected(Time::ZERO, here), Ok(()));
+        assert_eq!(guard.connected(Time::ZERO, there), Ok(()));
+        assert_eq!(guard.connected(Time::ZERO, there), refused("192.0.2.1/32"));
+        assert!(guard.registers(Time::ZERO, there).is_err());
+        guard.set_limits(PrefixLimits::NONE, std::iter::empty());
+        assert_eq!(guard.connected(Time::ZERO, there), Ok(()));
+        assert_eq!(guard.registers(Time::ZERO, there), Ok(()));
     }
 
     #[test]

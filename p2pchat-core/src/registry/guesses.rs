@@ -79,6 +79,10 @@ impl Guesses {
         }
     }
 
+    pub(super) fn set_limits(&mut self, rate: Rate, room: usize) {
+        (self.rate, self.room) = (rate, room);
+    }
+
     /// True if the account was logged in to from there, as far as that is remembered.
     pub(super) fn is_home(&self, from: IpAddr, username: &Username) -> bool {
         let site = Site::of(from);

@@ -271,6 +271,14 @@ impl Registry {
         }
     }
 
+    /// Goes by other settings from now on. No stream is closed for them: where there are more than is allowed by now, no more
+    /// come. What somebody has used up stays used up.
+    pub fn reconfigure(&mut self, config: Config) {
+        let streams = self.connections.values().filter(|connection| !connection.waits());
+        self.guard.set_limits(config.prefixes, streams.map(|connection| connection.remote.ip()));
+        self.config = config;
+    }
+
     /// A stream has come from `remote`, the address that others will be told.
     pub fn handle_connected(&mut self, now: Time, remote: SocketAddr) -> Result<ConnId, Refused> {
         if self.draining {

@@ -20,13 +20,7 @@ pub(crate) use self::{
     request::{ErrorReply, INVITE_ID, MAX_SECONDS, MAX_USES, Request, invite_id, level_checked, reason},
     socket::{AdminSocket, MAX_PATH},
 };
-use crate::{
-    config::{Config, Registration},
-    daemon::Ready,
-    files,
-    logging::Log,
-    store::RedbStore,
-};
+use crate::{config::Config, daemon::Ready, files, logging::Log, reload::Reloader, store::RedbStore};
 
 /// How many operators are served at once; more wait.
 const CONNECTIONS: usize = 8;
@@ -38,23 +32,28 @@ pub(crate) struct Admin {
     server: ServerHandle,
     store: Arc<RedbStore>,
     here: Ready,
-    started: Instant,
-    audit: Audit,
+    reloader: Arc<Reloader>,
+    /// Without one, what is logged is for somebody else to say.
     log: Option<Log>,
-    registration: Registration,
+    audit: Audit,
+    started: Instant,
 }
 
 impl Admin {
     #[allow(clippy::disallowed_methods, reason = "the daemon owns the clock")]
-    pub(crate) fn new(config: &Config, server: ServerHandle, store: Arc<RedbStore>, here: Ready) -> Self {
-        let audit = Audit::new(config.data_dir.join(files::AUDIT));
-        let registration = config.registration;
-        Self { server, store, here, started: Instant::now(), audit, log: None, registration }
+    pub(crate) fn new(
+        data_dir: &Path,
+        (server, store): (ServerHandle, Arc<RedbStore>),
+        here: Ready,
+        reloader: Arc<Reloader>,
+        log: Option<Log>,
+    ) -> Self {
+        let audit = Audit::new(data_dir.join(files::AUDIT));
+        Self { server, store, here, reloader, log, audit, started: Instant::now() }
     }
 
-    /// Serves operators, for ever. Without a log, what is logged is for somebody else to say.
-    pub(crate) async fn serve(mut self, socket: &AdminSocket, log: Option<Log>) {
-        self.log = log;
+    /// Serves operators, for ever.
+    pub(crate) async fn serve(self, socket: &AdminSocket) {
         let (admin, room) = (Arc::new(self), Arc::new(Semaphore::new(CONNECTIONS)));
         let mut connections = JoinSet::new();
         loop {

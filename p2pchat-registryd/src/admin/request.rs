@@ -61,6 +61,8 @@ pub(crate) enum Request {
     LogLevel { level: Option<String> },
     /// Let nobody else in, and end once nobody is online or so many seconds have passed.
     Drain { seconds: u64 },
+    /// Read settings and certificate anew.
+    Reload,
     /// Write all that is kept to a new file, as a database.
     Backup { file: PathBuf },
     /// Write all that is kept to a new file, as text.
@@ -84,6 +86,7 @@ impl Request {
         ("bans", &[]),
         ("log-level", &["level"]),
         ("drain", &["seconds"]),
+        ("reload", &[]),
         ("backup", &["file"]),
         ("export", &["file"]),
     ];
@@ -117,6 +120,7 @@ impl Request {
             Self::Bans => json!({ "verb": "bans" }),
             Self::LogLevel { level } => json!({ "verb": "log-level", "level": level }),
             Self::Drain { seconds } => json!({ "verb": "drain", "seconds": seconds }),
+            Self::Reload => json!({ "verb": "reload" }),
             Self::Backup { file } => json!({ "verb": "backup", "file": file }),
             Self::Export { file } => json!({ "verb": "export", "file": file }),
         }
@@ -145,6 +149,7 @@ impl Request {
             "rooms" => Self::Rooms,
             "bans" => Self::Bans,
             "log-level" => Self::LogLevel { level: level_field(&mut fields)? },
+            "reload" => Self::Reload,
             "backup" => Self::Backup { file: file(&mut fields)? },
             "export" => Self::Export { file: file(&mut fields)? },
             "drain" => Self::Drain { seconds: seconds(&mut fields, MAX_DRAIN)?.unwrap_or(DRAIN) },
@@ -406,6 +411,7 @@ mod tests {
     fn each_verb_is_understood() {
         assert_eq!(parse(r#"{"verb":"status"}"#), Ok(Request::Status));
         assert_eq!(parse(r#" { "verb" : "sessions" } "#), Ok(Request::Sessions));
+        assert_eq!(parse(r#"{"verb":"reload"}"#), Ok(Request::Reload));
         let user = Username::new("bob").unwrap();
         let kick = Request::Kick { user: user.clone(), reason: Some(Reason::new("enough").unwrap()) };
         assert_eq!(parse(r#"{"user":"bob","verb":"kick","reason":"enough"}"#), Ok(kick));

@@ -20,7 +20,7 @@ use super::{
     request::{ErrorReply, Request, target_field},
     utc,
 };
-use crate::{logging::Log, offline, store::BackupError};
+use crate::{logging::Log, offline, reload::ReloadError, store::BackupError};
 
 /// How much is taken out of the machine at once, which holds everybody up meanwhile.
 const PAGE: usize = 256;
@@ -76,6 +76,7 @@ impl Admin {
                     Err(error) => Err(ban_failed(error)),
                 }
             }
+            Request::Reload => self.reload().await,
             Request::Backup { file } => self.backup(file).await,
             Request::Export { file } => self.export(file).await,
             Request::LogLevel { level } => self.log_level(level.as_deref()),
@@ -145,7 +146,19 @@ impl Admin {
         Ok(json!({ "level": log.level(), "before": before }))
     }
 
+    async fn reload(&self) -> Done {
+        let kind = |error: &ReloadError| match error {
+            ReloadError::NotPossible => "not-possible",
+            _ => "settings",
+        };
+        match self.reloader.reload().await {
+            Ok(reloaded) => Ok(json!(reloaded)),
+            Err(error) => Err(ErrorReply::new(kind(&error), format!("{error}; nothing was changed"))),
+        }
+    }
+
     fn status(&self) -> Value {
+        let shown = self.reloader.shown();
         let stats = self.server.stats();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -154,7 +167,7 @@ impl Admin {
             "tcp": self.here.tcp,
             "udp": self.here.udp,
             "metrics": self.here.metrics,
-            "fingerprint": self.here.fingerprint.to_string(),
+            "fingerprint": shown.fingerprint.to_string(),
             "log_level": self.log.as_ref().map(Log::level),
             "draining": self.server.is_draining(),
             "connections": stats.registry.connections,
@@ -172,7 +185,7 @@ impl Admin {
             "most_handshakes": stats.most_handshakes,
             "refused_handshakes": stats.refused_handshakes,
             "refused_connections": stats.refused_connections,
-            "registration": self.registration,
+            "registration": shown.registration,
             "refused_registrations": stats.registry.refused_registrations,
             "refused_invites": stats.registry.refused_invites,
             "refused_logins": stats.registry.refused_logins,

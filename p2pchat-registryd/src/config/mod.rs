@@ -20,6 +20,8 @@ use p2pchat_core::{
 };
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+pub(crate) use self::definition::definitions;
 pub use self::error::ConfigError;
 pub(crate) use self::{definition::template, file::File, system::files_for};
 #[cfg(unix)]

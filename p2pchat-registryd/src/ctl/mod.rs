@@ -121,6 +121,11 @@ enum Verb {
         #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
         within: Duration,
     },
+    /// Read settings and certificate anew, and go by them; nobody's connection is closed
+    ///
+    /// The same as SIGHUP, but for the answer: what has changed, and what needs a restart. With anything wrong in the settings
+    /// nothing is changed.
+    Reload,
     /// Write all that the registry keeps to a new file, while it goes on serving; verify and restore take it
     ///
     /// Accounts with password hashes, rooms, memberships, bans: as they are when it begins. The certificate and the
@@ -209,6 +214,7 @@ impl Verb {
             Self::Bans => Request::Bans,
             Self::LogLevel { level } => Request::LogLevel { level },
             Self::Drain { within } => Request::Drain { seconds: within.as_secs() },
+            Self::Reload => Request::Reload,
             Self::Backup { file } => Request::Backup { file },
             Self::Export { file } => Request::Export { file },
         }

@@ -98,6 +98,14 @@ pub(super) fn answer(request: &Value, items: &[Value], done: &Value) -> String {
             let problems = problems.map(|problem| format!("not sound: {}\n", plain(problem)));
             format!("{}: {}\n{}", plain(field("file")), records.join(", "), problems.collect::<String>())
         }
+        ("reload", Some(done)) => {
+            let names =
+                |field| done.get(field).filter(|names| **names != Value::Array(Vec::new())).map(plain);
+            let changed = names("changed")
+                .map_or("nothing has changed\n".into(), |names| format!("changed: {names}\n"));
+            let restart = names("needs_restart").map(|names| format!("needs a restart: {names}\n"));
+            changed + &restart.unwrap_or_default()
+        }
         ("export", Some(done)) => {
             let field = |name| plain(done.get(name).unwrap_or(&Value::Null));
             format!("{}: {} entries\n", field("file"), field("entries"))

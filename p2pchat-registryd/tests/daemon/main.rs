@@ -10,6 +10,8 @@ mod exposition;
 mod init;
 mod metrics;
 mod pages;
+#[cfg(unix)]
+mod reload;
 #[cfg(target_os = "linux")]
 mod service;
 mod support;

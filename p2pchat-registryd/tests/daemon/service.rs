@@ -95,6 +95,18 @@ fn the_watchdog_is_fed_while_the_registry_lives_and_not_when_it_hangs() {
 }
 
 #[test]
+fn a_manager_is_told_of_a_reload_from_its_beginning_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let manager = Manager::new(folder.path());
+    let daemon = manager.starts(folder.path(), None);
+    manager.expect("READY=1");
+    daemon.signal("HUP");
+    let told = manager.expect("RELOADING=1");
+    assert!(told.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{told:?}");
+    manager.expect("READY=1");
+}
+
+#[test]
 fn without_a_manager_nobody_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(&folder.path().join("data"));

@@ -11,7 +11,7 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::codec::Decoder;
 
-use super::{shared::Shared, stats::Counter};
+use super::{ServerConfig, shared::Shared, stats::Counter};
 use crate::{
     Time,
     registry::{ConnId, Registry},
@@ -33,7 +33,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
 ) {
     // A socket for both kinds of addresses shows IPv4's in a form that nobody could dial.
     let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-    let outbox = Arc::new(Outbox::new(shared.config.send_queue_bytes));
+    let config = shared.config();
+    let outbox = Arc::new(Outbox::new(config.send_queue_bytes));
     let conn = match shared.connect(remote, outbox.clone()) {
         Ok(conn) => conn,
         Err(refused) => {
@@ -57,8 +58,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
         return;
     };
-    let handshake = TlsAcceptor::from(shared.config.tls.config.clone()).accept(stream);
-    let handshake = timeout(shared.config.times.handshake, handshake).await;
+    let handshake = TlsAcceptor::from(config.tls.config.clone()).accept(stream);
+    let handshake = timeout(config.times.handshake, handshake).await;
     drop(open);
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
@@ -76,7 +77,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     };
     shared.counters.finished_handshakes.one();
     tracing::debug!(?conn, %remote, "connected");
-    let connection = Connection::new(shared, conn, remote, outbox, stream);
+    let connection = Connection::new(shared, config, conn, remote, outbox, stream);
     let end = connection.run().await;
     tracing::debug!(?conn, %remote, ?end, "disconnected");
 }
@@ -94,6 +95,7 @@ impl Drop for Registered {
 
 struct Connection<'a, S> {
     shared: &'a Shared,
+    config: Arc<ServerConfig>,
     conn: ConnId,
     remote: SocketAddr,
     outbox: Arc<Outbox>,
@@ -164,12 +166,13 @@ enum End {
 impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     fn new(
         shared: &'a Shared,
+        config: Arc<ServerConfig>,
         conn: ConnId,
         remote: SocketAddr,
         outbox: Arc<Outbox>,
         stream: TlsStream<S>,
     ) -> Self {
-        let mut codec = RegistryCodec::new(shared.config.machine.limits);
+        let mut codec = RegistryCodec::new(config.machine.limits);
         if tls::is_ours(stream.get_ref().1.alpn_protocol()) {
             codec.set_dialect(Dialect::Canonical);
         }
@@ -187,6 +190,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         };
         Self {
             shared,
+            config,
             conn,
             remote,
             outbox,
@@ -333,7 +337,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     }
 
     fn next_limit(&self) -> Option<(Instant, Limit)> {
-        let times = &self.shared.config.times;
+        let times = &self.config.times;
         let waits = &self.waits;
         if let Some(since) = waits.closing {
             return Some((since + times.flush, Limit::Flush));
@@ -349,7 +353,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     }
 
     fn give_up(&mut self, limit: Limit) {
-        let times = &self.shared.config.times;
+        let times = &self.config.times;
         let why = match limit {
             Limit::FirstMessage => format!("no message came within {:?}", times.first_message),
             Limit::Frame => format!("a message took more than {:?}", times.frame),

@@ -127,7 +127,7 @@ impl Server {
         tracing::info!(connections = connections.len(), "shutting down");
         shared.act(|registry, _| registry.disconnect_all());
         let drained =
-            timeout(shared.config.times.drain, async { while connections.join_next().await.is_some() {} });
+            timeout(shared.config().times.drain, async { while connections.join_next().await.is_some() {} });
         if drained.await.is_err() {
             tracing::warn!(
                 connections = connections.len(),
@@ -149,6 +149,21 @@ impl ServerHandle {
     /// and the only one whose keep-alives count.
     pub async fn serve_stream(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin, remote: SocketAddr) {
         connection::serve(self.shared.clone(), stream, remote).await;
+    }
+
+    /// Goes by other settings from now on, without closing a stream: certificate and key for new streams, everybody's limits,
+    /// the password hash. Streams that are open keep their encryption and time limits. `tcp`, `udp` and `network` can't be
+    /// changed.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for parameters that the password hash can't work with. Nothing is changed then.
+    pub async fn reconfigure(&self, config: ServerConfig) -> io::Result<()> {
+        let hashes = match self.shared.config().hash == config.hash {
+            true => None,
+            false => Some(HashPool::new(&config.hash).await?),
+        };
+        self.shared.reconfigure(config, hashes);
+        Ok(())
     }
 
     /// How much there is of what.
@@ -212,7 +227,7 @@ async fn receive_datagrams(shared: Arc<Shared>) {
         shared.counters.datagrams_received.one();
         shared.counters.datagram_bytes_received.add(size);
         let frame = Bytes::copy_from_slice(buffer.get(..size).unwrap_or_default());
-        let limits = &shared.config.machine.limits;
+        let limits = &shared.config().machine.limits;
         match ToRegistryDatagram::parse(&frame, Dialect::Canonical, limits) {
             Ok(message) => shared.act(|registry, now| registry.handle_datagram(now, from, message)),
             Err(error) => {

@@ -63,14 +63,14 @@ impl ServerHandle {
         note: Option<Reason>,
     ) -> Result<(InviteCode, Invite), InviteError> {
         let mut bits = [0; 26];
-        let random = self.shared.config.tls.config.crypto_provider().secure_random;
+        let random = self.shared.config().tls.config.crypto_provider().secure_random;
         random.fill(&mut bits).map_err(|_| InviteError::NoRandomness)?;
         let code = InviteCode::from_random(bits);
         let since = self.shared.clock.unix_now();
         let until = lasts.map(|lasts| since.saturating_add(lasts.as_secs()));
         let uses = uses.max(1);
         let invite = Invite { digest: InviteDigest::of(&code), note, since, until, uses, left: uses };
-        let limit = self.shared.config.machine.invites;
+        let limit = self.shared.config().machine.invites;
         match self.ask(StoreRequest::Write(Write::CreateInvite { invite: invite.clone(), limit })).await {
             StoreAnswer::InviteCreated => Ok((code, invite)),
             StoreAnswer::TooManyInvites => Err(InviteError::TooMany { limit }),
@@ -147,7 +147,7 @@ impl ServerHandle {
         let _turn = self.shared.bans.lock().await;
         let since = self.shared.clock.unix_now();
         let until = lasts.map(|lasts| since.saturating_add(lasts.as_secs()));
-        let (ban, limit) = (Ban { target, reason, since, until }, self.shared.config.machine.bans);
+        let (ban, limit) = (Ban { target, reason, since, until }, self.shared.config().machine.bans);
         match self.ask(StoreRequest::Write(Write::Ban { ban: ban.clone(), limit })).await {
             StoreAnswer::Banned => {
                 let ended = self.shared.hold(&ban);

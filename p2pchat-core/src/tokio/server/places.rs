@@ -8,7 +8,7 @@ use std::sync::{
 /// So many may do something at once.
 #[derive(Debug)]
 pub(super) struct Places {
-    limit: usize,
+    limit: AtomicUsize,
     taken: Arc<AtomicUsize>,
     most: AtomicUsize,
 }
@@ -19,19 +19,24 @@ pub(super) struct Place(Arc<AtomicUsize>);
 
 impl Places {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, taken: Arc::default(), most: AtomicUsize::new(0) }
+        Self { limit: AtomicUsize::new(limit), taken: Arc::default(), most: AtomicUsize::new(0) }
     }
 
     /// `None` if all are taken.
     pub(super) fn take(&self) -> Option<Place> {
-        let another = |taken| (taken < self.limit).then_some(taken + 1);
+        let another = |taken| (taken < self.limit()).then_some(taken + 1);
         let before = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another).ok()?;
         self.most.fetch_max(before + 1, Ordering::Relaxed);
         Some(Place(self.taken.clone()))
     }
 
     pub(super) fn limit(&self) -> usize {
-        self.limit
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Who has a place keeps it.
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     pub(super) fn taken(&self) -> usize {
@@ -63,7 +68,13 @@ mod tests {
         assert_eq!((places.taken(), places.most()), (1, 2));
         let third = places.take().unwrap();
         assert!(places.take().is_none());
+        places.set_limit(3);
+        let fourth = places.take().unwrap();
+        places.set_limit(1);
+        assert!(places.take().is_none());
         drop((second, third));
-        assert_eq!((places.taken(), places.most()), (0, 2));
+        assert!(places.take().is_none(), "one is taken");
+        drop(fourth);
+        assert_eq!((places.taken(), places.most()), (0, 3));
     }
 }

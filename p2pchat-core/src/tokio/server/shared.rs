@@ -3,7 +3,7 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use p2pchat_proto::{Dialect, FromRegistryDatagram, Message, SessionToken};
@@ -30,7 +30,8 @@ use crate::{
 
 /// What every task of the server can reach.
 pub(super) struct Shared {
-    pub(super) config: ServerConfig,
+    /// Replaced as a whole; a stream goes by those that it began with.
+    config: RwLock<Arc<ServerConfig>>,
     pub(super) clock: Clock,
     pub(super) datagrams: Arc<dyn Datagrams>,
     /// The machine's next deadline is earlier than it was.
@@ -42,7 +43,7 @@ pub(super) struct Shared {
     pub(super) bans: AsyncMutex<()>,
     /// Until when those online may stay, once nobody else is let in.
     pub(super) drain: watch::Sender<Option<Instant>>,
-    hashes: HashPool,
+    hashes: RwLock<Arc<HashPool>>,
     answer: mpsc::UnboundedSender<Answer>,
     core: Mutex<Core>,
 }
@@ -77,11 +78,10 @@ impl Shared {
         datagrams: Arc<dyn Datagrams>,
         answer: mpsc::UnboundedSender<Answer>,
     ) -> Self {
-        let machine = registry::Config { hashes: config.hash.places(), ..config.machine.clone() };
-        let registry = Registry::new(machine);
+        let registry = Registry::new(machine_config(&config));
         Self {
             handshakes: Places::new(config.handshakes),
-            config,
+            config: RwLock::new(Arc::new(config)),
             clock: Clock::start(),
             datagrams,
             deadline_moved: Notify::new(),
@@ -89,10 +89,26 @@ impl Shared {
             store,
             bans: AsyncMutex::new(()),
             drain: watch::Sender::new(None),
-            hashes,
+            hashes: RwLock::new(Arc::new(hashes)),
             answer,
             core: Mutex::new(Core { registry, outboxes: SecondaryMap::new(), awaited: None }),
         }
+    }
+
+    /// The settings as they are now.
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes by other settings from now on, and by other hashes if there are.
+    pub(super) fn reconfigure(&self, config: ServerConfig, hashes: Option<HashPool>) {
+        self.handshakes.set_limit(config.handshakes);
+        if let Some(hashes) = hashes {
+            *self.hashes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(hashes);
+        }
+        let machine = machine_config(&config);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        self.act(|registry, _| registry.reconfigure(machine));
     }
 
     /// Tells the machine something and carries out what follows from it.
@@ -157,7 +173,8 @@ impl Shared {
                 Effect::Hash { op, request } => {
                     let (answers, counters) = (self.answer.clone(), self.counters.clone());
                     let (clock, begun) = (self.clock, self.clock.instant_now());
-                    self.hashes.submit(request, move |answer| {
+                    let hashes = self.hashes.read().unwrap_or_else(PoisonError::into_inner).clone();
+                    hashes.submit(request, move |answer| {
                         if !matches!(answer, HashAnswer::Busy) {
                             counters.hash_times.record(clock.instant_now() - begun);
                         }
@@ -183,7 +200,7 @@ impl Shared {
     /// 256 bits of the randomness that TLS goes by.
     fn make_token(&self) -> TokenAnswer {
         let mut bits = [0; 32];
-        match self.config.tls.config.crypto_provider().secure_random.fill(&mut bits) {
+        match self.config().tls.config.crypto_provider().secure_random.fill(&mut bits) {
             Ok(()) => {
                 TokenAnswer::Fresh { token: SessionToken::from_random(bits), unix_now: self.clock.unix_now() }
             }
@@ -209,9 +226,14 @@ impl Shared {
     }
 }
 
+/// The machine's settings, with what the driver knows.
+fn machine_config(config: &ServerConfig) -> registry::Config {
+    registry::Config { hashes: config.hash.places(), ..config.machine.clone() }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Shared").field("config", &self.config()).finish_non_exhaustive()
     }
 }
 
