@@ -2,7 +2,7 @@
 
 use p2pchat_core::registry::{
     BusEvent, Config, ConnId,
-    store::{RoomAction, StoreAnswer, StoreError, StoreRequest, Write},
+    store::{ReadTransaction, RoomAction, StoreAnswer, StoreError, StoreRequest, Table, Write},
 };
 use p2pchat_proto::{Reason, RoomName, Username};
 
@@ -222,6 +222,13 @@ fn a_room_that_ends_loses_its_bans() {
         ["BAN_LIST <FOUND> <200> <bob> <>"],
         "another room's stay"
     );
+    let mut kept = 0;
+    let mut count = |_: &[u8], _: &[u8]| {
+        kept += 1;
+        true
+    };
+    w.store.scan(Table::RoomBans, &[], &mut count).unwrap();
+    assert_eq!(kept, 1, "nothing is kept of a room that is gone");
 }
 
 #[test]

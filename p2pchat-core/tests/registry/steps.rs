@@ -192,6 +192,12 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
                 request().boxed()
             }
         };
+        if let Some(owned) = state.owned_by(slot) {
+            let own = (select(owned), act()).prop_map(|(room, act)| Request::Moderate { room, act });
+            let own = (own, prop::bool::weighted(0.15));
+            let own = own.prop_map(move |(request, late)| Step::Say { slot, request, late });
+            steps.push((30, own.boxed()));
+        }
         let say = (request, prop::bool::weighted(0.15));
         steps.push((50, say.prop_map(move |(request, late)| Step::Say { slot, request, late }).boxed()));
         steps.push((2, Just(Step::Disconnect { slot }).boxed()));

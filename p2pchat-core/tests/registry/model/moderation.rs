@@ -19,6 +19,13 @@ impl Model {
         self.rooms.get(&key(room)).is_some_and(|room| room.owner == *me)
     }
 
+    /// The rooms of the user on a stream that can speak of it, if there are any.
+    pub(crate) fn owned_by(&self, slot: usize) -> Option<Vec<Name>> {
+        let me = self.user(slot).filter(|_| self.has(slot, "moderate"))?;
+        let owned = self.rooms.values().filter(|room| room.owner == me);
+        Some(owned.map(|room| room.name).collect::<Vec<_>>()).filter(|owned| !owned.is_empty())
+    }
+
     pub(super) fn moderate(&mut self, me: &Key, name: &str, act: &Act) -> Reply {
         if !self.owns(me, name) {
             return Err(REFUSED);
