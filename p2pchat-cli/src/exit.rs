@@ -87,6 +87,7 @@ fn exit_of(error: &RequestError) -> Exit {
         RequestError::Rejected(_)
         | RequestError::NotDelivered(_)
         | RequestError::NoPort
+        | RequestError::AddressHidden
         | RequestError::Unreachable(_)
         | RequestError::NoChat => Exit::NotDelivered,
         RequestError::TimedOut => Exit::TimedOut,

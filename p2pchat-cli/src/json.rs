@@ -28,16 +28,24 @@ pub(crate) fn line(value: &Value) -> String {
     out
 }
 
-/// `{"username", "ip", "port"}`.
-pub(crate) fn found(asked: &str, found: &Found) -> Value {
-    let username = found.username.as_ref().map_or(asked, Username::as_str);
-    json!({ "username": username, "ip": found.ip, "port": found.port })
+/// An address, or null for one that the registry hides.
+fn unless(hidden: bool, value: Value) -> Value {
+    if hidden { Value::Null } else { value }
 }
 
-/// `{"username", "room", "ip", "port"}`; `room` may be null.
+/// `{"username", "ip", "port"}`; the latter two are null if the registry hides the address.
+pub(crate) fn found(asked: &str, found: &Found) -> Value {
+    let username = found.username.as_ref().map_or(asked, Username::as_str);
+    let hidden = found.is_hidden();
+    json!({ "username": username, "ip": unless(hidden, json!(found.ip)), "port": unless(hidden, json!(found.port)) })
+}
+
+/// `{"username", "room", "ip", "port"}`; `room` may be null, and `ip` and `port` are if the registry hides the address.
 pub(crate) fn peer(peer: &PeerRecord) -> Value {
     let room = peer.room.as_ref().map(AsRef::<str>::as_ref);
-    json!({ "username": peer.username.as_str(), "room": room, "ip": peer.ip, "port": peer.port })
+    let hidden = peer.is_hidden();
+    let (ip, port) = (unless(hidden, json!(peer.ip)), unless(hidden, json!(peer.port)));
+    json!({ "username": peer.username.as_str(), "room": room, "ip": ip, "port": port })
 }
 
 /// `{"name", "description", "members", "capacity"}`.
@@ -86,7 +94,8 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::Reconnected => json!({ "event": "reconnected" }),
         Event::LoggedOut { reason } => json!({ "event": "logged_out", "reason": reason }),
         Event::ChatRequested { from, addr, .. } => {
-            json!({ "event": "chat_requested", "from": user(from), "address": addr })
+            let address = unless(addr.ip().is_unspecified(), json!(addr));
+            json!({ "event": "chat_requested", "from": user(from), "address": address })
         }
         Event::ChatOpened { with } => json!({ "event": "chat_opened", "with": user(with) }),
         Event::ChatClosed { with, reason } => {

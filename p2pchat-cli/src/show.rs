@@ -108,10 +108,14 @@ pub(crate) fn bans(bans: &[BanRecord]) -> Vec<String> {
     table(&rows)
 }
 
+/// In place of an address that the registry keeps to itself.
+const HIDDEN: &str = "(address hidden)";
+
 /// Where a user can be reached.
 pub(crate) fn found(asked: &str, found: &Found) -> String {
     let who = found.username.as_ref().map_or_else(|| sanitize::line(asked), name);
     match found.port {
+        0 if found.is_hidden() => format!("{who}  {HIDDEN}"),
         0 => format!("{who}  {} (can't be dialled)", found.ip),
         port => format!("{who}  {}", std::net::SocketAddr::new(found.ip, port)),
     }
@@ -121,7 +125,11 @@ pub(crate) fn found(asked: &str, found: &Found) -> String {
 pub(crate) fn peers(peers: &[PeerRecord]) -> Vec<String> {
     let rows = peers.iter().map(|peer| {
         let room = peer.room.as_ref().map(room).unwrap_or_default();
-        [name(&peer.username), std::net::SocketAddr::new(peer.ip, peer.port).to_string(), room]
+        let address = match peer.is_hidden() {
+            true => HIDDEN.to_owned(),
+            false => std::net::SocketAddr::new(peer.ip, peer.port).to_string(),
+        };
+        [name(&peer.username), address, room]
     });
     table(&rows.collect::<Vec<_>>())
 }

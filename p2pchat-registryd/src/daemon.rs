@@ -12,7 +12,7 @@ use std::{
 };
 
 use p2pchat_core::{
-    registry::Registration,
+    registry::{Addresses, Registration},
     tokio::{Fingerprint, Server, ServerConfig, ServerTls, TlsError, TlsVersion},
 };
 use tokio::net::TcpListener;
@@ -317,6 +317,10 @@ pub(crate) fn server_config(config: &Config, tls: ServerTls) -> ServerConfig {
     server.machine.connections = config.max_connections;
     server.machine.prefixes = config.prefixes;
     server.machine.token_lifetime = Duration::from_secs(u64::from(config.resume_days) * 24 * 3_600);
+    server.machine.addresses = match config.addresses {
+        config::Addresses::Everyone => Addresses::Everyone,
+        config::Addresses::Contacts => Addresses::Contacts,
+    };
     server.machine.registration = match config.registration {
         config::Registration::Open => Registration::Open,
         config::Registration::Invite => Registration::Invite,

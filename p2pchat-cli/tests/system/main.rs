@@ -23,6 +23,7 @@ mod certificate;
 mod conversations;
 mod directory;
 mod flood;
+mod hidden;
 mod invites;
 mod lease;
 mod limits;

@@ -12,8 +12,8 @@ use p2pchat_proto::{
 use crate::{
     Time,
     registry::{
-        Config, Effect, HashAnswer, HashRequest, Invite, InviteDigest, OpId, Registration, Registry,
-        TokenAnswer,
+        Addresses, Config, Effect, HashAnswer, HashRequest, Invite, InviteDigest, OpId, Registration,
+        Registry, TokenAnswer,
         store::{MemoryStore, Read, StoreAnswer, StoreError, StoreRequest, Write, read},
     },
 };
@@ -23,6 +23,9 @@ pub(super) fn config(data: &[u8]) -> Config {
     let mut config = Config::default();
     (config.connections, config.pipeline, config.operations, config.rooms_per_user) = (6, 3, 8, 2);
     config.bans_per_room = 2;
+    if data.first().is_some_and(|byte| byte % 4 == 3) {
+        config.addresses = Addresses::Contacts;
+    }
     if data.first().is_some_and(|byte| byte % 8 == 6) {
         config.registration = Registration::Invite;
     }
@@ -64,6 +67,7 @@ pub(super) enum Request {
     Create(u8, u8),
     Join(u8),
     Exit(u8, u8),
+    Contact(u8, Option<bool>),
     Ask(u8, bool),
     Logout(Option<u8>),
     Moderate(u8, u8, u8),
@@ -91,6 +95,8 @@ impl Request {
             Self::Join(r) => {
                 ToRegistry::JoinRoom { room: room(r)?, password: (r > 63).then(|| digest(r >> 7)) }
             }
+            Self::Contact(u, None) => ToRegistry::ContactRequest { username: user(u)? },
+            Self::Contact(u, Some(accepted)) => ToRegistry::ContactResponse { username: user(u)?, accepted },
             Self::Exit(u, r) => ToRegistry::ExitRoom { username: user(u)?, room: room(r)? },
             Self::Ask(n, detailed) => {
                 let detail = if detailed { Detail::Detailed } else { Detail::Partial };

@@ -58,6 +58,16 @@ pub(super) const REGISTRY_LINES: &[&str] = &[
     "MODERATION <SUCCESS> <200>",
     "MODERATION <FAILURE> <404> <no>",
     "BAN_LIST <FOUND> <200> <bob> <why>",
+    "HELLO_BACK <SUCCESS> <200> <1> <reason,sender,contact>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <0> <0.0.0.0> <sender,contact>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> <carol> <0> <0.0.0.0>",
+    "CONTACT <SUCCESS> <200>",
+    "CONTACT <FAILURE> <404> <no>",
+    "CONTACT_REQUEST <bob>",
+    "CONTACT_REQUEST <carol>",
+    "CONTACT_RESPONSE <ACCEPT> <200> <bob>",
+    "CONTACT_RESPONSE <REJECT> <404> <bob>",
+    "CONTACT_RESPONSE <ACCEPT> <200> <carol>",
 ];
 
 pub(super) const STREAM_LINES: &[&str] = &[

@@ -38,9 +38,13 @@ impl Peer {
         })
     }
 
-    /// Accepts somebody's wish to chat.
+    /// Accepts somebody's wish to chat. If it came through the registry, which hides where people are, their program dials then,
+    /// and the chat opens when it has.
     pub fn accept(&mut self, now: Time, chat_request: ChatRequestId) -> RequestId {
         self.command(|peer, request| {
+            if let Some(user) = peer.contact_requests.remove(&chat_request) {
+                return peer.consent(now, request, user, true);
+            }
             let stream = peer.chat_requests.remove(&chat_request).ok_or(RequestError::NoSuchRequest)?;
             peer.accept_chat(now, stream);
             peer.complete(request, Ok(Response::Done));
@@ -52,6 +56,9 @@ impl Peer {
     pub fn reject(&mut self, now: Time, chat_request: ChatRequestId, reason: Option<Reason>) -> RequestId {
         self.command(|peer, request| {
             let username = peer.me()?.clone();
+            if let Some(user) = peer.contact_requests.remove(&chat_request) {
+                return peer.consent(now, request, user, false);
+            }
             let id = peer.chat_requests.remove(&chat_request).ok_or(RequestError::NoSuchRequest)?;
             if let Some(stream) = peer.streams.get_mut(&id) {
                 stream.chat = Chat::None;
@@ -65,8 +72,12 @@ impl Peer {
     }
 
     /// Ends a chat, or the wish for one: closes its streams, which is how the other side is told.
-    pub fn hang_up(&mut self, _now: Time, user: Username) -> RequestId {
+    pub fn hang_up(&mut self, now: Time, user: Username) -> RequestId {
         self.command(|peer, request| {
+            if peer.withdraw_contact(now, &user, &RequestError::Unreachable("hung up".to_owned())) {
+                peer.complete(request, Ok(Response::Done));
+                return Ok(());
+            }
             let streams = peer.streams.iter().filter(|(_, stream)| {
                 stream.peer.as_ref() == Some(&user) && matches!(stream.chat, Chat::Open | Chat::Asked(_))
             });
@@ -144,14 +155,20 @@ impl Peer {
             return;
         }
         let Some(stream) = self.streams.get(&id) else { return };
-        let both = sender.as_ref().is_some_and(|sender| self.wants_chat(sender, stream.addr));
+        let addr = stream.addr;
+        let both = sender
+            .as_ref()
+            .is_some_and(|sender| self.wants_chat(sender, addr) || self.takes_expected(sender, addr));
+        let Some(stream) = self.streams.get(&id) else { return };
         match &stream.chat {
             // Both ends want it.
             Chat::Open | Chat::Asked(_) => self.accept_chat(now, id),
             // The answer to the first request answers this one too.
             Chat::AskedUs(_) => {}
             Chat::None if both => self.accept_chat(now, id),
-            Chat::None if self.chat_requests.len() >= self.config.chat_requests => {
+            Chat::None
+                if self.chat_requests.len() + self.contact_requests.len() >= self.config.chat_requests =>
+            {
                 self.decline(now, id, recipient, "too many chat requests are waiting");
             }
             Chat::None => {
@@ -199,7 +216,7 @@ impl Peer {
         }
     }
 
-    fn accept_chat(&mut self, now: Time, id: StreamId) {
+    pub(super) fn accept_chat(&mut self, now: Time, id: StreamId) {
         let Some(username) = self.username().cloned() else { return };
         self.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Accept { username }));
         self.open_chat(id);

@@ -59,6 +59,9 @@ pub enum RequestError {
     /// The user announced no port, or one that is not to be dialled.
     #[error("that user can't be reached: no port announced")]
     NoPort,
+    /// The registry hides the user's address, and they can't be asked for it.
+    #[error("that user can't be reached: their address is hidden, and their program can't be asked")]
+    AddressHidden,
     /// The user could not be reached, or the stream to them broke.
     #[error("that user can't be reached: {0}")]
     Unreachable(String),

@@ -51,7 +51,7 @@ pub enum Event {
         request: ChatRequestId,
         /// Who, if the request says so (capability `sender`).
         from: Option<Username>,
-        /// Where from.
+        /// Where from; `0.0.0.0:0` if they asked through the registry, which hides addresses (§7.10).
         addr: SocketAddr,
     },
     /// A chat is open: text can go both ways.

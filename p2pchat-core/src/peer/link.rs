@@ -334,6 +334,7 @@ impl Peer {
             self.complete(waiting.request(), Err(error.clone()));
         }
         self.fail_all_requests(now);
+        self.contacts_lost(reason, &RequestError::Interrupted);
     }
 
     /// After [`hang_up_registry`](Self::hang_up_registry): `logout` is done when the registry has closed the stream, or

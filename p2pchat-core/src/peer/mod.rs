@@ -34,6 +34,7 @@
 
 mod chats;
 mod config;
+mod contacts;
 mod effect;
 mod error;
 mod event;
@@ -62,6 +63,7 @@ pub use self::{
     event::{BroadcastReport, ChatRequestId, Event, Receipt, RequestId, Response},
 };
 use self::{
+    contacts::Contact,
     inbox::Doubts,
     link::Link,
     messages::{Broadcast, Kind},
@@ -102,6 +104,9 @@ pub struct Peer {
     /// The open chats, and the stream that is written to for each.
     chats: BTreeMap<Username, StreamId>,
     chat_requests: BTreeMap<ChatRequestId, StreamId>,
+    /// Those that came through the registry, and whose they are.
+    contact_requests: BTreeMap<ChatRequestId, Username>,
+    contacts: BTreeMap<Username, Contact>,
     /// The messages that the application has been handed and hasn't confirmed.
     receipts: BTreeMap<Receipt, (StreamId, Kind)>,
     doubts: Doubts,
@@ -119,6 +124,8 @@ enum Timer {
     Settled,
     Rosters,
     Doubts,
+    /// A wish for contact wasn't answered.
+    Contacts,
     /// A stream has been idle, or unconnected, for too long.
     Stream(StreamId),
     /// A chat request was not answered.
@@ -149,6 +156,8 @@ impl Peer {
             failed_dials: BTreeMap::new(),
             chats: BTreeMap::new(),
             chat_requests: BTreeMap::new(),
+            contact_requests: BTreeMap::new(),
+            contacts: BTreeMap::new(),
             receipts: BTreeMap::new(),
             doubts: Doubts::default(),
         }
@@ -174,6 +183,7 @@ impl Peer {
                 Timer::Settled => self.session_settled(),
                 Timer::Rosters => self.rosters_due(now),
                 Timer::Doubts => self.doubts_due(now),
+                Timer::Contacts => self.contacts_due(now),
                 Timer::Stream(stream) => self.stream_idle(now, stream),
                 Timer::Asked(stream) => self.chat_request_overdue(stream),
                 Timer::Delivery(stream, kind) => self.delivery_overdue(now, stream, kind),

@@ -52,6 +52,14 @@ pub(super) enum Purpose {
     Roster(RoomName, Option<RequestId>),
     /// Somebody's address, to dial it.
     Find(Username),
+    /// To be let see somebody's address.
+    Contact(Username),
+    /// To let somebody see ours, or not, as the application says.
+    Consent(RequestId, Username),
+    /// Not to be let see it any more, which may fail.
+    Withdraw,
+    /// The address of somebody who may dial us.
+    Expect(Username),
     /// What a room's owner wants.
     Moderate(RequestId),
     Bans(RequestId),
@@ -64,7 +72,15 @@ impl Purpose {
 
     /// What the machine asks for itself is bounded by what it is asked for.
     fn is_internal(&self) -> bool {
-        matches!(self, Self::Resume | Self::Find(_) | Self::Roster(_, None))
+        matches!(
+            self,
+            Self::Resume
+                | Self::Find(_)
+                | Self::Roster(_, None)
+                | Self::Contact(_)
+                | Self::Withdraw
+                | Self::Expect(_)
+        )
     }
 }
 
@@ -205,6 +221,12 @@ impl Peer {
             FromRegistry::RoomChanged { room, by, change } => {
                 self.tell(Event::RoomChanged { room, by, change });
             }
+            FromRegistry::ContactRequest { username } if self.has(Capability::Contact) => {
+                self.contact_wanted(now, username);
+            }
+            FromRegistry::ContactResponse { username, accepted } if self.has(Capability::Contact) => {
+                self.contact_answered(now, &username, accepted);
+            }
             FromRegistry::Ticket { ticket } => self.ticket_came(now, ticket),
             FromRegistry::RetryAfter { seconds } => {
                 self.requests.retry_after = Some(Duration::from_secs(seconds.into()));
@@ -233,6 +255,18 @@ impl Peer {
             }
             (Purpose::Find(username), FromRegistry::Search(reply)) => {
                 self.found(now, &username, found(reply))
+            }
+            (Purpose::Contact(user), FromRegistry::Contact(outcome)) => {
+                if let Err(error) = accepted(outcome) {
+                    self.contact_failed(&user, &error);
+                }
+            }
+            (Purpose::Consent(request, user), FromRegistry::Contact(outcome)) => {
+                self.consented(request, &user, outcome);
+            }
+            (Purpose::Withdraw, FromRegistry::Contact(_)) => {}
+            (Purpose::Expect(user), FromRegistry::Search(reply)) => {
+                self.expected_at(now, &user, found(reply));
             }
             (Purpose::Rooms(request, detail), FromRegistry::Rooms(list)) => {
                 let response = match (detail, list) {
@@ -309,6 +343,9 @@ impl Peer {
             | Purpose::Bans(request) => self.complete(request, Err(error)),
             Purpose::Roster(room, request) => self.roster_failed(now, &room, request, error),
             Purpose::Find(username) => self.found(now, &username, Err(error)),
+            Purpose::Contact(user) => self.contact_failed(&user, &error),
+            Purpose::Consent(request, _) => self.complete(request, Err(error)),
+            Purpose::Withdraw | Purpose::Expect(_) => {}
             Purpose::Resume => {
                 if let (RequestError::Busy { retry_after, .. }, Some(session)) = (&error, &mut self.session) {
                     session.retry_after = Some(*retry_after);
@@ -335,7 +372,7 @@ impl Peer {
     }
 }
 
-fn accepted(outcome: Outcome, retry_after: Option<Duration>) -> Result<Response, RequestError> {
+pub(super) fn accepted(outcome: Outcome, retry_after: Option<Duration>) -> Result<Response, RequestError> {
     match outcome {
         Outcome::Success => Ok(Response::Done),
         Outcome::Failure { reason } => Err(RequestError::refused(reason, retry_after)),

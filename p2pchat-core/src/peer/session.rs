@@ -215,6 +215,7 @@ impl Peer {
             self.timers.cancel(timer);
         }
         self.drop_rooms(now);
+        self.drop_contacts(reason);
         self.drop_streams(reason);
     }
 

@@ -74,6 +74,8 @@ impl Stream {
 pub(super) enum Reach {
     /// The registry is being asked for the address.
     Searching(Vec<Want>),
+    /// It hides the address, and the user is being asked (§7.10).
+    Asking(Vec<Want>),
     Dialling(Vec<Want>),
     Open(StreamId),
 }
@@ -196,7 +198,14 @@ impl Peer {
                 let stream = *stream;
                 self.fulfil(now, stream, user, want);
             }
-            Some(Reach::Searching(wants) | Reach::Dialling(wants)) if wants.len() < limit => wants.push(want),
+            Some(Reach::Asking(_)) if matches!(want, Want::Broadcast(_)) => {
+                self.refuse(user, want, RequestError::AddressHidden);
+            }
+            Some(Reach::Searching(wants) | Reach::Dialling(wants) | Reach::Asking(wants))
+                if wants.len() < limit =>
+            {
+                wants.push(want);
+            }
             Some(_) => self.refuse(user, want, RequestError::TooMany { what: "messages", limit }),
             None if is_full => {
                 let limit = self.config.streams;
@@ -219,6 +228,11 @@ impl Peer {
             self.reaches.insert(user.clone(), reach);
             return;
         };
+        if let Ok(found) = &found
+            && found.is_hidden()
+        {
+            return self.ask_for_contact(now, user, found, wants);
+        }
         match found.and_then(|found| self.dial(now, user, &found)) {
             Ok(()) => {
                 self.reaches.insert(user.clone(), Reach::Dialling(wants));
@@ -258,7 +272,7 @@ impl Peer {
         }
     }
 
-    fn refuse(&mut self, user: &Username, want: Want, error: RequestError) {
+    pub(super) fn refuse(&mut self, user: &Username, want: Want, error: RequestError) {
         match want {
             Want::Chat(request) => self.complete(request, Err(error)),
             Want::Broadcast(request) => self.settle_broadcast(request, user, Err(error)),
@@ -375,7 +389,7 @@ impl Peer {
         }
         let searching: BTreeMap<_, _> = std::mem::take(&mut self.reaches);
         for (user, reach) in searching {
-            if let Reach::Searching(wants) = reach {
+            if let Reach::Searching(wants) | Reach::Asking(wants) = reach {
                 for want in wants {
                     self.refuse(&user, want, RequestError::NotLoggedIn);
                 }

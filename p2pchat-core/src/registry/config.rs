@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use p2pchat_proto::{Capabilities, Capability, Limits};
 
-use super::Registration;
+use super::{Addresses, Registration};
 
 /// The registry machine's settings; [`Config::default`] is PROTOCOL.md's.
 #[derive(Debug, Clone)]
@@ -39,6 +39,10 @@ pub struct Config {
     pub longest_retry: Duration,
     /// From whom registrations are taken (§7.9). Open.
     pub registration: Registration,
+    /// Who is told where users are (§7.10). Everyone.
+    pub addresses: Addresses,
+    /// How often a user may ask others for contact. 60 an hour.
+    pub contact_requests: Rate,
     /// How many invitations may be kept. 65,536.
     pub invites: usize,
     /// How many bans may be kept. 65,536.
@@ -60,6 +64,7 @@ impl Config {
         let is_offered = |capability: &Capability| match capability {
             Capability::Resume => self.token_lifetime.as_secs() > 0,
             Capability::Invite => self.registration == Registration::Invite,
+            Capability::Contact => self.addresses == Addresses::Contacts,
             _ => true,
         };
         self.capabilities.and(theirs).iter().filter(is_offered).collect()
@@ -71,7 +76,7 @@ impl Default for Config {
         Self {
             limits: Limits::DEFAULT,
             capabilities: Capabilities::parse(
-                "reason,roster,sender,resume,moderate,invite,origin,ticket,retry",
+                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry",
             ),
             default_lease: Duration::from_secs(10),
             min_lease: Duration::from_secs(3),
@@ -85,6 +90,8 @@ impl Default for Config {
             hashes: 256,
             longest_retry: Duration::from_secs(60),
             registration: Registration::Open,
+            addresses: Addresses::Everyone,
+            contact_requests: Rate::new(60, Duration::from_secs(3_600)),
             invites: 65_536,
             bans: 65_536,
             token_lifetime: Duration::from_secs(7 * 24 * 3_600),

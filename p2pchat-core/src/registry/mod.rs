@@ -44,6 +44,7 @@ mod bans;
 mod bus;
 mod config;
 mod connection;
+mod contacts;
 mod effect;
 mod guard;
 mod guesses;
@@ -78,6 +79,7 @@ use self::{
     answers::Op,
     bans::Bans,
     connection::{Connection, Incoming},
+    contacts::Contacts,
     guard::{Guard, Prefix},
     presence::Presence,
     store::StoreAnswer,
@@ -86,6 +88,7 @@ pub use self::{
     bans::{Ban, BanTarget},
     bus::BusEvent,
     config::{Config, PrefixLimits, Rate},
+    contacts::Addresses,
     effect::{ConnId, Effect, HashAnswer, HashRequest, OpId, TokenAnswer},
     invites::{Invite, InviteDigest, Registration},
     operator::SessionInfo,
@@ -168,6 +171,8 @@ pub struct Stats {
     pub refused_logins: u64,
     /// How many logins were not tried because too many had failed on their account.
     pub refused_account_logins: u64,
+    /// How many requests for contact were refused because their user had made too many.
+    pub refused_contacts: u64,
     /// How many passwords of rooms were not tried because their user had given too many wrong ones.
     pub refused_joins: u64,
     /// How many streams were refused because too many were open from their prefix.
@@ -241,6 +246,7 @@ pub struct Registry {
     bans: Bans,
     /// Whose accounts were deleted since the start.
     deleted: BTreeSet<Username>,
+    contacts: Contacts,
     draining: bool,
     /// What the calendar's clock has shown, and when.
     calendar: (Time, u64),
@@ -257,6 +263,7 @@ impl Registry {
             admission: Admission::new(config.hashes, config.longest_retry),
             bans: Bans::default(),
             deleted: BTreeSet::new(),
+            contacts: Contacts::default(),
             draining: false,
             calendar: (Time::ZERO, 0),
             counts: Stats::default(),
@@ -459,6 +466,7 @@ impl Registry {
         self.waiting = 0;
         self.guard = Guard::new(self.config.prefixes);
         self.presence = Presence::default();
+        self.contacts = Contacts::default();
     }
 
     /// How much there is of what.

@@ -1,7 +1,7 @@
 //! The beginning of each request: what can be answered at once is, the rest asks store or hash and goes on in
 //! `answers.rs`.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use p2pchat_proto::{
     AuthReply, Capabilities, Capability, Detail, Extensions, Found, FromRegistry, HelloReply, List, Outcome,
@@ -11,7 +11,8 @@ use p2pchat_proto::{
 use super::{
     ConnId, HashRequest, Registry,
     answers::Step,
-    connection::Phase,
+    connection::{Connection, Phase, Session},
+    contacts::HIDDEN,
     guard::{Attempt, TooMany},
     refusal::Refused,
     report,
@@ -104,10 +105,9 @@ impl Registry {
                     _ => self.log_out(now, conn),
                 }
             }
-            ToRegistry::ContactRequest { .. } | ToRegistry::ContactResponse { .. } => {
-                if self.session(conn, Refused::Contact).is_some() {
-                    self.refuse(conn, Refused::Contact, "this registry hides no addresses");
-                }
+            ToRegistry::ContactRequest { username } => self.contact_request(now, conn, &username),
+            ToRegistry::ContactResponse { username, accepted } => {
+                self.contact_response(conn, &username, accepted);
             }
             ToRegistry::Kick { room, username, reason } => {
                 self.moderate(now, conn, room, RoomAction::Kick { username, reason });
@@ -255,15 +255,26 @@ impl Registry {
     /// Where a user who is online can be dialled, as the asker is told.
     pub(super) fn find(&self, asker: ConnId, username: &Username) -> Option<Found> {
         let asker = self.connections.get(asker)?;
-        let shown = [Capability::Sender, Capability::Origin].into_iter().filter(|&c| asker.has(c));
         let found = self.connections.get(self.presence.find(username)?.conn)?;
         let session = found.session()?;
+        let (port, ip) = self.shown_address(asker, found, session);
+        // Who is hidden can be asked instead.
+        let of_hidden = (ip == HIDDEN).then_some(Capability::Contact);
+        let shown = [Capability::Sender, Capability::Origin].into_iter().chain(of_hidden);
         Some(Found {
             username: Some(session.username.clone()),
-            port: session.port.map_or(0, |port| port.get()),
-            ip: found.remote.ip().to_canonical(),
-            capabilities: shown.filter(|&c| found.has(c)).collect(),
+            port,
+            ip,
+            capabilities: shown.filter(|&c| asker.has(c) && found.has(c)).collect(),
         })
+    }
+
+    /// A user's port and address, as the asker is told.
+    fn shown_address(&self, asker: &Connection, found: &Connection, session: &Session) -> (u16, IpAddr) {
+        match asker.session().is_some_and(|asker| self.sees(asker, session)) {
+            true => (session.port.map_or(0, |port| port.get()), found.remote.ip().to_canonical()),
+            false => (0, HIDDEN),
+        }
     }
 
     fn discover_peers(&mut self, conn: ConnId, detail: Detail) {
@@ -273,17 +284,15 @@ impl Registry {
                 PeerList::Partial(List::fitting(others().map(|(username, _)| username.clone())))
             }
             Detail::Detailed => {
-                let own = self.connections.get(conn).and_then(|connection| connection.session());
+                let Some(asker) = self.connections.get(conn) else { return };
+                let own = asker.session();
                 let own: BTreeSet<_> = own.into_iter().flat_map(|session| &session.rooms).collect();
                 let record = |(username, claim): (&Username, super::presence::Claim)| {
                     let peer = self.connections.get(claim.conn)?;
                     let session = peer.session()?;
-                    Some(PeerRecord {
-                        username: username.clone(),
-                        room: session.rooms.iter().find(|room| own.contains(room)).cloned(),
-                        port: session.port.map_or(0, |port| port.get()),
-                        ip: peer.remote.ip().to_canonical(),
-                    })
+                    let (port, ip) = self.shown_address(asker, peer, session);
+                    let room = session.rooms.iter().find(|room| own.contains(room)).cloned();
+                    Some(PeerRecord { username: username.clone(), room, port, ip })
                 };
                 PeerList::Detailed(List::fitting(others().filter_map(record)))
             }

@@ -53,6 +53,10 @@ impl Registry {
             None => None,
         };
         let old = old.filter(|_| resumes);
+        match old {
+            Some(_) => self.contacts_resumed(&username),
+            None => self.contacts.end(&username),
+        }
         self.counts.resumed += u64::from(resumes);
 
         self.presence.claim(username.clone(), conn, epoch);
@@ -102,6 +106,7 @@ impl Registry {
     pub(super) fn end_session(&mut self, conn: ConnId) {
         if let Some(session) = self.take_session(conn) {
             tracing::info!(?conn, user = %session.username, "offline");
+            self.contacts.end(&session.username);
             self.publish(BusEvent::Offline { username: session.username, rooms: session.rooms });
         }
     }
@@ -140,6 +145,7 @@ impl Registry {
     pub(super) fn time_out(&mut self, conn: ConnId) {
         if let Some(session) = self.take_session(conn) {
             self.counts.timed_out += 1;
+            self.contacts.end(&session.username);
             tracing::info!(?conn, user = %session.username, lease = ?session.lease, "timed out");
             self.say_timeout(conn, session.username.clone(), session.datagrams);
             self.publish(BusEvent::Offline { username: session.username, rooms: session.rooms });

@@ -5,6 +5,7 @@ mod any_order;
 mod broadcasts;
 mod chats;
 mod dials;
+mod hidden;
 mod link;
 mod model;
 mod modelled;

@@ -28,6 +28,7 @@ pub(crate) struct World {
     /// Whoever's number is in here can't be dialled, hears nothing from other peers, and sends no datagram.
     pub(crate) dead: BTreeSet<usize>,
     registry: Option<Registry>,
+    settings: registry::Config,
     pub(crate) store: MemoryStore,
     /// How many session tokens the registry has made.
     tokens: u64,
@@ -73,12 +74,18 @@ impl World {
     }
 
     pub(crate) fn with(names: &[&str], config: &Config) -> Self {
-        let registry = Some(Registry::new(registry::Config::default()));
+        Self::of(names, config, registry::Config::default())
+    }
+
+    /// With a registry of these settings.
+    pub(crate) fn of(names: &[&str], config: &Config, settings: registry::Config) -> Self {
+        let registry = Some(Registry::new(settings.clone()));
         let mut world = Self {
             now: Time::ZERO,
             nodes: Vec::new(),
             dead: BTreeSet::new(),
             registry,
+            settings,
             store: MemoryStore::new(),
             tokens: 0,
         };
@@ -126,7 +133,7 @@ impl World {
 
     pub(crate) fn restart_registry(&mut self) {
         self.kill_registry();
-        self.registry = Some(Registry::new(registry::Config::default()));
+        self.registry = Some(Registry::new(self.settings.clone()));
     }
 
     /// Cuts a peer's registry link without a word to either end's application.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
 mod admission;
+mod contacts;
 mod datagrams;
 mod guessing;
 mod invites;

@@ -110,6 +110,13 @@ pub struct PeerRecord {
     pub ip: IpAddr,
 }
 
+impl PeerRecord {
+    /// True if the registry doesn't tell where the peer is (§7.10).
+    pub fn is_hidden(&self) -> bool {
+        super::registry::is_hidden(self.port, self.ip)
+    }
+}
+
 /// The records of a list as unescaped strings.
 ///
 /// Each record has at least one field.

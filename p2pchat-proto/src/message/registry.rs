@@ -400,8 +400,21 @@ pub struct Found {
     pub port: u16,
     /// The address that the registry sees.
     pub ip: IpAddr,
-    /// What the user's program understands on peer streams (capability `sender`); empty and not sent otherwise.
+    /// What the user's program understands on peer streams (capability `sender`); empty and not sent otherwise. With
+    /// `contact`, their address is hidden and they can be asked (§7.10).
     pub capabilities: Capabilities,
+}
+
+impl Found {
+    /// True if the registry doesn't tell where the user is (§7.10).
+    pub fn is_hidden(&self) -> bool {
+        is_hidden(self.port, self.ip)
+    }
+}
+
+/// A registry that hides an address shows port 0 and the unspecified address in its place.
+pub(super) fn is_hidden(port: u16, ip: IpAddr) -> bool {
+    port == 0 && ip.to_canonical().is_unspecified()
 }
 
 /// How much a list tells of each of its records. `SIMPLE` is an old word for `PARTIAL`.

@@ -104,6 +104,7 @@ impl From<&Config> for Settings {
             listen: Some(config.listen),
             udp_listen: Some(config.udp_listen),
             registration: Some(config.registration),
+            addresses: Some(config.addresses),
             admin_socket: config.admin_socket.clone(),
             metrics_listen: config.metrics_listen,
             metrics_public: Some(config.metrics_public),

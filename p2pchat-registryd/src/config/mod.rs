@@ -58,6 +58,10 @@ pub struct Settings {
     /// to be said to listen on more than loopback [default: open]
     #[arg(long, value_name = "WHO", env = "P2PCHAT_REGISTRYD_REGISTRATION", hide_possible_values = true)]
     pub registration: Option<Registration>,
+    /// Who is told where users are: everyone, or contacts (who is in a room with them, or was accepted for a chat) [default:
+    /// everyone]
+    #[arg(long, value_name = "WHO", env = "P2PCHAT_REGISTRYD_ADDRESSES", hide_possible_values = true)]
+    pub addresses: Option<Addresses>,
     /// Where `ctl` asks the daemon: a Unix socket of its user's alone [default: admin.sock in the data folder]
     #[arg(long, value_name = "FILE", env = "P2PCHAT_REGISTRYD_ADMIN_SOCKET")]
     pub admin_socket: Option<PathBuf>,
@@ -151,6 +155,18 @@ pub enum Registration {
     Closed,
 }
 
+/// Who is told where users are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Addresses {
+    /// Everybody online.
+    #[default]
+    Everyone,
+    /// Who is in a room with them, or was accepted for a chat.
+    Contacts,
+}
+
 /// What log lines look like.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -192,6 +208,8 @@ pub struct Config {
     pub admin_socket: Option<PathBuf>,
     /// Who may register.
     pub registration: Registration,
+    /// Who is told where users are.
+    pub addresses: Addresses,
     /// Where metrics and health are told; `None` is nowhere.
     pub metrics_listen: Option<SocketAddr>,
     /// True if it was said that whoever can connect there may read them.
@@ -360,6 +378,7 @@ impl Config {
                 udp_listen,
                 admin_socket: settings.admin_socket,
                 registration: settings.registration.unwrap_or_default(),
+                addresses: settings.addresses.unwrap_or_default(),
                 metrics_listen: settings.metrics_listen,
                 metrics_public,
                 certificate,
@@ -430,6 +449,7 @@ impl Settings {
             listen: self.listen.or(others.listen),
             udp_listen: self.udp_listen.or(others.udp_listen),
             registration: self.registration.or(others.registration),
+            addresses: self.addresses.or(others.addresses),
             admin_socket: self.admin_socket.or(others.admin_socket),
             metrics_listen: self.metrics_listen.or(others.metrics_listen),
             metrics_public: self.metrics_public.or(others.metrics_public),

@@ -219,6 +219,7 @@ fn registry_figures(stats: &Stats) -> Vec<Figure> {
         refused_logins,
         refused_account_logins,
         refused_joins,
+        refused_contacts,
         refused_crowds,
         refused_rushes,
         held_requests,
@@ -297,6 +298,11 @@ fn registry_figures(stats: &Stats) -> Vec<Figure> {
             "room_passwords_refused",
             "Room passwords that were not tried because too many were wrong",
             refused_joins,
+        ),
+        counter(
+            "contacts_refused",
+            "Requests for contact that were not passed on because their user had made too many",
+            refused_contacts,
         ),
         counter(
             "rooms_refused",

@@ -1,0 +1,217 @@
+//! Chats at a registry that hides addresses (PROTOCOL.md §7.10): what users do is the same.
+
+use p2pchat_core::{
+    peer::Config,
+    registry::{self, Addresses},
+};
+use p2pchat_proto::{Capabilities, Capacity, Description};
+
+use crate::{
+    solo::{SECOND, Solo, room, text, user},
+    world::World,
+};
+
+fn hiding(names: &[&str], config: &Config) -> World {
+    let mut settings = registry::Config::default();
+    settings.addresses = Addresses::Contacts;
+    let mut w = World::of(names, config, settings);
+    w.forget();
+    w
+}
+
+fn two() -> World {
+    hiding(&["alice", "bob"], &Config::default())
+}
+
+fn chat(w: &mut World, from: usize, to: &str) {
+    w.nodes[from].solo.peer.chat(w.now, user(to));
+    w.run();
+}
+
+fn accept(w: &mut World, node: usize) {
+    let request = *w.nodes[node].solo.requests.last().unwrap();
+    w.nodes[node].solo.peer.accept(w.now, request);
+    w.run();
+}
+
+#[test]
+fn a_chat_with_somebody_hidden_is_asked_for_once_and_opens_when_they_accept() {
+    let mut w = two();
+    chat(&mut w, 0, "bob");
+    assert_eq!(w.told(1), ["alice wants to chat"]);
+    assert!(w.told(0).is_empty());
+    accept(&mut w, 1);
+    let mut told = w.told(1);
+    told.sort();
+    assert_eq!(told, ["chat with alice", "ok Done"]);
+    assert_eq!(w.told(0), ["chat with bob", "ok Done"]);
+    w.nodes[0].solo.peer.send(w.now, user("bob"), text("hello"));
+    assert_eq!(w.told(1), ["alice: hello"]);
+    w.nodes[1].solo.peer.send(w.now, user("alice"), text("hello alice"));
+    assert_eq!(w.told(0), ["ok Done", "bob: hello alice"]);
+    // They see each other now: the next chat is asked for over a stream of their own.
+    w.nodes[0].solo.peer.hang_up(w.now, user("bob"));
+    w.forget();
+    chat(&mut w, 1, "alice");
+    assert_eq!(w.told(0), ["bob wants to chat"]);
+    accept(&mut w, 0);
+    assert_eq!(w.told(0), ["chat with bob", "ok Done"]);
+}
+
+#[test]
+fn who_declines_is_not_seen_and_the_asker_is_told() {
+    let mut w = two();
+    chat(&mut w, 0, "bob");
+    w.told(1);
+    let request = w.nodes[1].solo.requests[0];
+    w.nodes[1].solo.peer.reject(w.now, request, None);
+    assert_eq!(w.told(1), ["ok Done"]);
+    assert_eq!(w.told(0), ["failed: the request was declined"]);
+    w.nodes[0].solo.peer.search(w.now, user("bob"));
+    let told = w.told(0);
+    assert!(told[0].contains("port: 0, ip: 0.0.0.0"), "{told:?}");
+    // It can't be answered twice.
+    w.nodes[1].solo.peer.accept(w.now, request);
+    assert_eq!(w.told(1), ["failed: there is no such chat request"]);
+}
+
+#[test]
+fn who_hangs_up_or_waits_too_long_takes_the_request_back() {
+    let mut w = two();
+    chat(&mut w, 0, "bob");
+    w.told(1);
+    w.nodes[0].solo.peer.hang_up(w.now, user("bob"));
+    assert_eq!(w.told(0), ["failed: that user can't be reached: hung up", "ok Done"]);
+    assert_eq!(w.told(1), ["no chat with alice: withdrawn"]);
+
+    chat(&mut w, 0, "bob");
+    assert_eq!(w.told(1), ["alice wants to chat"]);
+    w.wait(SECOND * 119);
+    assert!(w.told(0).is_empty() && w.told(1).is_empty());
+    w.wait(SECOND * 2);
+    assert_eq!(w.told(0), ["failed: no answer came in time"]);
+    let told = w.told(1);
+    assert!(told.len() == 1 && told[0].starts_with("no chat with alice: "), "{told:?}");
+}
+
+#[test]
+fn two_who_ask_each_other_need_not_answer() {
+    let mut w = two();
+    chat(&mut w, 0, "bob");
+    w.told(1);
+    chat(&mut w, 1, "alice");
+    for node in 0..2 {
+        let other = if node == 0 { "bob" } else { "alice" };
+        let told = w.told(node);
+        let opened = told.iter().filter(|line| **line == format!("chat with {other}")).count();
+        let done = told.iter().filter(|line| *line == "ok Done").count();
+        assert_eq!((opened, done), (1, 1), "{told:?}");
+    }
+    w.nodes[0].solo.peer.send(w.now, user("bob"), text("hello"));
+    assert_eq!(w.told(1), ["alice: hello"]);
+}
+
+#[test]
+fn members_of_a_room_see_each_other_and_need_no_leave() {
+    let mut w = two();
+    let capacity = Capacity::new(9).unwrap();
+    w.nodes[0].solo.peer.create(w.now, room("den"), None, capacity, Description::default());
+    w.run();
+    w.nodes[1].solo.peer.join(w.now, room("den"), None);
+    w.run();
+    w.forget();
+    w.nodes[0].solo.peer.broadcast(w.now, room("den"), text("hello"));
+    assert_eq!(w.told(1), ["[den] alice: hello"]);
+}
+
+#[test]
+fn who_can_not_be_asked_is_said_to_be_hidden() {
+    let mut old = Config::default();
+    old.capabilities = Capabilities::parse("reason,roster,sender");
+    let mut w = hiding(&["alice", "bob"], &old);
+    chat(&mut w, 0, "bob");
+    let hidden =
+        "failed: that user can't be reached: their address is hidden, and their program can't be asked";
+    assert_eq!(w.told(0), [hidden]);
+    assert!(w.told(1).is_empty());
+}
+
+#[test]
+fn a_name_alone_is_not_taken_for_who_was_let_come() {
+    let mut s = Solo::alice_with(Config::default(), " <1> <reason,sender,contact>");
+    s.registry("CONTACT_REQUEST <bob>");
+    assert_eq!(s.did(), ["bob wants to chat"]);
+    let request = s.requests[0];
+    s.peer.accept(s.now, request);
+    assert_eq!(s.did(), ["> CONTACT_RESPONSE <ACCEPT> <200> <bob>", "> SEARCH_USER <bob>"]);
+    s.registry("CONTACT <SUCCESS> <200>");
+    s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.7> <sender>");
+    assert_eq!(s.did(), ["ok Done"]);
+    let stranger = s.accept_from([192, 0, 2, 66]);
+    assert_eq!(s.peer(stranger, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat"], "the user decides");
+    let bob = s.accept_from([192, 0, 2, 7]);
+    let did = s.peer(bob, "CHAT_REQUEST <alice> <bob>");
+    assert_eq!(did, ["s1 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>", "chat with bob"]);
+    // Once.
+    let again = s.accept_from([192, 0, 2, 7]);
+    assert_eq!(s.peer(again, "CHAT_REQUEST <alice> <carol>"), ["carol wants to chat"]);
+}
+
+#[test]
+fn who_comes_before_the_registry_has_said_from_where_is_let_in_then() {
+    let mut s = Solo::alice_with(Config::default(), " <1> <reason,sender,contact>");
+    s.registry("CONTACT_REQUEST <bob>");
+    s.did();
+    s.peer.accept(s.now, s.requests[0]);
+    s.registry("CONTACT <SUCCESS> <200>");
+    s.did();
+    let bob = s.accept_from([192, 0, 2, 7]);
+    assert_eq!(s.peer(bob, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat"]);
+    s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.7> <sender>");
+    assert_eq!(s.did(), ["s0 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>", "chat with bob"]);
+}
+
+#[test]
+fn what_the_registry_refuses_or_loses_ends_the_wish() {
+    let ask = |s: &mut Solo| {
+        s.peer.chat(s.now, user("bob"));
+        s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <0> <0.0.0.0> <sender,contact>");
+        assert_eq!(s.did(), ["> SEARCH_USER <bob>", "> CONTACT_REQUEST <bob>"]);
+    };
+    let mut s = Solo::alice_with(Config::default(), " <1> <reason,sender,contact>");
+    ask(&mut s);
+    s.registry("CONTACT <FAILURE> <404> <you have asked too many people>");
+    assert_eq!(s.did(), ["failed: you have asked too many people"]);
+    ask(&mut s);
+    s.registry("CONTACT <SUCCESS> <200>");
+    s.registry("CONTACT_REQUEST <carol>");
+    s.did();
+    s.peer.handle_registry_closed(s.now, "reset".to_owned());
+    let did = s.did();
+    for line in ["failed: the registry went away before it answered", "no chat with carol: reset"] {
+        assert!(did.iter().any(|did| did == line), "{line} in {did:?}");
+    }
+    // Nothing is left that could be answered.
+    s.peer.accept(s.now, s.requests[0]);
+    assert_eq!(s.did(), ["failed: there is no such chat request"]);
+}
+
+#[test]
+fn no_more_wishes_wait_than_allowed_whichever_way_they_come() {
+    let mut config = Config::default();
+    config.chat_requests = 2;
+    let mut s = Solo::alice_with(config, " <1> <reason,sender,contact>");
+    s.registry("CONTACT_REQUEST <bob>");
+    s.registry("CONTACT_REQUEST <bob>");
+    s.registry("CONTACT_REQUEST <alice>");
+    let stream = s.accept();
+    s.hear(stream, "CHAT_REQUEST <alice> <carol>");
+    s.registry("CONTACT_REQUEST <dave>");
+    assert_eq!(
+        s.did(),
+        ["bob wants to chat", "carol wants to chat", "> CONTACT_RESPONSE <REJECT> <404> <dave>"]
+    );
+    let stream = s.accept();
+    let did = s.peer(stream, "CHAT_REQUEST <alice> <erin>");
+    assert_eq!(did, ["s1 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice> <too many chat requests are waiting>"]);
+}
