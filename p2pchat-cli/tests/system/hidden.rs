@@ -60,8 +60,8 @@ fn two_at_the_prompt_chat_as_ever() {
     alice.type_line("/chat bob");
     bob.out.expect("alice wants to chat");
     bob.type_line("/accept");
-    bob.out.expect("you are chatting with alice");
-    alice.out.expect("you are chatting with bob");
+    bob.out.expect("what you type now goes to alice");
+    alice.out.expect("what you type now goes to bob");
     alice.type_line("hello bob");
     bob.out.expect("hello bob");
     bob.type_line("hello alice");
