@@ -65,7 +65,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             limits: Limits::DEFAULT,
-            capabilities: Capabilities::parse("reason,roster,sender,moderate,invite,contact,origin,ticket,retry"),
+            capabilities: Capabilities::parse(
+                "reason,roster,sender,moderate,invite,contact,origin,ticket,retry",
+            ),
             registry: None,
             lease: Duration::from_secs(10),
             keep_alive_interval: Duration::from_millis(2_500),

@@ -164,7 +164,7 @@ impl Peer {
     }
 
     pub(super) fn consented(&mut self, request: RequestId, user: &Username, outcome: Outcome) {
-        let outcome = accepted(outcome).map_err(|_| RequestError::NoSuchRequest);
+        let outcome = accepted(outcome, None).map_err(|_| RequestError::NoSuchRequest);
         if outcome.is_err() && matches!(self.contacts.get(user), Some(Contact::Expected { .. })) {
             self.contacts.remove(user);
         }

@@ -257,7 +257,7 @@ impl Peer {
                 self.found(now, &username, found(reply))
             }
             (Purpose::Contact(user), FromRegistry::Contact(outcome)) => {
-                if let Err(error) = accepted(outcome) {
+                if let Err(error) = accepted(outcome, retry_after) {
                     self.contact_failed(&user, &error);
                 }
             }

@@ -154,7 +154,7 @@ impl Registry {
         } else if let Err(wait) = self.contacts.asks(now, &me, self.config.contact_requests) {
             self.counts.refused_contacts += 1;
             let why = format!("you have asked too many people; {}", again_in(wait));
-            self.hold_up(conn, Refused::Contact, &why);
+            self.hold_up(conn, Refused::Contact, wait, &why);
         } else {
             self.contacts.set(&me, Tie::Asked, other, Tie::Wanted);
             self.send(conn, FromRegistry::Contact(Outcome::Success));
