@@ -24,6 +24,7 @@ use crate::files::{self, Unfinished};
 /// Says that the file is a registry's, and in which format.
 pub(super) const ABOUT: TableDefinition<'static, &str, u64> = TableDefinition::new("p2pchat registry");
 const FORMAT_KEY: &str = "format";
+const NOT_WRITABLE: &str = "the database can't be written to";
 
 /// Why a store can't be opened.
 #[derive(Debug, thiserror::Error)]
@@ -82,46 +83,79 @@ pub enum OpenError {
     Thread(io::Error),
 }
 
+type Open = Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>;
+
 /// An open file, or one that is to be opened at the next use.
 pub(super) struct Engine {
     /// What is opened, as it is called.
     path: PathBuf,
-    reopen: Box<dyn Fn() -> Result<Database, OpenError> + Send + Sync>,
-    database: RwLock<Option<Database>>,
+    reopen: Open,
+    /// As it is, with what is written to it in memory alone.
+    look: Open,
+    /// False if opening it for writing is certain to fail.
+    is_writable: Box<dyn Fn() -> bool + Send + Sync>,
+    access: RwLock<Access>,
+}
+
+enum Access {
+    Closed,
+    Whole(Database),
+    /// The file can't be written to: what needs no write goes on.
+    Looking(Database),
 }
 
 impl Engine {
     pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
         let database = open(path, cache_bytes, Opening::First)?;
-        let again = path.to_path_buf();
-        let reopen = Box::new(move || open(&again, cache_bytes, Opening::Again));
-        Ok(Self { path: path.into(), reopen, database: RwLock::new(Some(database)) })
+        let (again, seen, there) = (path.to_path_buf(), path.to_path_buf(), path.to_path_buf());
+        Ok(Self {
+            path: path.into(),
+            reopen: Box::new(move || open(&again, cache_bytes, Opening::Again)),
+            look: Box::new(move || {
+                let database =
+                    Builder::new().set_cache_size(cache_bytes).create_with_backend(trial_of(&seen)?);
+                let database = database.map_err(|error| refused(&seen, error))?;
+                make_current(&seen, &database, |_| Ok(()))?;
+                Ok(database)
+            }),
+            is_writable: Box::new(move || File::options().write(true).open(&there).is_ok()),
+            access: RwLock::new(Access::Whole(database)),
+        })
     }
 
-    /// As [`open`](Self::open), with what is in place of a file.
+    /// As [`open`](Self::open), with what is in place of a file, and that as it is looked at.
     #[cfg(test)]
     pub(super) fn on(
         medium: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static,
+        seen: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let path = PathBuf::from("a test's");
-        let open = move || {
-            let path = Path::new("a test's");
-            let database = medium().map_err(|error| refused(path, error))?;
-            make_current(path, &database, |_| Ok(()))?;
-            Ok(database)
-        };
-        let database = open()?;
-        Ok(Self { path, reopen: Box::new(open), database: RwLock::new(Some(database)) })
+        fn opening(medium: impl Fn() -> Result<Database, DatabaseError> + Send + Sync + 'static) -> Open {
+            Box::new(move || {
+                let path = Path::new("a test's");
+                let database = medium().map_err(|error| refused(path, error))?;
+                make_current(path, &database, |_| Ok(()))?;
+                Ok(database)
+            })
+        }
+        let (reopen, look) = (opening(medium), opening(seen));
+        let access = RwLock::new(Access::Whole(reopen()?));
+        Ok(Self { path: PathBuf::from("a test's"), reopen, look, is_writable: Box::new(|| true), access })
     }
 
     /// Has the file opened anew for the next use: after a failed write the engine refuses everything.
     pub(super) fn close(&self) {
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let mut access = self.access.write().unwrap_or_else(PoisonError::into_inner);
+        if let Access::Whole(_) = *access {
+            *access = Access::Closed;
+        }
     }
 
     /// Writes what is there already, and makes that durable.
     pub(super) fn probe(&self) -> Result<(), StoreError> {
-        self.with(|database| {
+        self.with(true, |database, is_whole| {
+            if !is_whole {
+                return Err(failed(NOT_WRITABLE));
+            }
             let transaction = database.begin_write().map_err(failed)?;
             transaction.open_table(ABOUT).map_err(failed)?.insert(FORMAT_KEY, FORMAT).map_err(failed)?;
             transaction.commit().map_err(failed)
@@ -141,11 +175,11 @@ impl Engine {
     /// All that is committed by now, however long it takes to read it. It can't be read to its end if the file is closed
     /// meanwhile.
     pub(super) fn snapshot(&self) -> Result<ReadTransaction, StoreError> {
-        self.with(|database| database.begin_read().map_err(failed))
+        self.with(false, |database, _| database.begin_read().map_err(failed))
     }
 
     pub(super) fn read<T>(&self, run: impl FnOnce(&ReadView) -> T) -> Result<T, StoreError> {
-        self.with(|database| {
+        self.with(false, |database, _| {
             let transaction = database.begin_read().map_err(failed)?;
             Ok(run(&ReadView::new(&transaction).map_err(failed)?))
         })
@@ -156,13 +190,17 @@ impl Engine {
         &self,
         run: impl FnOnce(&mut WriteView<'_>) -> Result<T, E>,
     ) -> Result<Result<T, E>, StoreError> {
-        self.with(|database| {
+        self.with(true, |database, is_whole| {
             let mut transaction = database.begin_write().map_err(failed)?;
             transaction.set_durability(Durability::Immediate).map_err(failed)?;
             let mut view = WriteView::new(&transaction).map_err(failed)?;
             let result = run(&mut view);
             let commit = result.is_ok() && view.changed();
             drop(view);
+            if commit && !is_whole {
+                transaction.abort().map_err(failed)?;
+                return Err(failed(NOT_WRITABLE));
+            }
             if commit {
                 transaction.commit().map_err(failed)?;
             } else {
@@ -172,19 +210,50 @@ impl Engine {
         })
     }
 
-    fn with<T>(&self, run: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        if database.is_none() {
-            drop(database);
-            let mut closed = self.database.write().unwrap_or_else(PoisonError::into_inner);
-            if closed.is_none() {
-                *closed = Some((self.reopen)().map_err(failed)?);
-                tracing::info!(path = ?self.path, "the store is open again");
+    /// `run` is told whether the file itself is open, or only looked at.
+    fn with<T>(
+        &self,
+        for_writing: bool,
+        run: impl FnOnce(&Database, bool) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let will_do = |access: &Access| match access {
+            Access::Closed => false,
+            Access::Whole(_) => true,
+            Access::Looking(_) => !(for_writing && (self.is_writable)()),
+        };
+        let mut access = self.access.read().unwrap_or_else(PoisonError::into_inner);
+        if !will_do(&access) {
+            drop(access);
+            let mut changing = self.access.write().unwrap_or_else(PoisonError::into_inner);
+            if !will_do(&changing) {
+                // What is looked at may be locked.
+                *changing = Access::Closed;
+                *changing = self.open_again()?;
             }
-            drop(closed);
-            database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            drop(changing);
+            access = self.access.read().unwrap_or_else(PoisonError::into_inner);
         }
-        run(database.as_ref().ok_or_else(|| failed("the store was closed"))?)
+        match &*access {
+            Access::Whole(database) => run(database, true),
+            Access::Looking(database) => run(database, false),
+            Access::Closed => Err(failed("the store was closed")),
+        }
+    }
+
+    fn open_again(&self) -> Result<Access, StoreError> {
+        match (self.reopen)() {
+            Ok(database) => {
+                tracing::info!(path = ?self.path, "the store is open again");
+                Ok(Access::Whole(database))
+            }
+            Err(error) => match (self.look)() {
+                Ok(database) => {
+                    tracing::error!(path = ?self.path, %error, "the store can't be written to; what needs no write goes on");
+                    Ok(Access::Looking(database))
+                }
+                Err(_) => Err(failed(error)),
+            },
+        }
     }
 }
 
@@ -274,6 +343,19 @@ fn try_out(path: &Path, builder: &Builder) -> Result<(), OpenError> {
     // An upgrade that would fail is found out here, too.
     make_current(path, &database, |_| Ok(()))?;
     database.close().map_err(|error| refused(path, error))
+}
+
+/// A file that is looked at, and stays as it is.
+pub(super) fn trial_of(path: &Path) -> Result<Trial, OpenError> {
+    let trial = match File::options().read(true).write(true).open(path) {
+        Ok(file) => Trial::new(file),
+        // Whoever may not write to it has nobody to fear who does, or can't help it.
+        Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+            Trial::unlocked(File::open(path).map_err(|source| io(path, source))?)
+        }
+        Err(source) => return Err(io(path, source)),
+    };
+    trial.map_err(|error| refused(path, error))
 }
 
 pub(super) fn io(path: &Path, source: io::Error) -> OpenError {

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use super::{OpenError, engine::Engine};
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 /// What a disk writes whole or not at all.
@@ -39,6 +40,7 @@ struct State {
     /// After how many more changes and syncs the power goes.
     left: Option<u64>,
     is_on: bool,
+    read_only: bool,
     /// False if a sync is acknowledged and not done.
     syncs: bool,
 }
@@ -57,6 +59,7 @@ impl Disk {
             unsynced: Vec::new(),
             left: None,
             is_on: true,
+            read_only: false,
             syncs: true,
         })))
     }
@@ -73,6 +76,17 @@ impl Disk {
 
     pub(super) fn open(&self) -> Result<Database, DatabaseError> {
         Builder::new().set_cache_size(1 << 20).create_with_backend(self.clone())
+    }
+
+    /// An engine on it.
+    pub(super) fn engine(&self) -> Result<Engine, OpenError> {
+        let (medium, seen) = (self.clone(), self.clone());
+        Engine::on(move || medium.open(), move || Self::new(seen.state().seen.clone()).open())
+    }
+
+    /// Whether nothing can be written, as when a file system was mounted anew for reading alone.
+    pub(super) fn make_read_only(&self, read_only: bool) {
+        self.state().read_only = read_only;
     }
 
     /// The power goes after so many more changes and syncs.
@@ -120,6 +134,9 @@ impl Disk {
     /// The state for something that power has to be there for.
     fn change(&self) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.state();
+        if state.read_only {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
         match &mut state.left {
             Some(0) => state.is_on = false,
             Some(left) => *left -= 1,

@@ -1,8 +1,7 @@
 //! A file that isn't served: looked at, and left as it is.
 
 use std::{
-    fs::File,
-    io::{self, ErrorKind},
+    io,
     path::{Path, PathBuf},
     sync::{PoisonError, atomic::Ordering},
 };
@@ -13,8 +12,7 @@ use redb::{Builder, Database, ReadableDatabase};
 use super::{
     OpenError, RedbStore,
     backup::{self, BackupError},
-    engine::{damaged, format_of, io, is_foreign, make_current, refused},
-    trial::Trial,
+    engine::{damaged, format_of, io, is_foreign, make_current, refused, trial_of},
     view::ReadView,
 };
 
@@ -34,20 +32,9 @@ impl Snapshot {
         if is_foreign(path).map_err(|source| io(path, source))? {
             return Err(OpenError::Foreign { path: path.into() });
         }
-        let trial = match File::options().read(true).write(true).open(path) {
-            Ok(file) => Trial::new(file),
-            // Whoever may not write to it has nobody to fear who does, or can't help it.
-            Err(error)
-                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
-            {
-                File::open(path).map_err(|source| io(path, source)).map(Trial::unlocked)?
-            }
-            Err(source) => return Err(io(path, source)),
-        };
-        let trial = trial.map_err(|error| refused(path, error))?;
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
-        let database = builder.create_with_backend(trial).map_err(|error| refused(path, error))?;
+        let database = builder.create_with_backend(trial_of(path)?).map_err(|error| refused(path, error))?;
         let format = format_of(path, &database)?.ok_or_else(|| OpenError::Foreign { path: path.into() })?;
         make_current(path, &database, |_| Ok(()))?;
         Ok(Self { path: path.into(), database, format })

@@ -71,8 +71,7 @@ fn work_on(disk: &Disk, seed: u64) -> Result<usize, String> {
         // Also while it is being opened.
         disk.cut_after(dice.below(150));
         let mut underway = Vec::new();
-        let medium = disk.clone();
-        if let Ok(engine) = Engine::on(move || medium.open()) {
+        if let Ok(engine) = disk.engine() {
             let engine = Arc::new(engine);
             let writer = Writer { health: StoreHealth::new(&engine), engine, waiting: sync_channel(1).1 };
             while underway.is_empty() {
@@ -94,8 +93,7 @@ fn work_on(disk: &Disk, seed: u64) -> Result<usize, String> {
         }
         disk.lose_power(&mut dice);
         // The store that is read now is closed in order; the one that was there never was.
-        let medium = disk.clone();
-        let engine = Engine::on(move || medium.open()).map_err(|error| format!("loss {loss}: {error}"))?;
+        let engine = disk.engine().map_err(|error| format!("loss {loss}: {error}"))?;
         let there = engine
             .read(|view| {
                 let problems = check(view).unwrap().problems;
@@ -118,8 +116,7 @@ fn work_on(disk: &Disk, seed: u64) -> Result<usize, String> {
 /// A disk with a new store: how that comes into being isn't a matter of one file alone.
 fn disk() -> Disk {
     let disk = Disk::new(Vec::new());
-    let medium = disk.clone();
-    drop(Engine::on(move || medium.open()).unwrap());
+    drop(disk.engine().unwrap());
     Disk::new(disk.durable())
 }
 
@@ -154,4 +151,46 @@ fn without_sync_something_acknowledged_is_lost() {
     };
     let lost = (0..20).filter(is_lost).count();
     assert!(lost > 15, "{lost} of 20");
+}
+
+fn answer(writer: &Writer, request: StoreRequest) -> StoreAnswer {
+    settle(writer, vec![request]).remove(0)
+}
+
+#[test]
+fn on_a_disk_that_has_become_read_only_what_needs_no_write_goes_on_and_it_is_used_again_when_it_can_be_written()
+ {
+    let disk = disk();
+    let engine = Arc::new(disk.engine().unwrap());
+    let writer =
+        Writer { health: StoreHealth::new(&engine), engine: engine.clone(), waiting: sync_channel(1).1 };
+    settle(&writer, vec![register("ali"), create("den", "ali", 5)]);
+    let password = || {
+        let request = Read::Account { username: name("ali") };
+        engine.read(|view| matches!(read(view, &request), StoreAnswer::Account(Some(_))))
+    };
+    for round in 0..3 {
+        disk.make_read_only(true);
+        for attempt in 0..3 {
+            let refused = answer(&writer, register(&format!("bob-{round}-{attempt}")));
+            assert!(matches!(refused, StoreAnswer::Failed(StoreError::Engine(_))), "{refused:?}");
+            // A login with a password, and what is looked up.
+            assert_eq!(password(), Ok(true));
+            assert!(matches!(answer(&writer, session("ali")), StoreAnswer::Session(Some(_))));
+            assert!(matches!(answer(&writer, register("ALI")), StoreAnswer::NameTaken));
+            assert!(engine.probe().is_err());
+        }
+        disk.make_read_only(false);
+        assert!(matches!(answer(&writer, register(&format!("eve-{round}"))), StoreAnswer::Registered));
+        assert_eq!(engine.probe(), Ok(()));
+        assert!(matches!(answer(&writer, register(&format!("eve-{round}"))), StoreAnswer::NameTaken));
+    }
+    // Nothing that was refused is there, and all that was acknowledged.
+    disk.lose_power(&mut Dice(1));
+    let there = disk.engine().unwrap().read(contents).unwrap();
+    let names = there.iter().filter_map(|entry| match entry {
+        Entry::Account { username, .. } => Some(username.as_str()),
+        _ => None,
+    });
+    assert_eq!(names.collect::<Vec<_>>(), ["ali", "eve-0", "eve-1", "eve-2"]);
 }

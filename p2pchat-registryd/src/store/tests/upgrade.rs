@@ -136,8 +136,7 @@ fn an_upgrade_that_is_cut_short_at_any_moment_has_never_been() {
         for seed in 0..4 {
             let disk = Disk::new(FORMAT_1.to_vec());
             disk.cut_after(moment);
-            let medium = disk.clone();
-            was_done = Engine::on(move || medium.open()).is_ok() && disk.is_on();
+            was_done = disk.engine().is_ok() && disk.is_on();
             disk.lose_power(&mut Dice(seed));
             let database = disk.open().unwrap();
             let there = dump(&database);
@@ -148,8 +147,7 @@ fn an_upgrade_that_is_cut_short_at_any_moment_has_never_been() {
             } else {
                 upgraded += 1;
             }
-            let medium = disk.clone();
-            let engine = Engine::on(move || medium.open()).unwrap();
+            let engine = disk.engine().unwrap();
             assert_eq!(engine.read(contents).unwrap(), expected(), "moment {moment}, seed {seed}");
         }
         if was_done {
