@@ -59,6 +59,12 @@ impl Disk {
         }
     }
 
+    fn remount(&self, how: &str) {
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &format!("remount,{how}")]).arg(self.folder.path());
+        assert!(mount.status().unwrap().success());
+    }
+
     fn make_room(&self) {
         fs::remove_file(self.filler()).unwrap();
     }
@@ -188,6 +194,32 @@ fn a_registry_that_finds_no_room_at_its_first_start_says_so() {
     copy(&setup.data, &bigger.folder.path().join("data"));
     let daemon = bigger.setup().start();
     Wire::greeted(&daemon).sign_up("first");
+}
+
+#[test]
+fn a_registry_in_a_read_only_folder_says_so_and_starts_when_it_can_be_written_to() {
+    if !need::met(&[Need::Mounts]) {
+        return;
+    }
+    let disk = Disk::new(8);
+    disk.remount("ro");
+    let (status, log) = disk.setup().refusal();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("data") && log.contains("Read-only file system"), "{log}");
+    disk.remount("rw");
+    let daemon = disk.setup().start();
+    Wire::greeted(&daemon).sign_up("early");
+    daemon.end();
+    let database = disk.setup().data.join("registry.redb");
+    let before = fs::read(&database).unwrap();
+
+    disk.remount("ro");
+    let (status, log) = disk.setup().refusal();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("Read-only file system") && !log.contains("panicked"), "{log}");
+    assert!(fs::read(&database).unwrap() == before);
+    disk.remount("rw");
+    Wire::greeted(&disk.setup().start()).log_in("early");
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -32,6 +32,7 @@ mod need;
 mod net;
 mod proxy;
 mod stop;
+mod sync;
 
 use client::{Client, Home};
 use support::{DIGEST, PATIENCE, client, daemon, place, wire};

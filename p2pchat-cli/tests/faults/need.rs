@@ -18,6 +18,8 @@ pub(crate) enum Need {
     Mounts,
     /// The library that tells a process another time.
     Faketime,
+    /// strace, and the right to watch a process with it.
+    Trace,
 }
 
 impl Need {
@@ -30,6 +32,7 @@ impl Need {
             Self::Namespaces => succeeds(&["unshare", "--net", "true"]),
             Self::Mounts => succeeds(&["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]),
             Self::Faketime => faketime().is_some(),
+            Self::Trace => succeeds(&["strace", "-o", "/dev/null", "true"]),
         }
     }
 
@@ -39,6 +42,7 @@ impl Need {
             Self::Namespaces => "network namespaces (root)",
             Self::Mounts => "mounts (root)",
             Self::Faketime => "libfaketime",
+            Self::Trace => "strace",
         }
     }
 }
