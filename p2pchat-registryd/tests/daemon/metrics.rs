@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream, UdpSocket},
     path::Path,
-    process::Command,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -144,6 +144,32 @@ fn the_process_is_measured_too() {
     let began = metrics.value("process_start_time_seconds");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
     assert!((now - PATIENCE.as_secs_f64()..=now).contains(&began), "{began} {now}");
+}
+
+/// The daemon with limits on open files of its own.
+#[cfg(target_os = "linux")]
+fn with_file_limits(ulimits: &str, data_dir: &Path) -> Command {
+    let mut command = Command::new("bash");
+    let script = format!("{ulimits}; exec {} \"$@\"", env!("CARGO_BIN_EXE_p2pchat-registryd"));
+    command.env_clear().args(["-c", &script, "bash"]).args(monitored(data_dir).get_args());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_limit_on_open_files_is_raised_to_what_the_connections_need_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let connections = ["--max-connections", "500"];
+    let daemon = Daemon::start(with_file_limits("ulimit -Sn 100", folder.path()).args(connections));
+    assert!(scrape(&daemon).value("process_max_fds") >= 500.0);
+    drop(daemon);
+    let (code, error) = refusal(with_file_limits("ulimit -n 100", folder.path()).args(connections));
+    assert_eq!(code, Some(1));
+    assert!(
+        error.starts_with("p2pchat-registryd: max-connections is 500: ") && error.contains("LimitNOFILE="),
+        "{error}"
+    );
 }
 
 /// Everything but these limits is as good as without one.

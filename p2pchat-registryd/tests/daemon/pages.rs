@@ -77,7 +77,7 @@ fn units_containers_and_the_packaged_user_fit_the_daemon() {
     let cli = Cli::try_parse_from(start).unwrap();
     assert!(format!("{cli:?}").contains("/etc/p2pchat/registryd.toml"));
     let [user] = values(unit, "User")[..] else { panic!("{unit}") };
-    let users = include_str!("../../contrib/debian/sysusers.conf");
+    let users = include_str!("../../contrib/debian/p2pchat-registryd.conf");
     assert!(
         users.contains(&format!("\nu {user} ")) && users.contains("/var/lib/p2pchat-registryd"),
         "{users}"
