@@ -107,7 +107,7 @@ impl Peer {
         })
     }
 
-    /// Opens a room and enters it (§4.4). [`Event::RoomEntered`](super::Event::RoomEntered) follows.
+    /// Opens a room and enters it (§4.4). [`Event::RoomEntered`] follows.
     pub fn create(
         &mut self,
         now: Time,
@@ -122,7 +122,7 @@ impl Peer {
         })
     }
 
-    /// Enters a room (§4.5), also as a member already. [`Event::RoomEntered`](super::Event::RoomEntered) follows.
+    /// Enters a room (§4.5), also as a member already. [`Event::RoomEntered`] follows.
     pub fn join(&mut self, now: Time, room: RoomName, password: Option<PasswordDigest>) -> RequestId {
         self.command(|peer, request| {
             let message = ToRegistry::JoinRoom { room: room.clone(), password };
