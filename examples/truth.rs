@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use p2pchat_core::registry::store::{
-    MemoryStore, Read, RoomAction, StoreAnswer, StoreRequest, TokenChange, Write,
+    MemoryStore, Read, RoomAction, StoreAnswer, StoreRequest, StoredToken, TokenChange, TokenDigest, Write,
 };
-use p2pchat_proto::{RoomName, Username};
+use p2pchat_proto::{RoomName, SessionToken, Username};
 
 /// What is durable.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub struct Truth {
     rooms: BTreeMap<RoomName, Room>,
     /// Whom an owner has put out of a room, and who hasn't joined it since.
     put_out: BTreeSet<(Username, RoomName)>,
+    /// The token of each account that was given out last, and the one that was used for it.
+    tokens: BTreeMap<Username, (StoredToken, Option<StoredToken>)>,
 }
 
 #[derive(Debug)]
@@ -65,6 +67,21 @@ impl Truth {
         self.rooms.get(room).map(|room| room.capacity)
     }
 
+    /// True if the token is one that brings the user back, or did when it was given out.
+    pub fn is_token_of(&self, username: &Username, token: &SessionToken) -> bool {
+        let digest = TokenDigest::of(token);
+        self.tokens.get(username).is_some_and(|(current, previous)| {
+            current.digest == digest || previous.is_some_and(|previous| previous.digest == digest)
+        })
+    }
+
+    /// The token that this one stands for now, if it is good.
+    fn good_token(&self, username: &Username, token: TokenDigest, now: u64) -> Option<StoredToken> {
+        let (current, previous) = self.tokens.get(username)?;
+        let mut both = [Some(*current), *previous].into_iter().flatten();
+        both.find(|stored| stored.digest == token && now < stored.expires)
+    }
+
     /// The store has committed a change and is about to answer.
     pub fn committed(&mut self, request: &Write, answer: &StoreAnswer) -> Checked {
         let right = match (request, answer) {
@@ -72,8 +89,31 @@ impl Truth {
                 self.accounts.insert(username.clone(), BTreeSet::new()).is_none()
             }
             (Write::Register { username, .. }, StoreAnswer::NameTaken) => self.has_account(username),
-            (Write::OpenSession { username, .. }, StoreAnswer::Session(Some((_, rooms)))) => {
+            (Write::OpenSession { username, token, .. }, StoreAnswer::Session(Some((_, rooms)))) => {
+                match token {
+                    TokenChange::Give(token) => drop(self.tokens.insert(username.clone(), (*token, None))),
+                    TokenChange::Revoke => drop(self.tokens.remove(username)),
+                    _ => {}
+                }
                 self.has_account(username) && self.rooms_of(username) == rooms.iter().cloned().collect()
+            }
+            (Write::ResumeSession { username, token, now, next }, StoreAnswer::Session(Some((_, rooms)))) => {
+                let used = self.good_token(username, *token, *now);
+                if let Some(next) = next {
+                    self.tokens.insert(username.clone(), (*next, used));
+                }
+                used.is_some() && self.rooms_of(username) == rooms.iter().cloned().collect()
+            }
+            (Write::ResumeSession { username, token, now, .. }, StoreAnswer::WrongToken) => {
+                self.good_token(username, *token, *now).is_none()
+            }
+            (Write::RevokeTokens { username, only }, StoreAnswer::TokenRevoked) => {
+                let concerned =
+                    |(current, _): &(StoredToken, _)| only.is_none_or(|only| current.digest == only);
+                if self.tokens.get(username).is_some_and(concerned) {
+                    self.tokens.remove(username);
+                }
+                true
             }
             (Write::OpenSession { username, .. }, StoreAnswer::Session(None)) => !self.has_account(username),
             (

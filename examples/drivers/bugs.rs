@@ -9,6 +9,8 @@ pub(crate) enum Bug {
     AnswerBeforeCommit,
     /// The store takes more members into a room than it holds.
     ForgetCapacity,
+    /// The store takes each token that was replaced or revoked.
+    ReuseToken,
     /// The network hands one piece of a stream in two hundred over twice.
     DoubleChunk,
     /// The network stays parted one way after one partition in four.

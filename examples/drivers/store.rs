@@ -7,7 +7,7 @@ use std::{
 
 use fastrand::Rng;
 use p2pchat_core::{
-    registry::store::{MemoryStore, StoreAnswer, StoreError, StoreRequest, Write},
+    registry::store::{MemoryStore, StoreAnswer, StoreError, StoreRequest, TokenChange, Write},
     tokio::Store,
 };
 use p2pchat_examples::truth::Truth;
@@ -130,7 +130,15 @@ impl Inner {
         self.is_writing = !waiting.is_empty();
         let mut answered = Vec::new();
         for (request, done) in waiting {
-            let answer = self.live.answer(&self.tampered(request.clone()));
+            let mut answer = self.live.answer(&self.tampered(request.clone()));
+            if self.bug == Some(Bug::ReuseToken)
+                && let StoreRequest::Write(Write::ResumeSession { username, next, .. }) = &request
+                && matches!(answer, StoreAnswer::WrongToken)
+            {
+                let token = next.map_or(TokenChange::Keep, TokenChange::Give);
+                let open = Write::OpenSession { username: username.clone(), password: None, token };
+                answer = self.live.answer(&StoreRequest::Write(open));
+            }
             if let StoreRequest::Write(write) = request {
                 self.uncommitted.push((write, answer.clone()));
             }

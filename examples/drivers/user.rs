@@ -371,7 +371,7 @@ impl Me {
             Event::Fault { culprit, what } => {
                 book.fail(format!("{} hears that {culprit} {what}", self.name));
             }
-            Event::LoggedOut { reason } if !book.users[self.number].shared => {
+            Event::LoggedOut { reason, .. } if !book.users[self.number].shared => {
                 book.fail(format!("{} has one program, and is logged out: {reason}", self.name));
             }
             _ => {}

@@ -88,6 +88,8 @@ impl World {
 
     fn ask_store(&mut self, op: OpId, request: StoreRequest) {
         let (epoch, slow) = (self.registry.epoch, self.registry.slow);
+        let verdict = self.judge.asks_store(self.schedule.now, &request);
+        self.check(verdict);
         if slow > 1 && self.schedule.percent(3) {
             return self.answer(op, request, StoreAnswer::Failed(StoreError::Busy));
         }
@@ -151,7 +153,12 @@ impl World {
         if let (Some(bug), StoreRequest::Write(write)) = (self.bug, &mut done) {
             bug.tamper_with_store(write);
         }
-        let answer = self.registry.durable.answer(&done);
+        let mut answer = self.registry.durable.answer(&done);
+        if let (Some(bug), StoreRequest::Write(write)) = (self.bug, request)
+            && let Some(instead) = bug.tamper_with_refusal(write, &answer)
+        {
+            answer = self.registry.durable.answer(&StoreRequest::Write(instead));
+        }
         if let StoreRequest::Write(write) = request {
             let verdict = self.judge.truth.committed(write, &answer);
             self.check(verdict);
@@ -173,6 +180,10 @@ impl World {
                     StoreRequest::Write(Write::OpenSession { username, .. }),
                     StoreAnswer::Session(Some((_, rooms))),
                 ) => Cause::Login(username.clone(), rooms.clone()),
+                (
+                    StoreRequest::Write(Write::ResumeSession { username, .. }),
+                    StoreAnswer::Session(Some((_, rooms))),
+                ) => Cause::Resume(username.clone(), rooms.clone()),
                 _ => Cause::Other,
             };
             self.judge.stored(request, &answer);

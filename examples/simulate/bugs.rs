@@ -6,7 +6,7 @@ use p2pchat_core::{
     peer,
     registry::{
         self,
-        store::{RoomAction, Write},
+        store::{RoomAction, StoreAnswer, TokenChange, Write},
     },
 };
 use p2pchat_proto::{AuthReply, Capacity, FromRegistry, PeerMessage};
@@ -32,6 +32,10 @@ pub(crate) enum Bug {
     ForgetLeases,
     /// The registry lets anybody in, whatever session there is.
     SecondSession,
+    /// The store takes a token that was replaced or revoked.
+    ReuseToken,
+    /// The registry sends TIMEOUT in place of REPLACED, so that a client that was replaced comes back.
+    HideReplaced,
     /// A client sends one message in twenty a second time.
     DeliverTwice,
     /// A client confirms one message in twenty that its user never saw.
@@ -63,7 +67,21 @@ impl Bug {
             (Self::SecondSession, Send { conn, message: FromRegistry::Auth(AuthReply::Online { .. }) }) => {
                 Some(Send { conn, message: FromRegistry::Auth(AuthReply::Success { token: None }) })
             }
+            (Self::HideReplaced, Send { conn, message: FromRegistry::Replaced { username } }) => {
+                Some(Send { conn, message: FromRegistry::Timeout { username } })
+            }
             (_, effect) => Some(effect),
+        }
+    }
+
+    /// What the store does instead of a change that it refused, answering `answer`.
+    pub(crate) fn tamper_with_refusal(self, write: &Write, answer: &StoreAnswer) -> Option<Write> {
+        match (self, write, answer) {
+            (Self::ReuseToken, Write::ResumeSession { username, next, .. }, StoreAnswer::WrongToken) => {
+                let token = next.map_or(TokenChange::Keep, TokenChange::Give);
+                Some(Write::OpenSession { username: username.clone(), password: None, token })
+            }
+            _ => None,
         }
     }
 

@@ -23,6 +23,8 @@ use p2pchat_examples::truth::Truth;
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 const LEASES: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(120)];
+/// How long a session waits without a stream.
+const RESUME_GRACE: Duration = Duration::from_secs(10);
 /// How late a lease may be noticed to have ended.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -33,6 +35,8 @@ type Checked = Result<(), String>;
 pub(crate) enum Cause {
     /// The store has told the rooms of a user whose session is about to begin, and may replace another.
     Login(Username, Vec<RoomName>),
+    /// The same for one who has a token: it goes on if there is one.
+    Resume(Username, Vec<RoomName>),
     Time,
     Disconnected,
     Other,
@@ -44,15 +48,17 @@ pub(crate) struct Judge {
     conns: BTreeMap<ConnId, Conn>,
     live: BTreeMap<Username, Live>,
     cause: Option<Cause>,
-    /// Whose session was replaced in this step.
-    replaced: Option<Username>,
+    /// Whose session was replaced in this step, and in which rooms they were seen.
+    replaced: Option<(Username, BTreeSet<RoomName>)>,
+    /// Whose sessions the store has been asked to open, and how often.
+    opening: BTreeMap<Username, u32>,
     /// The slow hash that the password of who joins in this step was compared with.
     compared: Option<Option<Arc<str>>>,
     pushes_due: Vec<(ConnId, FromRegistry)>,
     pushes_seen: Vec<(ConnId, FromRegistry)>,
     pub(crate) checked: u64,
-    /// How many sessions ended with their lease, and how many were taken over.
-    pub(crate) ended: [u64; 2],
+    /// How many sessions ended with their lease, how many were taken over, and how many began or went on by a token.
+    pub(crate) ended: [u64; 3],
 }
 
 struct Conn {
@@ -62,10 +68,17 @@ struct Conn {
     asked: VecDeque<ToRegistry>,
     user: Option<Username>,
     heard: Time,
+    /// What was refused last was a logout.
+    leaves: bool,
 }
 
 struct Live {
     conn: ConnId,
+    remote: SocketAddr,
+    /// Something brings it back on another stream.
+    token: bool,
+    /// There is no stream.
+    waits: bool,
     port: u16,
     rooms: BTreeSet<RoomName>,
     lease: Duration,
@@ -93,7 +106,8 @@ impl Judge {
 
     pub(crate) fn connected(&mut self, now: Time, conn: ConnId, remote: SocketAddr) {
         let capabilities = Capabilities::NONE;
-        let new = Conn { remote, capabilities, asked: VecDeque::new(), user: None, heard: now };
+        let new =
+            Conn { remote, capabilities, asked: VecDeque::new(), user: None, heard: now, leaves: false };
         self.conns.insert(conn, new);
     }
 
@@ -116,7 +130,7 @@ impl Judge {
             }
             _ => return,
         };
-        let Some(live) = self.live.get_mut(username) else { return };
+        let Some(live) = self.live.get_mut(username).filter(|live| !live.waits) else { return };
         let Some(conn) = self.conns.get_mut(&live.conn) else { return };
         match (&mut live.ticket, sequence) {
             (Some((ticket, last)), Some(sequence)) if sequence > *last && datagram.proves(ticket) => {
@@ -134,11 +148,37 @@ impl Judge {
         live.deadline = now + live.lease;
     }
 
+    /// The registry asks the store. With the password alone nobody takes a session over that isn't silent.
+    pub(crate) fn asks_store(&mut self, now: Time, request: &StoreRequest) -> Checked {
+        let StoreRequest::Write(request) = request else { return Ok(()) };
+        if let Write::OpenSession { username, .. } = request {
+            let is_silent = |live: &Live| {
+                let heard = self.conns.get(&live.conn).map(|conn| conn.heard);
+                live.waits || heard.is_none_or(|heard| now.since(heard) >= live.lease / 3)
+            };
+            if !self.live.get(username).is_none_or(is_silent) || self.opening.contains_key(username) {
+                return Err(format!("{username}'s session is to be replaced, and isn't silent"));
+            }
+        }
+        if let Write::OpenSession { username, .. } | Write::ResumeSession { username, .. } = request {
+            *self.opening.entry(username.clone()).or_default() += 1;
+        }
+        Ok(())
+    }
+
     /// The store's answer is handed to the registry.
     pub(crate) fn stored(&mut self, request: &StoreRequest, answer: &StoreAnswer) {
         let StoreRequest::Write(request) = request else { return };
         if let (Write::JoinRoom { password, .. }, StoreAnswer::Joined { .. }) = (request, answer) {
             self.compared = Some(password.clone());
+        }
+        if let Write::OpenSession { username, .. } | Write::ResumeSession { username, .. } = request
+            && let Some(count) = self.opening.get_mut(username)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.opening.remove(username);
+            }
         }
         match (request, answer) {
             (
@@ -248,13 +288,20 @@ impl Judge {
             | FromRegistry::RoomKicked { .. }
             | FromRegistry::RoomBanned { .. }
             | FromRegistry::RoomChanged { .. } => {
+                if let FromRegistry::UserLogout { username } = message {
+                    self.stop_waiting(now, username);
+                }
                 self.pushes_seen.push((conn, message.clone()));
                 Ok(())
             }
-            FromRegistry::Timeout { username } => match self.live.get(username) {
-                Some(live) if live.conn == conn => Ok(()),
-                _ => Err(format!("the registry says TIMEOUT {username} on a stream that isn't theirs")),
-            },
+            FromRegistry::Timeout { username } | FromRegistry::Replaced { username } => {
+                let is_theirs = self.live.get(username).is_some_and(|live| live.conn == conn && !live.waits);
+                let is_replaced = self.has(conn, Some(Capability::Resume)) && self.replaces(username);
+                match is_theirs && is_replaced == (message.verb() == Verb::Replaced) {
+                    true => Ok(()),
+                    false => Err(format!("the registry says {message:?} on {conn:?}")),
+                }
+            }
             FromRegistry::Ticket { ticket } => {
                 match self.live.values_mut().find(|live| live.conn == conn) {
                     Some(live) if live.ticket.is_none() => live.ticket = Some((ticket.clone(), 0)),
@@ -268,7 +315,10 @@ impl Judge {
             }
             // Refuses what has no refusal of its own, and a stream that is closed for it.
             FromRegistry::Hello(HelloReply::Failure { .. }) => {
-                self.conns.get_mut(&conn).and_then(|conn| conn.asked.pop_front());
+                if let Some(view) = self.conns.get_mut(&conn) {
+                    // Who can't be logged out properly is told so, and is out all the same.
+                    view.leaves = matches!(view.asked.pop_front(), Some(ToRegistry::Logout { .. }));
+                }
                 Ok(())
             }
             reply => self.replied(now, conn, reply),
@@ -290,11 +340,24 @@ impl Judge {
             {
                 return wrong("the account is not durable");
             }
-            (ToRegistry::Login { username, port, .. }, FromRegistry::Auth(AuthReply::Success { .. }), _) => {
-                return self.logged_in(now, conn, username, port.map_or(0, |port| port.get()));
+            (
+                ToRegistry::Login { username, port, .. } | ToRegistry::Resume { username, port, .. },
+                FromRegistry::Auth(AuthReply::Success { token }),
+                _,
+            ) => {
+                if token.is_some() != view.capabilities.has(Capability::Resume) {
+                    return wrong("who asked for tokens gets one, and nobody else");
+                }
+                // By now another may have been given out on another stream.
+                let is_durable = |token| self.truth.is_token_of(username, token);
+                if !token.as_ref().is_none_or(is_durable) && !self.opening.contains_key(username) {
+                    return wrong("the token is not durable");
+                }
+                let port = port.map_or(0, |port| port.get());
+                return self.logged_in(now, conn, username, port, token.is_some());
             }
             (ToRegistry::Login { username, .. }, FromRegistry::Auth(AuthReply::Online { .. }), _)
-                if !self.is_online(username) =>
+                if !self.is_online(username) && !self.opening.contains_key(username) =>
             {
                 return wrong("the user has no session");
             }
@@ -321,7 +384,7 @@ impl Judge {
             }
             (_, FromRegistry::Search(SearchReply::Found(found)), _) => {
                 let live = found.username.as_ref().and_then(|username| self.live.get(username));
-                let remote = live.and_then(|live| self.conns.get(&live.conn)).map(|conn| conn.remote.ip());
+                let remote = live.map(|live| live.remote.ip());
                 if remote != Some(found.ip) || live.is_none_or(|live| live.port != found.port) {
                     return wrong("the user is not there");
                 }
@@ -359,7 +422,29 @@ impl Judge {
         self.truth.is_member(username, room) || (believed && self.truth.was_put_out(username, room))
     }
 
-    fn logged_in(&mut self, now: Time, conn: ConnId, username: &Username, port: u16) -> Checked {
+    /// True if the user's session gives way to another in this step.
+    fn replaces(&self, username: &Username) -> bool {
+        matches!(&self.cause, Some(Cause::Login(user, _) | Cause::Resume(user, _)) if user == username)
+    }
+
+    fn take_if(&mut self, username: &Username, condition: impl FnOnce(&Live) -> bool) -> Option<Live> {
+        self.live.get(username).is_some_and(condition).then(|| self.live.remove(username)).flatten()
+    }
+
+    /// The user has not come back in time.
+    fn stop_waiting(&mut self, now: Time, username: &Username) {
+        let is_over = |live: &Live| live.waits && live.deadline <= now;
+        if let Some(live) = self.take_if(username, is_over) {
+            self.ended[0] += 1;
+            let message = FromRegistry::UserLogout { username: username.clone() };
+            self.expect(&live.rooms, username, None, &message);
+        }
+    }
+
+    fn logged_in(&mut self, now: Time, conn: ConnId, username: &Username, port: u16, token: bool) -> Checked {
+        if let Some(waiting) = self.take_if(username, |live| live.waits) {
+            self.replaced = Some((username.clone(), waiting.rooms));
+        }
         if self.is_online(username) {
             return Err(format!("{username} has two live sessions"));
         }
@@ -367,12 +452,20 @@ impl Judge {
             view.user = Some(username.clone());
             view.heard = now;
         }
-        let rooms = match &self.cause {
-            Some(Cause::Login(user, rooms)) if user == username => rooms.clone(),
+        let (rooms, goes_on) = match &self.cause {
+            Some(Cause::Login(user, rooms)) if user == username => (rooms.clone(), None),
+            Some(Cause::Resume(user, rooms)) if user == username => {
+                self.ended[2] += 1;
+                (rooms.clone(), self.replaced.as_ref().map(|(_, rooms)| rooms.clone()))
+            }
             _ => return Err(format!("{username} is logged in without their rooms")),
         };
+        let Some(remote) = self.conns.get(&conn).map(|conn| conn.remote) else { return Ok(()) };
         let live = Live {
             conn,
+            remote,
+            token,
+            waits: false,
             port,
             rooms: rooms.iter().cloned().collect(),
             lease: DEFAULT_LEASE,
@@ -382,7 +475,9 @@ impl Judge {
         };
         self.live.insert(username.clone(), live);
         for room in &rooms {
-            self.expect_joined(room, username);
+            if goes_on.as_ref().is_none_or(|seen| !seen.contains(room)) {
+                self.expect_joined(room, username);
+            }
             if self.has(conn, Some(Capability::Roster)) {
                 let message = FromRegistry::UserJoined { room: room.clone(), username: username.clone() };
                 self.pushes_due.push((conn, message));
@@ -395,14 +490,18 @@ impl Judge {
     pub(crate) fn closed(&mut self, now: Time, conn: ConnId) -> Checked {
         let Some(view) = self.conns.remove(&conn) else { return Ok(()) };
         let Some(user) = view.user else { return Ok(()) };
-        let Some(live) = self.live.get(&user).filter(|live| live.conn == conn) else { return Ok(()) };
-        let wants_out = matches!(view.asked.front(), Some(ToRegistry::Logout { .. }));
-        let replaces = matches!(&self.cause, Some(Cause::Login(username, _)) if *username == user);
+        let replaces = self.replaces(&user);
+        let Some(live) = self.live.get_mut(&user).filter(|live| live.conn == conn) else { return Ok(()) };
+        let wants_out = view.leaves || matches!(view.asked.front(), Some(ToRegistry::Logout { .. }));
+        if self.cause == Some(Cause::Disconnected) && live.token && !wants_out && live.deadline > now {
+            live.waits = true;
+            live.deadline = live.deadline.min(now + RESUME_GRACE);
+            return Ok(());
+        }
         let allowed = match &self.cause {
             Some(Cause::Disconnected) => true,
             Some(Cause::Time) => live.deadline <= now,
-            _ if replaces => now.since(view.heard) >= live.lease / 3,
-            _ => wants_out,
+            _ => wants_out || replaces,
         };
         if !allowed {
             let left = live.deadline.since(now);
@@ -413,7 +512,7 @@ impl Judge {
         self.ended[1] += u64::from(replaces);
         self.live.remove(&user);
         if replaces {
-            self.replaced = Some(user);
+            self.replaced = Some((user, rooms));
         } else {
             let message = FromRegistry::UserLogout { username: user.clone() };
             self.expect(&rooms, &user, None, &message);
@@ -429,7 +528,13 @@ impl Judge {
 
     /// The registry has done what it does about one fact.
     pub(crate) fn end(&mut self, now: Time, stats: Stats) -> Checked {
-        (self.cause, self.compared) = (None, None);
+        self.compared = None;
+        if self.cause.take() == Some(Cause::Time) {
+            let over = self.live.iter().filter(|(_, live)| live.waits && live.deadline <= now);
+            for username in over.map(|(username, _)| username.clone()).collect::<Vec<_>>() {
+                self.stop_waiting(now, &username);
+            }
+        }
         for seen in std::mem::take(&mut self.pushes_seen) {
             self.checked += 1;
             match self.pushes_due.iter().position(|due| *due == seen) {
@@ -442,15 +547,16 @@ impl Judge {
         if let Some((conn, message)) = due.find(|(conn, _)| self.conns.contains_key(conn)) {
             return Err(format!("{:?} is not told {message:?}", self.name(conn)));
         }
-        if let Some(user) = self.replaced.take()
+        if let Some((user, _)) = self.replaced.take()
             && !self.is_online(&user)
         {
             return Err(format!("{user}'s session was replaced by nothing"));
         }
-        if (stats.sessions, stats.connections) != (self.live.len(), self.conns.len()) {
-            let (live, conns) = (self.live.len(), self.conns.len());
+        let (live, conns) = (self.live.len(), self.conns.len());
+        let waiting = self.live.values().filter(|live| live.waits).count();
+        if (stats.sessions, stats.connections, stats.waiting) != (live, conns, waiting) {
             return Err(format!(
-                "the registry counts {stats:?} instead of {live} sessions on {conns} streams"
+                "the registry counts {stats:?} instead of {live} sessions, {waiting} of them waiting, on {conns} streams"
             ));
         }
         self.punctual(now)
@@ -475,7 +581,7 @@ impl Judge {
 fn reply_to(request: &ToRegistry) -> Verb {
     match request {
         ToRegistry::Register { .. } => Verb::Register,
-        ToRegistry::Login { .. } => Verb::Auth,
+        ToRegistry::Login { .. } | ToRegistry::Resume { .. } => Verb::Auth,
         ToRegistry::CreateRoom { .. } => Verb::Creation,
         ToRegistry::JoinRoom { .. } => Verb::Join,
         ToRegistry::ExitRoom { .. } => Verb::RoomExitResponse,

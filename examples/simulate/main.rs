@@ -78,6 +78,7 @@ impl Simulator for Machines {
         total.leases_ended += world.leases_ended;
         total.taken_over += world.taken_over;
         total.put_out += world.put_out;
+        total.resumed += world.resumed;
         for (fault, times) in &world.faults {
             *total.faults.entry(fault).or_default() += times;
         }
@@ -95,8 +96,13 @@ impl Simulator for Machines {
             total.commands, total.checks, total.delivered, total.acknowledged
         );
         println!(
-            "sessions: {} logins, {} reconnections, {} leases ended, {} sessions taken over; all was well {} times",
-            total.logins, total.reconnected, total.leases_ended, total.taken_over, total.healed
+            "sessions: {} logins, {} reconnections, {} by token, {} leases ended, {} sessions taken over; all was well {} times",
+            total.logins,
+            total.reconnected,
+            total.resumed,
+            total.leases_ended,
+            total.taken_over,
+            total.healed
         );
         println!("rooms: {} members put out by an owner", total.put_out);
         println!("faults: {}", faults.join(", "));

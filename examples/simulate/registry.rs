@@ -21,7 +21,7 @@ use crate::{
     bugs::Bug,
     judge::Cause,
     network::{Host, Item, LineId, Side},
-    schedule::Happening,
+    schedule::{Happening, Schedule},
     world::World,
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct RegistryHost {
     pub(crate) answered: Time,
     /// The store and the hash are this many times slower, and now and then too busy.
     pub(crate) slow: u64,
+    /// In some worlds tokens expire before they are used.
+    token_lifetime: Duration,
 }
 
 pub(crate) struct Stream {
@@ -63,8 +65,10 @@ pub(crate) struct Stream {
 }
 
 impl RegistryHost {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(schedule: &mut Schedule) -> Self {
+        let lifetimes = [Duration::from_secs(20), Duration::from_secs(300), Config::default().token_lifetime];
         Self {
+            token_lifetime: schedule.pick(&lifetimes).unwrap_or_default(),
             machine: None,
             epoch: 0,
             durable: MemoryStore::new(),
@@ -89,7 +93,8 @@ impl RegistryHost {
     /// True if nothing is left of anybody.
     pub(crate) fn is_empty(&self) -> bool {
         let stats = self.machine.as_ref().map(Registry::stats).unwrap_or_default();
-        self.streams.is_empty() && stats == Default::default()
+        let left = [stats.connections, stats.sessions, stats.waiting, stats.operations, stats.bans];
+        self.streams.is_empty() && left == [0; 5]
     }
 }
 
@@ -100,6 +105,7 @@ impl World {
             config.prefixes = PrefixLimits::NONE;
             config.rooms_per_user = ROOMS_PER_USER;
             config.bans_per_room = BANS_PER_ROOM;
+            config.token_lifetime = self.registry.token_lifetime;
             self.registry.machine = Some(Registry::new(config));
             self.trace(|| "the registry starts".to_owned());
         }

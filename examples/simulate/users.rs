@@ -324,7 +324,7 @@ impl World {
                 }
                 self.confirm_soon(number, receipt);
             }
-            Event::LoggedOut { reason } if !self.nodes[number].shared => {
+            Event::LoggedOut { reason, .. } if !self.nodes[number].shared => {
                 self.fail(format!("{name} has one program, and is logged out: {reason}"));
             }
             Event::Fault { culprit, what } => self.fail(format!("{name} hears that {culprit} {what}")),

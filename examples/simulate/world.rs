@@ -48,6 +48,7 @@ pub(crate) struct Stats {
     pub(crate) taken_over: u64,
     /// Memberships that an owner ended.
     pub(crate) put_out: u64,
+    pub(crate) resumed: u64,
 }
 
 pub(crate) struct World {
@@ -83,10 +84,11 @@ impl World {
             last.user = User::new(first.user.name.as_str());
             (first.shared, last.shared) = (true, true);
         }
+        let registry = RegistryHost::new(&mut schedule);
         Self {
             schedule,
             network: Network::new(),
-            registry: RegistryHost::new(),
+            registry,
             nodes,
             judge: Judge::default(),
             post: Post::default(),
@@ -117,7 +119,7 @@ impl World {
         self.stats.user_time = self.schedule.now.since(Time::ZERO) * everybody;
         self.leave()?;
         self.stats.checks = self.judge.checked;
-        [self.stats.leases_ended, self.stats.taken_over] = self.judge.ended;
+        [self.stats.leases_ended, self.stats.taken_over, self.stats.resumed] = self.judge.ended;
         self.stats.delivered = self.post.delivered;
         self.stats.acknowledged = self.post.acknowledged;
         *self.stats.faults.entry("lost datagram").or_default() += self.network.lost;

@@ -267,7 +267,7 @@ impl Person {
                 });
                 return Err(format!("{name} lost the registry: {reason}"));
             }
-            Event::LoggedOut { reason } => {
+            Event::LoggedOut { reason, .. } => {
                 self.set(Presence::Changing);
                 return Err(format!("{name} was logged out: {reason}"));
             }

@@ -92,7 +92,9 @@ pub(crate) fn event(event: &Event) -> Value {
             json!({ "event": "disconnected", "reason": reason, "retry_in": retry_in.as_secs_f64() })
         }
         Event::Reconnected => json!({ "event": "reconnected" }),
-        Event::LoggedOut { reason } => json!({ "event": "logged_out", "reason": reason }),
+        Event::LoggedOut { reason, replaced } => {
+            json!({ "event": "logged_out", "reason": reason, "replaced": replaced })
+        }
         Event::ChatRequested { from, addr, .. } => {
             let address = unless(addr.ip().is_unspecified(), json!(addr));
             json!({ "event": "chat_requested", "from": user(from), "address": address })

@@ -192,7 +192,7 @@ async fn listen(
                     tracing::info!(%error, "chat request not answered");
                 }
             }
-            Event::LoggedOut { reason } => {
+            Event::LoggedOut { reason, .. } => {
                 let failure = match session.peer.certificate_error() {
                     Some(error) => Failure::from(Error::from(error)),
                     None => Failure::new(Exit::Login, sanitize::line(&reason)),

@@ -46,7 +46,7 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
             format!("the registry is gone ({}); trying again in the background", sanitize::line(reason)),
         ),
         Event::Reconnected => (Tone::Success, "back again, and back in your rooms".to_owned()),
-        Event::LoggedOut { reason } => (Tone::Error, format!("logged out: {}", sanitize::line(reason))),
+        Event::LoggedOut { reason, .. } => (Tone::Error, format!("logged out: {}", sanitize::line(reason))),
         Event::ChatRequested { from, addr, .. } => {
             let who = from.as_ref().map_or_else(|| format!("somebody at {addr}"), name);
             (Tone::Notice, format!("{who} wants to chat"))
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn what_others_say_is_harmless_on_a_terminal() {
         let events = [
-            Event::LoggedOut { reason: "bye\u{1b}]0;owned\u{7}".to_owned() },
+            Event::LoggedOut { reason: "bye\u{1b}]0;owned\u{7}".to_owned(), replaced: false },
             Event::Disconnected { reason: "\u{1b}[2J".to_owned(), retry_in: Duration::from_secs(1) },
             Event::Fault { culprit: "\u{9b}".to_owned(), what: "\u{202e}".to_owned() },
             Event::ChatClosed { with: None, reason: "\n\u{1b}[1A".to_owned() },

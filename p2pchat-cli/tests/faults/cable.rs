@@ -105,7 +105,8 @@ fn who_is_cut_off_comes_in_from_elsewhere_and_the_old_client_gives_way() {
     let mut bob = insist_on_start(&elsewhere, &["--user", "bob", "listen", "--json"], "\"ready\"");
     net.mend(at_bob);
     let reason = room.bob.expect_event("logged_out")["reason"].clone();
-    assert_eq!(reason, "logged in elsewhere");
+    // By the registry on the old stream, or when it asked for its session again.
+    assert!(reason.as_str().is_some_and(|reason| reason.contains("logged in elsewhere")), "{reason}");
     room.bob.outcome().expect_code(4);
     room.alice.type_line("/msg #den welcome");
     assert_eq!(bob.expect_event("broadcast")["text"], "welcome");

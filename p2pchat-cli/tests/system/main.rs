@@ -36,6 +36,7 @@ mod prototype_registry;
 mod pushes;
 mod races;
 mod restart;
+mod resume;
 mod room;
 mod stand_in;
 mod vanishing;

@@ -66,7 +66,7 @@ impl Default for Config {
         Self {
             limits: Limits::DEFAULT,
             capabilities: Capabilities::parse(
-                "reason,roster,sender,moderate,invite,contact,origin,ticket,retry",
+                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry",
             ),
             registry: None,
             lease: Duration::from_secs(10),

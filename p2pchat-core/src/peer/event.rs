@@ -44,6 +44,8 @@ pub enum Event {
     LoggedOut {
         /// Why, for a person to read.
         reason: String,
+        /// It goes on elsewhere: another program has taken it over, with the user's password or token (§7.5).
+        replaced: bool,
     },
     /// Somebody wants to chat.
     ChatRequested {

@@ -127,6 +127,9 @@ impl Peer {
             (Link::Ready { .. }, FromRegistry::Timeout { username }) => {
                 self.session_timed_out(now, &username)
             }
+            (Link::Ready { .. }, FromRegistry::Replaced { username }) => {
+                self.session_replaced(now, &username);
+            }
             (Link::Ready { .. }, message) => self.registry_said(now, message),
             (Link::Greeting { .. }, _) => {
                 let what = "spoke before it greeted";
@@ -247,10 +250,8 @@ impl Peer {
 
     fn link_ready(&mut self, now: Time) {
         match &self.session {
-            Some(session) => {
-                let login = session.credentials.login();
-                if let Err(error) = self.submit(now, login, Purpose::Resume) {
-                    self.lose_link(now, &error.to_string(), error.clone(), true);
+            Some(_) => {
+                if !self.come_back(now) {
                     return;
                 }
             }

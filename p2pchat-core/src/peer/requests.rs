@@ -42,7 +42,7 @@ pub(super) enum Purpose {
     Register(RequestId),
     Login(RequestId, Credentials),
     /// Bringing the session back.
-    Resume,
+    Resume(Way),
     Search(RequestId),
     Peers(RequestId, Detail),
     Rooms(RequestId, Detail),
@@ -65,16 +65,31 @@ pub(super) enum Purpose {
     Bans(RequestId),
 }
 
+/// How a session is brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By the token that was given out last (§7.5).
+    Token,
+    Password,
+}
+
 impl Purpose {
     fn needs_session(&self) -> bool {
-        !matches!(self, Self::Register(_) | Self::Login(..) | Self::Resume)
+        !matches!(self, Self::Register(_) | Self::Login(..) | Self::Resume(_))
+    }
+
+    fn way_back(&self) -> Option<Way> {
+        match self {
+            Self::Resume(way) => Some(*way),
+            _ => None,
+        }
     }
 
     /// What the machine asks for itself is bounded by what it is asked for.
     fn is_internal(&self) -> bool {
         matches!(
             self,
-            Self::Resume
+            Self::Resume(_)
                 | Self::Find(_)
                 | Self::Roster(_, None)
                 | Self::Contact(_)
@@ -198,8 +213,8 @@ impl Peer {
         if self.requests.sent.front().is_some_and(|oldest| oldest.due > now) {
             self.requests_moved(now);
         } else if let Some(purpose) = self.requests.take_oldest() {
-            if matches!(purpose, Purpose::Resume) {
-                self.resume_unanswered();
+            if let Purpose::Resume(way) = purpose {
+                self.resume_unanswered(way);
             }
             self.fail(now, purpose, RequestError::TimedOut);
             self.lose_link(now, "the registry didn't answer in time", RequestError::TimedOut, true);
@@ -249,7 +264,7 @@ impl Peer {
             (Purpose::Login(request, credentials), FromRegistry::Auth(reply)) => {
                 self.logged_in(now, request, credentials, reply);
             }
-            (Purpose::Resume, FromRegistry::Auth(reply)) => self.resumed(now, reply),
+            (Purpose::Resume(way), FromRegistry::Auth(reply)) => self.resumed(now, way, reply),
             (Purpose::Search(request), FromRegistry::Search(reply)) => {
                 self.complete(request, found(reply).map(Response::Found));
             }
@@ -346,7 +361,7 @@ impl Peer {
             Purpose::Contact(user) => self.contact_failed(&user, &error),
             Purpose::Consent(request, _) => self.complete(request, Err(error)),
             Purpose::Withdraw | Purpose::Expect(_) => {}
-            Purpose::Resume => {
+            Purpose::Resume(_) => {
                 if let (RequestError::Busy { retry_after, .. }, Some(session)) = (&error, &mut self.session) {
                     session.retry_after = Some(*retry_after);
                 }
@@ -359,13 +374,13 @@ impl Peer {
     pub(super) fn fail_all_requests(&mut self, now: Time) {
         let sent = std::mem::take(&mut self.requests.sent);
         let queued = std::mem::take(&mut self.requests.queued);
-        if sent.iter().any(|sent| matches!(sent.purpose, Purpose::Resume)) {
-            self.resume_unanswered();
+        for way in sent.iter().filter_map(|sent| sent.purpose.way_back()).collect::<Vec<_>>() {
+            self.resume_unanswered(way);
         }
         let sent = sent.into_iter().map(|sent| (sent.purpose, RequestError::Interrupted));
         let queued = queued.into_iter().map(|(_, purpose)| (purpose, RequestError::NotConnected));
         for (purpose, error) in sent.chain(queued) {
-            if !matches!(purpose, Purpose::Resume) {
+            if !matches!(purpose, Purpose::Resume(_)) {
                 self.fail(now, purpose, error);
             }
         }

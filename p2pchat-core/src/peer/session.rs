@@ -3,11 +3,15 @@
 use std::{num::NonZeroU64, time::Duration};
 
 use p2pchat_proto::{
-    AuthReply, Capability, PasswordDigest, PeerPort, Reason, RegisterReply, SessionTicket, ToRegistry,
-    ToRegistryDatagram, Username,
+    AuthReply, Capability, PasswordDigest, PeerPort, Reason, RegisterReply, SessionTicket, SessionToken,
+    ToRegistry, ToRegistryDatagram, Username,
 };
 
-use super::{Effect, Event, Peer, RequestError, RequestId, Response, Timer, link::Waiting};
+use super::{
+    Effect, Event, Peer, RequestError, RequestId, Response, Timer,
+    link::Waiting,
+    requests::{Purpose, Way},
+};
 use crate::time::Time;
 
 /// The prototype's registry drops a user after three seconds without a keep-alive (§6.2).
@@ -29,12 +33,22 @@ impl Credentials {
             port: self.port,
         }
     }
+
+    fn resume(&self, token: SessionToken) -> ToRegistry {
+        ToRegistry::Resume { username: self.username.clone(), token, port: self.port }
+    }
 }
 
 /// A session that the user wants, live or to be brought back.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) credentials: Credentials,
+    /// What brings it back without the password (§7.5). In memory only.
+    token: Option<SessionToken>,
+    /// The token was used, and no answer came.
+    unanswered: bool,
+    /// So was the one before it. If that request comes to the registry only now, it takes the session over.
+    late: bool,
     pub(super) live: bool,
     /// The registry ended it by TIMEOUT, so that ONLINE means that somebody else has taken it over.
     timed_out: bool,
@@ -54,7 +68,7 @@ pub(super) struct Session {
 
 impl Peer {
     /// Logs in (§4.3), opening the link if there is none. Without a `port` nobody can dial this peer. From then on the
-    /// session is kept alive, and brought back when the link is lost, until [`logout`](Self::logout).
+    /// session is kept alive, and brought back when the link is lost (by its token where the registry gives one out, §7.5), until [`logout`](Self::logout).
     pub fn login(
         &mut self,
         now: Time,
@@ -107,9 +121,12 @@ impl Peer {
         reply: AuthReply,
     ) {
         let outcome = match reply {
-            AuthReply::Success { .. } => {
+            AuthReply::Success { token } => {
                 self.session = Some(Session {
                     credentials,
+                    token,
+                    unanswered: false,
+                    late: false,
                     live: true,
                     timed_out: false,
                     refused_since: None,
@@ -131,12 +148,29 @@ impl Peer {
         self.complete(request, outcome);
     }
 
-    /// The answer to logging in again. ONLINE may be our own old session, whose lease runs out if nobody renews it.
-    pub(super) fn resumed(&mut self, now: Time, reply: AuthReply) {
+    /// Asks for the session again: by its token, or with the password. False if that can't be asked.
+    pub(super) fn come_back(&mut self, now: Time) -> bool {
+        let resumes = self.has(Capability::Resume);
+        let Some(session) = &self.session else { return true };
+        let (message, way) = match &session.token {
+            Some(token) if resumes => (session.credentials.resume(token.clone()), Way::Token),
+            _ => (session.credentials.login(), Way::Password),
+        };
+        let asked = self.submit(now, message, Purpose::Resume(way));
+        if let Err(error) = &asked {
+            self.lose_link(now, &error.to_string(), error.clone(), true);
+        }
+        asked.is_ok()
+    }
+
+    /// The answer to coming back. ONLINE may be our own old session, whose lease runs out if nobody renews it.
+    pub(super) fn resumed(&mut self, now: Time, way: Way, reply: AuthReply) {
         let lease = self.config.lease;
         let Some(session) = &mut self.session else { return };
         match reply {
-            AuthReply::Success { .. } => {
+            AuthReply::Success { token } => {
+                session.token = token;
+                session.late = std::mem::take(&mut session.unanswered) && way == Way::Token;
                 session.live = true;
                 session.timed_out = false;
                 session.refused_since = None;
@@ -148,7 +182,7 @@ impl Peer {
             AuthReply::Online { .. } => {
                 let since = *session.refused_since.get_or_insert(now);
                 if session.timed_out || now.since(since) >= lease {
-                    self.log_out(now, "logged in elsewhere");
+                    self.log_out(now, "logged in elsewhere", false);
                 } else {
                     self.lose_link(
                         now,
@@ -158,10 +192,16 @@ impl Peer {
                     );
                 }
             }
+            // The token isn't good any more; the password may be.
+            AuthReply::Failure { .. } if way == Way::Token => {
+                session.token = None;
+                session.unanswered = false;
+                self.come_back(now);
+            }
             AuthReply::Failure { reason } => {
                 let text =
                     reason.as_ref().map_or("the registry refused the login", Reason::as_str).to_owned();
-                self.log_out(now, &text);
+                self.log_out(now, &text, false);
             }
             _ => {
                 self.lose_link(now, "the registry's answer makes no sense", RequestError::NotConnected, true)
@@ -169,17 +209,34 @@ impl Peer {
         }
     }
 
-    /// A login on the way back got no answer. It may have begun a session all the same, and ONLINE then means that one.
-    pub(super) fn resume_unanswered(&mut self) {
+    /// Coming back got no answer. It may have begun a session all the same, and ONLINE then means that one.
+    pub(super) fn resume_unanswered(&mut self, way: Way) {
         if let Some(session) = &mut self.session {
+            session.unanswered |= way == Way::Token;
             session.timed_out = false;
             session.refused_since = None;
         }
     }
 
-    fn log_out(&mut self, now: Time, reason: &str) {
+    fn log_out(&mut self, now: Time, reason: &str, replaced: bool) {
         self.end_session(now, reason);
-        self.tell(Event::LoggedOut { reason: reason.to_owned() });
+        self.tell(Event::LoggedOut { reason: reason.to_owned(), replaced });
+    }
+
+    /// The session goes on elsewhere. Who came back by himself would push the other out, and be pushed out in turn. Only if
+    /// it may be our own request on an earlier stream that has come so late, we come back, once.
+    pub(super) fn session_replaced(&mut self, now: Time, username: &Username) {
+        let Some(session) = self.session.as_mut().filter(|s| s.credentials.username == *username) else {
+            return;
+        };
+        if std::mem::take(&mut session.late) {
+            session.timed_out = true;
+            self.lose_link(now, "the session has moved to another stream", RequestError::NotConnected, true);
+        } else {
+            let reason = "you are logged in elsewhere, and the session goes on there";
+            self.log_out(now, reason, true);
+            self.lose_link(now, reason, RequestError::NotConnected, true);
+        }
     }
 
     fn session_begins(&mut self, now: Time) {

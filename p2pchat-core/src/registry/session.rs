@@ -66,7 +66,7 @@ impl Registry {
         let lease = self.config.default_lease;
         let Some(connection) = self.connections.get_mut(conn) else { return Ok(()) };
         connection.heard(now);
-        tracing::info!(?conn, user = %username, remote = %connection.remote, "logged in");
+        tracing::info!(?conn, user = %username, remote = %connection.remote, resumes, "logged in");
         connection.phase = Phase::LoggedIn(Box::new(Session {
             username: username.clone(),
             port,

@@ -16,12 +16,13 @@ const NAMES: [&str; 3] = ["alice", "bob", "carol"];
 const ROOMS: [&str; 2] = ["den", "attic"];
 const REGISTRY: &[&str] = &[
     "HELLO_BACK <SUCCESS> <200>",
-    "HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,moderate>",
+    "HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,resume,moderate>",
+    "REPLACED <alice>",
     "HELLO_BACK <FAILURE> <404> <no>",
     "REGISTER <SUCCESS> <200>",
     "REGISTER <EXIST> <300>",
     "AUTH <SUCCESS> <200>",
-    "AUTH <SUCCESS> <200>",
+    "AUTH <SUCCESS> <200> <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08>",
     "AUTH <FAILURE> <404>",
     "AUTH <ONLINE> <300>",
     "CREATION <SUCCESS> <200>",

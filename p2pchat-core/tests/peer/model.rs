@@ -47,6 +47,8 @@ pub(crate) struct Model {
     /// Until when who isn't dialled again.
     failed_dials: BTreeMap<Name, Time>,
     pub(crate) commands: usize,
+    /// How many tokens the registry has given out.
+    tokens: u64,
     /// The machine's own, from the same seed: the bounds of a pause are the model's.
     dice: fastrand::Rng,
     /// What the last step made the peer do.
@@ -74,6 +76,11 @@ enum Link {
 
 #[derive(Debug, Clone)]
 struct Session {
+    /// The number of the token that brings it back.
+    token: Option<u64>,
+    /// It was used without an answer, and so was the one before it.
+    unanswered: bool,
+    late: bool,
     live: bool,
     timed_out: bool,
     refused_since: Option<Time>,
@@ -86,7 +93,8 @@ struct Session {
 #[derive(Debug, Clone, PartialEq)]
 enum Ask {
     Login(usize),
-    Resume,
+    /// By the token, or by the password.
+    Resume(By),
     Join(usize, Name),
     Leave(usize, Name),
     /// Who is in a room, for a command or to know.
@@ -95,6 +103,12 @@ enum Ask {
     Find(Name),
     Kick(usize),
     Bans(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum By {
+    Token,
+    Password,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -204,6 +218,7 @@ impl Default for Model {
             broadcasts: BTreeMap::new(),
             failed_dials: BTreeMap::new(),
             commands: 0,
+            tokens: 0,
             dice: fastrand::Rng::with_seed(SEED),
             did: Vec::new(),
             registry: None,
@@ -315,8 +330,8 @@ impl Model {
             },
             Due::Reply => {
                 let (ask, _) = self.asked.pop_front().unwrap();
-                if ask == Ask::Resume {
-                    self.login_may_have_worked();
+                if let Ask::Resume(by) = ask {
+                    self.coming_back_may_have_worked(by);
                 }
                 self.failed(ask, &RequestError::TimedOut);
                 self.lose_link(&RequestError::TimedOut, true);

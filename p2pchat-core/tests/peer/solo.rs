@@ -14,7 +14,7 @@ use p2pchat_proto::{
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 /// What the registry agrees to in these tests unless said otherwise.
-pub(crate) const ALL: &str = " <1> <reason,roster,sender,moderate>";
+pub(crate) const ALL: &str = " <1> <reason,roster,sender,resume,moderate>";
 
 pub(crate) struct Solo {
     pub(crate) peer: Peer,
@@ -233,7 +233,7 @@ impl Solo {
             }
             Event::RoomChanged { room, by, change } => format!("{by} sets {room} {change:?}"),
             Event::Disconnected { reason, .. } => format!("lost: {reason}"),
-            Event::LoggedOut { reason } => format!("logged out: {reason}"),
+            Event::LoggedOut { reason, .. } => format!("logged out: {reason}"),
             Event::Fault { culprit, what } => format!("fault of {culprit}: {what}"),
             other => format!("{other:?}").to_lowercase(),
         }

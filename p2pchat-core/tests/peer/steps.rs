@@ -83,6 +83,7 @@ pub(crate) enum Push {
     PutOut { room: &'static str, user: &'static str, banned: bool },
     Changed(&'static str),
     Timeout,
+    Replaced,
 }
 
 #[derive(Debug, Clone)]
@@ -192,6 +193,7 @@ fn push() -> impl Strategy<Value = Push> {
         1 => room.prop_map(Push::Changed),
         4 => name.prop_map(Push::Offline),
         1 => Just(Push::Timeout),
+        1 => Just(Push::Replaced),
     ]
 }
 

@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) store: MemoryStore,
     /// How many session tokens the registry has made.
     tokens: u64,
+    /// How many passwords were hashed or compared.
+    pub(crate) hashed: usize,
 }
 
 /// A peer and its ends of streams.
@@ -88,6 +90,7 @@ impl World {
             settings,
             store: MemoryStore::new(),
             tokens: 0,
+            hashed: 0,
         };
         for (seed, name) in (0..).zip(names) {
             let solo = Solo::seeded(config.clone(), seed);
@@ -343,6 +346,7 @@ impl World {
                 registry.handle_token(self.now, op, answer);
             }
             registry::Effect::Hash { op, request } => {
+                self.hashed += 1;
                 let answer = match request {
                     HashRequest::Create { digest } => HashAnswer::Created(digest.expose().into()),
                     HashRequest::Verify { digest, stored: Some(stored) } if *stored == *digest.expose() => {

@@ -10,6 +10,7 @@ mod limits;
 mod model;
 mod modelled;
 mod moderation;
+mod months;
 mod names;
 mod operator;
 mod resume;

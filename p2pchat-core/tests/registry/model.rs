@@ -2,13 +2,17 @@
 
 mod lists;
 mod moderation;
+mod resume;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
 };
 
-use crate::steps::{Act, Request, Step};
+use self::resume::{Tokens, in_auth};
+use crate::steps::{Act, Request, SLOTS, Step};
+
+pub(crate) use self::resume::TOKEN_SECONDS;
 
 pub(crate) const ROOMS_PER_USER: usize = 2;
 pub(crate) const BANS_PER_ROOM: usize = 2;
@@ -26,11 +30,16 @@ type Name = &'static str;
 pub(crate) struct Model {
     pub(crate) now: Time,
     pub(crate) rooms: BTreeMap<Key, Room>,
+    /// By slot, and beyond the slots what is left of streams whose sessions wait for their users.
     pub(crate) streams: BTreeMap<usize, Stream>,
     /// Requests whose questions to store or hash have not been answered, in the order of asking.
     pub(crate) unanswered: Vec<Unanswered>,
     accounts: BTreeMap<Key, Account>,
     opened: usize,
+    tokens: BTreeMap<Key, Tokens>,
+    tokens_made: u64,
+    /// How many streams ended and left a session.
+    gone: usize,
     /// What the last step made be sent on each stream, in order.
     pub(crate) sent: BTreeMap<usize, Vec<String>>,
     pub(crate) datagrams: Vec<(SocketAddr, String)>,
@@ -64,6 +73,8 @@ pub(crate) struct Stream {
     /// As it was told; see [`place`](Model::place) for what is shown.
     pub(crate) ip: Name,
     prototype: bool,
+    /// There is nobody to be told anything.
+    pub(crate) gone: bool,
     pub(crate) greeted: bool,
     capabilities: Vec<&'static str>,
     heard: Time,
@@ -80,6 +91,8 @@ pub(crate) struct Session {
     pub(crate) ends: Time,
     first_datagram: Option<SocketAddr>,
     answered: Option<Time>,
+    /// The one that was given out for it.
+    token: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -87,6 +100,8 @@ pub(crate) struct Unanswered {
     slot: usize,
     serial: usize,
     user: Option<Key>,
+    /// The session's.
+    token: Option<u64>,
     request: Request,
 }
 
@@ -104,6 +119,7 @@ impl Model {
                         serial: self.opened,
                         ip,
                         prototype: *prototype,
+                        gone: false,
                         greeted: false,
                         capabilities: Vec::new(),
                         heard: self.now,
@@ -115,7 +131,7 @@ impl Model {
             }
             Step::Disconnect { slot } => {
                 self.turn_of(*slot);
-                self.end(*slot);
+                self.hang_up(*slot);
             }
             Step::Say { slot, request, late } => {
                 self.turn_of(*slot);
@@ -160,7 +176,8 @@ impl Model {
         if !self.is_settled_at_once(slot, request) {
             let Stream { serial, session, .. } = &self.streams[&slot];
             let user = session.as_ref().map(|session| session.user.clone());
-            let asked = Unanswered { slot, serial: *serial, user, request: request.clone() };
+            let token = session.as_ref().and_then(|session| session.token);
+            let asked = Unanswered { slot, serial: *serial, user, token, request: request.clone() };
             if late {
                 self.unanswered.push(asked);
                 self.streams.get_mut(&slot).unwrap().waiting = Some(VecDeque::new());
@@ -184,9 +201,12 @@ impl Model {
             Request::Malformed => self.refuse(slot, request),
             _ if !greeted => self.refuse(slot, request),
             Request::Register { .. } => return false,
-            Request::Login { user, .. } if is_mine(user) => self.say_why(slot, "AUTH <ONLINE> <300>"),
+            Request::Login { user, .. } | Request::Resume { user, .. } if is_mine(user) => {
+                self.say_why(slot, "AUTH <ONLINE> <300>")
+            }
             Request::Login { .. } if me.is_none() => return false,
-            Request::Login { .. } => self.refuse(slot, request),
+            Request::Resume { .. } if me.is_none() && self.has(slot, "resume") => return false,
+            Request::Login { .. } | Request::Resume { .. } => self.refuse(slot, request),
             _ if me.is_none() => self.refuse(slot, request),
             Request::Logout { user: Some(user) }
             | Request::Exit { user, .. }
@@ -195,6 +215,7 @@ impl Model {
             {
                 self.refuse(slot, request);
             }
+            Request::Logout { .. } if stream.session.as_ref().unwrap().token.is_some() => return false,
             Request::Logout { .. } => self.end(slot),
             Request::Peers { detailed, .. } => self.peers(slot, *detailed),
             Request::Members { room } | Request::Exit { room, .. } if !self.is_member(&me, room) => {
@@ -241,7 +262,10 @@ impl Model {
     }
 
     fn finish(&mut self, asked: Unanswered) {
-        let Unanswered { slot, serial, user, request } = asked;
+        if matches!(asked.request, Request::Logout { .. }) {
+            return self.log_out(&asked);
+        }
+        let Unanswered { slot, serial, user, request, .. } = asked;
         let is_there = self.stream(slot, serial).is_some();
         // Nobody waits for the answer any more; but the store had been asked for the change already.
         let is_done_anyway = match &request {
@@ -250,12 +274,17 @@ impl Model {
             _ => false,
         };
         if !is_there && !is_done_anyway {
+            // The token that it was to be answered with is made.
+            self.tokens_made += u64::from(matches!(request, Request::Resume { .. }));
             return;
         }
         let reply = match &request {
             Request::Register { user, password } => self.register(user, password),
             Request::Login { user, password, port } => {
                 return self.log_in(slot, &request, user, password, *port);
+            }
+            Request::Resume { user, token, port } => {
+                return self.resume(slot, &request, user, *token, port.unwrap_or(0));
             }
             Request::Create { room, password, capacity } => {
                 self.create(&user.unwrap(), room, *password, *capacity)
@@ -279,7 +308,7 @@ impl Model {
         let stream = self.streams.get_mut(&slot).unwrap();
         let capabilities = capabilities.filter(|_| !stream.prototype);
         stream.greeted = true;
-        stream.capabilities = ["reason", "roster", "sender", "moderate"]
+        stream.capabilities = ["reason", "roster", "sender", "resume", "moderate"]
             .into_iter()
             .filter(|word| capabilities.is_some_and(|asked| asked.contains(word)))
             .collect();
@@ -308,31 +337,54 @@ impl Model {
         }
         if let Some(old) = self.online(&user) {
             let Stream { heard, session, .. } = &self.streams[&old];
-            if (self.now - heard) * 3 < session.as_ref().unwrap().lease {
+            let is_silent = (self.now - heard) * 3 >= session.as_ref().unwrap().lease;
+            if !is_silent && !self.streams[&old].gone {
+                if self.has(slot, "resume") {
+                    self.tokens_made += 1;
+                }
                 return self.say_why(slot, "AUTH <ONLINE> <300>");
             }
-            // The user stays online: nobody else is told.
-            self.time_out(old);
-            self.streams.remove(&old);
         }
+        let token = self.give_token(slot, &user);
+        self.replace_session(&user);
+        self.begin_session(slot, &user, port.unwrap_or(0), token, false);
+    }
+
+    /// Ends a session whose user stays online: nobody else is told.
+    fn replace_session(&mut self, user: &Key) {
+        let Some(old) = self.online(user) else { return };
+        if self.has(old, "resume") {
+            let name = self.place(old).0;
+            self.say(old, &format!("REPLACED <{name}>"));
+        } else {
+            self.time_out(old);
+        }
+        self.streams.remove(&old);
+    }
+
+    /// `goes_on`: others have seen the user there.
+    fn begin_session(&mut self, slot: usize, user: &Key, port: u16, token: Option<u64>, goes_on: bool) {
         let (now, lease) = (self.now, 10 * SECOND);
         let stream = self.streams.get_mut(&slot).unwrap();
         stream.heard = now;
         stream.session = Some(Session {
             user: user.clone(),
-            port: port.unwrap_or(0),
+            port,
             lease,
             ends: now + lease,
             first_datagram: None,
             answered: None,
+            token,
         });
-        self.say(slot, "AUTH <SUCCESS> <200>");
-        for room in self.accounts[&user].rooms.clone() {
-            let push = format!("USER_JOINED <{}> <{}>", self.rooms[&room].name, self.accounts[&user].name);
+        self.say(slot, &format!("AUTH <SUCCESS> <200>{}", in_auth(token)));
+        for room in self.accounts[user].rooms.clone() {
+            let push = format!("USER_JOINED <{}> <{}>", self.rooms[&room].name, self.accounts[user].name);
             if self.has(slot, "roster") {
                 self.say(slot, &push);
             }
-            self.push(&[room], &user, Some("roster"), &push);
+            if !goes_on {
+                self.push(&[room], user, Some("roster"), &push);
+            }
         }
     }
 
@@ -403,13 +455,13 @@ impl Model {
     }
 
     fn keep_alive(&mut self, name: &str, from: SocketAddr, timeout: Option<u64>) {
-        let slot = self.online(&key(name));
+        let slot = self.online(&key(name)).filter(|slot| *slot < SLOTS);
         self.turn_of(slot.unwrap_or(0));
         let now = self.now;
         let Some(stream) = self.online(&key(name)).and_then(|slot| self.streams.get_mut(&slot)) else {
             return;
         };
-        if address(stream.ip) != from.ip().to_canonical() {
+        if stream.gone || address(stream.ip) != from.ip().to_canonical() {
             return;
         }
         stream.heard = now;
@@ -458,6 +510,9 @@ impl Model {
     }
 
     fn say(&mut self, slot: usize, line: &str) {
+        if self.streams.get(&slot).is_some_and(|stream| stream.gone) {
+            return;
+        }
         self.sent.entry(slot).or_default().push(line.to_owned());
     }
 
@@ -472,7 +527,7 @@ impl Model {
             slot,
             match request {
                 Request::Register { .. } => "REGISTER <FAILURE> <404>",
-                Request::Login { .. } => "AUTH <FAILURE> <404>",
+                Request::Login { .. } | Request::Resume { .. } => "AUTH <FAILURE> <404>",
                 Request::Create { .. } => "CREATION <FAILURE> <404>",
                 Request::Join { .. } | Request::Malformed => "JOIN <FAILURE> <404>",
                 Request::Exit { .. } => "ROOM_EXIT_RESPONSE <FAILURE> <404>",

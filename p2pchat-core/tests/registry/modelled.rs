@@ -1,5 +1,7 @@
 //! The machine against the model: long random sequences of what may happen, shrunk when the two differ.
 
+use std::time::Duration;
+
 use p2pchat_core::{
     Time,
     registry::{
@@ -14,7 +16,7 @@ use proptest::{
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 use crate::{
-    model::{BANS_PER_ROOM, Model, REASON, ROOMS_PER_USER},
+    model::{BANS_PER_ROOM, Model, REASON, ROOMS_PER_USER, TOKEN_SECONDS},
     steps::{SLOTS, Step, steps},
     world::World,
 };
@@ -66,6 +68,7 @@ impl StateMachineTest for Machine {
         config.prefixes = PrefixLimits::NONE;
         config.rooms_per_user = ROOMS_PER_USER;
         config.bans_per_room = BANS_PER_ROOM;
+        config.token_lifetime = Duration::from_secs(TOKEN_SECONDS);
         Self { world: World::with(config), streams: [None; SLOTS] }
     }
 
@@ -134,11 +137,12 @@ impl StateMachineTest for Machine {
             assert_eq!(is_open, model.streams.contains_key(&slot), "stream {slot} is open");
         }
         let sessions: Vec<_> = model.streams.values().filter_map(|stream| stream.session.as_ref()).collect();
+        let waiting = model.streams.values().filter(|stream| stream.gone).count();
         let stats = world.registry.stats();
         assert_eq!(
-            (stats.connections, stats.sessions, stats.operations),
-            (model.streams.len(), sessions.len(), model.unanswered.len()),
-            "connections, sessions, operations"
+            (stats.connections, stats.waiting, stats.sessions, stats.operations),
+            (model.streams.len() - waiting, waiting, sessions.len(), model.unanswered.len()),
+            "connections, waiting and all sessions, operations"
         );
         let next = world.registry.poll_timeout();
         let lease = sessions.iter().map(|session| Time::from_micros(session.ends)).min();

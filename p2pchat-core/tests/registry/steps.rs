@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 
 use proptest::{prelude::*, sample::select, strategy::Union};
 
-use crate::{model::Model, world::digest};
+use crate::{
+    model::Model,
+    world::{digest, token},
+};
 
 /// Streams that may be open at once.
 pub(crate) const SLOTS: usize = 5;
 /// The last one of each only looks like the first.
 const USERS: &[&str] = &["alice", "Alice", "bob", "BOB", "carol", "аlice"];
+const ALL: Option<&str> = Some("reason,roster,sender,resume,moderate");
 const ROOMS: &[&str] = &["den", "Den", "attic", "hall", "dеn"];
 /// The last one is the first in IPv6's clothes.
 const ADDRESSES: &[&str] = &["192.0.2.1", "192.0.2.2", "2001:db8::7", "::ffff:192.0.2.1"];
@@ -58,6 +62,12 @@ pub(crate) enum Request {
     Login {
         user: &'static str,
         password: &'static str,
+        port: Option<u16>,
+    },
+    /// With the `token`th of all tokens that there have been.
+    Resume {
+        user: &'static str,
+        token: u64,
         port: Option<u16>,
     },
     Create {
@@ -127,6 +137,10 @@ impl Request {
                 let port = field(port.map(|port| port.to_string()));
                 format!("LOGIN <{user}> <{}>{port}", digest(password))
             }
+            Self::Resume { user, token: number, port } => {
+                let port = field(port.map(|port| port.to_string()));
+                format!("RESUME <{user}> <{}>{port}", token(*number).expose())
+            }
             Self::Create { room, password, capacity } => {
                 format!("CREATE_CHAT_ROOM <{room}> <{}> <{capacity}> <about>", secret(password))
             }
@@ -184,7 +198,18 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
             (_, None) if state.names().next().is_none() => register().boxed(),
             (_, None) => {
                 let names = select(state.names().collect::<Vec<_>>());
-                prop_oneof![3 => register(), 12 => login(names), 1 => hello(), 1 => request()].boxed()
+                let tokens: Vec<_> = state
+                    .names()
+                    .flat_map(|name| state.tokens_of(name).into_iter().map(move |token| (name, token)))
+                    .collect();
+                prop_oneof![
+                    3 => register(),
+                    8 => login(names),
+                    8 => select(tokens).prop_map(resume),
+                    1 => hello(),
+                    1 => request()
+                ]
+                .boxed()
             }
             (_, Some(session)) => {
                 let keep_alive = keep_alive(Just(state.name(&session.user)), Just(stream.ip));
@@ -200,7 +225,7 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
         }
         let say = (request, prop::bool::weighted(0.15));
         steps.push((50, say.prop_map(move |(request, late)| Step::Say { slot, request, late }).boxed()));
-        steps.push((2, Just(Step::Disconnect { slot }).boxed()));
+        steps.push((4, Just(Step::Disconnect { slot }).boxed()));
     }
     Union::new_weighted(steps).boxed()
 }
@@ -229,6 +254,8 @@ fn password() -> impl Strategy<Value = &'static str> + Clone {
 fn hello() -> impl Strategy<Value = Request> {
     let words = [
         None,
+        ALL,
+        ALL,
         Some("reason,roster,sender,moderate"),
         Some("moderate,reason"),
         Some("sender,unheard-of"),
@@ -261,6 +288,10 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn resume((user, token): (&'static str, u64)) -> Request {
+    Request::Resume { user, token, port: Some(4_001) }
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let (user, room) = (select(USERS), select(ROOMS));
     let secret = prop::option::weighted(0.3, password());
@@ -269,6 +300,7 @@ fn request() -> impl Strategy<Value = Request> {
         2 => hello(),
         2 => register(),
         2 => login(select(USERS)),
+        1 => (select(USERS), 1..9_u64).prop_map(resume),
         16 => (room.clone(), secret.clone(), 1..4_usize)
             .prop_map(|(room, password, capacity)| Request::Create { room, password, capacity }),
         24 => (room.clone(), secret).prop_map(|(room, password)| Request::Join { room, password }),

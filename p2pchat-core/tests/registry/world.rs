@@ -58,7 +58,7 @@ pub(crate) fn token_in(told: &[String]) -> String {
 pub(crate) const UNIX_START: u64 = 1_700_000_000;
 
 /// The `n`th token that a world makes.
-fn token(n: u64) -> SessionToken {
+pub(crate) fn token(n: u64) -> SessionToken {
     let mut bits = [0; 32];
     bits[..8].copy_from_slice(&n.to_be_bytes());
     SessionToken::from_random(bits)

@@ -14,6 +14,7 @@ mod overheard;
 mod peers;
 mod prototype;
 mod registry_lost;
+mod resume;
 mod support;
 mod talk;
 mod trust;

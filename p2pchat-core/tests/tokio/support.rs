@@ -97,10 +97,15 @@ impl Registry {
     }
 
     pub(crate) fn client_trusting(&self, trust: Trust) -> ClientConfig {
+        self.client_by(self.tcp.port(), trust)
+    }
+
+    /// Reaches the registry by another port.
+    pub(crate) fn client_by(&self, port: u16, trust: Trust) -> ClientConfig {
         let mut machine = peer::Config::default();
         machine.backoff_base = Duration::from_millis(50);
         machine.backoff_cap = Duration::from_millis(500);
-        ClientConfig::new("127.0.0.1", self.tcp.port(), trust)
+        ClientConfig::new("127.0.0.1", port, trust)
             .registry_udp("127.0.0.1", self.udp.port())
             .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
             .machine(machine)

@@ -95,7 +95,7 @@ async fn a_certificate_that_changes_under_a_session_ends_it() {
     let (tcp, udp, identity, store) = registry.stop().await;
     let other = Registry::start_on(tcp, udp, Identity::new(), store.clone(), |_| {}).await;
     let reason = until(&mut events, |event| match event {
-        Event::LoggedOut { reason } => Some(reason),
+        Event::LoggedOut { reason, .. } => Some(reason),
         Event::Reconnected => panic!("took it"),
         _ => None,
     });

@@ -203,7 +203,7 @@ async fn a_banned_user_is_out_and_stays_out_after_a_restart_until_let_in_again()
     );
     // Her client comes back by itself, is refused, and stays away.
     let why = loop {
-        if let Event::LoggedOut { reason } = events.next().await.unwrap() {
+        if let Event::LoggedOut { reason, .. } = events.next().await.unwrap() {
             break reason;
         }
     };

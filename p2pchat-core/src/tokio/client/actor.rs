@@ -309,7 +309,7 @@ impl Actor {
                     // Trying again would not make it the right registry, and a person has to know.
                     machine.logout(now);
                     self.carry_out();
-                    self.tell(Event::LoggedOut { reason });
+                    self.tell(Event::LoggedOut { reason, replaced: false });
                 } else {
                     machine.handle_registry_closed(now, reason);
                 }

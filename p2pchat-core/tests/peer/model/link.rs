@@ -40,7 +40,7 @@ impl Model {
             (Link::Greeting { .. }, true) => {
                 self.link = Link::Ready;
                 match self.session {
-                    Some(_) => self.sends("LOGIN <alice> <…> <4000>", Ask::Resume),
+                    Some(_) => self.come_back(),
                     None => self.does("connected"),
                 }
                 for (id, login) in std::mem::take(&mut self.waiting) {
@@ -56,6 +56,13 @@ impl Model {
                 None => self.does("fault of registry: …"),
             },
             _ => {}
+        }
+    }
+
+    fn come_back(&mut self) {
+        match self.session.as_ref().unwrap().token {
+            Some(n) => self.sends(&format!("RESUME <alice> <{n:064x}> <4000>"), Ask::Resume(By::Token)),
+            None => self.sends("LOGIN <alice> <…> <4000>", Ask::Resume(By::Password)),
         }
     }
 
@@ -89,17 +96,21 @@ impl Model {
             self.fails(id, error);
         }
         let asked = std::mem::take(&mut self.asked);
-        if asked.iter().any(|(ask, _)| *ask == Ask::Resume) {
-            self.login_may_have_worked();
+        for (ask, _) in &asked {
+            if let Ask::Resume(by) = ask {
+                self.coming_back_may_have_worked(*by);
+            }
         }
-        for (ask, _) in asked.into_iter().filter(|(ask, _)| *ask != Ask::Resume) {
+        for (ask, _) in asked.into_iter().filter(|(ask, _)| !matches!(ask, Ask::Resume(_))) {
             self.failed(ask, &RequestError::Interrupted);
         }
     }
 
-    /// A login without an answer may have begun a session: ONLINE is waited out from then on (§5.1).
-    pub(super) fn login_may_have_worked(&mut self) {
+    /// Without an answer it may have begun a session: ONLINE is waited out from then on (§5.1), and if it comes late it takes
+    /// the session over (§7.5).
+    pub(super) fn coming_back_may_have_worked(&mut self, by: By) {
         if let Some(session) = &mut self.session {
+            session.unanswered |= by == By::Token;
             (session.timed_out, session.refused_since) = (false, None);
         }
     }
@@ -128,7 +139,7 @@ impl Model {
             | Ask::Members(_, Some(id))
             | Ask::Kick(id)
             | Ask::Bans(id) => self.fails(id, error),
-            Ask::Resume => self.lose_link(&RequestError::NotConnected, true),
+            Ask::Resume(_) => self.lose_link(&RequestError::NotConnected, true),
             Ask::Find(user) => self.not_found(user, error),
             Ask::Members(room, None) => {
                 let Some(room) = self.rooms.get_mut(room) else { return };
@@ -150,9 +161,12 @@ impl Model {
         let plain = |line: &str| Line::Plain(line.to_owned());
         self.registry = Some(match (&oldest, answer) {
             (_, Nonsense) => plain("REGISTER <SUCCESS> <200>"),
-            (Some(Ask::Login(_) | Ask::Resume), Yes(_)) => plain("AUTH <SUCCESS> <200>"),
-            (Some(Ask::Login(_) | Ask::Resume), No) => plain("AUTH <FAILURE> <404>"),
-            (Some(Ask::Login(_) | Ask::Resume), Online) => plain("AUTH <ONLINE> <300>"),
+            (Some(Ask::Login(_) | Ask::Resume(_)), Yes(_)) => {
+                self.tokens += 1;
+                Line::Plain(format!("AUTH <SUCCESS> <200> <{:064x}>", self.tokens))
+            }
+            (Some(Ask::Login(_) | Ask::Resume(_)), No) => plain("AUTH <FAILURE> <404>"),
+            (Some(Ask::Login(_) | Ask::Resume(_)), Online) => plain("AUTH <ONLINE> <300>"),
             (Some(Ask::Leave(..)), Yes(_)) => plain("ROOM_EXIT_RESPONSE <SUCCESS> <200>"),
             (Some(Ask::Leave(..)), _) => plain("ROOM_EXIT_RESPONSE <FAILURE> <404>"),
             (Some(Ask::Members(room, _)), Yes(members)) => Line::Members(room, members.clone()),
@@ -185,8 +199,13 @@ impl Model {
             (Some(ask), Yes(members)) => self.granted(ask, members),
             (Some(Ask::Login(id)), No) => self.fails(id, &RequestError::LoginFailed(None)),
             (Some(Ask::Login(id)), Online) => self.fails(id, &RequestError::AlreadyOnline),
-            (Some(Ask::Resume), No) => self.log_out(),
-            (Some(Ask::Resume), Online) => {
+            (Some(Ask::Resume(By::Token)), No) => {
+                let session = self.session.as_mut().unwrap();
+                (session.token, session.unanswered) = (None, false);
+                self.come_back();
+            }
+            (Some(Ask::Resume(By::Password)), No) => self.log_out(),
+            (Some(Ask::Resume(_)), Online) => {
                 let session = self.session.as_mut().unwrap();
                 let since = *session.refused_since.get_or_insert(self.now);
                 match session.timed_out || self.now - since >= 10 * SECOND {
@@ -211,9 +230,13 @@ impl Model {
     }
 
     fn granted(&mut self, ask: Ask, members: &[Name]) {
+        let token = Some(self.tokens);
         match ask {
             Ask::Login(id) => {
                 self.session = Some(Session {
+                    token,
+                    unanswered: false,
+                    late: false,
                     live: true,
                     timed_out: false,
                     refused_since: None,
@@ -225,10 +248,13 @@ impl Model {
                 self.session_begins();
                 self.done(id);
             }
-            Ask::Resume => {
+            Ask::Resume(by) => {
                 let session = self.session.as_mut().unwrap();
                 let failures = session.failures;
                 *session = Session {
+                    token,
+                    unanswered: false,
+                    late: by == By::Token && session.unanswered,
                     live: true,
                     timed_out: false,
                     refused_since: None,
@@ -315,6 +341,7 @@ impl Model {
             Push::PutOut { room, user, banned: true } => format!("ROOM_BANNED <{room}> <{user}> <dave>"),
             Push::Changed(room) => format!("ROOM_CHANGED <{room}> <dave> <CAPACITY> <7>"),
             Push::Timeout => "TIMEOUT <alice>".to_owned(),
+            Push::Replaced => "REPLACED <alice>".to_owned(),
         }));
         if self.is_ungreeted() || self.link != Link::Ready {
             return;
@@ -370,6 +397,17 @@ impl Model {
                     self.lose_link(&RequestError::NotConnected, true);
                 }
             }
+            Push::Replaced => match &mut self.session {
+                Some(session) if session.late => {
+                    (session.late, session.timed_out) = (false, true);
+                    self.lose_link(&RequestError::NotConnected, true);
+                }
+                Some(_) => {
+                    self.log_out();
+                    self.lose_link(&RequestError::NotConnected, true);
+                }
+                None => {}
+            },
             Push::Left(..) | Push::Offline(_) => {}
         }
     }
