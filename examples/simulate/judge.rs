@@ -302,6 +302,11 @@ impl Judge {
                     false => Err(format!("the registry says {message:?} on {conn:?}")),
                 }
             }
+            // Stands before a refusal.
+            FromRegistry::RetryAfter { .. } => match self.has(conn, Some(Capability::Retry)) {
+                true => Ok(()),
+                false => Err("the registry names a time to who hasn't asked for any".to_owned()),
+            },
             FromRegistry::Ticket { ticket } => {
                 match self.live.values_mut().find(|live| live.conn == conn) {
                     Some(live) if live.ticket.is_none() => live.ticket = Some((ticket.clone(), 0)),
