@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
+    num::NonZeroU64,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{
     AuthReply, Capabilities, Capability, Detail, Dialect, FromRegistry, FromRegistryDatagram, HelloReply,
-    Limits, Malformed, Message, ToRegistry, ToRegistryDatagram, Username, Verb,
+    Limits, Malformed, Message, SessionTicket, ToRegistry, ToRegistryDatagram, Username, Verb,
     codec::{ClientCodec, RegistryCodec},
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -43,6 +44,8 @@ enum Step<'a> {
     GiveUp(u8),
     Datagram(u8, &'a [u8]),
     KeepAlive(u8, u8, Option<u32>),
+    /// A keep-alive that proves a stream's ticket, if it was given one, and then a copy of it.
+    Prove(u8, u8, u32, NonZeroU64),
     Answer(Answer),
     Wait(u16),
 }
@@ -90,6 +93,8 @@ struct World {
     backend: Backend,
     now: Time,
     streams: Vec<Stream>,
+    /// Where keep-alives have come from that may have proven a ticket.
+    provers: BTreeSet<IpAddr>,
     limits: Limits,
 }
 
@@ -114,7 +119,7 @@ impl World {
         config.limits.frame_bytes = FRAME_BYTES;
         let limits = config.limits;
         let (registry, backend) = (Registry::new(config), Backend::default());
-        Self { registry, backend, now: Time::ZERO, streams: Vec::new(), limits }
+        Self { registry, backend, now: Time::ZERO, streams: Vec::new(), provers: BTreeSet::new(), limits }
     }
 
     fn pick(&self, n: u8) -> usize {
@@ -177,13 +182,16 @@ impl World {
                     self.registry.give_up(conn, "it took too long");
                 }
             }
-            Step::Datagram(from, bytes) => self.datagram(from, bytes),
+            Step::Datagram(from, bytes) => {
+                self.datagram(from, bytes);
+            }
             Step::KeepAlive(from, u, timeout) => {
                 if let Some(username) = super::backend::user(u) {
                     let message = ToRegistryDatagram::KeepAlive { username, timeout };
                     self.datagram(from, &message.to_bytes(Dialect::Canonical));
                 }
             }
+            Step::Prove(from, c, timeout, sequence) => self.prove(from, c, timeout, sequence),
             Step::Answer(answer) => self.backend.answer(&mut self.registry, self.now, &answer),
             Step::Wait(millis) => {
                 self.now = self.now + Duration::from_millis(millis.into());
@@ -286,12 +294,31 @@ impl World {
         }
     }
 
-    fn datagram(&mut self, from: u8, bytes: &[u8]) {
+    /// Where it comes from.
+    fn datagram(&mut self, from: u8, bytes: &[u8]) -> SocketAddr {
         let from = SocketAddr::from(([192, 0, 2, from % 3 + 1], 40_000 + u16::from(from / 128)));
         let datagram = Bytes::copy_from_slice(bytes);
         if let Ok(message) = ToRegistryDatagram::parse(&datagram, Dialect::Canonical, &self.limits) {
             self.registry.handle_datagram(self.now, from, message);
         }
+        from
+    }
+
+    fn prove(&mut self, from: u8, c: u8, timeout: u32, sequence: NonZeroU64) {
+        let n = self.pick(c);
+        let client = self.streams.get(n).map(|stream| &stream.client);
+        let Some((ticket, username)) =
+            client.and_then(|client| client.ticket.as_ref().zip(client.user.clone()))
+        else {
+            return;
+        };
+        let proven = ToRegistryDatagram::prove(ticket, username, timeout, sequence);
+        let bytes = proven.to_bytes(Dialect::Canonical);
+        let source = self.datagram(from, &bytes);
+        self.provers.insert(source.ip());
+        let so_far = self.registry.stats().keep_alives;
+        self.datagram(from.wrapping_add(1), &bytes);
+        assert_eq!(self.registry.stats().keep_alives, so_far, "a copy counts for nothing");
     }
 
     fn drain(&mut self) {
@@ -319,7 +346,7 @@ impl World {
         assert_eq!(read.as_ref(), Ok(message));
         let known =
             self.streams.iter().any(|stream| stream.remote.ip() == to && stream.client.user.is_some());
-        assert!(known, "a datagram to {to}, where nobody has logged in");
+        assert!(known || self.provers.contains(&to), "a datagram to {to}, where nobody has logged in");
     }
 
     fn check(&self) {
@@ -354,6 +381,13 @@ impl Stream {
             FromRegistry::UserJoined { .. } | FromRegistry::UserLeft { .. } => {
                 assert!(self.client.user.is_some() && self.client.has(Capability::Roster), "a push unasked");
             }
+            FromRegistry::Ticket { ticket } => {
+                assert!(self.client.user.is_some() && self.client.has(Capability::Ticket), "a push unasked");
+                self.client.ticket = Some(ticket.clone());
+            }
+            FromRegistry::RetryAfter { .. } => {
+                assert!(!self.asked.is_empty() && self.client.has(Capability::Retry), "a time for nothing");
+            }
             FromRegistry::RoomKicked { .. }
             | FromRegistry::RoomBanned { .. }
             | FromRegistry::RoomChanged { .. } => {
@@ -381,11 +415,17 @@ struct Client {
     /// What was offered in the last hello that was answered.
     offered: Capabilities,
     user: Option<Username>,
+    ticket: Option<SessionTicket>,
 }
 
 impl Client {
     fn new() -> Self {
-        Self { codec: ClientCodec::new(Limits::DEFAULT), offered: Capabilities::NONE, user: None }
+        Self {
+            codec: ClientCodec::new(Limits::DEFAULT),
+            offered: Capabilities::NONE,
+            user: None,
+            ticket: None,
+        }
     }
 
     /// Notes what a request's reply will look like. The form of one that was no request can't be known, but it has one reply
@@ -423,6 +463,8 @@ impl Client {
                 FromRegistry::UserLogout { .. }
                     | FromRegistry::UserJoined { .. }
                     | FromRegistry::UserLeft { .. }
+                    | FromRegistry::Ticket { .. }
+                    | FromRegistry::RetryAfter { .. }
                     | FromRegistry::RoomKicked { .. }
                     | FromRegistry::RoomBanned { .. }
                     | FromRegistry::RoomChanged { .. }
