@@ -200,7 +200,7 @@ async fn watch(name: Arc<String>, mut events: Events, fates: mpsc::UnboundedSend
     while let Some(event) = events.next().await {
         let fate = match event {
             Event::Reconnected => Fate::Back,
-            Event::LoggedOut { reason } => Fate::GaveUp(format!("{name}: {reason}")),
+            Event::LoggedOut { reason, .. } => Fate::GaveUp(format!("{name}: {reason}")),
             _ => continue,
         };
         // Nobody listens any more once the storm is over.
