@@ -79,7 +79,7 @@ impl Spelling {
 /// Feeds a registry machine bytes as its driver would, and checks each reply as a client would.
 pub fn registry_bytes(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let mut world = World::new();
+    let mut world = World::new(data);
     world.begin(data);
     while !input.is_empty()
         && let Ok(step) = Step::arbitrary(&mut input)
@@ -114,8 +114,8 @@ struct Stream {
 }
 
 impl World {
-    fn new() -> Self {
-        let mut config = config(&[]);
+    fn new(data: &[u8]) -> Self {
+        let mut config = config(data);
         config.limits.frame_bytes = FRAME_BYTES;
         let limits = config.limits;
         let (registry, backend) = (Registry::new(config), Backend::default());
@@ -388,6 +388,9 @@ impl Stream {
             FromRegistry::RetryAfter { .. } => {
                 assert!(!self.asked.is_empty() && self.client.has(Capability::Retry), "a time for nothing");
             }
+            FromRegistry::ContactRequest { .. } | FromRegistry::ContactResponse { .. } => {
+                assert!(self.client.user.is_some() && self.client.has(Capability::Contact), "a push unasked");
+            }
             FromRegistry::RoomKicked { .. }
             | FromRegistry::RoomBanned { .. }
             | FromRegistry::RoomChanged { .. } => {
@@ -465,6 +468,8 @@ impl Client {
                     | FromRegistry::UserLeft { .. }
                     | FromRegistry::Ticket { .. }
                     | FromRegistry::RetryAfter { .. }
+                    | FromRegistry::ContactRequest { .. }
+                    | FromRegistry::ContactResponse { .. }
                     | FromRegistry::RoomKicked { .. }
                     | FromRegistry::RoomBanned { .. }
                     | FromRegistry::RoomChanged { .. }
