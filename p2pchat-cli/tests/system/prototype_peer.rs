@@ -125,7 +125,7 @@ fn the_prototypes_keep_alives_count_and_their_end_is_a_timeout() {
 fn tls_1_2_is_for_old_peers_and_only_if_told_to() {
     let daemon = Daemon::start();
     assert!(Wire::open_by_tls12(&daemon).is_err());
-    daemon.log.expect_anywhere("the TLS handshake failed");
+    daemon.log.expect_anywhere("a TLS handshake failed");
     let daemon = Daemon::with(&["--tls12"]);
     let mut alice = Prototype::greet(Wire::open_by_tls12(&daemon).unwrap());
     alice.log_in("alice", 4278);
