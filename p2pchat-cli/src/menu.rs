@@ -235,7 +235,10 @@ impl<'a> Menu<'a> {
     }
 
     fn happened(&mut self, event: Event) {
-        if let Some(line) = show::event(&event, self.paint) {
+        // What the user did as an owner is said as the menu's outcome.
+        let is_own =
+            matches!(&event, Event::PutOut { by, .. } if self.session.peer.username().as_ref() == Some(by));
+        if let Some(line) = show::event(&event, self.paint).filter(|_| !is_own) {
             self.console.out.line(&line);
         }
         match event {

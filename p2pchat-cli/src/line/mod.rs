@@ -213,7 +213,10 @@ impl<'a> Line<'a> {
             self.console.out.say(Tone::Notice, &format!("{who} doesn't ask to chat any more"));
             return self.close(&Target::User(username.clone()));
         }
-        if let Some(line) = show::event(&event, self.paint) {
+        // What the user did as an owner is said as the command's outcome.
+        let is_own =
+            matches!(&event, Event::PutOut { by, .. } if self.session.peer.username().as_ref() == Some(by));
+        if let Some(line) = show::event(&event, self.paint).filter(|_| !is_own) {
             self.console.out.line(&line);
         }
         match event {

@@ -110,7 +110,8 @@ pub enum Event {
         username: Username,
     },
     /// Somebody, or oneself, was put out of a room by its owner, and is no member of it any more (capability `moderate`;
-    /// without it there is a [`MemberLeft`](Self::MemberLeft) instead).
+    /// without it there is a [`MemberLeft`](Self::MemberLeft) instead). Who did it as the owner is told too, of those who
+    /// were online.
     PutOut {
         /// Which room.
         room: RoomName,

@@ -8,7 +8,8 @@ use p2pchat_proto::{
 };
 
 use super::{
-    Effect, Event, Peer, RequestError, RequestId, Response, Timer, link::Waiting, session::Credentials,
+    Effect, Event, Peer, RequestError, RequestId, Response, Timer, link::Waiting, moderation::Removal,
+    session::Credentials,
 };
 use crate::time::Time;
 
@@ -60,8 +61,8 @@ pub(super) enum Purpose {
     Withdraw,
     /// The address of somebody who may dial us.
     Expect(Username),
-    /// What a room's owner wants.
-    Moderate(RequestId),
+    /// What a room's owner wants, and who is put out by it.
+    Moderate(RequestId, Option<Box<Removal>>),
     Bans(RequestId),
 }
 
@@ -183,7 +184,7 @@ impl Peer {
         {
             return Err(RequestError::Unsupported);
         }
-        if matches!(purpose, Purpose::Moderate(_) | Purpose::Bans(_)) && !self.has(Capability::Moderate) {
+        if matches!(purpose, Purpose::Moderate(..) | Purpose::Bans(_)) && !self.has(Capability::Moderate) {
             return Err(RequestError::Unsupported);
         }
         if self.requests.queued.len() >= self.config.requests && !purpose.is_internal() {
@@ -324,8 +325,12 @@ impl Peer {
             (Purpose::Roster(room, request), FromRegistry::Peers(list)) => {
                 self.roster_arrived(now, room, request, list);
             }
-            (Purpose::Moderate(request), FromRegistry::Moderation(outcome)) => {
-                self.complete(request, accepted(outcome, retry_after));
+            (Purpose::Moderate(request, removal), FromRegistry::Moderation(outcome)) => {
+                let outcome = accepted(outcome, retry_after);
+                if outcome.is_ok() {
+                    self.removed(removal);
+                }
+                self.complete(request, outcome);
             }
             (Purpose::Bans(request), FromRegistry::Bans(list)) => {
                 self.complete(request, bans(list, retry_after))
@@ -354,7 +359,7 @@ impl Peer {
             | Purpose::Rooms(request, _)
             | Purpose::Enter(request, _)
             | Purpose::Leave(request, _)
-            | Purpose::Moderate(request)
+            | Purpose::Moderate(request, _)
             | Purpose::Bans(request) => self.complete(request, Err(error)),
             Purpose::Roster(room, request) => self.roster_failed(now, &room, request, error),
             Purpose::Find(username) => self.found(now, &username, Err(error)),

@@ -28,8 +28,9 @@ impl Room {
         self.members.contains(username)
     }
 
-    pub(super) fn lose(&mut self, username: &Username) {
-        self.members.remove(username);
+    /// Forgets a member, whose name is given back as the registry spells it.
+    pub(super) fn lose(&mut self, username: &Username) -> Option<Username> {
+        self.members.take(username)
     }
 
     pub(super) fn is_asked(&self) -> bool {

@@ -101,7 +101,7 @@ enum Ask {
     Members(Name, Option<usize>),
     /// Where somebody is, to dial him.
     Find(Name),
-    Kick(usize),
+    Kick(usize, Name, Name),
     Bans(usize),
 }
 
@@ -417,7 +417,9 @@ impl Model {
             Command::Members(room) => {
                 self.ask(&format!("DISCOVER_PEERS <{room}>"), Ask::Members(room, Some(id)))?;
             }
-            Command::Kick(room, user) => self.ask(&format!("ROOM_KICK <{room}> <{user}>"), Ask::Kick(id))?,
+            Command::Kick(room, user) => {
+                self.ask(&format!("ROOM_KICK <{room}> <{user}>"), Ask::Kick(id, room, user))?
+            }
             Command::Bans(room) => self.ask(&format!("ROOM_BANS <{room}>"), Ask::Bans(id))?,
             Command::Chat(user) => {
                 if me? == user {

@@ -260,6 +260,25 @@ fn who_is_put_out_neither_hears_nor_speaks_there_from_that_moment() {
 }
 
 #[test]
+fn whom_one_puts_out_oneself_is_in_the_room_no_longer() {
+    let mut s = Solo::alice_in_den();
+    s.peer.kick(s.now, room("den"), user("BOB"), Some(Reason::new("spam").unwrap()));
+    s.peer.ban(s.now, room("den"), user("carol"), None);
+    s.peer.ban(s.now, room("den"), user("dave"), None);
+    s.peer.kick(s.now, room("den"), user("alice"), None);
+    s.did();
+    s.registry("MODERATION <SUCCESS> <200>");
+    assert_eq!(s.did(), ["bob is kicked out of den by alice: spam", "ok Done"]);
+    s.registry("MODERATION <SUCCESS> <200>");
+    assert_eq!(s.did(), ["carol is banned from den by alice", "ok Done"]);
+    s.registry("MODERATION <SUCCESS> <200>");
+    assert_eq!(s.did(), ["ok Done"], "who wasn't there is not told of");
+    s.registry("MODERATION <FAILURE> <404> <that is you>");
+    assert_eq!(s.did(), ["failed: that is you"]);
+    assert_eq!(roster(&s), "alice");
+}
+
+#[test]
 fn a_changed_room_is_told() {
     let mut s = Solo::alice_in_den();
     s.registry("ROOM_CHANGED <den> <carol> <OWNER> <alice>");
@@ -294,8 +313,9 @@ fn what_an_owner_wants_is_asked_of_the_registry() {
     s.registry("BAN_LIST <FOUND> <200> <bob> <spam>");
     s.registry("BAN_LIST <FAILURE> <404> <no>");
     s.registry("MODERATION <SUCCESS> <200>");
+    let kicked = "bob is kicked out of den by alice: spam";
     let bans = r#"ok Bans([BanRecord { username: "bob", reason: "spam" }])"#;
-    assert_eq!(s.did(), ["ok Done", "failed: no", "ok Done", bans, "failed: no", "ok Done"]);
+    assert_eq!(s.did(), [kicked, "ok Done", "failed: no", "ok Done", bans, "failed: no", "ok Done"]);
 }
 
 #[test]

@@ -137,7 +137,7 @@ impl Model {
             | Ask::Join(id, _)
             | Ask::Leave(id, _)
             | Ask::Members(_, Some(id))
-            | Ask::Kick(id)
+            | Ask::Kick(id, ..)
             | Ask::Bans(id) => self.fails(id, error),
             Ask::Resume(_) => self.lose_link(&RequestError::NotConnected, true),
             Ask::Find(user) => self.not_found(user, error),
@@ -171,8 +171,8 @@ impl Model {
             (Some(Ask::Leave(..)), _) => plain("ROOM_EXIT_RESPONSE <FAILURE> <404>"),
             (Some(Ask::Members(room, _)), Yes(members)) => Line::Members(room, members.clone()),
             (Some(Ask::Members(..)), _) => plain("PEER_LIST <FAILURE> <404>"),
-            (Some(Ask::Kick(_)), Yes(_)) => plain("MODERATION <SUCCESS> <200>"),
-            (Some(Ask::Kick(_)), _) => plain("MODERATION <FAILURE> <404>"),
+            (Some(Ask::Kick(..)), Yes(_)) => plain("MODERATION <SUCCESS> <200>"),
+            (Some(Ask::Kick(..)), _) => plain("MODERATION <FAILURE> <404>"),
             (Some(Ask::Bans(_)), Yes(_)) => plain("BAN_LIST <FOUND> <200> <bob> <why>"),
             (Some(Ask::Bans(_)), Online) => plain("BAN_LIST <NOT_FOUND> <404>"),
             (Some(Ask::Bans(_)), _) => plain("BAN_LIST <FAILURE> <404>"),
@@ -283,7 +283,15 @@ impl Model {
                 self.members_are(room, members, id.is_none());
             }
             Ask::Find(user) => self.dial(user),
-            Ask::Kick(id) => self.done(id),
+            Ask::Kick(id, name, user) => {
+                if let Some(room) = self.rooms.get_mut(name)
+                    && room.members.contains(&user)
+                {
+                    room.members.retain(|other| *other != user);
+                    self.does(&format!("{user} is kicked out of {name} by alice"));
+                }
+                self.done(id);
+            }
             Ask::Bans(id) => {
                 self.does(&format!("c{id} Bans([BanRecord {{ username: \"bob\", reason: \"why\" }}])"));
             }
