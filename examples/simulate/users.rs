@@ -208,7 +208,7 @@ impl World {
             41..45 => self.ask(number, Ask::Other, |peer, now| peer.members(now, room)),
             45..57 => self.ask(number, Ask::Chat, |peer, now| peer.chat(now, other)),
             57..78 => self.say_something(number, other),
-            78..94 => {
+            78..92 => {
                 let room = self.one_of_own_rooms(number).unwrap_or(room);
                 let name = self.nodes[number].user.name.clone();
                 let (letter, text) =
@@ -217,11 +217,15 @@ impl World {
                     peer.broadcast(now, room, text)
                 });
             }
-            94..97 if self.schedule.percent(50) => {
+            92..95 => {
                 let room = self.one_of_own_rooms(number).unwrap_or(room);
-                self.moderate(number, room, other);
+                let machine = self.nodes[number].machine.as_ref();
+                let members = machine.and_then(|machine| machine.roster(&room));
+                let members: Vec<_> = members.into_iter().flatten().cloned().collect();
+                let member = self.schedule.pick(&members).filter(|_| self.schedule.percent(70));
+                self.moderate(number, room, member.unwrap_or(other));
             }
-            94..97 => self.ask(number, Ask::Other, |peer, now| peer.hang_up(now, other)),
+            95..97 => self.ask(number, Ask::Other, |peer, now| peer.hang_up(now, other)),
             97..99 => self.ask(number, Ask::Logout, Peer::logout),
             _ => {
                 self.ask(number, Ask::Other, Peer::shutdown);
