@@ -202,3 +202,28 @@ fn no_more_than_sixty_four_wait_for_one_user() {
     assert_eq!(w.say(one_more, "CONTACT_REQUEST <bob>"), [format!("CONTACT {NO} <{why}>")]);
     assert_eq!(w.heard(bob).len(), 64);
 }
+
+#[test]
+fn a_session_that_is_resumed_keeps_its_contacts_and_loses_what_was_on_its_way() {
+    let mut w = world();
+    let (bob, carol) = (online(&mut w, "bob"), online(&mut w, "carol"));
+    let alice = w.connect("192.0.2.1");
+    w.say(alice, "HELLO_P2P <1> <resume,contact>");
+    w.say(alice, &format!("REGISTER <alice> <{}>", digest("alice")));
+    let auth = w.say(alice, &format!("LOGIN <alice> <{}> <4000>", digest("alice"))).remove(0);
+    let token = auth.rsplit('<').next().unwrap().trim_end_matches('>').to_owned();
+    for user in ["bob", "carol"] {
+        w.say(alice, &format!("CONTACT_REQUEST <{user}>"));
+    }
+    w.say(bob, "CONTACT_RESPONSE <ACCEPT> <200> <alice>");
+    w.disconnect(alice);
+    w.heard(carol);
+    let again = w.connect("192.0.2.1");
+    w.say(again, "HELLO_P2P <1> <resume,contact>");
+    let auth = w.say(again, &format!("RESUME <alice> <{token}> <4000>")).remove(0);
+    assert!(auth.starts_with(&format!("AUTH {OK}")), "{auth}");
+    assert!(search(&mut w, again, "bob").contains(SEEN));
+    assert!(search(&mut w, again, "carol").contains(HIDDEN));
+    assert_eq!(w.heard(carol), ["CONTACT_RESPONSE <REJECT> <404> <alice>"]);
+    assert!(w.say(carol, "CONTACT_RESPONSE <ACCEPT> <200> <alice>")[0].starts_with(&format!("CONTACT {NO}")));
+}
