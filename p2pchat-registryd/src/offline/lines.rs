@@ -137,7 +137,7 @@ pub(crate) enum Problem {
     Missing { field: &'static str },
     #[error("the field {field} has to be {wanted}")]
     WrongType { field: &'static str, wanted: &'static str },
-    #[error("the field {field} isn't one of this type's")]
+    #[error("the field {field:?} isn't one of this type's")]
     UnknownField { field: String },
     #[error(
         "the field type is {found:?}: {ACCOUNT}, {TAKEN}, {ROOM}, {MEMBER}, {ROOM_BAN}, {BAN}, {INVITE} and at last {END} are wanted"

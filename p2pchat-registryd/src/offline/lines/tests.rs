@@ -151,7 +151,11 @@ fn every_error_is_told_with_its_line_and_its_place_in_it() {
         (&account("b", r#""""#), "the field rooms is empty"),
         (&ali, "the field user \"ali\": there is one already"),
         (r#"{"type":"taken","user":"ali"}"#, "the field user \"ali\": there is one already"),
-        (&account("b", "").replace("rooms", "roms"), "the field roms isn't one of this type's"),
+        (&account("b", "").replace("rooms", "roms"), "the field \"roms\" isn't one of this type's"),
+        (
+            r#"{"type":"member","room":"den","user":"ali","u\nl":5}"#,
+            "the field \"u\\nl\" isn't one of this type's",
+        ),
         (&room(""), "the field capacity is missing"),
         (&room(r#","capacity":0"#), "the field capacity "),
         (&room(r#","capacity":-1"#), "the field capacity has to be a whole number from 0 on"),
