@@ -121,7 +121,7 @@ fn cannon_rule_3_a_keep_alive_from_a_new_source_moves_nothing_that_is_published(
         w.wait(SECOND);
         let line = proven(&ticket, "alice", 10, n as u64 + 1);
         assert_eq!(w.datagram(from, &line), [to(from, ACCEPTED)], "from anywhere");
-        assert_eq!(w.say(bob, "SEARCH_USER <alice>"), [where_alice_is.clone()]);
+        assert_eq!(w.say(bob, "SEARCH_USER <alice>"), std::slice::from_ref(&where_alice_is));
         assert_eq!(
             w.say(bob, "DISCOVER_PEERS <DETAILED>"),
             [format!("PEER_LIST {OK} <alice> <> <4000> <192.0.2.1>")]
