@@ -45,6 +45,14 @@ impl Identity {
     }
 }
 
+/// A peer that tries again soon.
+pub(crate) fn quick() -> peer::Config {
+    let mut machine = peer::Config::default();
+    machine.backoff_base = Duration::from_millis(50);
+    machine.backoff_cap = Duration::from_millis(500);
+    machine
+}
+
 /// A registry that runs until the test stops it.
 pub(crate) struct Registry {
     pub(crate) identity: Identity,
@@ -102,13 +110,10 @@ impl Registry {
 
     /// Reaches the registry by another port.
     pub(crate) fn client_by(&self, port: u16, trust: Trust) -> ClientConfig {
-        let mut machine = peer::Config::default();
-        machine.backoff_base = Duration::from_millis(50);
-        machine.backoff_cap = Duration::from_millis(500);
         ClientConfig::new("127.0.0.1", port, trust)
             .registry_udp("127.0.0.1", self.udp.port())
             .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
-            .machine(machine)
+            .machine(quick())
     }
 
     /// Connects somebody with a new account.
