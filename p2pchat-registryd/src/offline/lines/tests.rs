@@ -123,9 +123,9 @@ fn a_line_may_leave_out_what_may_be_empty() {
     let lines: Vec<_> = lines.lines().collect();
     assert_eq!(lines.len(), 7);
     // Written in one way, whatever it came as.
-    assert_eq!(lines[1], format!(r#"{{"password":"{HASH}","rooms":["Den"],"type":"account","user":"Ali"}}"#));
-    assert_eq!(lines[4], r#"{"room":"Den","type":"member","user":"ali"}"#);
-    assert_eq!(lines[5], r#"{"address":"192.0.2.7/32","reason":null,"since":5,"type":"ban","until":null}"#);
+    assert_eq!(lines[1], format!(r#"{{"type":"account","user":"Ali","password":"{HASH}","rooms":["Den"]}}"#));
+    assert_eq!(lines[4], r#"{"type":"member","room":"Den","user":"ali"}"#);
+    assert_eq!(lines[5], r#"{"type":"ban","address":"192.0.2.7/32","reason":null,"since":5,"until":null}"#);
 }
 
 #[test]
