@@ -336,6 +336,11 @@ impl<'a> Line<'a> {
             Command::Switch(to) => match Target::parse(&to) {
                 Ok(target) if self.places.contains(&target) => self.open(target),
                 Ok(target) => {
+                    // Who leaves out the # of a room means it all the same, unless a chat is called so.
+                    let room = Target::parse(&format!("#{to}")).ok();
+                    if let Some(room) = room.filter(|room| self.places.contains(room)) {
+                        return self.open(room);
+                    }
                     let advice = match &target {
                         Target::User(_) => format!("no chat with {0} is open: /chat {0}", target.shown()),
                         Target::Room(_) => format!("you are not in {0}: /join {0}", target.shown()),

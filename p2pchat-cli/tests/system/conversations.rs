@@ -163,6 +163,31 @@ fn people_talk_in_a_room_until_they_leave_it() {
 }
 
 #[test]
+fn a_room_is_switched_to_with_and_without_its_sign_and_a_chat_of_that_name_goes_first() {
+    let daemon = Daemon::start();
+    let home = Home::new(&daemon);
+    let (mut alice, mut den) = (home.prompt("alice"), home.prompt("den"));
+    for room in ["den", "attic"] {
+        alice.type_line(&format!("/create {room}"));
+        alice.out.expect(&format!("what you type now goes to #{room}"));
+    }
+    for to in ["den", "#attic"] {
+        alice.type_line(&format!("/switch {to}"));
+        alice.out.expect(&format!("what you type now goes to #{}", to.trim_start_matches('#')));
+    }
+    alice.type_line("/chat den");
+    den.out.expect("alice wants to chat");
+    den.type_line("/accept");
+    alice.out.expect("what you type now goes to den");
+    alice.type_line("/switch attic");
+    alice.out.expect("what you type now goes to #attic");
+    alice.type_line("/switch den");
+    alice.out.expect("what you type now goes to den");
+    alice.type_line("/switch cellar");
+    alice.out.expect("no chat with cellar is open: /chat cellar");
+}
+
+#[test]
 fn a_room_with_a_password_is_entered_with_it() {
     let daemon = Daemon::start();
     let home = Home::new(&daemon);
