@@ -1,6 +1,9 @@
 //! Keep-alives (PROTOCOL.md §5.2), and tickets: a secret for each session, which they prove (§7.6).
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use p2pchat_proto::{
     Capability, Dialect, FromRegistry, FromRegistryDatagram, SessionTicket, SessionToken, ToRegistryDatagram,
@@ -15,6 +18,8 @@ pub(super) struct Ticket {
     secret: SessionTicket,
     /// The largest sequence number so far.
     last: u64,
+    /// Where the last one came from, or the stream.
+    ip: IpAddr,
 }
 
 impl Ticket {
@@ -27,11 +32,19 @@ impl Ticket {
         }
         own
     }
+
+    /// True if the one before came from another address.
+    fn has_moved_to(&mut self, from: SocketAddr) -> bool {
+        let ip = from.ip().to_canonical();
+        std::mem::replace(&mut self.ip, ip) != ip
+    }
 }
 
 impl Registry {
-    /// A session has begun on the stream: where that was agreed on, it gets a ticket as soon as there is one. The stream's
-    /// requests don't wait for it, and until then the session's keep-alives prove it by their address.
+    /// A session has begun on the stream, or its keep-alives come from another address than before: where that was agreed on,
+    /// it gets a new ticket as soon as there is one. The stream's requests don't wait for it, and until then the session's
+    /// keep-alives prove it by the ticket before, or by their address. Who doesn't get it, since they have moved and the stream
+    /// is dead, isn't answered any more and so comes back on another stream.
     pub(super) fn ask_for_ticket(&mut self, conn: ConnId) {
         let agreed = self.connections.get(conn).is_some_and(|connection| connection.has(Capability::Ticket));
         if agreed && let Some(op) = self.open_aside(conn, Step::Ticket) {
@@ -43,9 +56,13 @@ impl Registry {
     pub(super) fn give_ticket(&mut self, conn: ConnId, bits: SessionToken) {
         // The stream may have ended meanwhile: who comes back on another gets a ticket there.
         let connection = self.connections.get_mut(conn).filter(|connection| !connection.waits());
+        let Some(remote) = connection.as_ref().map(|connection| connection.remote.ip().to_canonical()) else {
+            return;
+        };
         if let Some(session) = connection.and_then(|connection| connection.session_mut()) {
             let secret = SessionTicket::from_fresh(bits);
-            session.ticket = Some(Ticket { secret: secret.clone(), last: 0 });
+            let ip = session.ticket.as_ref().map_or(remote, |ticket| ticket.ip);
+            session.ticket = Some(Ticket { secret: secret.clone(), last: 0, ip });
             self.send(conn, FromRegistry::Ticket { ticket: secret });
         }
     }
@@ -79,13 +96,15 @@ impl Registry {
         let asked = asked.clamp(config.min_lease, config.max_lease);
         // Without a ticket, one from another port may be somebody else's: it can't make the session shorter.
         let usual = has_ticket || *session.datagrams.get_or_insert(from) == from;
+        let rested =
+            session.last_answered.is_none_or(|at| now.since(at) >= config.keep_alive_answer_interval);
+        // No more often than that, as the peer answers a ticket with a keep-alive, which may come from yet another address.
+        let moved = rested && session.ticket.as_mut().is_some_and(|ticket| ticket.has_moved_to(from));
         if has_ticket {
             session.datagrams = Some(from);
         }
         session.lease = if usual { asked } else { asked.max(session.lease) };
         self.leases.set(claim.conn, now + session.lease);
-        let rested =
-            session.last_answered.is_none_or(|at| now.since(at) >= config.keep_alive_answer_interval);
         if answers && rested {
             session.last_answered = Some(now);
             self.effects.push_back(Effect::SendDatagram {
@@ -94,6 +113,9 @@ impl Registry {
             });
         }
         connection.heard(now);
+        if moved {
+            self.ask_for_ticket(claim.conn);
+        }
         self.counts.keep_alives += 1;
         true
     }

@@ -114,13 +114,14 @@ fn cannon_rule_2_a_copy_of_a_keep_alive_proves_nothing() {
 #[test]
 fn cannon_rule_3_a_keep_alive_from_a_new_source_moves_nothing_that_is_published() {
     let mut w = World::new();
-    let (_, _, ticket) = online(&mut w, "alice");
+    let (alice, _, mut ticket) = online(&mut w, "alice");
     let bob = w.online("bob");
     let where_alice_is = format!("SEARCH_USER_RESPONSE {OK} <alice> <4000> <192.0.2.1>");
-    for (n, from) in ["203.0.113.7:9", "[2001:db8::5]:443", "192.0.2.1:1"].into_iter().enumerate() {
+    for from in ["203.0.113.7:9", "[2001:db8::5]:443", "192.0.2.1:1"] {
         w.wait(SECOND);
-        let line = proven(&ticket, "alice", 10, n as u64 + 1);
+        let line = proven(&ticket, "alice", 10, 1);
         assert_eq!(w.datagram(from, &line), [to(from, ACCEPTED)], "from anywhere");
+        ticket = ticket_in(&w.heard(alice));
         assert_eq!(w.say(bob, "SEARCH_USER <alice>"), std::slice::from_ref(&where_alice_is));
         assert_eq!(
             w.say(bob, "DISCOVER_PEERS <DETAILED>"),
@@ -129,6 +130,50 @@ fn cannon_rule_3_a_keep_alive_from_a_new_source_moves_nothing_that_is_published(
     }
     w.wait(11 * SECOND);
     assert_eq!(w.datagrams(), [to("192.0.2.1:1", "TIMEOUT <alice>")], "to the last that proved it");
+}
+
+#[test]
+fn who_has_moved_away_from_a_dead_stream_is_not_answered_any_more_and_who_has_not_gets_another_ticket() {
+    let mut w = World::new();
+    let (alice, _, old) = online(&mut w, "alice");
+    assert_eq!(w.datagram("192.0.2.1:700", &proven(&old, "alice", 10, 1)), [to("192.0.2.1:700", ACCEPTED)]);
+    assert_eq!(
+        w.datagram("192.0.2.1:701", &proven(&old, "alice", 10, 2)),
+        [],
+        "another port, within a second"
+    );
+    assert_eq!(w.heard(alice), [""; 0], "is nothing new");
+    w.wait(SECOND);
+    let new = "203.0.113.7:700";
+    assert_eq!(w.datagram(new, &proven(&old, "alice", 10, 3)), [to(new, ACCEPTED)]);
+    let ticket = ticket_in(&w.heard(alice));
+    for n in 4..8 {
+        w.wait(SECOND);
+        assert_eq!(
+            w.datagram(new, &proven(&old, "alice", 10, n)),
+            [],
+            "on the dead stream it was never read"
+        );
+    }
+    assert_eq!(w.datagram(new, &proven(&ticket, "alice", 10, 1)), [to(new, ACCEPTED)]);
+    assert_eq!(w.heard(alice), [""; 0], "where it comes from is known by now");
+}
+
+#[test]
+fn datagrams_from_ever_other_addresses_bring_a_ticket_a_second_at_most() {
+    let mut w = World::new();
+    let (alice, _, mut ticket) = online(&mut w, "alice");
+    let mut tickets = 0;
+    for n in 0..100_u8 {
+        w.wait(SECOND / 20);
+        w.datagram(&format!("203.0.113.{n}:9"), &proven(&ticket, "alice", 10, u64::from(n) + 1));
+        let told = w.heard(alice);
+        if !told.is_empty() {
+            ticket = ticket_in(&told);
+            tickets += 1;
+        }
+    }
+    assert_eq!(tickets, 5);
 }
 
 #[test]
