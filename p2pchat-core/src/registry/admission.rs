@@ -42,6 +42,11 @@ impl Admission {
         }
     }
 
+    /// Other limits hold from now on. Who waits already goes on waiting.
+    pub(super) fn set_limits(&mut self, limit: usize, longest: Duration) {
+        (self.limit, self.longest) = (limit, longest);
+    }
+
     /// One more wants to wait. False if it can't.
     pub(super) fn enter(&mut self, now: Time) -> bool {
         if self.waiting >= self.limit {

@@ -283,6 +283,7 @@ impl Registry {
     pub fn reconfigure(&mut self, config: Config) {
         let streams = self.connections.values().filter(|connection| !connection.waits());
         self.guard.set_limits(config.prefixes, streams.map(|connection| connection.remote.ip()));
+        self.admission.set_limits(config.hashes, config.longest_retry);
         self.config = config;
     }
 

@@ -140,6 +140,42 @@ fn those_sent_away_are_spread_by_what_a_hash_takes_and_not_past_the_limit() {
 }
 
 #[test]
+fn other_limits_hold_at_once_for_those_who_come_from_then_on() {
+    let limits = |hashes, seconds: u32| {
+        let mut config = Config::default();
+        (config.hashes, config.longest_retry) = (hashes, SECOND * seconds);
+        config.prefixes = PrefixLimits::NONE;
+        config
+    };
+    let mut w = slow(1);
+    assert_eq!(try_to_log_in(&mut w, 0, "retry").1, [""; 0]);
+    assert_eq!(try_to_log_in(&mut w, 1, "retry").1.len(), 2);
+
+    w.registry.reconfigure(limits(3, 60));
+    for n in 1..3 {
+        assert_eq!(try_to_log_in(&mut w, n, "retry").1, [""; 0]);
+    }
+    assert_eq!(try_to_log_in(&mut w, 3, "retry").1.len(), 2);
+
+    // Fewer than wait: nobody is sent away for that, and nobody comes until there is place.
+    w.registry.reconfigure(limits(2, 60));
+    assert_eq!(w.registry.stats().hashes, 3);
+    w.release(0);
+    assert_eq!(try_to_log_in(&mut w, 3, "retry").1.len(), 2);
+    w.release(0);
+    assert_eq!(try_to_log_in(&mut w, 3, "retry").1, [""; 0]);
+
+    // Each who is sent away comes later than the one before, up to the longest that is asked of anybody.
+    let last = |w: &mut World| (0..4_000).map(|_| try_to_log_in(w, 4, "retry").1.remove(0)).last();
+    w.registry.reconfigure(limits(2, 9));
+    assert_eq!(last(&mut w).as_deref(), Some("RETRY_AFTER <10>"));
+    w.registry.reconfigure(limits(2, 20));
+    assert_eq!(last(&mut w).as_deref(), Some("RETRY_AFTER <21>"));
+    w.registry.reconfigure(limits(2, 5));
+    assert_eq!(try_to_log_in(&mut w, 4, "retry").1[0], "RETRY_AFTER <6>");
+}
+
+#[test]
 fn a_stream_that_goes_away_keeps_its_place_until_its_hash_is_done() {
     let mut w = slow(1);
     let (conn, _) = try_to_log_in(&mut w, 0, "retry");
