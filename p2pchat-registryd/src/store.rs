@@ -14,7 +14,7 @@ mod trial;
 mod view;
 
 use std::{
-    fmt,
+    fmt, iter,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -45,6 +45,9 @@ const READ_BATCH: usize = 32;
 const READERS: usize = 2;
 /// How often it is tried, after a failure, whether writing is possible again.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// How often the engine may fail again while what needs no write is answered after a failed batch; each time the file is
+/// opened anew, which takes its time.
+const MORE_FAILURES: usize = 3;
 
 /// What an operator can set about a [`RedbStore`].
 #[derive(Debug, Clone)]
@@ -243,9 +246,10 @@ impl Writer {
     /// Answers all jobs after one commit, if need be without those that fail.
     fn settle(&self, mut jobs: Vec<Job<Write>>) {
         loop {
-            match self.health.timed(|| self.commit(&jobs)) {
+            let mut is_change = Vec::with_capacity(jobs.len());
+            match self.health.timed(|| self.commit(&jobs, &mut is_change)) {
                 Ok(answers) => {
-                    self.health.committed(jobs.len());
+                    self.health.answered(jobs.len(), is_change.contains(&true));
                     for (job, answer) in jobs.into_iter().zip(answers) {
                         job.answer(answer);
                     }
@@ -259,20 +263,46 @@ impl Writer {
                     tracing::error!(%error, writes = jobs.len(), "nothing was written");
                     self.engine.close();
                     self.health.failed(error.clone());
-                    for job in jobs {
-                        job.answer(StoreAnswer::Failed(error.clone()));
-                    }
-                    return;
+                    return self.settle_unwritten(jobs, is_change, &error);
                 }
             }
         }
     }
 
-    fn commit(&self, jobs: &[Job<Write>]) -> Result<Vec<StoreAnswer>, Failure> {
+    /// Answers jobs that couldn't be committed together. One that needs no write isn't to suffer from the others: it is run
+    /// by itself, as what they would have changed isn't there.
+    fn settle_unwritten(&self, jobs: Vec<Job<Write>>, is_change: Vec<bool>, error: &StoreError) {
+        let mut failures = 0;
+        // Those that weren't come to may need no write.
+        for (job, is_change) in jobs.into_iter().zip(is_change.into_iter().chain(iter::repeat(false))) {
+            if is_change || failures > MORE_FAILURES {
+                job.answer(StoreAnswer::Failed(error.clone()));
+                continue;
+            }
+            let attempt = self.engine.attempt(|view| match write(view, &job.request) {
+                StoreAnswer::Failed(problem @ StoreError::Engine(_)) => Err(problem),
+                answer @ StoreAnswer::Failed(_) => Ok(answer),
+                _ if view.changes() > 0 => Ok(StoreAnswer::Failed(error.clone())),
+                answer => Ok(answer),
+            });
+            let answer = attempt.flatten().unwrap_or_else(|problem| {
+                failures += 1;
+                self.engine.close();
+                StoreAnswer::Failed(problem)
+            });
+            job.answer(answer);
+        }
+    }
+
+    /// `is_change` gets, for each job that was run, whether it changed something.
+    fn commit(&self, jobs: &[Job<Write>], is_change: &mut Vec<bool>) -> Result<Vec<StoreAnswer>, Failure> {
         let run = |view: &mut view::WriteView<'_>| {
             let mut answers = Vec::with_capacity(jobs.len());
             for (index, job) in jobs.iter().enumerate() {
-                match write(view, &job.request) {
+                let before = view.changes();
+                let answer = write(view, &job.request);
+                is_change.push(view.changes() > before);
+                match answer {
                     StoreAnswer::Failed(error @ StoreError::Corrupt(_)) => {
                         return Err(Failure::Request { index, error });
                     }

@@ -195,7 +195,7 @@ impl Engine {
             transaction.set_durability(Durability::Immediate).map_err(failed)?;
             let mut view = WriteView::new(&transaction).map_err(failed)?;
             let result = run(&mut view);
-            let commit = result.is_ok() && view.changed();
+            let commit = result.is_ok() && view.changes() > 0;
             drop(view);
             if commit && !is_whole {
                 transaction.abort().map_err(failed)?;
@@ -206,6 +206,18 @@ impl Engine {
             } else {
                 transaction.abort().map_err(failed)?;
             }
+            Ok(result)
+        })
+    }
+
+    /// Runs what may turn out to be a change, in a transaction that is never committed, on what is open.
+    pub(super) fn attempt<T>(&self, run: impl FnOnce(&mut WriteView<'_>) -> T) -> Result<T, StoreError> {
+        self.with(false, |database, _| {
+            let transaction = database.begin_write().map_err(failed)?;
+            let mut view = WriteView::new(&transaction).map_err(failed)?;
+            let result = run(&mut view);
+            drop(view);
+            transaction.abort().map_err(failed)?;
             Ok(result)
         })
     }

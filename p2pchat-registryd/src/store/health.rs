@@ -64,9 +64,12 @@ impl StoreHealth {
         done
     }
 
-    pub(super) fn committed(&self, writes: usize) {
+    /// So many were answered. Where nothing was changed, that says nothing of whether it can be.
+    pub(super) fn answered(&self, writes: usize, changed: bool) {
         self.writes.inc_by(u64::try_from(writes).unwrap_or(u64::MAX));
-        self.written();
+        if changed {
+            self.written();
+        }
     }
 
     pub(super) fn written(&self) {

@@ -71,7 +71,7 @@ impl ReadTransaction for ReadView {
 /// All tables in a transaction that isn't committed yet.
 pub(crate) struct WriteView<'txn> {
     tables: BTreeMap<Table, redb::Table<'txn, Key, Key>>,
-    changed: bool,
+    changes: usize,
 }
 
 impl<'txn> WriteView<'txn> {
@@ -79,12 +79,12 @@ impl<'txn> WriteView<'txn> {
     pub(super) fn new(transaction: &'txn redb::WriteTransaction) -> Result<Self, TableError> {
         let open = |&table| Ok((table, transaction.open_table(definition(table))?));
         let tables: Result<_, TableError> = Table::ALL.iter().map(open).collect();
-        Ok(Self { tables: tables?, changed: false })
+        Ok(Self { tables: tables?, changes: 0 })
     }
 
-    /// True if there is something to be committed.
-    pub(super) fn changed(&self) -> bool {
-        self.changed
+    /// How often something was changed. If never, there is nothing to be committed.
+    pub(super) fn changes(&self) -> usize {
+        self.changes
     }
 
     fn table(&self, table: Table) -> Result<&redb::Table<'txn, Key, Key>, StoreError> {
@@ -92,7 +92,7 @@ impl<'txn> WriteView<'txn> {
     }
 
     fn table_mut(&mut self, table: Table) -> Result<&mut redb::Table<'txn, Key, Key>, StoreError> {
-        self.changed = true;
+        self.changes += 1;
         self.tables.get_mut(&table).ok_or_else(|| failed("no such table"))
     }
 }

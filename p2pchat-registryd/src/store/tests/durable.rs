@@ -77,16 +77,36 @@ fn work_on(disk: &Disk, seed: u64) -> Result<usize, String> {
             while underway.is_empty() {
                 let requests: Vec<_> = (0..1 + dice.below(4)).map(|_| any_request(&mut dice)).collect();
                 let asked = requests.iter().cloned().map(StoreRequest::Write).collect();
+                let mut unwritten = Vec::new();
                 for (request, answer) in requests.into_iter().zip(settle(&writer, asked)) {
-                    if let StoreAnswer::Failed(StoreError::Engine(_)) = answer {
-                        underway.push(request);
-                        continue;
+                    match answer {
+                        StoreAnswer::Failed(StoreError::Engine(_)) => underway.push(request),
+                        answer => unwritten.push((request, answer)),
                     }
+                }
+                let written = if underway.is_empty() { std::mem::take(&mut unwritten) } else { Vec::new() };
+                for (request, answer) in written {
                     let expected = carry_out(&mut acknowledged, request);
                     if format!("{answer:?}") != format!("{expected:?}") {
                         return Err(format!("loss {loss}: answered {answer:?}, and is {expected:?}"));
                     }
                     count += 1;
+                }
+                // What needed no write was answered beside what failed, whether or not that is there.
+                let mut with_all = acknowledged.clone();
+                for request in &underway {
+                    carry_out(&mut with_all, request.clone());
+                }
+                for (request, answer) in unwritten {
+                    let is_right = [&acknowledged, &with_all].into_iter().any(|state| {
+                        let mut after = state.clone();
+                        let expected = carry_out(&mut after, request.clone());
+                        format!("{answer:?}") == format!("{expected:?}")
+                            && contents(&after) == contents(state)
+                    });
+                    if !is_right {
+                        return Err(format!("loss {loss}: {request:?} was answered {answer:?}"));
+                    }
                 }
                 assert!(underway.is_empty() || !disk.is_on(), "it failed with power");
             }
@@ -193,4 +213,76 @@ fn on_a_disk_that_has_become_read_only_what_needs_no_write_goes_on_and_it_is_use
         _ => None,
     });
     assert_eq!(names.collect::<Vec<_>>(), ["ali", "eve-0", "eve-1", "eve-2"]);
+}
+
+#[test]
+fn what_needs_no_write_is_answered_also_beside_what_cannot_be_written() {
+    let disk = disk();
+    let engine = Arc::new(disk.engine().unwrap());
+    let writer =
+        Writer { health: StoreHealth::new(&engine), engine: engine.clone(), waiting: sync_channel(1).1 };
+    let token = |n| {
+        let digest = TokenDigest::of(&SessionToken::from_random([n; 32]));
+        StoredToken { digest, expires: 100 }
+    };
+    let open =
+        |token| StoreRequest::Write(Write::OpenSession { username: name("ali"), password: None, token });
+    let resume = |next| {
+        let (username, token) = (name("ali"), token(1).digest);
+        StoreRequest::Write(Write::ResumeSession { username, token, now: 50, next })
+    };
+    settle(&writer, vec![register("ali"), create("den", "ali", 5), open(TokenChange::Give(token(1)))]);
+    let batch = || {
+        vec![
+            session("ali"),
+            register("bob"),
+            // They would be right if Bob were there.
+            session("bob"),
+            register("BOB"),
+            resume(Some(token(2))),
+            // Those who come in when they aren't given a token (PROTOCOL.md §7.7), with the one that is good.
+            open(TokenChange::Keep),
+            resume(None),
+            join("den", 1, "ali"),
+            register("ALI"),
+        ]
+    };
+    disk.make_read_only(true);
+    // The first is what finds it out, on a file that is open for writing.
+    for _ in 0..3 {
+        let answers = settle(&writer, batch());
+        use StoreAnswer::{Failed, Joined, NameTaken, Session};
+        assert!(
+            matches!(
+                answers.as_slice(),
+                [
+                    Session(Some(_)),
+                    Failed(StoreError::Engine(_)),
+                    Session(None),
+                    Failed(StoreError::Engine(_)),
+                    Failed(StoreError::Engine(_)),
+                    Session(Some(_)),
+                    Session(Some(_)),
+                    Joined { .. },
+                    NameTaken
+                ]
+            ),
+            "{answers:?}"
+        );
+        assert!(writer.health.fault().is_some());
+    }
+    assert_eq!((writer.health.writes.get(), writer.health.failures.get()), (3, 3));
+    settle(&writer, vec![session("ali")]);
+    assert!(writer.health.fault().is_some(), "nothing was written");
+    // Nothing of it is there, and it can be done when there is room.
+    disk.make_read_only(false);
+    let answers = settle(&writer, vec![resume(None), register("bob"), resume(Some(token(2)))]);
+    assert!(
+        matches!(
+            answers.as_slice(),
+            [StoreAnswer::Session(Some(_)), StoreAnswer::Registered, StoreAnswer::Session(Some(_))]
+        ),
+        "{answers:?}"
+    );
+    assert_eq!(writer.health.fault(), None);
 }
