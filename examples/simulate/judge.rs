@@ -52,6 +52,8 @@ pub(crate) struct Judge {
     replaced: Option<(Username, BTreeSet<RoomName>)>,
     /// Whose sessions the store has been asked to open, and how often.
     opening: BTreeMap<Username, u32>,
+    /// Whose of these by their password.
+    by_password: BTreeSet<Username>,
     /// The slow hash that the password of who joins in this step was compared with.
     compared: Option<Option<Arc<str>>>,
     pushes_due: Vec<(ConnId, FromRegistry)>,
@@ -156,7 +158,7 @@ impl Judge {
                 let heard = self.conns.get(&live.conn).map(|conn| conn.heard);
                 live.waits || heard.is_none_or(|heard| now.since(heard) >= live.lease / 3)
             };
-            if !self.live.get(username).is_none_or(is_silent) || self.opening.contains_key(username) {
+            if !self.live.get(username).is_none_or(is_silent) || !self.by_password.insert(username.clone()) {
                 return Err(format!("{username}'s session is to be replaced, and isn't silent"));
             }
         }
@@ -171,6 +173,9 @@ impl Judge {
         let StoreRequest::Write(request) = request else { return };
         if let (Write::JoinRoom { password, .. }, StoreAnswer::Joined { .. }) = (request, answer) {
             self.compared = Some(password.clone());
+        }
+        if let Write::OpenSession { username, .. } = request {
+            self.by_password.remove(username);
         }
         if let Write::OpenSession { username, .. } | Write::ResumeSession { username, .. } = request
             && let Some(count) = self.opening.get_mut(username)
@@ -362,7 +367,7 @@ impl Judge {
                 return self.logged_in(now, conn, username, port, token.is_some());
             }
             (ToRegistry::Login { username, .. }, FromRegistry::Auth(AuthReply::Online { .. }), _)
-                if !self.is_online(username) && !self.opening.contains_key(username) =>
+                if !self.is_online(username) && !self.by_password.contains(username) =>
             {
                 return wrong("the user has no session");
             }

@@ -239,7 +239,7 @@ pub struct Registry {
     leases: Timers<ConnId>,
     /// How many of `connections` are sessions without a stream.
     waiting: usize,
-    /// The users whose sessions the store has been asked to open, and how often.
+    /// The users whose sessions the store has been asked to open by their password, and how often.
     opening: BTreeMap<Username, usize>,
     guard: Guard,
     admission: Admission,

@@ -45,6 +45,12 @@ pub(super) struct Asked {
     plainly: bool,
 }
 
+impl Asked {
+    fn by_password(&self) -> bool {
+        matches!(self.opening.by, Credential::Password { .. })
+    }
+}
+
 impl Registry {
     pub(super) fn resume(
         &mut self,
@@ -105,14 +111,19 @@ impl Registry {
         token: Option<SessionToken>,
     ) {
         if matches!(opening.by, Credential::Password { .. }) && self.is_taken(now, &opening.username) {
-            let reason = self.reason(conn, "you are logged in elsewhere");
-            return self.reply(now, conn, FromRegistry::Auth(AuthReply::Online { reason }));
+            return self.elsewhere(now, conn);
         }
         let epoch = self.presence.next_epoch();
         self.ask_store_for_session(now, conn, Asked { opening, epoch, unix_now, token, plainly: false });
     }
 
-    /// True if the user has a live session, or is about to: of two logins at once one gets in.
+    fn elsewhere(&mut self, now: Time, conn: ConnId) {
+        let reason = self.reason(conn, ELSEWHERE);
+        self.reply(now, conn, FromRegistry::Auth(AuthReply::Online { reason }));
+    }
+
+    /// True if the user has a live session, or is about to by their password: of two logins at once one gets in. A `RESUME`
+    /// counts for nothing here until the store has looked at its token: anybody could keep the user out with a wrong one.
     fn is_taken(&self, now: Time, username: &Username) -> bool {
         let session = self.presence.find(username).and_then(|claim| self.connections.get(claim.conn));
         self.opening.contains_key(username) || session.is_some_and(|session| !session.is_silent(now))
@@ -139,13 +150,16 @@ impl Registry {
                 next: fresh,
             },
         };
-        *self.opening.entry(username.clone()).or_default() += 1;
+        if asked.by_password() {
+            *self.opening.entry(username.clone()).or_default() += 1;
+        }
         self.store(now, conn, StoreRequest::Write(request), Step::Session(Box::new(asked)));
     }
 
     /// The store has answered what it was asked about a session, or never will.
     pub(super) fn settle(&mut self, step: &Step) {
         if let Step::Session(asked) = step
+            && asked.by_password()
             && let Some(count) = self.opening.get_mut(&asked.opening.username)
         {
             *count -= 1;
@@ -161,6 +175,10 @@ impl Registry {
         let Asked { opening, epoch, unix_now, plainly, .. } = *asked;
         if plainly {
             return self.unable(now, conn, Refused::Login, FAULT);
+        }
+        // A token may have brought the session back meanwhile.
+        if matches!(opening.by, Credential::Password { .. }) && self.is_taken(now, &opening.username) {
+            return self.elsewhere(now, conn);
         }
         if self.connections.contains_key(conn) {
             let token = match &opening.by {
@@ -246,4 +264,5 @@ impl Registry {
     }
 }
 
+pub(super) const ELSEWHERE: &str = "you are logged in elsewhere";
 pub(super) const NOT_GOOD: &str = "that token is not good any more";

@@ -11,7 +11,7 @@ use super::{
     BusEvent, ConnId, Effect, Registry,
     connection::{Phase, Session},
     operator::ACCOUNT_DELETED,
-    resume::NOT_GOOD,
+    resume::{ELSEWHERE, NOT_GOOD},
     store::TokenDigest,
 };
 use crate::time::Time;
@@ -44,7 +44,11 @@ impl Registry {
         let old = match self.presence.find(&username) {
             // The store had that one opened after this one, and took what was given out here back.
             Some(old) if old.epoch > epoch => {
-                return Err(AuthReply::Failure { reason: self.reason(conn, NOT_GOOD) });
+                return Err(match resumes {
+                    true => AuthReply::Failure { reason: self.reason(conn, NOT_GOOD) },
+                    // The password was right: no peer is to take it for a wrong one.
+                    false => AuthReply::Online { reason: self.reason(conn, ELSEWHERE) },
+                });
             }
             Some(old) => {
                 tracing::info!(user = %username, resumes, "the session before is replaced");

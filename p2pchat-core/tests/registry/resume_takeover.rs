@@ -139,7 +139,73 @@ fn of_two_that_come_back_at_once_the_one_whose_token_is_good_stays_whichever_is_
 }
 
 #[test]
-fn a_login_is_refused_while_a_token_brings_the_session_back_and_leaves_its_token() {
+fn a_token_that_was_not_looked_at_yet_keeps_no_login_out() {
+    let mut w = World::new();
+    w.register("alice");
+    let (stranger, alice) = (w.greet_resume("192.0.2.66"), w.greet_resume("192.0.2.1"));
+    w.hold = true;
+    w.say(stranger, &format!("RESUME <alice> <{}>", "0".repeat(64)));
+    w.release(0);
+    assert!(matches!(
+        w.held.as_slice(),
+        [(_, Question::Store(StoreRequest::Write(Write::ResumeSession { .. })))]
+    ));
+    let resuming = w.held.pop().unwrap();
+    w.hold = false;
+    let token = token_in(&w.say(alice, &login("alice")));
+    w.held.push(resuming);
+    w.release(0);
+    assert_eq!(w.heard(stranger), [format!("AUTH {NO} <that token is not good any more>")]);
+    assert_eq!(w.heard(alice), [""; 0]);
+    assert!(w.registry.has_session(alice));
+    token_in(&w.resume("alice", &token).1);
+}
+
+#[test]
+fn of_a_good_token_and_a_login_at_once_the_later_login_stays_whichever_is_answered_first() {
+    for last_first in [false, true] {
+        let mut w = World::new();
+        let (first, token) = w.online_resume("alice");
+        w.cut(first);
+        let (back, other) = (w.greet_resume("192.0.2.2"), w.greet_resume("192.0.2.3"));
+        w.hold = true;
+        w.say(back, &format!("RESUME <alice> <{token}>"));
+        w.release(0);
+        let resuming = w.held.pop().unwrap();
+        w.say(other, &login("alice"));
+        // The account, the hash and the token.
+        (0..3).for_each(|_| w.release(0));
+        w.held.insert(0, resuming);
+        // The store does them in their order.
+        let mut answers: Vec<_> = w
+            .held
+            .drain(..)
+            .map(|(op, question)| match question {
+                Question::Store(request) => (op, w.store.answer(&request)),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(answers.len(), 2);
+        w.hold = false;
+        if last_first {
+            answers.reverse();
+        }
+        for (op, answer) in answers {
+            w.registry.handle_stored(w.now, op, answer);
+            w.run();
+        }
+        let (resumed, logged_in) = (w.heard(back), w.heard(other));
+        match last_first {
+            false => assert_eq!(resumed[1..], ["REPLACED <alice>"]),
+            true => assert_eq!(resumed, [format!("AUTH {NO} <that token is not good any more>")]),
+        }
+        assert!(w.registry.has_session(other));
+        token_in(&w.resume("alice", &token_in(&logged_in)).1);
+    }
+}
+
+#[test]
+fn a_login_that_the_store_can_not_write_leaves_a_session_that_a_token_brought_back_meanwhile() {
     let mut w = World::new();
     let (first, token) = w.online_resume("alice");
     w.cut(first);
@@ -148,10 +214,15 @@ fn a_login_is_refused_while_a_token_brings_the_session_back_and_leaves_its_token
     w.say(back, &format!("RESUME <alice> <{token}>"));
     w.release(0);
     let resuming = w.held.pop().unwrap();
-    w.hold = false;
-    assert_eq!(w.say(other, &login("alice")), ["AUTH <ONLINE> <300> <you are logged in elsewhere>"]);
-    w.held.push(resuming);
+    w.say(other, &login("alice"));
+    (0..3).for_each(|_| w.release(0));
+    w.held.insert(0, resuming);
     w.release(0);
     let next = token_in(&w.heard(back));
+    w.disk_full = true;
+    w.release(0);
+    assert_eq!(w.heard(other), ["AUTH <ONLINE> <300> <you are logged in elsewhere>"]);
+    (w.hold, w.disk_full) = (false, false);
+    assert!(w.registry.has_session(back));
     token_in(&w.resume("alice", &next).1);
 }
