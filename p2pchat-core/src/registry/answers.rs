@@ -67,7 +67,7 @@ pub(super) enum Step {
     /// For the room's password and size.
     JoinRoom { room: RoomName, digest: Option<PasswordDigest> },
     /// For the verdict on the password.
-    JoinVerify { room: RoomName, id: u64, password: Arc<str>, from: IpAddr },
+    JoinVerify { room: RoomName, id: u64, password: Secret, from: IpAddr },
     /// For the membership.
     JoinStore,
     /// For the end of a membership.
@@ -262,7 +262,7 @@ impl Registry {
                 }
                 self.next(now, conn, StoreRequest::Write(create), Step::CreateStore);
             }
-            (Step::JoinVerify { room, id, password, .. }, HashAnswer::Match { .. }) => {
+            (Step::JoinVerify { room, id, password: Secret(password), .. }, HashAnswer::Match { .. }) => {
                 self.join_store(now, conn, (room, id), Some(password));
             }
             (Step::PasswordHash { room }, HashAnswer::Created(hash)) => {
@@ -297,13 +297,13 @@ impl Registry {
         now: Time,
         conn: ConnId,
         (room, id): (RoomName, u64),
-        (digest, password): (PasswordDigest, Arc<str>),
+        (digest, password): (PasswordDigest, Secret),
     ) {
         let from = self.connections.get(conn).map(|connection| connection.remote.ip());
         let Some((from, user)) = from.zip(self.user(conn)) else { return };
         match self.guard.enters_room(now, from, user) {
             Ok(()) => {
-                let request = HashRequest::Verify { digest, stored: Some(password.clone()) };
+                let request = HashRequest::Verify { digest, stored: Some(password.0.clone()) };
                 self.hash(now, conn, request, Step::JoinVerify { room, id, password, from });
             }
             Err(wait) => {
@@ -407,8 +407,8 @@ impl Registry {
                     _ if !self.connections.contains_key(conn) => {}
                     (None, _) => self.join_store(now, conn, (room, state.id), None),
                     (Some(_), None) => self.refuse_step(now, conn, what, "wrong room password"),
-                    (Some(Secret(phc)), Some(digest)) => {
-                        self.try_room(now, conn, (room, state.id), (digest, phc));
+                    (Some(password), Some(digest)) => {
+                        self.try_room(now, conn, (room, state.id), (digest, password));
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! Guessed passwords are stopped, on one account and across accounts, and no owner is locked out (PROTOCOL.md §9).
 
-use p2pchat_core::registry::{HashAnswer, Rate};
+use p2pchat_core::registry::{HashAnswer, HashRequest, Rate};
 
 use crate::{
     NO, OK, SECOND,
@@ -173,4 +173,20 @@ fn a_prefix_that_asks_too_much_is_held_and_no_other_is() {
     w.disconnect(flood);
     assert_eq!(w.registry.held_until(w.now, flood), None);
     assert!(w.registry.stats().held_requests >= 2);
+}
+
+#[test]
+fn a_machine_that_is_written_out_while_a_room_password_is_compared_does_not_tell_its_hash() {
+    let mut w = World::new();
+    let (alice, bob) = (w.online("alice"), w.online("bob"));
+    w.say(alice, &format!("CREATE_CHAT_ROOM <den> <{}> <5> <>", digest("door")));
+    w.hold = true;
+    w.say(bob, &format!("JOIN_CHAT_ROOM <den> <{}> <increment>", digest("door")));
+    w.release(0);
+    let [(_, Question::Hash(HashRequest::Verify { stored: Some(hash), .. }))] = w.held.as_slice() else {
+        panic!("{:?}", w.held);
+    };
+    let written = format!("{:?}", w.registry);
+    assert!(written.contains("JoinVerify"), "it waits for the verdict");
+    assert!(!written.contains(&**hash) && !written.contains(&digest("door")));
 }
