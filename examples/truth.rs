@@ -89,7 +89,7 @@ impl Truth {
                 self.accounts.insert(username.clone(), BTreeSet::new()).is_none()
             }
             (Write::Register { username, .. }, StoreAnswer::NameTaken) => self.has_account(username),
-            (Write::OpenSession { username, token, .. }, StoreAnswer::Session(Some((_, rooms)))) => {
+            (Write::OpenSession { username, token, .. }, StoreAnswer::Session(Some((_, rooms, _)))) => {
                 match token {
                     TokenChange::Give(token) => drop(self.tokens.insert(username.clone(), (*token, None))),
                     TokenChange::Revoke => drop(self.tokens.remove(username)),
@@ -97,7 +97,10 @@ impl Truth {
                 }
                 self.has_account(username) && self.rooms_of(username) == rooms.iter().cloned().collect()
             }
-            (Write::ResumeSession { username, token, now, next }, StoreAnswer::Session(Some((_, rooms)))) => {
+            (
+                Write::ResumeSession { username, token, now, next },
+                StoreAnswer::Session(Some((_, rooms, _))),
+            ) => {
                 let used = self.good_token(username, *token, *now);
                 if let Some(next) = next {
                     self.tokens.insert(username.clone(), (*next, used));
@@ -281,7 +284,7 @@ impl Truth {
             let request =
                 Write::OpenSession { username: username.clone(), password: None, token: TokenChange::Keep };
             match store.answer(&StoreRequest::Write(request)) {
-                StoreAnswer::Session(Some((_, stored))) if *rooms == stored.iter().cloned().collect() => {}
+                StoreAnswer::Session(Some((_, stored, _))) if *rooms == stored.iter().cloned().collect() => {}
                 other => {
                     return Err(format!("{username} is in {rooms:?}, but the store says {other:?}"));
                 }

@@ -178,11 +178,11 @@ impl World {
             let cause = match (request, &answer) {
                 (
                     StoreRequest::Write(Write::OpenSession { username, .. }),
-                    StoreAnswer::Session(Some((_, rooms))),
+                    StoreAnswer::Session(Some((_, rooms, _))),
                 ) => Cause::Login(username.clone(), rooms.clone()),
                 (
                     StoreRequest::Write(Write::ResumeSession { username, .. }),
-                    StoreAnswer::Session(Some((_, rooms))),
+                    StoreAnswer::Session(Some((_, rooms, _))),
                 ) => Cause::Resume(username.clone(), rooms.clone()),
                 _ => Cause::Other,
             };

@@ -365,8 +365,8 @@ impl Registry {
                     self.untried(&step);
                 }
             }
-            (Step::Session(asked), StoreAnswer::Session(Some((username, rooms)))) => {
-                self.opened(now, conn, *asked, username, rooms);
+            (Step::Session(asked), StoreAnswer::Session(Some(session))) => {
+                self.opened(now, conn, *asked, session);
             }
             (Step::Session(_), StoreAnswer::Session(None)) => {
                 self.refuse_step(now, conn, what, "wrong username or password");

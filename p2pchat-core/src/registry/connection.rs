@@ -60,8 +60,11 @@ pub(super) struct Session {
     pub(super) last_answered: Option<Time>,
     /// What its keep-alives have to prove, once it was given to the peer.
     pub(super) ticket: Option<Ticket>,
-    /// What continues it on another stream, if anything does.
-    pub(super) token: Option<TokenDigest>,
+    /// Its user was given a token, which continues it on another stream.
+    pub(super) has_token: bool,
+    /// Which of the account's tokens was given out last when it began, to its user or, where the store couldn't write, before:
+    /// revoking that one revokes them all, unless somebody has come by them since.
+    pub(super) current: Option<TokenDigest>,
 }
 
 impl Connection {

@@ -82,9 +82,15 @@ impl Registry {
         self.draining
     }
 
-    /// Ends the user's session: they are told why, and their stream is closed. They may come back. False if they are not
-    /// online. The session's token isn't the machine's to keep: its owner has revoked it.
+    /// Ends the user's session: they are told why, and their stream is closed. So it goes with one that the store has been
+    /// asked to open and hasn't answered yet. They may come back. False if they are not online. The tokens aren't the machine's
+    /// to keep: its owner has revoked them.
     pub fn kick(&mut self, username: &Username, why: &str) -> bool {
+        self.kick_openings(username, why);
+        self.put_offline(username, why)
+    }
+
+    fn put_offline(&mut self, username: &Username, why: &str) -> bool {
         let claim = self.presence.find(username);
         if let Some(claim) = claim {
             self.fail(claim.conn, why);
@@ -97,7 +103,7 @@ impl Registry {
     pub fn handle_deleted(&mut self, username: &Username, rooms: Vec<(RoomName, Option<Username>)>) -> bool {
         // A login may be on its way that the store has let through before.
         self.deleted.insert(username.clone());
-        let was_online = self.kick(username, ACCOUNT_DELETED);
+        let was_online = self.put_offline(username, ACCOUNT_DELETED);
         for (room, heir) in rooms {
             self.left(Some(username.clone()), room, heir);
         }

@@ -3,6 +3,8 @@
 //! A token comes from the machine's owner, who has randomness and the calendar's clock, and goes to the store as a digest
 //! before it is given out. So a login takes these steps: account, hash, token, session; a `RESUME` the last two.
 
+use std::sync::Arc;
+
 use p2pchat_proto::{AuthReply, Capability, FromRegistry, PeerPort, RoomName, SessionToken, Username};
 
 use super::{
@@ -43,6 +45,8 @@ pub(super) struct Asked {
     token: Option<SessionToken>,
     /// Nothing is changed by it: the store couldn't.
     plainly: bool,
+    /// The operator has put the user out since, with these words.
+    kicked: Option<Arc<str>>,
 }
 
 impl Asked {
@@ -114,7 +118,11 @@ impl Registry {
             return self.elsewhere(now, conn);
         }
         let epoch = self.presence.next_epoch();
-        self.ask_store_for_session(now, conn, Asked { opening, epoch, unix_now, token, plainly: false });
+        self.ask_store_for_session(
+            now,
+            conn,
+            Asked { opening, epoch, unix_now, token, plainly: false, kicked: None },
+        );
     }
 
     fn elsewhere(&mut self, now: Time, conn: ConnId) {
@@ -172,7 +180,7 @@ impl Registry {
     /// The store can't write: who has the right to a session gets one all the same, without a new token. Theirs, if they used
     /// one, stays good.
     pub(super) fn open_plainly(&mut self, now: Time, conn: ConnId, asked: Box<Asked>) {
-        let Asked { opening, epoch, unix_now, plainly, .. } = *asked;
+        let Asked { opening, epoch, unix_now, plainly, kicked, .. } = *asked;
         if plainly {
             return self.unable(now, conn, Refused::Login, FAULT);
         }
@@ -185,7 +193,7 @@ impl Registry {
                 Credential::Password { .. } => None,
                 Credential::Token(token) => Some(token.clone()),
             };
-            let asked = Asked { opening, epoch, unix_now, token, plainly: true };
+            let asked = Asked { opening, epoch, unix_now, token, plainly: true, kicked };
             self.ask_store_for_session(now, conn, asked);
         }
     }
@@ -196,17 +204,31 @@ impl Registry {
         now: Time,
         conn: ConnId,
         asked: Asked,
-        username: Username,
-        rooms: Vec<RoomName>,
+        (username, rooms, current): (Username, Vec<RoomName>, Option<TokenDigest>),
     ) {
         if !self.connections.contains_key(conn) {
             return;
         }
-        let Asked { opening: Opening { port, by, .. }, epoch, token, .. } = asked;
+        let Asked { opening: Opening { port, by, .. }, epoch, token, kicked, .. } = asked;
+        if let Some(why) = kicked {
+            return self.fail(conn, &why);
+        }
         let resumes = matches!(by, Credential::Token(_));
-        match self.log_in(now, conn, Login { username, port, rooms, epoch, token, resumes }) {
+        match self.log_in(now, conn, Login { username, port, rooms, epoch, token, current, resumes }) {
             Ok(()) => self.done(now, conn),
             Err(refusal) => self.reply(now, conn, FromRegistry::Auth(refusal)),
+        }
+    }
+
+    /// What the store was asked to open of the user's before now doesn't begin: the tokens of it are revoked, and the store's
+    /// answer may come after the news of that.
+    pub(super) fn kick_openings(&mut self, username: &Username, why: &str) {
+        for op in self.ops.values_mut() {
+            if let Step::Session(asked) = &mut op.step
+                && asked.opening.username == *username
+            {
+                asked.kicked = Some(why.into());
+            }
         }
     }
 
@@ -218,7 +240,7 @@ impl Registry {
     /// Ends a session at its user's wish, once its token is revoked.
     pub(super) fn log_out(&mut self, now: Time, conn: ConnId) {
         let Some(session) = self.connections.get(conn).and_then(Connection::session) else { return };
-        match session.token {
+        match session.current {
             None => self.logged_out(conn),
             Some(token) => {
                 let request = Write::RevokeTokens { username: session.username.clone(), only: Some(token) };
@@ -246,7 +268,7 @@ impl Registry {
             return false;
         }
         let session = match std::mem::replace(&mut connection.phase, Phase::Anonymous) {
-            Phase::LoggedIn(session) if session.token.is_some() => *session,
+            Phase::LoggedIn(session) if session.has_token => *session,
             phase => {
                 connection.phase = phase;
                 return false;

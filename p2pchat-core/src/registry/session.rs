@@ -25,6 +25,8 @@ pub(super) struct Login {
     pub(super) epoch: u64,
     /// What continues it on another stream.
     pub(super) token: Option<SessionToken>,
+    /// The account's token that was given out last.
+    pub(super) current: Option<TokenDigest>,
     /// It continues the one before, if that is still there.
     pub(super) resumes: bool,
 }
@@ -33,7 +35,7 @@ impl Registry {
     /// Begins a session, unless the user is banned. The one before, of which the caller knows that it may be replaced, is told
     /// so and ends.
     pub(super) fn log_in(&mut self, now: Time, conn: ConnId, login: Login) -> Result<(), AuthReply> {
-        let Login { username, port, rooms, epoch, token, resumes } = login;
+        let Login { username, port, rooms, epoch, token, current, resumes } = login;
         // The ban may have come since the password was compared.
         if let Some(refusal) = self.banned(now, conn, &username) {
             return Err(refusal);
@@ -81,7 +83,8 @@ impl Registry {
             datagrams: None,
             last_answered: None,
             ticket: None,
-            token: token.as_ref().map(TokenDigest::of),
+            has_token: token.is_some(),
+            current,
         }));
         self.leases.set(conn, now + lease);
         let told = connection.has(Capability::Roster);

@@ -367,8 +367,9 @@ pub enum StoreAnswer {
     NameTaken,
     /// There is one whose name looks like that: which, as it was spelled.
     LooksLike(Box<str>),
-    /// The account's name, as it was registered, and its rooms; `None` if there is no such account any more.
-    Session(Option<(Username, Vec<RoomName>)>),
+    /// The account's name, as it was registered, its rooms, and which token was given out last, if one may be good; `None` if
+    /// there is no such account any more.
+    Session(Option<(Username, Vec<RoomName>, Option<TokenDigest>)>),
     /// The token isn't good, or there is no such account.
     WrongToken,
     /// No token of the account is good any more.
@@ -658,7 +659,8 @@ fn open_session(
         put_password(transaction, username, password)?;
     }
     tokens::change(transaction, username, token)?;
-    Ok(StoreAnswer::Session(Some((registered, rooms))))
+    let current = tokens::current(transaction, username)?;
+    Ok(StoreAnswer::Session(Some((registered, rooms, current))))
 }
 
 fn create_room(

@@ -440,3 +440,50 @@ fn a_store_that_can_not_write_lets_who_has_the_right_in_all_the_same() {
     w.disk_full = false;
     assert_ne!(token_in(&w.resume("alice", &token).1), token);
 }
+
+#[test]
+fn a_logout_of_a_session_that_began_while_the_store_could_not_write_leaves_no_token_good() {
+    // By the token before the last, and by the password.
+    for by_token in [true, false] {
+        let mut w = World::new();
+        let (alice, first) = w.online_resume("alice");
+        let (again, told) = w.resume("alice", &first);
+        let second = token_in(&told);
+        w.cut(alice);
+        w.cut(again);
+        w.disk_full = true;
+        let conn = match by_token {
+            true => {
+                let (conn, told) = w.resume("alice", &first);
+                assert_eq!(token_in(&told), first);
+                conn
+            }
+            false => {
+                let conn = w.greet_resume("192.0.2.3");
+                assert_eq!(w.say(conn, &login("alice")), [format!("AUTH {OK}")]);
+                conn
+            }
+        };
+        w.disk_full = false;
+        assert_eq!(w.say(conn, "LOGOUT"), [""; 0]);
+        assert!(w.is_closed(conn));
+        for old in [&first, &second] {
+            is_refused(&mut w, "alice", old);
+        }
+    }
+}
+
+#[test]
+fn a_logout_while_the_store_can_not_write_says_so_also_to_who_was_given_no_token() {
+    let mut w = World::new();
+    let (alice, token) = w.online_resume("alice");
+    w.cut(alice);
+    w.disk_full = true;
+    let conn = w.greet_resume("192.0.2.3");
+    assert_eq!(w.say(conn, &login("alice")), [format!("AUTH {OK}")]);
+    let why = "<the registry can't do that now; its operator knows why>";
+    assert_eq!(w.say(conn, "LOGOUT"), [format!("HELLO_BACK {NO} {why}")]);
+    assert!(w.is_closed(conn));
+    w.disk_full = false;
+    token_in(&w.resume("alice", &token).1);
+}

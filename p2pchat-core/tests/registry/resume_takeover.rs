@@ -1,6 +1,6 @@
 //! Sessions that are taken over by a token or a password (PROTOCOL.md §7.5).
 
-use p2pchat_core::registry::store::{StoreRequest, Write};
+use p2pchat_core::registry::store::{StoreAnswer, StoreRequest, Write};
 
 use crate::{
     NO, OK, SECOND,
@@ -225,4 +225,73 @@ fn a_login_that_the_store_can_not_write_leaves_a_session_that_a_token_brought_ba
     (w.hold, w.disk_full) = (false, false);
     assert!(w.registry.has_session(back));
     token_in(&w.resume("alice", &next).1);
+}
+
+#[test]
+fn a_logout_of_a_session_without_a_token_of_its_own_does_not_revoke_what_the_take_over_was_given() {
+    let mut w = World::new();
+    let (first, used) = w.online_resume("alice");
+    let (again, told) = w.resume("alice", &used);
+    let current = token_in(&told);
+    w.cut(first);
+    w.cut(again);
+    w.disk_full = true;
+    let (older, told) = w.resume("alice", &used);
+    assert_eq!(token_in(&told), used);
+    w.disk_full = false;
+    let newer = w.greet_resume("192.0.2.3");
+    w.hold = true;
+    w.say(newer, &format!("RESUME <alice> <{current}>"));
+    w.release(0);
+    w.say(older, "LOGOUT");
+    assert_eq!(w.held.len(), 2);
+    w.hold = false;
+    w.release(0);
+    assert_eq!(w.heard(older), ["REPLACED <alice>"]);
+    let next = token_in(&w.heard(newer));
+    w.release(0);
+    assert!(w.registry.has_session(newer));
+    token_in(&w.resume("alice", &next).1);
+}
+
+#[test]
+fn what_the_store_opened_before_a_kick_does_not_begin_after_it() {
+    for by_token in [true, false] {
+        let mut w = World::new();
+        let (first, token) = w.online_resume("alice");
+        w.cut(first);
+        let (back, stranger) = (w.greet_resume("192.0.2.2"), w.greet_resume("192.0.2.66"));
+        w.hold = true;
+        match by_token {
+            true => {
+                w.say(back, &format!("RESUME <alice> <{token}>"));
+                w.release(0);
+            }
+            false => {
+                w.say(back, &login("alice"));
+                (0..3).for_each(|_| w.release(0));
+            }
+        }
+        let (opening, question) = w.held.pop().unwrap();
+        w.say(stranger, &format!("RESUME <alice> <{}>", "0".repeat(64)));
+        w.release(0);
+        // The store has let them in and then revoked their tokens; the news of the kick comes first.
+        let Question::Store(request) = question else { panic!("{question:?}") };
+        let opened = w.store.answer(&request);
+        assert!(matches!(opened, StoreAnswer::Session(Some(_))));
+        let alice = "alice".parse().unwrap();
+        w.store.answer(&StoreRequest::Write(Write::RevokeTokens { username: alice, only: None }));
+        assert!(w.registry.kick(&"ALICE".parse().unwrap(), "go to bed"));
+        w.registry.handle_stored(w.now, opening, opened);
+        w.run();
+        assert_eq!(w.heard(back), [format!("HELLO_BACK {NO} <go to bed>")]);
+        assert!(w.is_closed(back));
+        assert_eq!((w.registry.stats().sessions, w.registry.stats().waiting), (0, 0));
+        w.hold = false;
+        w.release(0);
+        assert_eq!(w.heard(stranger), [format!("AUTH {NO} <that token is not good any more>")]);
+        assert_eq!(w.resume("alice", &token).1, [format!("AUTH {NO} <that token is not good any more>")]);
+        // They may come back.
+        token_in(&w.say(stranger, &login("alice")));
+    }
 }

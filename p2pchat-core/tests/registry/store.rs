@@ -37,7 +37,7 @@ fn a_room_under_wider_limits_than_the_protocols_is_left_like_any_other() {
     let left = write(Write::LeaveRoom { room: again, username: username.clone() });
     assert!(matches!(left, StoreAnswer::Left { .. }), "{left:?}");
     let session = write(Write::OpenSession { username, password: None, token: TokenChange::Keep });
-    assert!(matches!(&session, StoreAnswer::Session(Some((_, rooms))) if rooms.is_empty()), "{session:?}");
+    assert!(matches!(&session, StoreAnswer::Session(Some((_, rooms, _))) if rooms.is_empty()), "{session:?}");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn room_id(store: &RedbStore, room: &str) -> Option<u64> {
 
 fn rooms_of(store: &RedbStore, username: &str) -> Vec<String> {
     match ask(store, session(username)) {
-        StoreAnswer::Session(Some((_, rooms))) => rooms.iter().map(|room| room.as_str().into()).collect(),
+        StoreAnswer::Session(Some((_, rooms, _))) => rooms.iter().map(|room| room.as_str().into()).collect(),
         other => panic!("{other:?}"),
     }
 }

@@ -74,6 +74,14 @@ fn tokens(transaction: &impl ReadTransaction, username: &Username) -> Result<Opt
     Ok(bytes.and_then(|bytes| decode(&bytes, "token").ok()))
 }
 
+/// The token that was given out last.
+pub(super) fn current(
+    transaction: &impl ReadTransaction,
+    username: &Username,
+) -> Result<Option<TokenDigest>, StoreError> {
+    Ok(tokens(transaction, username)?.map(|record| record.current.digest))
+}
+
 /// Whether an account's record can be read.
 pub(super) fn is_sound(value: &[u8]) -> bool {
     decode::<Record>(value, "token").is_ok()
@@ -147,5 +155,6 @@ pub(super) fn resume_session(
     if let Some(next) = next {
         put(transaction, username, &Record { current: next, previous: Some(used) })?;
     }
-    Ok(StoreAnswer::Session(Some((registered, rooms))))
+    let current = next.unwrap_or(current).digest;
+    Ok(StoreAnswer::Session(Some((registered, rooms, Some(current)))))
 }
