@@ -8,9 +8,8 @@ use std::{
 use p2pchat_proto::{Capability, FromRegistry, Outcome, Username};
 
 use super::{
-    ConnId, Rate, Registry,
+    ConnId, Registry,
     connection::{Connection, Session},
-    guard::take,
     refusal::Refused,
     requests::again_in,
 };
@@ -48,18 +47,8 @@ enum Tie {
     Agreed,
 }
 
-/// One user's ties, and what they have used up of their rate.
-#[derive(Debug, Default)]
-struct Ties {
-    others: BTreeMap<Username, Tie>,
-    asks: Time,
-}
-
-impl Ties {
-    fn count(&self, tie: Tie) -> usize {
-        self.others.values().filter(|&&other| other == tie).count()
-    }
-}
+/// One user's ties.
+type Ties = BTreeMap<Username, Tie>;
 
 /// The ties between those online; each is with both users.
 #[derive(Debug, Default)]
@@ -67,22 +56,23 @@ pub(super) struct Contacts(BTreeMap<Username, Ties>);
 
 impl Contacts {
     fn tie(&self, user: &Username, other: &Username) -> Option<Tie> {
-        self.0.get(user)?.others.get(other).copied()
+        self.0.get(user)?.get(other).copied()
     }
 
     fn has_room(&self, user: &Username, tie: Tie, limit: usize) -> bool {
-        self.0.get(user).is_none_or(|ties| ties.count(tie) < limit)
+        let count = |ties: &Ties| ties.values().filter(|&&other| other == tie).count();
+        self.0.get(user).is_none_or(|ties| count(ties) < limit)
     }
 
     fn set(&mut self, user: &Username, tie: Tie, other: &Username, back: Tie) {
-        self.0.entry(user.clone()).or_default().others.insert(other.clone(), tie);
-        self.0.entry(other.clone()).or_default().others.insert(user.clone(), back);
+        self.0.entry(user.clone()).or_default().insert(other.clone(), tie);
+        self.0.entry(other.clone()).or_default().insert(user.clone(), back);
     }
 
     fn cut(&mut self, user: &Username, other: &Username) {
         for (user, other) in [(user, other), (other, user)] {
             if let Some(ties) = self.0.get_mut(user) {
-                ties.others.remove(other);
+                ties.remove(other);
             }
         }
     }
@@ -90,15 +80,11 @@ impl Contacts {
     /// The user's session is over.
     pub(super) fn end(&mut self, user: &Username) {
         let ties = self.0.remove(user).unwrap_or_default();
-        for other in ties.others.keys() {
+        for other in ties.keys() {
             if let Some(ties) = self.0.get_mut(other) {
-                ties.others.remove(user);
+                ties.remove(user);
             }
         }
-    }
-
-    fn asks(&mut self, now: Time, user: &Username, rate: Rate) -> Result<(), std::time::Duration> {
-        take(&mut self.0.entry(user.clone()).or_default().asks, now, rate)
     }
 }
 
@@ -151,7 +137,7 @@ impl Registry {
             self.refuse(conn, Refused::Contact, &why);
         } else if !self.contacts.has_room(other, Tie::Wanted, WANTED) {
             self.refuse(conn, Refused::Contact, "too many have asked that user already");
-        } else if let Err(wait) = self.contacts.asks(now, &me, self.config.contact_requests) {
+        } else if let Err(wait) = self.guard.asks_contact(now, &me, self.config.contact_requests) {
             self.counts.refused_contacts += 1;
             let why = format!("you have asked too many people; {}", again_in(wait));
             self.hold_up(conn, Refused::Contact, wait, &why);
@@ -219,7 +205,7 @@ impl Registry {
     /// A session goes on on another stream: whatever was on its way is lost, so what waits for an answer is at an end. Contacts
     /// stay.
     pub(super) fn contacts_resumed(&mut self, user: &Username) {
-        let waiting: Vec<_> = self.contacts.0.get(user).into_iter().flat_map(|ties| &ties.others).collect();
+        let waiting: Vec<_> = self.contacts.0.get(user).into_iter().flatten().collect();
         let waiting = waiting.into_iter().filter(|(_, tie)| **tie != Tie::Agreed);
         for other in waiting.map(|(other, _)| other.clone()).collect::<Vec<_>>() {
             self.contacts.cut(user, &other);

@@ -231,6 +231,16 @@ impl Guard {
         }
     }
 
+    /// Somebody asks another user for contact, from wherever; if they have asked too often, for how long they may not.
+    pub(super) fn asks_contact(
+        &mut self,
+        now: Time,
+        username: &Username,
+        rate: Rate,
+    ) -> Result<(), Duration> {
+        self.guesses.asks_contact(now, username, rate)
+    }
+
     fn is_exempt(&self, from: IpAddr) -> bool {
         from.to_canonical().is_loopback() && !self.limits.loopback
     }

@@ -56,6 +56,8 @@ pub(super) struct Guesses {
     strangers: BTreeMap<(Username, Site), Time>,
     /// Wrong passwords of rooms, by who gave them.
     rooms: BTreeMap<Username, Time>,
+    /// Requests for contact, by who made them: what somebody has used up isn't given back by another login.
+    contacts: BTreeMap<Username, Time>,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl Guesses {
             accounts: BTreeMap::new(),
             strangers: BTreeMap::new(),
             rooms: BTreeMap::new(),
+            contacts: BTreeMap::new(),
         }
     }
 
@@ -145,6 +148,22 @@ impl Guesses {
         prune(&mut self.rooms, self.room, |full_at| *full_at);
         // Nobody is logged in twice, so there was room for it.
         _ = take(self.rooms.entry(username).or_default(), now, self.rate);
+    }
+
+    /// `username` asks somebody for contact; if they have asked too often, for how long they may not.
+    pub(super) fn asks_contact(
+        &mut self,
+        now: Time,
+        username: &Username,
+        rate: Rate,
+    ) -> Result<(), Duration> {
+        if rate == Rate::UNLIMITED {
+            return Ok(());
+        }
+        if !self.contacts.contains_key(username) {
+            prune(&mut self.contacts, self.room, |full_at| *full_at);
+        }
+        take(self.contacts.entry(username.clone()).or_default(), now, rate)
     }
 
     fn home(&mut self, from: IpAddr, username: &Username) -> Option<&mut Home> {
@@ -266,10 +285,15 @@ mod tests {
             guesses.tries(now, from, &name).unwrap();
             _ = guesses.tries(now, from, &victim);
             guesses.succeeds(now, from, &name);
+            guesses.asks_contact(now, &name, Rate::new(10, HOUR)).unwrap();
             guesses.fails_room(now, name);
-            for len in
-                [guesses.homes.len(), guesses.accounts.len(), guesses.strangers.len(), guesses.rooms.len()]
-            {
+            for len in [
+                guesses.homes.len(),
+                guesses.accounts.len(),
+                guesses.strangers.len(),
+                guesses.rooms.len(),
+                guesses.contacts.len(),
+            ] {
                 assert!(len <= ROOM, "{len}");
             }
         }

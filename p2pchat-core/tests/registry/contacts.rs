@@ -190,6 +190,28 @@ fn who_asks_too_many_or_too_often_is_held_up() {
 }
 
 #[test]
+fn who_has_asked_too_often_is_not_let_off_by_another_login() {
+    let mut w = world();
+    online(&mut w, "bob");
+    let mut alice = online(&mut w, "alice");
+    for n in 0..60 {
+        if n % 20 == 19 {
+            w.say(alice, "LOGOUT");
+            alice = online(&mut w, "alice");
+        }
+        assert_eq!(w.say(alice, "CONTACT_REQUEST <bob>"), [format!("CONTACT {OK}")], "{n}");
+        w.say(alice, "CONTACT_RESPONSE <REJECT> <404> <bob>");
+    }
+    w.say(alice, "LOGOUT");
+    let again = online(&mut w, "alice");
+    let refused = w.say(again, "CONTACT_REQUEST <bob>").remove(0);
+    assert!(refused.contains("you have asked too many people; try again in 6"), "{refused}");
+    assert_eq!(w.registry.stats().refused_contacts, 1);
+    let carol = online(&mut w, "carol");
+    assert_eq!(w.say(carol, "CONTACT_REQUEST <bob>"), [format!("CONTACT {OK}")], "it is hers alone");
+}
+
+#[test]
 fn no_more_than_sixty_four_wait_for_one_user() {
     let mut w = world();
     let bob = online(&mut w, "bob");
