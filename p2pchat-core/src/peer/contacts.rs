@@ -91,18 +91,40 @@ impl Peer {
 
     /// Somebody who doesn't see where we are wants to chat.
     pub(super) fn contact_wanted(&mut self, now: Time, user: Username) {
-        if self.is_me(&user) || self.contacts.contains_key(&user) {
-            // It has been said, or the registry joins who ask each other.
+        // What is answered without the application must not fill the queue, however much a registry pushes.
+        let answers = self.requests_have_room();
+        if self.is_me(&user) {
             return;
         }
+        match self.contacts.get_mut(&user) {
+            // They were let come and have started anew, which ended the contact, perhaps elsewhere: our user has agreed.
+            Some(Contact::Expected { from, .. }) if answers => {
+                *from = None;
+                return self.expect_again(now, user);
+            }
+            // It has been said, or the registry joins who ask each other.
+            Some(_) => return,
+            None => {}
+        }
         if self.chat_requests.len() + self.contact_requests.len() >= self.config.chat_requests {
-            return self.refuse_contact(now, &user);
+            if answers {
+                self.refuse_contact(now, &user);
+            }
+            return;
         }
         let request = ChatRequestId(self.next_id());
         self.contact_requests.insert(request, user.clone());
         self.contacts.insert(user.clone(), Contact::Wanted { request, due: now + self.config.chat_timeout });
         self.contacts_moved(now);
         self.tell(Event::ChatRequested { request, from: Some(user), addr: NOWHERE });
+    }
+
+    /// Accepts once more; the time limit stays that of the user's consent.
+    fn expect_again(&mut self, now: Time, user: Username) {
+        let message = ToRegistry::ContactResponse { username: user.clone(), accepted: true };
+        drop(self.submit(now, message, Purpose::ConsentAgain(user.clone())));
+        let search = ToRegistry::SearchUser { username: user.clone() };
+        drop(self.submit(now, search, Purpose::Expect(user)));
     }
 
     /// The other one has answered, or takes back what they wanted.
@@ -120,9 +142,7 @@ impl Peer {
             }
             Some(Contact::Asking { .. }) => self.contact_failed(user, &RequestError::Rejected(None)),
             Some(Contact::Wanted { .. }) if !accepted => self.forget_wanted(user, "withdrawn"),
-            Some(Contact::Expected { .. }) if !accepted => {
-                self.contacts.remove(user);
-            }
+            Some(Contact::Expected { .. }) if !accepted => self.not_expected(user),
             _ => {}
         }
         self.contacts_moved(now);
@@ -165,10 +185,17 @@ impl Peer {
 
     pub(super) fn consented(&mut self, request: RequestId, user: &Username, outcome: Outcome) {
         let outcome = accepted(outcome, None).map_err(|_| RequestError::NoSuchRequest);
-        if outcome.is_err() && matches!(self.contacts.get(user), Some(Contact::Expected { .. })) {
-            self.contacts.remove(user);
+        if outcome.is_err() {
+            self.not_expected(user);
         }
         self.complete(request, outcome);
+    }
+
+    /// They are gone, or don't want to any more.
+    pub(super) fn not_expected(&mut self, user: &Username) {
+        if matches!(self.contacts.get(user), Some(Contact::Expected { .. })) {
+            self.contacts.remove(user);
+        }
     }
 
     /// The registry has told where the user is whom we expect. They may be here already.

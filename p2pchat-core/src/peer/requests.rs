@@ -57,6 +57,8 @@ pub(super) enum Purpose {
     Contact(Username),
     /// To let somebody see ours, or not, as the application says.
     Consent(RequestId, Username),
+    /// The same, as the application has said already.
+    ConsentAgain(Username),
     /// Not to be let see it any more, which may fail.
     Withdraw,
     /// The address of somebody who may dial us.
@@ -94,6 +96,7 @@ impl Purpose {
                 | Self::Find(_)
                 | Self::Roster(_, None)
                 | Self::Contact(_)
+                | Self::ConsentAgain(_)
                 | Self::Withdraw
                 | Self::Expect(_)
         )
@@ -187,12 +190,17 @@ impl Peer {
         if matches!(purpose, Purpose::Moderate(..) | Purpose::Bans(_)) && !self.has(Capability::Moderate) {
             return Err(RequestError::Unsupported);
         }
-        if self.requests.queued.len() >= self.config.requests && !purpose.is_internal() {
+        if !self.requests_have_room() && !purpose.is_internal() {
             return Err(RequestError::TooMany { what: "requests", limit: self.config.requests });
         }
         self.requests.queued.push_back((message, purpose));
         self.requests_moved(now);
         Ok(())
+    }
+
+    /// False if as many requests are queued as may be, but for those that the machine needs.
+    pub(super) fn requests_have_room(&self) -> bool {
+        self.requests.queued.len() < self.config.requests
     }
 
     /// Sends what there is room for, and watches over the oldest.
@@ -280,6 +288,11 @@ impl Peer {
             (Purpose::Consent(request, user), FromRegistry::Contact(outcome)) => {
                 self.consented(request, &user, outcome);
             }
+            (Purpose::ConsentAgain(user), FromRegistry::Contact(outcome)) => {
+                if accepted(outcome, retry_after).is_err() {
+                    self.not_expected(&user);
+                }
+            }
             (Purpose::Withdraw, FromRegistry::Contact(_)) => {}
             (Purpose::Expect(user), FromRegistry::Search(reply)) => {
                 self.expected_at(now, &user, found(reply));
@@ -365,7 +378,7 @@ impl Peer {
             Purpose::Find(username) => self.found(now, &username, Err(error)),
             Purpose::Contact(user) => self.contact_failed(&user, &error),
             Purpose::Consent(request, _) => self.complete(request, Err(error)),
-            Purpose::Withdraw | Purpose::Expect(_) => {}
+            Purpose::ConsentAgain(_) | Purpose::Withdraw | Purpose::Expect(_) => {}
             Purpose::Resume(_) => {
                 if let (RequestError::Busy { retry_after, .. }, Some(session)) = (&error, &mut self.session) {
                     session.retry_after = Some(*retry_after);

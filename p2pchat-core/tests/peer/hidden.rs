@@ -215,3 +215,97 @@ fn no_more_wishes_wait_than_allowed_whichever_way_they_come() {
     let did = s.peer(stream, "CHAT_REQUEST <alice> <erin>");
     assert_eq!(did, ["s1 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice> <too many chat requests are waiting>"]);
 }
+
+/// Answers what is asked until nothing more comes; all that was asked.
+fn answer_all(s: &mut Solo) -> Vec<String> {
+    let mut asked = Vec::new();
+    loop {
+        let did = s.did();
+        let more: Vec<_> = did.into_iter().filter(|line| line.starts_with("> ")).collect();
+        if more.is_empty() {
+            return asked;
+        }
+        for line in &more {
+            s.registry(match line.starts_with("> SEARCH_USER") {
+                true => "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.7> <sender>",
+                false => "CONTACT <SUCCESS> <200>",
+            });
+        }
+        asked.extend(more);
+    }
+}
+
+#[test]
+fn what_a_registry_pushes_does_not_fill_the_queue_with_answers() {
+    let mut config = Config::default();
+    (config.chat_requests, config.requests, config.pipeline) = (1, 3, 2);
+    let mut s = Solo::alice_with(config, " <1> <reason,sender,contact>");
+    s.registry("CONTACT_REQUEST <bob>");
+    s.did();
+    for n in 0..1_000 {
+        s.registry(&format!("CONTACT_REQUEST <user{n}>"));
+    }
+    let refused: Vec<_> =
+        (0..2 + 3).map(|n| format!("> CONTACT_RESPONSE <REJECT> <404> <user{n}>")).collect();
+    assert_eq!(answer_all(&mut s), refused, "on their way or queued; the others ask again");
+    s.registry("CONTACT_REQUEST <late>");
+    assert_eq!(answer_all(&mut s), ["> CONTACT_RESPONSE <REJECT> <404> <late>"]);
+
+    s.peer.accept(s.now, s.requests[0]);
+    let accept = ["> CONTACT_RESPONSE <ACCEPT> <200> <bob>", "> SEARCH_USER <bob>"];
+    assert_eq!(answer_all(&mut s), accept);
+    for _ in 0..1_000 {
+        s.registry("CONTACT_REQUEST <bob>");
+    }
+    assert_eq!(answer_all(&mut s), accept.repeat(3));
+}
+
+#[test]
+fn who_was_accepted_and_starts_anew_is_accepted_again_without_the_user() {
+    let mut s = Solo::alice_with(Config::default(), " <1> <reason,sender,contact>");
+    let accept = ["> CONTACT_RESPONSE <ACCEPT> <200> <bob>", "> SEARCH_USER <bob>"];
+    let found = |s: &mut Solo, ip: &str| {
+        s.registry("CONTACT <SUCCESS> <200>");
+        s.registry(&format!("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <{ip}> <sender>"));
+    };
+    s.registry("CONTACT_REQUEST <bob>");
+    s.did();
+    s.peer.accept(s.now, s.requests[0]);
+    found(&mut s, "192.0.2.7");
+    s.did();
+    s.wait(SECOND * 60);
+    // His program crashed, and is somewhere else now.
+    s.registry("CONTACT_REQUEST <bob>");
+    assert_eq!(s.did(), accept);
+    found(&mut s, "192.0.2.8");
+    assert!(s.did().is_empty(), "the application asked for none of it");
+    let bob = s.accept_from([192, 0, 2, 8]);
+    let did = s.peer(bob, "CHAT_REQUEST <alice> <bob>");
+    assert_eq!(did, ["s0 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>", "chat with bob"]);
+
+    // That doesn't make the consent last longer, and who is gone again is not expected.
+    for gone in [false, true] {
+        s.registry("CONTACT_REQUEST <carol>");
+        s.did();
+        s.peer.accept(s.now, *s.requests.last().unwrap());
+        found(&mut s, "192.0.2.9");
+        s.wait(SECOND * 60);
+        s.registry("CONTACT_REQUEST <carol>");
+        s.did();
+        match gone {
+            true => {
+                s.registry("CONTACT <FAILURE> <404>");
+                s.registry("SEARCH_USER_RESPONSE <NOT_ONLINE> <300>");
+            }
+            false => {
+                found(&mut s, "192.0.2.9");
+                s.wait(SECOND * 61);
+            }
+        }
+        s.registry("CONTACT_REQUEST <carol>");
+        assert_eq!(s.did(), ["carol wants to chat"], "gone: {gone}");
+        s.peer.reject(s.now, *s.requests.last().unwrap(), None);
+        s.registry("CONTACT <SUCCESS> <200>");
+        s.did();
+    }
+}
