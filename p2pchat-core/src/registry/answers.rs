@@ -110,6 +110,8 @@ impl Step {
 
 /// How many requests one counts as that needs a password hash.
 const HASH_COST: u32 = 5;
+/// With how many records a list counts as one more request.
+const LIST_COST: usize = 1_000;
 pub(super) const FAULT: &str = "the registry can't do that now; its operator knows why";
 
 impl Registry {
@@ -132,6 +134,13 @@ impl Registry {
             self.charge(now, conn, HASH_COST - 1);
         } else {
             self.admission.withdraw();
+        }
+    }
+
+    /// A list is made for the stream, which costs by its size.
+    pub(super) fn charge_list(&mut self, now: Time, conn: ConnId, records: usize) {
+        if let Ok(more @ 1..) = u32::try_from(records / LIST_COST) {
+            self.charge(now, conn, more);
         }
     }
 
@@ -436,6 +445,7 @@ impl Registry {
                 self.refuse_step(now, conn, what, "you are not a member of that room");
             }
             (Step::Rooms { detail }, StoreAnswer::Rooms(rooms)) => {
+                self.charge_list(now, conn, rooms.len());
                 let list = match detail {
                     _ if rooms.is_empty() => {
                         RoomsList::NotFound { reason: self.reason(conn, "there is no room") }

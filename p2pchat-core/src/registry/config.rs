@@ -113,7 +113,7 @@ pub struct PrefixLimits {
     /// How fast new ones come. 120 a minute.
     pub connects: Rate,
     /// How many requests there are. 200 in 4 s. Over that, what more comes is read later. One that needs a password hash
-    /// counts as five.
+    /// counts as five, and a list as one more for each thousand of its records.
     pub requests: Rate,
     /// How often an account is asked for. 20 an hour.
     pub registrations: Rate,

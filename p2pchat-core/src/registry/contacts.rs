@@ -91,9 +91,13 @@ impl Contacts {
 impl Registry {
     /// True if `asker` is told where `user` is.
     pub(super) fn sees(&self, asker: &Session, user: &Session) -> bool {
+        self.sees_beyond_rooms(asker, user) || asker.rooms.iter().any(|room| user.rooms.contains(room))
+    }
+
+    /// The same for two that are in no room together.
+    pub(super) fn sees_beyond_rooms(&self, asker: &Session, user: &Session) -> bool {
         self.config.addresses == Addresses::Everyone
             || asker.username == user.username
-            || asker.rooms.iter().any(|room| user.rooms.contains(room))
             || self.contacts.tie(&asker.username, &user.username) == Some(Tie::Agreed)
     }
 

@@ -88,12 +88,12 @@ impl Registry {
                     Some(asker) if asker != user => {
                         self.refuse(conn, Refused::Peers, "that is not your username");
                     }
-                    _ => self.discover_peers(conn, detail),
+                    _ => self.discover_peers(now, conn, detail),
                 }
             }
             ToRegistry::DiscoverRoom { room } => {
                 if self.session(conn, Refused::Peers).is_some() {
-                    self.discover_room(conn, room);
+                    self.discover_room(now, conn, room);
                 }
             }
             ToRegistry::Logout { username } => {
@@ -257,7 +257,8 @@ impl Registry {
         let asker = self.connections.get(asker)?;
         let found = self.connections.get(self.presence.find(username)?.conn)?;
         let session = found.session()?;
-        let (port, ip) = self.shown_address(asker, found, session);
+        let seen = asker.session().is_some_and(|asker| self.sees(asker, session));
+        let (port, ip) = shown_address(seen, found, session);
         // Who is hidden can be asked instead.
         let of_hidden = (ip == HIDDEN).then_some(Capability::Contact);
         let shown = [Capability::Sender, Capability::Origin].into_iter().chain(of_hidden);
@@ -269,51 +270,55 @@ impl Registry {
         })
     }
 
-    /// A user's port and address, as the asker is told.
-    fn shown_address(&self, asker: &Connection, found: &Connection, session: &Session) -> (u16, IpAddr) {
-        match asker.session().is_some_and(|asker| self.sees(asker, session)) {
-            true => (session.port.map_or(0, |port| port.get()), found.remote.ip().to_canonical()),
-            false => (0, HIDDEN),
-        }
-    }
-
-    fn discover_peers(&mut self, conn: ConnId, detail: Detail) {
+    fn discover_peers(&mut self, now: Time, conn: ConnId, detail: Detail) {
         let others = || self.presence.iter().filter(|(_, claim)| claim.conn != conn);
-        let list = match detail {
+        let (records, list) = match detail {
             Detail::Partial => {
-                PeerList::Partial(List::fitting(others().map(|(username, _)| username.clone())))
+                let names = List::fitting(others().map(|(username, _)| username.clone()));
+                (names.len(), PeerList::Partial(names))
             }
             Detail::Detailed => {
-                let Some(asker) = self.connections.get(conn) else { return };
-                let own = asker.session();
-                let own: BTreeSet<_> = own.into_iter().flat_map(|session| &session.rooms).collect();
+                let Some(asker) = self.connections.get(conn).and_then(Connection::session) else { return };
+                let own: BTreeSet<_> = asker.rooms.iter().collect();
                 let record = |(username, claim): (&Username, super::presence::Claim)| {
                     let peer = self.connections.get(claim.conn)?;
                     let session = peer.session()?;
-                    let (port, ip) = self.shown_address(asker, peer, session);
                     let room = session.rooms.iter().find(|room| own.contains(room)).cloned();
+                    let seen = room.is_some() || self.sees_beyond_rooms(asker, session);
+                    let (port, ip) = shown_address(seen, peer, session);
                     Some(PeerRecord { username: username.clone(), room, port, ip })
                 };
-                PeerList::Detailed(List::fitting(others().filter_map(record)))
+                let peers = List::fitting(others().filter_map(record));
+                (peers.len(), PeerList::Detailed(peers))
             }
         };
         if others().next().is_none() {
             self.refuse(conn, Refused::Peers, "nobody else is online");
         } else {
+            self.charge_list(now, conn, records);
             self.send(conn, FromRegistry::Peers(list));
         }
     }
 
-    fn discover_room(&mut self, conn: ConnId, room: RoomName) {
+    fn discover_room(&mut self, now: Time, conn: ConnId, room: RoomName) {
         let session = self.connections.get(conn).and_then(|connection| connection.session());
         // As its creator spelled it.
         let room = session.and_then(|session| session.rooms.iter().find(|own| **own == room)).cloned();
         if let Some(room) = room {
             let members = List::fitting(self.presence.members(&room).map(|(username, _)| username.clone()));
+            self.charge_list(now, conn, members.len());
             self.send(conn, FromRegistry::Peers(PeerList::Room { room, members }));
         } else {
             self.refuse(conn, Refused::Peers, "there is no such room, or you are not a member of it");
         }
+    }
+}
+
+/// A user's port and address, as is told to who sees them, or doesn't.
+fn shown_address(seen: bool, found: &Connection, session: &Session) -> (u16, IpAddr) {
+    match seen {
+        true => (session.port.map_or(0, |port| port.get()), found.remote.ip().to_canonical()),
+        false => (0, HIDDEN),
     }
 }
 

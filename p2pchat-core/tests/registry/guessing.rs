@@ -190,3 +190,27 @@ fn a_machine_that_is_written_out_while_a_room_password_is_compared_does_not_tell
     assert!(written.contains("JoinVerify"), "it waits for the verdict");
     assert!(!written.contains(&**hash) && !written.contains(&digest("door")));
 }
+
+#[test]
+fn a_list_counts_as_more_requests_the_longer_it_is() {
+    let mut w = limited(|limits| limits.requests = Rate::new(20, 2 * SECOND));
+    let asker = w.online("asker");
+    for n in 0..2_000 {
+        let conn = w.online(&format!("user{n}"));
+        if n < 1_000 {
+            w.say(conn, &format!("CREATE_CHAT_ROOM <r{n}> <> <5> <>"));
+        }
+    }
+    w.wait(5 * SECOND);
+    assert_eq!(w.registry.held_until(w.now, asker), None);
+    for _ in 0..6 {
+        assert!(w.say(asker, "DISCOVER_PEERS <DETAILED>")[0].len() > 2_000);
+    }
+    w.say(asker, "SEARCH_USER <user7>");
+    assert_eq!(w.registry.held_until(w.now, asker), None, "six of three, and one");
+    assert!(w.say(asker, "DISCOVER_PEERS <PARTIAL>")[0].len() > 2_000);
+    let until = w.now + SECOND * 3 / 10;
+    assert_eq!(w.registry.held_until(w.now, asker), Some(until), "two too many, and one more to be");
+    assert!(w.say(asker, "SHOW_ROOMS_LIST <PARTIAL>")[0].len() > 1_000);
+    assert_eq!(w.registry.held_until(w.now, asker), Some(until + SECOND / 5), "rooms count alike");
+}
