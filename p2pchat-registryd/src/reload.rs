@@ -1,6 +1,9 @@
 //! Settings and certificate read anew while the registry serves.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use p2pchat_core::tokio::{Fingerprint, ServerHandle, TlsError};
 use serde::Serialize;
@@ -53,6 +56,11 @@ pub(crate) struct Reloaded {
 pub(crate) enum ReloadError {
     #[error("the registry runs inside another program, which has its settings")]
     NotPossible,
+    #[error(
+        "registration would be open while {listen} is still listened on, which changes at a restart alone: restart the registry, or \
+         say registration = \"invite\" or \"closed\""
+    )]
+    StillExposed { listen: SocketAddr },
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -101,6 +109,17 @@ impl Reloader {
         let args = self.args.as_ref().ok_or(ReloadError::NotPossible)?;
         let mut running = self.running.lock().await;
         let new = Config::check(args)?;
+        // That it was said who may register is asked of the new addresses; those that others reach stay until a restart.
+        let exposed = |config: &Config| {
+            [config.listen, config.udp_listen].iter().any(|addr| !addr.ip().to_canonical().is_loopback())
+        };
+        if exposed(&running)
+            && !exposed(&new)
+            && new.registration == Registration::Open
+            && running.registration != Registration::Open
+        {
+            return Err(ReloadError::StillExposed { listen: running.listen });
+        }
         // A certificate of its own is made at a start, never here.
         let (cert, key) = match &new.certificate {
             Certificate::Own => certificate::own_paths(&running.data_dir),

@@ -9,7 +9,7 @@ use p2pchat_proto::{
     Capability, Dialect, FromRegistry, FromRegistryDatagram, SessionTicket, SessionToken, ToRegistryDatagram,
 };
 
-use super::{ConnId, Effect, Registry, answers::Step};
+use super::{ConnId, Effect, Registry, answers::Step, connection::Connection};
 use crate::time::Time;
 
 /// What a session's keep-alives prove, and which of them have come.
@@ -54,8 +54,9 @@ impl Registry {
 
     /// Bits have been made for a ticket.
     pub(super) fn give_ticket(&mut self, conn: ConnId, bits: SessionToken) {
-        // The stream may have ended meanwhile: who comes back on another gets a ticket there.
-        let connection = self.connections.get_mut(conn).filter(|connection| !connection.waits());
+        // The stream may have ended meanwhile: who comes back on another gets a ticket there. Or it has said another hello.
+        let wants = |connection: &&mut Connection| !connection.waits() && connection.has(Capability::Ticket);
+        let connection = self.connections.get_mut(conn).filter(wants);
         let Some(remote) = connection.as_ref().map(|connection| connection.remote.ip().to_canonical()) else {
             return;
         };

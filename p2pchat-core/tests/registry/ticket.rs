@@ -160,6 +160,24 @@ fn who_has_moved_away_from_a_dead_stream_is_not_answered_any_more_and_who_has_no
 }
 
 #[test]
+fn who_has_said_another_hello_meanwhile_without_the_capability_gets_no_ticket() {
+    let mut w = World::new();
+    let (alice, _, ticket) = online(&mut w, "alice");
+    w.hold = true;
+    let new = "203.0.113.7:700";
+    assert_eq!(w.datagram(new, &proven(&ticket, "alice", 10, 1)), [to(new, ACCEPTED)]);
+    assert_eq!(w.say(alice, "HELLO_P2P <1> <reason>"), ["HELLO_BACK <SUCCESS> <200> <1> <reason>"]);
+    w.release(0);
+    assert_eq!(w.heard(alice), [""; 0]);
+    w.wait(SECOND);
+    assert_eq!(
+        w.datagram(new, &proven(&ticket, "alice", 10, 2)),
+        [to(new, ACCEPTED)],
+        "the one before still counts"
+    );
+}
+
+#[test]
 fn datagrams_from_ever_other_addresses_bring_a_ticket_a_second_at_most() {
     let mut w = World::new();
     let (alice, _, mut ticket) = online(&mut w, "alice");

@@ -209,3 +209,26 @@ async fn settings_hold_at_once_or_are_said_to_need_a_restart() {
     let (_carol, _events) = connect(&daemon).await;
     alice.create("den", None, 2, "").await.unwrap();
 }
+
+#[tokio::test]
+async fn registration_is_not_opened_while_others_still_reach_the_registry() {
+    let place = Place::new();
+    let configure = |listen: &str, more: &str| {
+        place.configure(&format!("listen = '{listen}:0'\nudp-listen = '127.0.0.1:0'\n{more}"));
+    };
+    configure("0.0.0.0", "registration = 'closed'");
+    let mut bare = bare();
+    let daemon = Daemon::start(
+        bare.arg("--data-dir").arg(place.path("data")).arg("--config").arg(place.path("registryd.toml")),
+    );
+    // Such settings are fine at a start, where nobody else is served by them.
+    configure("127.0.0.1", "");
+    let refused = place.ctl(&["reload"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(why.contains("registration would be open while 0.0.0.0:"), "{why}");
+    assert_eq!(place.told(&["status"])["registration"], "closed");
+    configure("127.0.0.1", "registration = 'invite'");
+    assert_eq!(place.told(&["reload"])["changed"], json!(["registration"]));
+    drop(daemon);
+}
