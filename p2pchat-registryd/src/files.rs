@@ -5,6 +5,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// What the daemon keeps in its data folder.
@@ -103,8 +104,11 @@ pub(crate) struct Unfinished {
 impl Unfinished {
     /// Makes it, mode 0600, beside where it is to be.
     pub(crate) fn new(target: &Path) -> io::Result<(Self, File)> {
+        // Several of one process may be on their way to the same place, which the first takes.
+        static MADE: AtomicU64 = AtomicU64::new(0);
         is_free(target)?;
-        let path = with_suffix(target, &format!(".{}.unfinished", std::process::id()));
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path = with_suffix(target, &format!(".{}-{number}.unfinished", std::process::id()));
         // Of a process that had the same number and was killed.
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -191,4 +195,23 @@ pub(crate) fn is_open_to_others(_: &Path) -> io::Result<bool> {
 #[cfg(not(unix))]
 fn restrict(_: &Path, _: u32) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_on_their_way_to_one_place_each_stays_whole_and_the_first_takes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("export");
+        let (first, mut one) = Unfinished::new(&target).unwrap();
+        let (second, mut two) = Unfinished::new(&target).unwrap();
+        one.write_all(b"one").unwrap();
+        two.write_all(b"two").unwrap();
+        first.finish().unwrap();
+        assert_eq!(second.finish().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&target).unwrap(), b"one");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    }
 }
