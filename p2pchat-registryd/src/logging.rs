@@ -12,11 +12,14 @@ use crate::config::{Config, LogFormat};
 
 /// What is logged, from its notation.
 pub(crate) fn filter(notation: &str) -> Result<EnvFilter, ParseError> {
+    // Blanks before a part make tracing-subscriber 0.3 take the wrong bytes for its name, or panic between those of one
+    // character.
+    let parts: Vec<&str> = notation.split(',').map(str::trim).collect();
     // A word alone that is no level would be a part's name, so that a misspelt level silences everything.
-    for word in notation.split(',').map(str::trim).filter(|word| !word.contains(['=', '['])) {
+    for word in parts.iter().filter(|word| !word.contains(['=', '['])) {
         EnvFilter::try_new(format!("all={word}"))?;
     }
-    EnvFilter::try_new(notation)
+    EnvFilter::try_new(parts.join(","))
 }
 
 /// The log of this process, whose filter can be changed.
@@ -79,4 +82,21 @@ pub(crate) fn init(config: &Config) -> Log {
         tracing::debug!("the process has a log already");
     }
     log
+}
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+
+    #[test]
+    fn blanks_around_the_parts_of_a_filter_change_nothing() {
+        for (spaced, plain) in [
+            ("info, p2pchat_core=debug", "info,p2pchat_core=debug"),
+            (" warn ,  p2pchat_proto=trace ", "warn,p2pchat_proto=trace"),
+        ] {
+            assert_eq!(filter(spaced).unwrap().to_string(), filter(plain).unwrap().to_string());
+        }
+        // This one had been a panic.
+        assert!(filter(" he[6\u{8001}]s").is_err());
+    }
 }
