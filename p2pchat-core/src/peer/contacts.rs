@@ -93,7 +93,8 @@ impl Peer {
     pub(super) fn contact_wanted(&mut self, now: Time, user: Username) {
         // What is answered without the application must not fill the queue, however much a registry pushes.
         let answers = self.requests_have_room();
-        if self.is_me(&user) {
+        // Nobody can mean somebody who isn't logged in.
+        if !self.is_logged_in() || self.is_me(&user) {
             return;
         }
         match self.contacts.get_mut(&user) {

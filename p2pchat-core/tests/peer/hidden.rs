@@ -4,7 +4,7 @@ use p2pchat_core::{
     peer::Config,
     registry::{self, Addresses},
 };
-use p2pchat_proto::{Capabilities, Capacity, Description};
+use p2pchat_proto::{Capabilities, Capacity, Description, Dialect};
 
 use crate::{
     solo::{SECOND, Solo, room, text, user},
@@ -308,4 +308,19 @@ fn who_was_accepted_and_starts_anew_is_accepted_again_without_the_user() {
         s.registry("CONTACT <SUCCESS> <200>");
         s.did();
     }
+}
+
+#[test]
+fn a_wish_for_contact_before_the_login_is_passed_over() {
+    let mut s = Solo::new();
+    s.log_in();
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
+    s.registry("HELLO_BACK <SUCCESS> <200> <1> <contact>");
+    s.did();
+    s.registry("CONTACT_REQUEST <bob>");
+    assert!(s.did().is_empty());
+    s.registry("AUTH <SUCCESS> <200>");
+    s.did();
+    s.registry("CONTACT_REQUEST <bob>");
+    assert_eq!(s.did(), ["bob wants to chat"]);
 }
