@@ -41,7 +41,7 @@ Examples:
 
 Files in the data folder (mode 0700):
     registry.redb  accounts, rooms and memberships (mode 0600)
-    admin.sock     where ctl asks; audit.jsonl is what was asked
+    admin.sock     where ctl asks; audit.jsonl is what was changed there
     cert.pem       the certificate made at the first start; clients know the registry by it
     key.pem        its private key (mode 0600)
 

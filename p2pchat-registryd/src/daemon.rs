@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 #[cfg(unix)]
 use crate::{
-    admin::{self, Admin, AdminSocket, SocketError},
+    admin::{self, Admin, AdminSocket, Audit, Ending, SocketError},
     service,
 };
 use crate::{
@@ -32,6 +32,10 @@ use crate::{
     sockets::{Passed, PassedError, PassedNetwork},
     store::{OpenError, RedbStore, StoreConfig},
 };
+
+/// How long what operators have asked for may still take once the peers are gone.
+#[cfg(unix)]
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Why the daemon can't start or go on. Each says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -252,6 +256,8 @@ impl Registry {
         shutdown: impl Future<Output = ()> + Send,
         daemon: Option<Daemon>,
     ) -> Result<(), Error> {
+        #[cfg(unix)]
+        let is_daemon = daemon.is_some();
         let (args, log, hangups) = match daemon {
             Some(Daemon { args, log, hangups }) => (Some(args), Some(log), Some(hangups)),
             None => (None, None, None),
@@ -264,22 +270,31 @@ impl Registry {
             self.monitor.clone(),
         ));
         let server = self.server.handle();
+        // What changes the registry: recorded, and let come to its end.
         #[cfg(unix)]
-        let operators = async {
-            let Some(socket) = &self.socket else { return pending().await };
-            let registry = (server, self.store.clone());
-            Admin::new(&self.config.data_dir, registry, self.here, reloader.clone(), log).serve(socket).await;
-        };
+        let (end, mut ending) = Ending::new();
+        #[cfg(unix)]
+        let mut changes = std::pin::pin!(async {
+            let audit = Arc::new(Audit::new(&self.config.data_dir));
+            let operators = async {
+                if let Some(socket) = &self.socket {
+                    let registry = (server, self.store.clone());
+                    let admin = Admin::new(audit.clone(), registry, self.here, reloader.clone(), log);
+                    admin.serve(socket, ending.clone()).await;
+                }
+            };
+            let reloads = async {
+                if let Some(hangups) = hangups {
+                    hangups.reload(&reloader, &audit, &self.monitor, ending.clone()).await;
+                }
+            };
+            tokio::join!(operators, reloads);
+            ending.come().await;
+        });
         #[cfg(not(unix))]
-        let operators = {
-            drop((server, log));
+        let changes = {
+            drop((server, log, reloader, hangups));
             pending()
-        };
-        let reloads = async {
-            match hangups {
-                Some(hangups) => hangups.reload(&reloader).await,
-                None => pending().await,
-            }
         };
         let metrics = async {
             match &self.metrics {
@@ -287,16 +302,30 @@ impl Registry {
                 None => pending().await,
             }
         };
+        #[cfg(unix)]
+        let going_on = changes.as_mut();
+        #[cfg(not(unix))]
+        let going_on = changes;
         let ended = tokio::select! {
             biased;
             ended = self.server.run(shutdown) => ended,
-            () = operators => Ok(()),
+            () = going_on => Ok(()),
             () = self.monitor.watch() => Ok(()),
             () = metrics => Ok(()),
-            () = reloads => Ok(()),
         };
         // The process would wait for it.
         self.store.stop_backups();
+        #[cfg(unix)]
+        {
+            if is_daemon {
+                // Not every end begins with a signal.
+                service::stopping();
+            }
+            end.send_replace(true);
+            if tokio::time::timeout(GRACE, changes).await.is_err() {
+                tracing::warn!("operators were cut off who were not answered in time");
+            }
+        }
         ended?;
         tracing::info!("ended");
         Ok(())
@@ -348,24 +377,22 @@ impl Hangups {
     }
 
     #[cfg(unix)]
-    async fn reload(mut self, reloader: &Reloader) {
-        while self.signal.recv().await.is_some() {
+    async fn reload(mut self, reloader: &Reloader, audit: &Audit, monitor: &Monitor, mut ending: Ending) {
+        loop {
+            tokio::select! {
+                biased;
+                () = ending.come() => return,
+                Some(()) = self.signal.recv() => {}
+            }
             service::reloading();
-            // The log has what became of it.
-            _ = reloader.reload().await;
-            service::ready();
+            admin::reload_at("SIGHUP", reloader, audit).await;
+            service::reloaded(&monitor.status());
         }
-        pending().await
     }
 
     #[cfg(not(unix))]
     fn new() -> io::Result<Self> {
         Ok(Self {})
-    }
-
-    #[cfg(not(unix))]
-    async fn reload(self, _: &Reloader) {
-        pending().await
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) const KEY: &str = "key.pem";
 pub(crate) const ADMIN_SOCKET: &str = "admin.sock";
 /// Locked by the daemon that has the socket.
 pub(crate) const ADMIN_SOCKET_LOCK: &str = "admin.sock.lock";
-/// What operators have asked.
+/// What operators have changed.
 pub(crate) const AUDIT: &str = "audit.jsonl";
 /// What `init` leaves there, unless it is told of another place.
 pub(crate) const CONFIG: &str = "registryd.toml";
@@ -160,7 +160,7 @@ fn is_free(path: &Path) -> io::Result<()> {
 }
 
 /// A new name, too, has to survive a loss of power.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
     match path.parent().filter(|_| cfg!(unix)) {
         Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
         Some(folder) => File::open(folder)?.sync_all(),

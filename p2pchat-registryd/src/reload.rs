@@ -57,10 +57,11 @@ pub(crate) enum ReloadError {
     #[error("the registry runs inside another program, which has its settings")]
     NotPossible,
     #[error(
-        "registration would be open while {listen} is still listened on, which changes at a restart alone: restart the registry, or \
-         say registration = \"invite\" or \"closed\""
+        "registration would be open by default while the registry still listens on {}, which changes at a restart alone: restart \
+         it, or say who may register, such as registration = \"invite\"",
+        listed(.on)
     )]
-    StillExposed { listen: SocketAddr },
+    StillExposed { on: Vec<SocketAddr> },
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -102,6 +103,9 @@ impl Reloader {
             }
             Err(error) => tracing::error!(%error, "nothing was changed"),
         }
+        if !matches!(done, Err(ReloadError::NotPossible)) {
+            self.monitor.reloaded(done.as_ref().err().map(ToString::to_string));
+        }
         done
     }
 
@@ -109,16 +113,14 @@ impl Reloader {
         let args = self.args.as_ref().ok_or(ReloadError::NotPossible)?;
         let mut running = self.running.lock().await;
         let new = Config::check(args)?;
-        // That it was said who may register is asked of the new addresses; those that others reach stay until a restart.
-        let exposed = |config: &Config| {
-            [config.listen, config.udp_listen].iter().any(|addr| !addr.ip().to_canonical().is_loopback())
-        };
-        if exposed(&running)
-            && !exposed(&new)
+        // That it is said who may register is asked of the new addresses; those that others reach stay until a restart.
+        let on = exposed(&running);
+        if !on.is_empty()
             && new.registration == Registration::Open
+            && !new.registration_said
             && running.registration != Registration::Open
         {
-            return Err(ReloadError::StillExposed { listen: running.listen });
+            return Err(ReloadError::StillExposed { on });
         }
         // A certificate of its own is made at a start, never here.
         let (cert, key) = match &new.certificate {
@@ -159,6 +161,17 @@ impl Reloader {
         };
         Ok(Reloaded { changed, needs_restart, fingerprint: fingerprint.to_string() })
     }
+}
+
+/// The addresses that others than this machine reach.
+fn exposed(config: &Config) -> Vec<SocketAddr> {
+    let mut addresses = vec![config.listen, config.udp_listen];
+    addresses.retain(|address| !address.ip().to_canonical().is_loopback());
+    addresses
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 /// The settings that aren't the same.

@@ -1,6 +1,6 @@
 //! What a service manager is told (sd_notify(3)). Without one, nothing is.
 
-use std::time::Duration;
+use std::{sync::Once, time::Duration};
 
 use sd_notify::NotifyState;
 use tokio::time::{MissedTickBehavior, interval};
@@ -15,7 +15,7 @@ pub(crate) fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
-/// Settings are read anew; [`ready`] says when that is over.
+/// Settings are read anew; [`reloaded`] says when that is over.
 pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
@@ -23,9 +23,15 @@ pub(crate) fn reloading() {
     }
 }
 
-/// The registry is about to end.
+/// That is over, and so it is now.
+pub(crate) fn reloaded(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The registry is about to end, which is told once, whoever wants it to.
 pub(crate) fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("telling the peers")]);
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| tell(&[NotifyState::Stopping, NotifyState::Status("telling the peers")]));
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -43,6 +43,8 @@ const WRITE_BATCH: usize = 1_024;
 /// How many waiting reads share a view at most; few, so that a long one delays few.
 const READ_BATCH: usize = 32;
 const READERS: usize = 2;
+/// With the one that writes.
+const THREADS: usize = 1 + READERS;
 /// How often it is tried, after a failure, whether writing is possible again.
 const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// How often the engine may fail again while what needs no write is answered after a failed batch; each time the file is
@@ -94,7 +96,11 @@ impl RedbStore {
     /// A file that isn't a registry's, is damaged, is of a newer format or is in use by another process is refused and
     /// left as it is.
     pub fn open(path: &Path, config: &StoreConfig) -> Result<Self, OpenError> {
-        let engine = Arc::new(Engine::open(path, config.cache_bytes)?);
+        Self::start(Engine::open(path, config.cache_bytes)?, config)
+    }
+
+    fn start(engine: Engine, config: &StoreConfig) -> Result<Self, OpenError> {
+        let engine = Arc::new(engine);
         let health = StoreHealth::new(&engine);
         let (writes, waiting) = sync_channel(config.queue);
         let writer = Writer { engine: engine.clone(), health: health.clone(), waiting };
@@ -102,8 +108,9 @@ impl RedbStore {
 
         let (reads, waiting) = sync_channel(config.queue);
         let waiting = Arc::new(Mutex::new(waiting));
-        for _ in 0..READERS {
-            let reader = Reader { engine: engine.clone(), waiting: waiting.clone() };
+        for number in 1..=READERS {
+            let reader =
+                Reader { number, engine: engine.clone(), health: health.clone(), waiting: waiting.clone() };
             threads.push(spawn("store-read", move || reader.run())?);
         }
         Ok(Self {
@@ -121,7 +128,7 @@ impl RedbStore {
         self.health.clone()
     }
 
-    /// No backup is made any more, and one that is being made is given up.
+    /// No backup and no export is made any more, and one that is being made is given up.
     pub fn stop_backups(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
@@ -220,11 +227,17 @@ enum Failure {
 }
 
 impl Writer {
+    /// Among the threads.
+    const NUMBER: usize = 0;
+
     fn run(self) {
         loop {
             match self.waiting.recv_timeout(PROBE_EVERY) {
-                Ok(first) => self.settle(with_others(first, &self.waiting, WRITE_BATCH)),
-                Err(RecvTimeoutError::Timeout) => self.probe(),
+                Ok(first) => {
+                    let jobs = with_others(first, &self.waiting, WRITE_BATCH);
+                    self.health.at_work(Self::NUMBER, || self.settle(jobs));
+                }
+                Err(RecvTimeoutError::Timeout) => self.health.at_work(Self::NUMBER, || self.probe()),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -317,24 +330,31 @@ impl Writer {
 }
 
 struct Reader {
+    /// Among the threads.
+    number: usize,
     engine: Arc<Engine>,
+    health: StoreHealth,
     waiting: Arc<Mutex<Receiver<Job<Read>>>>,
 }
 
 impl Reader {
     fn run(self) {
         while let Some(jobs) = self.batch() {
-            let run = |view: &view::ReadView| jobs.iter().map(|job| read(view, &job.request)).collect();
-            let answers: Vec<_> = self.engine.read(run).unwrap_or_else(|error| {
-                tracing::error!(%error, reads = jobs.len(), "nothing was read");
-                jobs.iter().map(|_| StoreAnswer::Failed(error.clone())).collect()
-            });
-            if answers.iter().any(|answer| matches!(answer, StoreAnswer::Failed(StoreError::Engine(_)))) {
-                self.engine.close();
-            }
-            for (job, answer) in jobs.into_iter().zip(answers) {
-                job.answer(answer);
-            }
+            self.health.at_work(self.number, || self.settle(jobs));
+        }
+    }
+
+    fn settle(&self, jobs: Vec<Job<Read>>) {
+        let run = |view: &view::ReadView| jobs.iter().map(|job| read(view, &job.request)).collect();
+        let answers: Vec<_> = self.engine.read(run).unwrap_or_else(|error| {
+            tracing::error!(%error, reads = jobs.len(), "nothing was read");
+            jobs.iter().map(|_| StoreAnswer::Failed(error.clone())).collect()
+        });
+        if answers.iter().any(|answer| matches!(answer, StoreAnswer::Failed(StoreError::Engine(_)))) {
+            self.engine.close();
+        }
+        for (job, answer) in jobs.into_iter().zip(answers) {
+            job.answer(answer);
         }
     }
 

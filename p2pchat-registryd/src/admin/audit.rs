@@ -1,61 +1,111 @@
-//! What operators have done: a line for each request, in a file of its own and in the log.
+//! What operators have changed: a line before each change and one after it, in a file of its own and in the log.
 
 use std::{
     fs::OpenOptions,
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use serde::Serialize;
 use serde_json::Value;
 
 use super::utc;
+use crate::files;
 
-/// Who asks, as the system says.
+/// Who asks.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(super) struct Who {
-    pub(super) uid: u32,
-    /// None if the system doesn't say.
-    pub(super) pid: Option<i32>,
+#[serde(untagged)]
+pub(super) enum Who {
+    /// A program on the admin socket, as the system says; it doesn't always know the process.
+    Program { uid: u32, pid: Option<i32> },
+    /// Whoever may signal the daemon; the system doesn't say who it was.
+    Signal { signal: &'static str },
 }
 
-/// What was asked and what became of it.
-#[derive(Debug, Serialize)]
-struct Entry<'a> {
-    time: String,
-    #[serde(flatten)]
-    who: Who,
-    request: &'a Value,
-    result: &'a Value,
-}
-
-/// The file.
-#[derive(Debug, Clone)]
-pub(super) struct Audit {
-    path: PathBuf,
-}
-
-impl Audit {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { path }
-    }
-
-    /// Adds a line. A full disk doesn't keep an operator from what they have to do: the log has it in any case.
-    pub(super) async fn record(&self, who: Who, request: Value, result: Value) {
-        tracing::info!(uid = who.uid, pid = who.pid, %request, %result, "asked by the operator");
-        let entry = Entry { time: utc::now(), who, request: &request, result: &result };
-        let (path, line) = (self.path.clone(), serde_json::to_string(&entry));
-        let written = tokio::task::spawn_blocking(move || append(&path, &line?)).await;
-        if let Err(error) = written.map_err(io::Error::from).flatten() {
-            tracing::error!(path = ?self.path, %error, "can't write to the audit log");
+impl Who {
+    /// For the log: user, process, signal.
+    fn parts(self) -> (Option<u32>, Option<i32>, Option<&'static str>) {
+        match self {
+            Self::Program { uid, pid } => (Some(uid), pid, None),
+            Self::Signal { signal } => (None, None, Some(signal)),
         }
     }
 }
 
-/// Opened each time, so that a log rotation takes it along whenever it likes.
-fn append(path: &PathBuf, line: &str) -> io::Result<()> {
+/// A line. Each holds all that is known by then, so that none needs another to be understood.
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
+    time: String,
+    /// The same in both lines of one request, and in no others.
+    id: &'a str,
+    #[serde(flatten)]
+    who: Who,
+    request: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a Value>,
+}
+
+/// The file.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    path: PathBuf,
+    /// What sets the ids of this run apart from those of others: when it began.
+    run: u128,
+    count: AtomicU64,
+}
+
+/// A request that is in the file, and not yet what came of it.
+#[derive(Debug)]
+pub(super) struct Begun<'a> {
+    audit: &'a Audit,
+    id: String,
+    who: Who,
+    request: Value,
+    /// Whether it is there.
+    pub(super) recorded: io::Result<()>,
+}
+
+impl Audit {
+    pub(crate) fn new(data_dir: &Path) -> Self {
+        Self { path: data_dir.join(files::AUDIT), run: utc::unix_millis(), count: AtomicU64::new(0) }
+    }
+
+    /// Adds that this is asked, before anything is done about it: whatever happens then, the file has it.
+    pub(super) async fn begin(&self, who: Who, request: Value) -> Begun<'_> {
+        let id = format!("{:x}-{}", self.run, self.count.fetch_add(1, Ordering::Relaxed));
+        let (uid, pid, signal) = who.parts();
+        tracing::info!(id, uid, pid, signal, %request, "asked by the operator");
+        let recorded = self.add(&id, who, &request, None).await;
+        Begun { audit: self, id, who, request, recorded }
+    }
+
+    /// On disk, or an error that the log has as well.
+    async fn add(&self, id: &str, who: Who, request: &Value, result: Option<&Value>) -> io::Result<()> {
+        let entry = Entry { time: utc::now(), id, who, request, result };
+        let (path, line) = (self.path.clone(), serde_json::to_string(&entry));
+        let written = tokio::task::spawn_blocking(move || append(&path, &line?)).await;
+        written.map_err(io::Error::from).flatten().inspect_err(|error| {
+            tracing::error!(path = ?self.path, %error, "can't write to the audit log");
+        })
+    }
+}
+
+impl Begun<'_> {
+    /// Adds what came of it. What is done is done, also if that can't be written.
+    pub(super) async fn end(self, result: &Value) {
+        let (uid, pid, signal) = self.who.parts();
+        tracing::info!(id = self.id, uid, pid, signal, %result, "answered the operator");
+        _ = self.audit.add(&self.id, self.who, &self.request, Some(result)).await;
+    }
+}
+
+/// Opened each time, so that a log rotation takes the file along whenever it likes.
+fn append(path: &Path, line: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let is_new = file.metadata()?.len() == 0;
     file.write_all(format!("{line}\n").as_bytes())?;
-    file.sync_data()
+    file.sync_data()?;
+    if is_new { files::sync_folder_of(path) } else { Ok(()) }
 }

@@ -11,32 +11,36 @@ use tokio::{
 };
 
 use super::{
-    Admin,
+    Admin, Ending,
     audit::Who,
-    request::{ErrorReply, MAX_LINE, Request},
+    request::{ErrorReply, MAX_LINE, Record, Request},
+    verbs::Done,
 };
 
 /// For a line to come, and for one to be read.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) async fn serve(admin: &Admin, stream: UnixStream) {
-    let who = match stream.peer_cred() {
-        Ok(cred) => Who { uid: cred.uid(), pid: cred.pid() },
+/// Until the operator goes, or `ending`: what was begun by then is done and answered.
+pub(super) async fn serve(admin: &Admin, stream: UnixStream, ending: Ending) {
+    let (uid, pid) = match stream.peer_cred() {
+        Ok(cred) => (cred.uid(), cred.pid()),
         Err(error) => return tracing::warn!(%error, "the system doesn't say who an operator is"),
     };
+    let who = Who::Program { uid, pid };
     let (input, output) = stream.into_split();
     let mut replies = Replies { output };
     // The socket's mode says the same; but modes get changed.
-    let ended = if is_allowed(who.uid) {
-        converse(admin, who, BufReader::new(input), &mut replies).await
+    let ended = if is_allowed(uid) {
+        converse(admin, who, BufReader::new(input), &mut replies, ending).await
     } else {
         let error =
             ErrorReply::new("not-allowed", "only the user that the registry runs as, and root, may ask");
-        admin.audit.record(who, Value::Null, json!(error)).await;
-        replies.error(&error).await
+        let result = json!({ "error": error });
+        admin.audit.begin(who, Value::Null).await.end(&result).await;
+        replies.line(&result).await
     };
     if let Err(error) = ended {
-        tracing::debug!(uid = who.uid, pid = who.pid, %error, "an operator has gone");
+        tracing::debug!(uid, pid, %error, "an operator has gone");
     }
 }
 
@@ -49,33 +53,74 @@ async fn converse(
     who: Who,
     mut input: impl AsyncBufRead + Unpin,
     replies: &mut Replies<impl AsyncWrite + Unpin>,
+    mut ending: Ending,
 ) -> io::Result<()> {
-    while let Some(line) = timeout(PATIENCE, read_line(&mut input)).await?? {
-        let asked = serde_json::from_slice(&line).unwrap_or(Value::Null);
-        let request = Request::parse(&line);
-        let drain = if let Ok(Request::Drain { seconds }) = request { Some(seconds) } else { None };
-        let done = match request {
-            Ok(request) => admin.carry_out(request, replies).await?,
-            Err(error) => Err(error.to_reply()),
+    loop {
+        let line = tokio::select! {
+            biased;
+            () = ending.come() => return Ok(()),
+            line = timeout(PATIENCE, read_line(&mut input)) => line??,
         };
-        let result = match &done {
-            Ok(done) => json!({ "ok": done }),
-            Err(error) => json!({ "error": error }),
-        };
-        // First the record, then the answer: whoever has one can rely on the other.
-        admin.audit.record(who, asked, without_code(result.clone())).await;
-        let told = replies.line(&result).await;
-        if let Some(seconds) = drain {
-            // Last: it may be the end of this process.
-            admin.server.drain(Duration::from_secs(seconds));
+        let Some(line) = line else { return Ok(()) };
+        match Request::parse(&line) {
+            Ok(request) => {
+                let asked = serde_json::from_slice(&line).unwrap_or(Value::Null);
+                answer(admin, who, request, asked, replies).await?;
+            }
+            Err(error) => {
+                tracing::debug!(?who, %error, "an operator makes no sense");
+                replies.line(&result_of(&Err(error.to_reply()))).await?;
+            }
         }
-        told?;
         if line.len() > MAX_LINE {
             // Where the next one begins is not to be found out without reading without end.
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+}
+
+async fn answer(
+    admin: &Admin,
+    who: Who,
+    request: Request,
+    asked: Value,
+    replies: &mut Replies<impl AsyncWrite + Unpin>,
+) -> io::Result<()> {
+    let drain = if let Request::Drain { seconds } = request { Some(seconds) } else { None };
+    let record = request.record();
+    let begun = match record {
+        Record::Nothing => {
+            tracing::debug!(?who, request = %asked, "asked by the operator");
+            None
+        }
+        Record::IfPossible | Record::First => Some(admin.audit.begin(who, asked).await),
+    };
+    let done = match begun.as_ref().map(|begun| &begun.recorded) {
+        Some(Err(error)) if record == Record::First => {
+            let why = format!("the audit log can't be written to: {error}; nothing was changed");
+            Err(ErrorReply::new("audit", why))
+        }
+        _ => admin.carry_out(request, replies).await?,
+    };
+    let result = result_of(&done);
+    // First the record, then the answer: whoever has one can rely on the other.
+    if let Some(begun) = begun {
+        begun.end(&without_code(result.clone())).await;
+    }
+    let told = replies.line(&result).await;
+    if let Some(seconds) = drain {
+        // Last: it may be the end of this process.
+        admin.server.drain(Duration::from_secs(seconds));
+    }
+    told
+}
+
+/// As it stands on the socket and in the audit log.
+pub(super) fn result_of(done: &Done) -> Value {
+    match done {
+        Ok(done) => json!({ "ok": done }),
+        Err(error) => json!({ "error": error }),
+    }
 }
 
 /// An invitation's code is for who asked for it, and in no log.
@@ -115,10 +160,6 @@ impl<W: AsyncWrite + Unpin> Replies<W> {
     /// One of many.
     pub(super) async fn item(&mut self, item: &impl Serialize) -> io::Result<()> {
         self.line(&json!({ "item": item })).await
-    }
-
-    async fn error(&mut self, error: &ErrorReply) -> io::Result<()> {
-        self.line(&json!({ "error": error })).await
     }
 
     async fn line(&mut self, reply: &Value) -> io::Result<()> {

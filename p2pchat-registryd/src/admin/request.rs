@@ -69,7 +69,42 @@ pub(crate) enum Request {
     Export { file: PathBuf },
 }
 
+/// What the audit log has of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Record {
+    /// Nothing: it only looks.
+    Nothing,
+    /// That it was asked, and what came of it, unless the file can't be written to: it changes nothing that lasts.
+    IfPossible,
+    /// The same, and it isn't done before its line is on disk.
+    First,
+}
+
 impl Request {
+    /// What is to be recorded of it.
+    pub(super) fn record(&self) -> Record {
+        match self {
+            Self::Status
+            | Self::Sessions
+            | Self::Users
+            | Self::Rooms
+            | Self::Invites
+            | Self::Bans
+            | Self::LogLevel { level: None } => Record::Nothing,
+            Self::LogLevel { level: Some(_) }
+            | Self::Drain { .. }
+            | Self::Reload
+            | Self::Backup { .. }
+            | Self::Export { .. } => Record::IfPossible,
+            Self::Kick { .. }
+            | Self::Delete { .. }
+            | Self::CreateInvite { .. }
+            | Self::RevokeInvite { .. }
+            | Self::Ban { .. }
+            | Self::Unban { .. } => Record::First,
+        }
+    }
+
     /// Every verb, with the fields that it takes.
     const VERBS: &[(&str, &[&str])] = &[
         ("status", &[]),

@@ -3,9 +3,17 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Seconds since 1970.
-#[allow(clippy::disallowed_methods, reason = "the daemon owns the clock")]
 pub(crate) fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs)
+    since_1970().as_secs()
+}
+
+pub(crate) fn unix_millis() -> u128 {
+    since_1970().as_millis()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the daemon owns the clock")]
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 pub(crate) fn now() -> String {

@@ -20,13 +20,18 @@ use super::{
     request::{ErrorReply, Request, target_field},
     utc,
 };
-use crate::{logging::Log, offline, reload::ReloadError, store::BackupError};
+use crate::{
+    logging::Log,
+    offline,
+    reload::{ReloadError, Reloader},
+    store::BackupError,
+};
 
 /// How much is taken out of the machine at once, which holds everybody up meanwhile.
 const PAGE: usize = 256;
 
 /// What is told in the end.
-type Done = Result<Value, ErrorReply>;
+pub(super) type Done = Result<Value, ErrorReply>;
 
 impl Admin {
     /// Does what was asked. The lists go to `replies` as they are read; an error there is the connection's.
@@ -76,7 +81,7 @@ impl Admin {
                     Err(error) => Err(ban_failed(error)),
                 }
             }
-            Request::Reload => self.reload().await,
+            Request::Reload => reload(&self.reloader).await,
             Request::Backup { file } => self.backup(file).await,
             Request::Export { file } => self.export(file).await,
             Request::LogLevel { level } => self.log_level(level.as_deref()),
@@ -128,9 +133,12 @@ impl Admin {
 
     async fn export(&self, file: PathBuf) -> Done {
         let (store, to) = (self.store.clone(), file.clone());
-        let entries = aside(move || store.with_snapshot(|view| offline::export_to(view, &to))).await?;
-        let entries =
-            entries.map_err(|error| ErrorReply::new("file", format!("{error}; nothing was written")))?;
+        let written =
+            aside(move || store.with_snapshot(|view, goes_on| offline::export_to(view, &to, goes_on)));
+        let entries = written.await?.map_err(|error| {
+            let kind = if let offline::Error::Write(BackupError::Stopped) = error { "store" } else { "file" };
+            ErrorReply::new(kind, format!("{error}; nothing was written"))
+        })?;
         Ok(json!({ "file": file, "entries": entries }))
     }
 
@@ -144,17 +152,6 @@ impl Admin {
             log.set_level(level).map_err(|error| ErrorReply::new("not-possible", error))?;
         }
         Ok(json!({ "level": log.level(), "before": before }))
-    }
-
-    async fn reload(&self) -> Done {
-        let kind = |error: &ReloadError| match error {
-            ReloadError::NotPossible => "not-possible",
-            _ => "settings",
-        };
-        match self.reloader.reload().await {
-            Ok(reloaded) => Ok(json!(reloaded)),
-            Err(error) => Err(ErrorReply::new(kind(&error), format!("{error}; nothing was changed"))),
-        }
     }
 
     fn status(&self) -> Value {
@@ -276,6 +273,17 @@ impl Admin {
                 return Ok(Ok(json!({ "count": count })));
             }
         }
+    }
+}
+
+pub(super) async fn reload(reloader: &Reloader) -> Done {
+    let kind = |error: &ReloadError| match error {
+        ReloadError::NotPossible => "not-possible",
+        _ => "settings",
+    };
+    match reloader.reload().await {
+        Ok(reloaded) => Ok(json!(reloaded)),
+        Err(error) => Err(ErrorReply::new(kind(&error), format!("{error}; nothing was changed"))),
     }
 }
 

@@ -208,6 +208,8 @@ pub struct Config {
     pub admin_socket: Option<PathBuf>,
     /// Who may register.
     pub registration: Registration,
+    /// True if that was said, and isn't the default.
+    pub registration_said: bool,
     /// Who is told where users are.
     pub addresses: Addresses,
     /// Where metrics and health are told; `None` is nowhere.
@@ -378,6 +380,7 @@ impl Config {
                 udp_listen,
                 admin_socket: settings.admin_socket,
                 registration: settings.registration.unwrap_or_default(),
+                registration_said: settings.registration.is_some(),
                 addresses: settings.addresses.unwrap_or_default(),
                 metrics_listen: settings.metrics_listen,
                 metrics_public,

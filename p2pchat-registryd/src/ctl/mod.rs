@@ -29,7 +29,7 @@ asked. What went wrong, and what to do, is one line on standard error.
 The socket is the registry's: run this as the registry's user, or as root. Which registry: --admin-socket, or the socket in \
 --data-dir, or what --config says, as for the daemon itself, each also by its environment variable.
 
-With --json, a list is a JSON object a line, and any other answer one object. Every request is in the audit log of the data \
+With --json, a list is a JSON object a line, and any other answer one object. Every change is in the audit log of the data \
 folder, audit.jsonl.";
 
 /// What an operator asks, and how.
@@ -285,6 +285,11 @@ enum Error {
     /// The registry can't or won't.
     #[error("{0}")]
     Refused(String),
+    /// It is done, and has shown that what the registry keeps is damaged.
+    #[error(
+        "the backup was made of data that isn't sound, and restore would refuse it: problems that were found: {problems}"
+    )]
+    Unsound { problems: usize },
     /// The answer can't be shown.
     #[error("can't write the answer: {0}")]
     Output(#[from] io::Error),
@@ -293,7 +298,7 @@ enum Error {
 impl Error {
     fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Refused(_) | Self::Output(_) => 1,
+            Self::Config(_) | Self::Refused(_) | Self::Unsound { .. } | Self::Output(_) => 1,
             Self::Unreachable(_) => 3,
         }
     }
@@ -331,7 +336,11 @@ impl Ctl {
                         (true, false) => writeln!(output, "{done}")?,
                         (false, _) => output.write_all(show::answer(&request, &items, &done).as_bytes())?,
                     }
-                    return Ok(output.flush()?);
+                    output.flush()?;
+                    return match show::unsound(&done) {
+                        0 => Ok(()),
+                        problems => Err(Error::Unsound { problems }),
+                    };
                 }
             }
         }

@@ -66,6 +66,11 @@ pub(super) fn is_list(done: &Value) -> bool {
     done.as_object().is_some_and(|done| done.len() == 1 && done.contains_key("count"))
 }
 
+/// How many things a backup has found that don't fit together.
+pub(super) fn unsound(done: &Value) -> usize {
+    done.get("problems").and_then(Value::as_array).map_or(0, Vec::len)
+}
+
 /// What a request has brought.
 pub(super) fn answer(request: &Value, items: &[Value], done: &Value) -> String {
     let word = |field| request.get(field).and_then(Value::as_str).unwrap_or_default();

@@ -56,11 +56,20 @@ impl Collector for Ours {
         };
         gauge("draining", "1 if nobody else is let in", u64::from(monitor.server.is_draining()))?;
         gauge("ready", "1 if it is ready, as /readyz tells", u64::from(monitor.readiness().is_ok()))?;
+        gauge("reload_successful", "1 unless the last attempt to read settings anew failed", {
+            u64::from(monitor.failed_reload().is_none())
+        })?;
         gauge("store_writable", "1 unless the last attempt to write failed", {
             u64::from(monitor.store.fault().is_none())
         })?;
-        // Without them the others are told all the same.
-        if let Ok(size) = monitor.store.size() {
+        gauge(
+            "store_working_seconds",
+            "How long the store has been at work on what it was asked longest ago",
+            monitor.store.working_for().as_secs(),
+        )?;
+        // Whoever asks a disk that hangs would wait for ever. Without its figures the others are told all the same.
+        let hangs = monitor.store.hangs_for().is_some();
+        if !hangs && let Ok(size) = monitor.store.size() {
             gauge("store_size_bytes", "How large the database is", size)?;
         }
         match monitor.certificate_expires.load(Ordering::Relaxed) {
@@ -71,7 +80,9 @@ impl Collector for Ours {
                 at,
             )?,
         }
-        entries(monitor, &mut encoder)?;
+        if !hangs {
+            entries(monitor, &mut encoder)?;
+        }
 
         let mut metric = |name: &str, help: &str, metric: &dyn Told| {
             metric.tell(encoder.encode_descriptor(name, help, None, metric.kind())?)

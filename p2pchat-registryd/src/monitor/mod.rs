@@ -10,9 +10,10 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use p2pchat_core::tokio::{ServerHandle, ServerTls};
@@ -23,6 +24,10 @@ pub(crate) use self::http::{bind, serve};
 use self::{exposition::Exposition, pulse::Pulse};
 use crate::store::StoreHealth;
 
+/// How many characters of the status there are at most; a service manager takes no message of more than 4,096 bytes.
+#[cfg(unix)]
+const MAX_STATUS: usize = 1_000;
+
 /// What is told about a registry.
 #[derive(Debug)]
 pub(crate) struct Monitor {
@@ -31,6 +36,8 @@ pub(crate) struct Monitor {
     pulse: Pulse,
     /// In seconds since 1970; 0 if the certificate doesn't say.
     certificate_expires: AtomicU64,
+    /// Why the last reload has changed nothing; `None` if it has, or there was none.
+    failed_reload: Mutex<Option<String>>,
     /// HTTP requests that were answered.
     scrapes: Counter,
     /// HTTP connections that were cut off.
@@ -48,6 +55,8 @@ pub(crate) enum NotReady {
     NotAccepting,
     #[error("the store can't be written to: {0}")]
     Store(String),
+    #[error("the store hangs: it has been at work on one thing for {} s", .0.as_secs())]
+    StoreHangs(Duration),
 }
 
 impl Monitor {
@@ -57,6 +66,7 @@ impl Monitor {
             store,
             pulse: Pulse::new(),
             certificate_expires: AtomicU64::new(0),
+            failed_reload: Mutex::default(),
             scrapes: Counter::default(),
             cut_off: Counter::default(),
         };
@@ -72,6 +82,15 @@ impl Monitor {
         self.certificate_expires.store(expires, Ordering::Relaxed);
     }
 
+    /// What became of a reload: why nothing was changed, if it has failed.
+    pub(crate) fn reloaded(&self, failure: Option<String>) {
+        *self.failed_reload.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+    }
+
+    fn failed_reload(&self) -> Option<String> {
+        self.failed_reload.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Finds out all along whether the registry answers.
     pub(crate) async fn watch(&self) {
         self.pulse.beat(|| _ = self.server.stats()).await;
@@ -82,20 +101,24 @@ impl Monitor {
         self.pulse.is_there()
     }
 
-    /// In a few words, for people.
+    /// In a few words, for people: one line.
     #[cfg(unix)]
     pub(crate) fn status(&self) -> String {
-        match self.readiness() {
+        let mut status = match self.readiness() {
             Ok(()) | Err(NotReady::Draining) => {
                 let stats = self.server.stats().registry;
                 let drains = if self.server.is_draining() { ", draining" } else { "" };
                 format!("{} online, {} connections{drains}", stats.sessions, stats.connections)
             }
             Err(why) => format!("not ready: {why}"),
+        };
+        if let Some(why) = self.failed_reload() {
+            status = format!("{status}; the last reload failed: {why}");
         }
+        status.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_STATUS).collect()
     }
 
-    fn readiness(&self) -> Result<(), NotReady> {
+    pub(crate) fn readiness(&self) -> Result<(), NotReady> {
         if !self.is_alive() {
             return Err(NotReady::NoPulse);
         }
@@ -105,6 +128,9 @@ impl Monitor {
         if !self.server.stats().accepting {
             return Err(NotReady::NotAccepting);
         }
+        if let Some(for_long) = self.store.hangs_for() {
+            return Err(NotReady::StoreHangs(for_long));
+        }
         match self.store.fault() {
             Some(error) => Err(NotReady::Store(error.to_string())),
             None => Ok(()),
@@ -112,7 +138,7 @@ impl Monitor {
     }
 
     /// All metrics in Prometheus' text form.
-    fn metrics(self: &Arc<Self>) -> Result<String, fmt::Error> {
+    pub(crate) fn metrics(self: &Arc<Self>) -> Result<String, fmt::Error> {
         Exposition::new(self.clone()).to_text()
     }
 }

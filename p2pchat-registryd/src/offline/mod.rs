@@ -148,22 +148,47 @@ pub(crate) fn export(from: Option<&Path>, place: &Place, to: Option<&Path>) -> R
             }
         }
         Some(to) => {
-            let entries = snapshot.read(|view| Ok(export_to(view, to)))??;
+            let entries = snapshot.read(|view| Ok(export_to(view, to, &|| true)))??;
             Ok(Some(format!("{}: {entries} entries", to.display())))
         }
     }
 }
 
-/// Writes all that is kept to a new file, mode 0600: there are password hashes in it.
-pub(crate) fn export_to(transaction: &impl ReadTransaction, to: &Path) -> Result<u64, Error> {
-    let failed = |problem: &dyn std::fmt::Display| Error::Output {
-        to: to.display().to_string(),
-        problem: problem.to_string(),
+/// Writes all that is kept to a new file, mode 0600: there are password hashes in it. Stops when `goes_on` is false, and leaves
+/// nothing then.
+pub(crate) fn export_to(
+    transaction: &impl ReadTransaction,
+    to: &Path,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<u64, Error> {
+    let failed = |problem: &dyn std::fmt::Display| match goes_on() {
+        true => Error::Output { to: to.display().to_string(), problem: problem.to_string() },
+        false => Error::Write(BackupError::Stopped),
     };
     let (unfinished, file) = Unfinished::new(to).map_err(|error| failed(&error))?;
-    let entries = lines::export(transaction, &mut BufWriter::new(file)).map_err(|error| failed(&error))?;
+    let mut output = BufWriter::new(WhileItGoesOn { output: file, goes_on });
+    let entries = lines::export(transaction, &mut output).map_err(|error| failed(&error))?;
     unfinished.finish().map_err(|error| failed(&error))?;
     Ok(entries)
+}
+
+/// Fails once it isn't to go on.
+struct WhileItGoesOn<'a, W> {
+    output: W,
+    goes_on: &'a dyn Fn() -> bool,
+}
+
+impl<W: Write> Write for WhileItGoesOn<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match (self.goes_on)() {
+            true => self.output.write(bytes),
+            false => Err(io::Error::other(BackupError::Stopped)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
 }
 
 /// Makes a database of what an export holds, in a data folder that has none.

@@ -64,6 +64,11 @@ impl Disk {
         })))
     }
 
+    /// It answers nothing until what is returned is dropped.
+    pub(super) fn hang(&self) -> impl Sized + '_ {
+        self.state()
+    }
+
     /// From now on syncs do nothing.
     pub(super) fn lie(&self) {
         self.state().syncs = false;

@@ -74,10 +74,18 @@ impl Snapshot {
 }
 
 impl RedbStore {
-    /// Has `run` look at all that is committed by now, while requests go on being answered.
-    pub(crate) fn with_snapshot<T>(&self, run: impl FnOnce(&ReadView) -> T) -> Result<T, BackupError> {
+    /// Has `run` look at all that is committed by now, while requests go on being answered. The other thing that it gets tells
+    /// whether it is to go on.
+    pub(crate) fn with_snapshot<T>(
+        &self,
+        run: impl FnOnce(&ReadView, &dyn Fn() -> bool) -> T,
+    ) -> Result<T, BackupError> {
         let kept = self.engine.snapshot().map_err(|error| BackupError::Store(error.to_string()))?;
-        Ok(run(&ReadView::new(&kept).map_err(BackupError::store)?))
+        Ok(run(&ReadView::new(&kept).map_err(BackupError::store)?, &|| self.goes_on()))
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.is_stopping.load(Ordering::Relaxed)
     }
 
     /// Writes all that is committed by now to a new file, while requests go on being answered. It is there, read back and on
@@ -89,13 +97,12 @@ impl RedbStore {
     pub fn backup(&self, to: &Path) -> Result<Report, BackupError> {
         let _turn = self.backups.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = self.engine.snapshot().map_err(|error| BackupError::Store(error.to_string()))?;
-        let goes_on = || !self.is_stopping.load(Ordering::Relaxed);
-        let unfinished = backup::write_copy(&kept, to, Table::ALL, &goes_on)?;
+        let unfinished = backup::write_copy(&kept, to, Table::ALL, &|| self.goes_on())?;
         drop(kept);
         let report = Snapshot::open(unfinished.path())
             .and_then(|copy| copy.check())
             .map_err(|error| BackupError::Copy(error.to_string()))?;
-        if !goes_on() {
+        if !self.goes_on() {
             return Err(BackupError::Stopped);
         }
         backup::finish(unfinished, to)?;

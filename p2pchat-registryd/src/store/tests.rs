@@ -11,7 +11,9 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 
 use super::*;
 
+mod copies;
 mod durable;
+mod hanging;
 mod upgrade;
 
 fn name(name: &str) -> Username {

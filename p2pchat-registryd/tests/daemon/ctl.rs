@@ -1,12 +1,15 @@
 //! What an operator asks a daemon by `ctl`, and by the admin socket itself.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     os::unix::{fs::PermissionsExt, net::UnixStream},
     path::Path,
     process::Output,
+    sync::mpsc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -163,29 +166,151 @@ fn nonsense_on_the_socket_is_answered_with_what_is_wrong_and_where() {
     said(folder.path(), &["status"]);
 }
 
-#[tokio::test]
-async fn the_audit_log_says_who_asked_what_and_what_came_of_it() {
+fn audited(data_dir: &Path) -> Vec<Value> {
+    let audit = fs::read_to_string(data_dir.join("audit.jsonl")).unwrap();
+    audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_audit_log_says_who_asked_what_and_what_came_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(&mut command(folder.path()));
     let asked = bare().arg("ctl").arg("--data-dir").arg(folder.path()).args(["kick", "bob"]).spawn().unwrap();
     let pid = asked.id();
     asked.wait_with_output().unwrap();
-    said(folder.path(), &["status"]);
     let audit = folder.path().join("audit.jsonl");
     assert_eq!(fs::metadata(&audit).unwrap().permissions().mode() & 0o777, 0o600);
-    let lines: Vec<Value> =
-        fs::read_to_string(&audit).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let [kick, status] = lines.as_slice() else { panic!("{lines:?}") };
     let uid = std::os::unix::fs::MetadataExt::uid(&fs::metadata(&audit).unwrap());
-    assert_eq!((&kick["uid"], &kick["pid"]), (&json!(uid), &json!(pid)));
-    assert_eq!((&kick["request"]["verb"], &kick["request"]["user"]), (&json!("kick"), &json!("bob")));
-    assert_eq!(kick["result"]["error"]["kind"], "not-online");
-    assert_eq!(status["request"], json!({"verb": "status"}));
-    assert!(kick["time"].as_str().unwrap().ends_with('Z'), "{kick}");
+    let lines = audited(folder.path());
+    let [before, after] = lines.as_slice() else { panic!("{lines:?}") };
+    for line in [before, after] {
+        assert_eq!((&line["uid"], &line["pid"], &line["id"]), (&json!(uid), &json!(pid), &before["id"]));
+        assert_eq!((&line["request"]["verb"], &line["request"]["user"]), (&json!("kick"), &json!("bob")));
+        assert!(line["time"].as_str().unwrap().ends_with('Z'), "{line}");
+    }
+    assert_eq!((before.get("result"), &after["result"]["error"]["kind"]), (None, &json!("not-online")));
+
+    // It may be moved away at any time, as a rotation does.
+    fs::rename(&audit, folder.path().join("audit.jsonl.1")).unwrap();
+    said(folder.path(), &["ban", "user", "mallory"]);
+    let lines = audited(folder.path());
+    let [before_ban, after_ban] = lines.as_slice() else { panic!("{lines:?}") };
+    assert_eq!(before_ban["id"], after_ban["id"]);
+    assert_ne!(before_ban["id"], before["id"]);
+    assert_eq!(after_ban["result"]["ok"]["user"], "mallory");
     // The daemon's log has it as well.
     daemon.signal("TERM");
     let (_, _, log) = daemon.end();
     assert!(log.contains("asked by the operator") && log.contains(&format!("pid={pid}")), "{log}");
+}
+
+#[test]
+fn who_only_looks_fills_no_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    for verb in ["status", "sessions", "users", "rooms", "bans", "invites", "log-level"] {
+        said(folder.path(), &[verb]);
+    }
+    assert!(!folder.path().join("audit.jsonl").exists());
+    daemon.signal("TERM");
+    let (_, _, log) = daemon.end();
+    assert!(!log.contains("asked by the operator"), "{log}");
+}
+
+#[test]
+fn what_the_audit_log_can_not_have_is_not_written_to_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&mut command(folder.path()));
+    let audit = folder.path().join("audit.jsonl");
+    fs::create_dir(&audit).unwrap();
+    for words in [
+        &["ban", "user", "mallory"][..],
+        &["ban", "address", "192.0.2.0/24"],
+        &["invite", "create"],
+        &["delete", "mallory"],
+        &["kick", "mallory"],
+        &["unban", "user", "mallory"],
+    ] {
+        let (code, error) = refused(folder.path(), words);
+        assert_eq!(code, Some(1));
+        assert!(
+            error.contains("the audit log can't be written to: ") && error.contains("nothing was changed"),
+            "{error}"
+        );
+    }
+    for list in ["bans", "invites"] {
+        assert_eq!(told(folder.path(), &[list]), Vec::<Value>::new());
+    }
+    // What leaves nothing behind in the database may be just what is needed now.
+    said(folder.path(), &["backup", folder.path().join("backup.redb").to_str().unwrap()]);
+    said(folder.path(), &["log-level", "debug"]);
+    fs::remove_dir(&audit).unwrap();
+    said(folder.path(), &["ban", "user", "mallory"]);
+    assert_eq!(audited(folder.path()).len(), 2);
+    daemon.signal("TERM");
+    let (_, _, log) = daemon.end();
+    assert!(log.contains("can't write to the audit log"), "{log}");
+}
+
+#[test]
+fn no_change_is_without_its_line_however_the_daemon_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut number = 0;
+    for (round, signal) in ["KILL", "TERM", "KILL", "TERM"].into_iter().enumerate() {
+        let daemon = Daemon::start(&mut command(folder.path()));
+        let (done, answers) = mpsc::channel();
+        let operators: Vec<_> = (0..8)
+            .map(|operator| {
+                let mut stream = UnixStream::connect(folder.path().join("admin.sock")).unwrap();
+                let done = done.clone();
+                thread::spawn(move || {
+                    let mut replies = BufReader::new(stream.try_clone().unwrap());
+                    for ban in 0..250 {
+                        let user = format!("{round}-{operator}-{ban}");
+                        let request = json!({ "verb": "ban", "user": user });
+                        let mut reply = String::new();
+                        let asked = stream.write_all(format!("{request}\n").as_bytes());
+                        match asked.and_then(|()| replies.read_line(&mut reply)) {
+                            Ok(1..) if reply.contains("\"ok\"") => done.send(user).unwrap(),
+                            ended => return assert!(!matches!(ended, Ok(1..)), "{reply}"),
+                        }
+                    }
+                })
+            })
+            .collect();
+        drop(done);
+        let mut acknowledged: Vec<String> = answers.iter().take(40).collect();
+        daemon.signal(signal);
+        acknowledged.extend(answers);
+        for operator in operators {
+            operator.join().unwrap();
+        }
+        let (status, ..) = daemon.end();
+        assert_eq!(status.success(), signal == "TERM");
+
+        let daemon = Daemon::start(&mut command(folder.path()));
+        let bans: BTreeSet<_> =
+            told(folder.path(), &["bans"]).iter().map(|ban| ban["user"].to_string()).collect();
+        assert!(bans.len() > number);
+        number = bans.len();
+        let user = |line: &Value| line["request"]["user"].to_string();
+        let lines = audited(folder.path());
+        let (ended, begun): (Vec<_>, Vec<_>) = lines.iter().partition(|line| line.get("result").is_some());
+        let begun: BTreeSet<_> = begun.into_iter().map(user).collect();
+        let ended: BTreeSet<_> = ended.into_iter().map(user).collect();
+        assert!(bans.is_subset(&begun), "{:?}", bans.difference(&begun));
+        assert!(acknowledged.iter().all(|user| ended.contains(&json!(user).to_string())));
+        if signal == "TERM" {
+            // Those who were being answered were, and it is known what came of it.
+            let of_this = |user: &&String| user.starts_with(&format!("\"{round}-"));
+            let [bans, begun] =
+                [&bans, &begun].map(|set| set.iter().filter(of_this).collect::<BTreeSet<_>>());
+            assert_eq!(bans, begun);
+            assert_eq!(bans, ended.iter().filter(of_this).collect());
+        }
+        daemon.signal("TERM");
+        daemon.end();
+    }
 }
 
 #[tokio::test]
@@ -330,7 +455,7 @@ async fn a_drain_ends_at_its_limit_whoever_is_online() {
     assert_eq!(status.code(), Some(0));
     while !matches!(events.next().await.unwrap(), Event::Disconnected { .. }) {}
     let audit = fs::read_to_string(folder.path().join("audit.jsonl")).unwrap();
-    assert_eq!(audit.matches("\"drain\"").count(), 2, "{audit}");
+    assert_eq!(audit.matches("\"drain\"").count(), 4, "{audit}");
 }
 
 #[tokio::test]

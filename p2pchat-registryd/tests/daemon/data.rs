@@ -316,6 +316,33 @@ fn a_torn_a_foreign_and_a_newer_database_are_refused_and_left_as_they_are() {
 }
 
 #[tokio::test]
+async fn a_backup_of_what_is_not_sound_is_made_and_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    end(filled(folder.path()).await);
+    let database = redb::Database::open(folder.path().join("registry.redb")).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let members: redb::TableDefinition<'_, &[u8], &[u8]> = redb::TableDefinition::new("members");
+    assert!(transaction.open_table(members).unwrap().pop_first().unwrap().is_some());
+    transaction.commit().unwrap();
+    drop(database);
+    let _daemon = Daemon::start(&mut command(folder.path()));
+    for json in [false, true] {
+        let to = folder.path().join(format!("backup-{json}.redb"));
+        let mut command = bare();
+        command.arg("ctl").arg("--data-dir").arg(folder.path()).arg("backup").arg(&to);
+        let output = command.args(json.then_some("--json")).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let (said, why) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert!(said.contains(if json { "\"problems\":[\"" } else { "not sound: " }), "{said}");
+        assert!(why.contains("isn't sound") && why.matches('\n').count() == 1, "{why}");
+        // There may be no better one.
+        assert!(to.exists());
+        assert!(!refused(&["verify"], &[&to]).is_empty());
+    }
+}
+
+#[tokio::test]
 async fn a_database_of_the_first_format_is_upgraded_at_start_and_kept_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("registry.redb");

@@ -36,7 +36,7 @@ fn ask(daemon: &Daemon, request: &str) -> (String, String) {
     (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
 }
 
-fn fetch(daemon: &Daemon, path: &str) -> (String, String) {
+pub(crate) fn fetch(daemon: &Daemon, path: &str) -> (String, String) {
     ask(daemon, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
 }
 

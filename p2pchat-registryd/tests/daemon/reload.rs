@@ -119,6 +119,38 @@ async fn a_certificate_is_replaced_and_nobodys_connection_is_closed() {
     assert_eq!(log.matches("settings and certificate were read anew").count(), 4, "{log}");
 }
 
+#[test]
+fn a_reload_by_a_signal_is_in_the_audit_log_with_what_came_of_it() {
+    let place = Place::new();
+    place.configure("");
+    let daemon = place.start();
+    let audit = place.path("data").join("audit.jsonl");
+    let begun = Instant::now();
+    let signalled = |lines: usize| -> Vec<Value> {
+        daemon.signal("HUP");
+        loop {
+            let text = fs::read_to_string(&audit).unwrap_or_default();
+            if text.lines().count() == lines {
+                return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{text}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    place.configure("max-handshakes = 9\n");
+    let lines = signalled(2);
+    for line in &lines {
+        assert_eq!((&line["signal"], &line["request"]), (&json!("SIGHUP"), &json!({"verb": "reload"})));
+        assert_eq!((line.get("uid"), &line["id"]), (None, &lines[0]["id"]));
+    }
+    assert_eq!(
+        (lines[0].get("result"), &lines[1]["result"]["ok"]["changed"]),
+        (None, &json!(["max-handshakes"]))
+    );
+    place.configure("cache-mib = 0\n");
+    assert_eq!(signalled(4)[3]["result"]["error"]["kind"], "settings");
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_changes_nothing() {
     let place = Place::new();
@@ -210,25 +242,33 @@ async fn settings_hold_at_once_or_are_said_to_need_a_restart() {
     alice.create("den", None, 2, "").await.unwrap();
 }
 
-#[tokio::test]
-async fn registration_is_not_opened_while_others_still_reach_the_registry() {
-    let place = Place::new();
-    let configure = |listen: &str, more: &str| {
-        place.configure(&format!("listen = '{listen}:0'\nudp-listen = '127.0.0.1:0'\n{more}"));
-    };
-    configure("0.0.0.0", "registration = 'closed'");
-    let mut bare = bare();
-    let daemon = Daemon::start(
-        bare.arg("--data-dir").arg(place.path("data")).arg("--config").arg(place.path("registryd.toml")),
-    );
-    // Such settings are fine at a start, where nobody else is served by them.
-    configure("127.0.0.1", "");
-    let refused = place.ctl(&["reload"]);
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    let why = String::from_utf8(refused.stderr).unwrap();
-    assert!(why.contains("registration would be open while 0.0.0.0:"), "{why}");
-    assert_eq!(place.told(&["status"])["registration"], "closed");
-    configure("127.0.0.1", "registration = 'invite'");
-    assert_eq!(place.told(&["reload"])["changed"], json!(["registration"]));
-    drop(daemon);
+#[test]
+fn registration_is_not_opened_unsaid_while_others_still_reach_the_registry() {
+    for (listen, udp_listen) in [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("[::]", "0.0.0.0")] {
+        let place = Place::new();
+        let configure = |listen: &str, udp_listen: &str, more: &str| {
+            place.configure(&format!("listen = '{listen}:0'\nudp-listen = '{udp_listen}:0'\n{more}"));
+        };
+        configure(listen, udp_listen, "registration = 'closed'");
+        let mut bare = bare();
+        let _daemon = Daemon::start(
+            bare.arg("--data-dir").arg(place.path("data")).arg("--config").arg(place.path("registryd.toml")),
+        );
+        // Such settings are fine at a start, where nobody else is served by them.
+        configure("127.0.0.1", "127.0.0.1", "");
+        let refused = place.ctl(&["reload"]);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        let why = String::from_utf8(refused.stderr).unwrap();
+        assert!(why.contains("registration would be open by default"), "{why}");
+        for (address, other) in [(listen, udp_listen), (udp_listen, listen)] {
+            let is_named = why.contains(&format!(" {address}:0"));
+            assert_eq!(is_named, address != "127.0.0.1", "{address} beside {other}: {why}");
+        }
+        assert_eq!(place.told(&["status"])["registration"], "closed");
+        configure("127.0.0.1", "127.0.0.1", "registration = 'invite'");
+        assert_eq!(place.told(&["reload"])["changed"], json!(["registration"]));
+        // Who says so is taken at their word, as at a start.
+        configure("127.0.0.1", "127.0.0.1", "registration = 'open'");
+        assert_eq!(place.told(&["reload"])["changed"], json!(["registration"]));
+    }
 }

@@ -12,8 +12,8 @@ use std::{
 use rustix::io::{FdFlags, fcntl_setfd};
 
 use crate::{
-    metrics::until,
-    support::{Daemon, command, connect, refusal},
+    metrics::{fetch, until},
+    support::{Daemon, bare, command, connect, refusal},
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -28,9 +28,14 @@ impl Manager {
         Self(socket)
     }
 
-    fn starts(&self, folder: &Path, watchdog: Option<Duration>) -> Daemon {
+    fn command(&self, folder: &Path) -> Command {
         let mut command = command(&folder.join("data"));
         command.env("NOTIFY_SOCKET", folder.join("notify"));
+        command
+    }
+
+    fn starts(&self, folder: &Path, watchdog: Option<Duration>) -> Daemon {
+        let mut command = self.command(folder);
         if let Some(watchdog) = watchdog {
             command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
         }
@@ -103,7 +108,54 @@ fn a_manager_is_told_of_a_reload_from_its_beginning_to_its_end() {
     daemon.signal("HUP");
     let told = manager.expect("RELOADING=1");
     assert!(told.iter().any(|line| line.starts_with("MONOTONIC_USEC=")), "{told:?}");
+    assert_eq!(manager.expect("READY=1"), ["READY=1", "STATUS=0 online, 0 connections"]);
+}
+
+#[test]
+fn a_reload_that_failed_is_in_the_status_until_one_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let manager = Manager::new(folder.path());
+    let file = folder.path().join("registryd.toml");
+    fs::write(&file, "").unwrap();
+    let mut command = manager.command(folder.path());
+    let daemon = Daemon::start(command.arg("--config").arg(&file).args(["--metrics-listen", "127.0.0.1:0"]));
     manager.expect("READY=1");
+    until(&daemon, "reload_successful", 1.0);
+    fs::write(&file, "lisen = 5\ncache-mib = 0\n").unwrap();
+    daemon.signal("HUP");
+    manager.expect("RELOADING=1");
+    let told = manager.expect("READY=1");
+    let [_, status] = told.as_slice() else { panic!("{told:?}") };
+    assert!(status.starts_with("STATUS=0 online, "), "{status}");
+    assert!(
+        status.contains("; the last reload failed: ") && status.contains("registryd.toml:1: lisen"),
+        "{status}"
+    );
+    // The next figures, too, say so.
+    let _connection = TcpStream::connect(&daemon.tcp).unwrap();
+    let told = manager.expect("STATUS=0 online, 1 connections");
+    assert!(told.len() == 1 && told[0].contains("; the last reload failed: "), "{told:?}");
+    let (_, metrics) = fetch(&daemon, "/metrics");
+    assert!(metrics.contains("p2pchat_registry_reload_successful 0\n"), "{metrics}");
+    fs::write(&file, "").unwrap();
+    daemon.signal("HUP");
+    manager.expect("RELOADING=1");
+    let told = manager.expect("READY=1");
+    assert!(told.len() == 2 && !told[1].contains("reload"), "{told:?}");
+    until(&daemon, "reload_successful", 1.0);
+}
+
+#[test]
+fn the_manager_is_told_of_an_end_that_no_signal_brings() {
+    let folder = tempfile::tempdir().unwrap();
+    let manager = Manager::new(folder.path());
+    let daemon = manager.starts(folder.path(), None);
+    manager.expect("READY=1");
+    let data = folder.path().join("data");
+    let drained = bare().args(["ctl", "drain", "--data-dir"]).arg(data).output().unwrap();
+    assert!(drained.status.success(), "{drained:?}");
+    assert_eq!(manager.expect("STOPPING"), ["STOPPING=1", "STATUS=telling the peers"]);
+    assert_eq!(daemon.end().0.code(), Some(0));
 }
 
 #[test]
