@@ -2,8 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use p2pchat_core::registry::store::{
-    MemoryStore, Read, RoomAction, StoreAnswer, StoreRequest, StoredToken, TokenChange, TokenDigest, Write,
+use p2pchat_core::registry::{
+    Invite, InviteDigest,
+    store::{
+        InviteUse, MemoryStore, Read, RoomAction, StoreAnswer, StoreRequest, StoredToken, TokenChange,
+        TokenDigest, Write,
+    },
 };
 use p2pchat_proto::{RoomName, SessionToken, Username};
 
@@ -16,6 +20,12 @@ pub struct Truth {
     put_out: BTreeSet<(Username, RoomName)>,
     /// The token of each account that was given out last, and the one that was used for it.
     tokens: BTreeMap<Username, (StoredToken, Option<StoredToken>)>,
+    /// Who isn't invited gets no account.
+    by_invitation: bool,
+    /// The invitations that are kept.
+    invites: BTreeMap<InviteDigest, Invite>,
+    /// For how many accounts each invitation that ever was kept was made, and how many it has made.
+    invited: BTreeMap<InviteDigest, [u32; 2]>,
 }
 
 #[derive(Debug)]
@@ -32,6 +42,72 @@ struct Room {
 type Checked = Result<(), String>;
 
 impl Truth {
+    /// Nothing, where registrations are taken from everybody or `by_invitation`.
+    pub fn new(by_invitation: bool) -> Self {
+        Self { by_invitation, ..Self::default() }
+    }
+
+    /// For how many accounts an invitation was made, if it ever was.
+    pub fn invitation(&self, digest: &InviteDigest) -> Option<u32> {
+        self.invited.get(digest).map(|[uses, _]| *uses)
+    }
+
+    /// True if the invitation is good.
+    pub fn is_good(&self, used: &InviteUse) -> bool {
+        self.invites.get(&used.digest).is_some_and(|invite| is_good(invite, used.now))
+    }
+
+    /// The store has answered what changes nothing.
+    ///
+    /// # Errors
+    /// If that isn't so.
+    pub fn read(&self, request: &StoreRequest, answer: &StoreAnswer) -> Checked {
+        match (request, answer) {
+            (StoreRequest::Read(Read::Invite { invite }), StoreAnswer::Invite(good))
+                if *good != self.is_good(invite) =>
+            {
+                Err(format!("the store says that {:?} is good: {good}", invite.digest))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The user has had an account since before anybody looked.
+    pub fn found(&mut self, username: &Username) {
+        self.accounts.entry(username.clone()).or_default();
+    }
+
+    fn register(&mut self, username: &Username, invite: Option<&InviteUse>) -> bool {
+        let may = match invite {
+            None => !self.by_invitation,
+            Some(used) => self.is_good(used) && self.use_up(&used.digest),
+        };
+        may && self.accounts.insert(username.clone(), BTreeSet::new()).is_none()
+    }
+
+    /// One more account by an invitation, which may not make more than it was made for.
+    fn use_up(&mut self, digest: &InviteDigest) -> bool {
+        if let Some(invite) = self.invites.get_mut(digest) {
+            invite.left = invite.left.saturating_sub(1);
+        }
+        self.invites.retain(|_, invite| invite.left > 0);
+        let [uses, made] = self.invited.entry(*digest).or_default();
+        *made += 1;
+        made <= uses
+    }
+
+    fn invite(&mut self, invite: &Invite, limit: usize, answer: &StoreAnswer) -> bool {
+        self.invites.retain(|_, kept| is_good(kept, invite.since));
+        let has_room = self.invites.len() < limit;
+        match answer {
+            StoreAnswer::InviteCreated => {
+                self.invites.insert(invite.digest, invite.clone());
+                has_room && self.invited.insert(invite.digest, [invite.uses, 0]).is_none()
+            }
+            _ => matches!(answer, StoreAnswer::TooManyInvites) && !has_room,
+        }
+    }
+
     /// True if there is such an account.
     pub fn has_account(&self, username: &Username) -> bool {
         self.accounts.contains_key(username)
@@ -85,9 +161,17 @@ impl Truth {
     /// The store has committed a change and is about to answer.
     pub fn committed(&mut self, request: &Write, answer: &StoreAnswer) -> Checked {
         let right = match (request, answer) {
-            (Write::Register { username, .. }, StoreAnswer::Registered) => {
-                self.accounts.insert(username.clone(), BTreeSet::new()).is_none()
+            (Write::Register { username, invite, .. }, StoreAnswer::Registered) => {
+                self.register(username, invite.as_ref())
             }
+            (Write::Register { username, invite, .. }, StoreAnswer::NoSuchInvite) => {
+                !self.has_account(username) && invite.is_some_and(|invite| !self.is_good(&invite))
+            }
+            (Write::CreateInvite { invite, limit }, answer) => self.invite(invite, *limit, answer),
+            (Write::RevokeInvite { digest }, StoreAnswer::InviteRevoked) => {
+                self.invites.remove(digest).is_some()
+            }
+            (Write::RevokeInvite { digest }, StoreAnswer::NoSuchInvite) => !self.invites.contains_key(digest),
             (Write::Register { username, .. }, StoreAnswer::NameTaken) => self.has_account(username),
             (Write::OpenSession { username, token, .. }, StoreAnswer::Session(Some((_, rooms, _)))) => {
                 match token {
@@ -280,6 +364,11 @@ impl Truth {
 
     /// Everything that was ever committed is in the store, and nothing else.
     pub fn audit(&self, store: &mut MemoryStore) -> Checked {
+        let all = Read::Invites { after: None, count: usize::MAX };
+        match store.answer(&StoreRequest::Read(all)) {
+            StoreAnswer::Invites(stored) if stored.iter().eq(self.invites.values()) => {}
+            other => return Err(format!("{:?} are good, but the store has {other:?}", self.invites)),
+        }
         for (username, rooms) in &self.accounts {
             let request =
                 Write::OpenSession { username: username.clone(), password: None, token: TokenChange::Keep };
@@ -319,4 +408,8 @@ impl Truth {
         }
         Ok(())
     }
+}
+
+fn is_good(invite: &Invite, now: u64) -> bool {
+    invite.left > 0 && invite.until.is_none_or(|until| until > now)
 }

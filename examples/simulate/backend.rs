@@ -17,6 +17,7 @@ use crate::{
     bugs::Bug,
     judge::Cause,
     network::{Host, LineId, Side},
+    registry::Asker,
     schedule::Happening,
     world::World,
 };
@@ -87,7 +88,7 @@ impl World {
     }
 
     fn ask_store(&mut self, op: OpId, request: StoreRequest) {
-        let (epoch, slow) = (self.registry.epoch, self.registry.slow);
+        let slow = self.registry.slow;
         let verdict = self.judge.asks_store(self.schedule.now, &request);
         self.check(verdict);
         if slow > 1 && self.schedule.percent(3) {
@@ -96,6 +97,8 @@ impl World {
         match &request {
             StoreRequest::Read(_) => {
                 let answer = self.registry.durable.answer(&request);
+                let verdict = self.judge.truth.read(&request, &answer);
+                self.check(verdict);
                 self.answer(op, request, answer);
             }
             StoreRequest::Write(_) => {
@@ -107,17 +110,23 @@ impl World {
                     let answer = soon.answer(&request);
                     self.answer(op, request.clone(), answer);
                 }
-                if self.registry.pending.is_empty() {
-                    let delay = self.schedule.millis(1..=20 * slow);
-                    self.schedule.after(delay, Happening::Commit { epoch });
-                }
-                self.registry.pending.push_back((op, request));
+                self.enqueue(Asker::Machine(op), request);
             }
             other => {
                 let what = format!("the registry asks the store {other:?}");
                 self.fail(what);
             }
         }
+    }
+
+    /// The store is asked for a change, which is made durable with others.
+    pub(crate) fn enqueue(&mut self, asker: Asker, request: StoreRequest) {
+        let (epoch, slow) = (self.registry.epoch, self.registry.slow);
+        if self.registry.pending.is_empty() {
+            let delay = self.schedule.millis(1..=20 * slow);
+            self.schedule.after(delay, Happening::Commit { epoch });
+        }
+        self.registry.pending.push_back((asker, request));
     }
 
     fn answer(&mut self, op: OpId, request: StoreRequest, answer: StoreAnswer) {
@@ -139,11 +148,17 @@ impl World {
             self.registry.unsynced = Some(self.registry.durable.clone());
         }
         let pending: VecDeque<_> = std::mem::take(&mut self.registry.pending);
-        for (op, request) in pending {
-            let answer = self.commit_one(&request);
-            if self.bug != Some(Bug::AnswerBeforeCommit) {
-                let (request, answer) = (Box::new(request), Box::new(answer));
-                self.schedule.at(at, Happening::Stored { epoch, op, request, answer });
+        for (asker, request) in pending {
+            let answer = Box::new(self.commit_one(&request));
+            match asker {
+                Asker::Machine(_) if self.bug == Some(Bug::AnswerBeforeCommit) => {}
+                Asker::Machine(op) => {
+                    let request = Box::new(request);
+                    self.schedule.at(at, Happening::Stored { epoch, op, request, answer });
+                }
+                Asker::Operator { code } => {
+                    self.schedule.at(at, Happening::ToldOperator { epoch, code, answer });
+                }
             }
         }
     }
@@ -208,6 +223,7 @@ impl World {
 
     pub(crate) fn hashed(&mut self, epoch: u32, op: OpId, answer: HashAnswer) {
         if epoch == self.registry.epoch {
+            self.judge.hashed(&answer);
             self.registry_step(Cause::Other, |machine, now| machine.handle_hashed(now, op, answer));
             self.registry_settle();
         }

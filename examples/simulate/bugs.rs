@@ -1,5 +1,7 @@
 //! Deliberate bugs, so that the checks can be seen to find them.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use clap::ValueEnum;
 use fastrand::Rng;
 use p2pchat_core::{
@@ -9,7 +11,7 @@ use p2pchat_core::{
         store::{RoomAction, StoreAnswer, TokenChange, Write},
     },
 };
-use p2pchat_proto::{AuthReply, Capacity, FromRegistry, PeerMessage};
+use p2pchat_proto::{AuthReply, Capacity, Found, FromRegistry, PeerMessage};
 
 /// A bug that the simulator puts into the registry, its store, or the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -22,6 +24,12 @@ pub(crate) enum Bug {
     ForgetCapacity,
     /// The store lets in whom an owner has banned.
     ForgetBans,
+    /// The store looks at an invitation before the slow hash, and not again when the account is made.
+    ReuseInvitation,
+    /// The registry shows one hidden address in eight.
+    LeakAddress,
+    /// The registry forgets one time in four that two are in contact.
+    ForgetContact,
     /// The registry keeps one ROOM_KICKED and ROOM_BANNED in four to itself.
     SkipKickPush,
     /// The registry keeps one USER_JOINED in eight to itself.
@@ -74,12 +82,39 @@ impl Bug {
         }
     }
 
+    /// What a search is answered with instead. `addr` is where the user can be dialled, and `contact` says that the asker knows
+    /// it as their contact alone.
+    pub(crate) fn tamper_with_found(
+        self,
+        rng: &mut Rng,
+        addr: (u16, IpAddr),
+        contact: bool,
+        found: &mut Found,
+    ) {
+        let is_due = match self {
+            Self::LeakAddress => found.is_hidden() && rng.u8(..).is_multiple_of(8),
+            Self::ForgetContact => contact && rng.u8(..).is_multiple_of(4),
+            _ => false,
+        };
+        if is_due {
+            let hidden = (0, Ipv4Addr::UNSPECIFIED.into());
+            (found.port, found.ip) = if found.is_hidden() { addr } else { hidden };
+        }
+    }
+
     /// What the store does instead of a change that it refused, answering `answer`.
     pub(crate) fn tamper_with_refusal(self, write: &Write, answer: &StoreAnswer) -> Option<Write> {
         match (self, write, answer) {
             (Self::ReuseToken, Write::ResumeSession { username, next, .. }, StoreAnswer::WrongToken) => {
                 let token = next.map_or(TokenChange::Keep, TokenChange::Give);
                 Some(Write::OpenSession { username: username.clone(), password: None, token })
+            }
+            (
+                Self::ReuseInvitation,
+                Write::Register { username, password, .. },
+                StoreAnswer::NoSuchInvite,
+            ) => {
+                Some(Write::Register { username: username.clone(), password: password.clone(), invite: None })
             }
             _ => None,
         }

@@ -10,16 +10,24 @@ use std::{
 use p2pchat_core::{
     Time,
     registry::{
-        ConnId, Stats,
-        store::{RoomAction, StoreAnswer, StoreRequest, Write},
+        ConnId, HashAnswer, InviteDigest, Stats,
+        store::{StoreAnswer, StoreRequest, Write},
     },
 };
 use p2pchat_proto::{
-    AuthReply, Capabilities, Capability, FromRegistry, HelloReply, Message, Outcome, PeerList, RegisterReply,
-    RoomChange, RoomName, SearchReply, SessionTicket, ToRegistry, ToRegistryDatagram, Username, Verb,
+    Capabilities, Capability, FromRegistry, HelloReply, Message, RoomChange, RoomName, SessionTicket,
+    ToRegistry, ToRegistryDatagram, Username, Verb,
 };
 
 use p2pchat_examples::truth::Truth;
+
+use self::contacts::Ties;
+
+pub(crate) use self::contacts::Counts;
+
+mod contacts;
+mod pushes;
+mod replies;
 
 const DEFAULT_LEASE: Duration = Duration::from_secs(10);
 const LEASES: [Duration; 2] = [Duration::from_secs(3), Duration::from_secs(120)];
@@ -42,9 +50,19 @@ pub(crate) enum Cause {
     Other,
 }
 
+/// What the registry's operator has settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Rules {
+    /// Who isn't invited can't register.
+    pub(crate) by_invitation: bool,
+    /// Where users are is told to members of a shared room and to contacts alone.
+    pub(crate) hidden: bool,
+}
+
 #[derive(Default)]
 pub(crate) struct Judge {
     pub(crate) truth: Truth,
+    rules: Rules,
     conns: BTreeMap<ConnId, Conn>,
     live: BTreeMap<Username, Live>,
     cause: Option<Cause>,
@@ -56,6 +74,13 @@ pub(crate) struct Judge {
     by_password: BTreeSet<Username>,
     /// The slow hash that the password of who joins in this step was compared with.
     compared: Option<Option<Arc<str>>>,
+    ties: Ties,
+    pub(crate) contacts: Counts,
+    /// How many accounts each invitation was said to have made, and how many registrations were refused for their code.
+    invited: BTreeMap<InviteDigest, u32>,
+    pub(crate) not_invited: u64,
+    /// The store or the hash has given a reason for a registration not to be taken in this step.
+    grounds: bool,
     pushes_due: Vec<(ConnId, FromRegistry)>,
     pushes_seen: Vec<(ConnId, FromRegistry)>,
     pub(crate) checked: u64,
@@ -81,6 +106,8 @@ struct Live {
     token: bool,
     /// There is no stream.
     waits: bool,
+    /// Their program can be asked for contact, unless they wait.
+    can_be_asked: bool,
     port: u16,
     rooms: BTreeSet<RoomName>,
     lease: Duration,
@@ -91,6 +118,15 @@ struct Live {
 }
 
 impl Judge {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self { rules, truth: Truth::new(rules.by_invitation), ..Self::default() }
+    }
+
+    /// How many accounts were made by invitation.
+    pub(crate) fn invited(&self) -> u64 {
+        self.invited.values().copied().map(u64::from).sum()
+    }
+
     /// Who is online.
     pub(crate) fn is_online(&self, username: &Username) -> bool {
         self.live.contains_key(username)
@@ -118,7 +154,14 @@ impl Judge {
         let Some(view) = self.conns.get_mut(&conn) else { return };
         view.heard = now;
         if let ToRegistry::Hello { extensions } = message {
-            view.capabilities = extensions.map_or(Capabilities::NONE, |extensions| extensions.capabilities);
+            let known = extensions.map_or(Capabilities::NONE, |extensions| extensions.capabilities);
+            let Rules { by_invitation, hidden } = self.rules;
+            let is_of_use = |capability: &Capability| match capability {
+                Capability::Invite => by_invitation,
+                Capability::Contact => hidden,
+                _ => true,
+            };
+            view.capabilities = known.iter().filter(is_of_use).collect();
         }
         view.asked.push_back(message.clone());
     }
@@ -170,6 +213,8 @@ impl Judge {
 
     /// The store's answer is handed to the registry.
     pub(crate) fn stored(&mut self, request: &StoreRequest, answer: &StoreAnswer) {
+        self.grounds |=
+            matches!(answer, StoreAnswer::Failed(_) | StoreAnswer::Invite(false) | StoreAnswer::NoSuchInvite);
         let StoreRequest::Write(request) = request else { return };
         if let (Write::JoinRoom { password, .. }, StoreAnswer::Joined { .. }) = (request, answer) {
             self.compared = Some(password.clone());
@@ -213,70 +258,9 @@ impl Judge {
         }
     }
 
-    /// An owner has done something; `put_out` is whose membership it ended.
-    fn moderated(&mut self, by: &Username, action: &RoomAction, room: &RoomName, put_out: Option<&Username>) {
-        let change = match action {
-            RoomAction::Kick { reason, .. } | RoomAction::Ban { reason, .. } => {
-                let Some(username) = put_out else { return };
-                let (room, username, by, reason) =
-                    (room.clone(), username.clone(), by.clone(), reason.clone());
-                let left = FromRegistry::UserLeft { room: room.clone(), username: username.clone() };
-                let mut told = vec![username.clone()];
-                told.extend(
-                    self.present(&room).into_iter().filter(|other| *other != by && *other != username),
-                );
-                if let Some(live) = self.live.get_mut(&username) {
-                    live.rooms.remove(&room);
-                }
-                let message = match action {
-                    RoomAction::Kick { .. } => FromRegistry::RoomKicked { room, username, by, reason },
-                    _ => FromRegistry::RoomBanned { room, username, by, reason },
-                };
-                for conn in told.iter().filter_map(|told| Some(self.live.get(told)?.conn)) {
-                    if self.has(conn, Some(Capability::Moderate)) {
-                        self.pushes_due.push((conn, message.clone()));
-                    } else if self.has(conn, Some(Capability::Roster)) {
-                        self.pushes_due.push((conn, left.clone()));
-                    }
-                }
-                return;
-            }
-            RoomAction::SetPassword(password) => RoomChange::Password { protected: password.is_some() },
-            RoomAction::SetCapacity(capacity) => RoomChange::Capacity(*capacity),
-            RoomAction::SetDescription(description) => RoomChange::Description(description.clone()),
-            RoomAction::SetOwner(username) => RoomChange::Owner(username.clone()),
-            _ => return,
-        };
-        self.expect_change(room, by, change);
-    }
-
-    fn expect_change(&mut self, room: &RoomName, by: &Username, change: RoomChange) {
-        let message = FromRegistry::RoomChanged { room: room.clone(), by: by.clone(), change };
-        self.expect(&[room.clone()].into(), by, Some(Capability::Moderate), &message);
-    }
-
-    fn expect_joined(&mut self, room: &RoomName, username: &Username) {
-        let message = FromRegistry::UserJoined { room: room.clone(), username: username.clone() };
-        self.expect(&[room.clone()].into(), username, Some(Capability::Roster), &message);
-    }
-
-    /// Everybody in one of `rooms` but `username` has to be told.
-    fn expect(
-        &mut self,
-        rooms: &BTreeSet<RoomName>,
-        username: &Username,
-        capability: Option<Capability>,
-        message: &FromRegistry,
-    ) {
-        let others = self
-            .live
-            .iter()
-            .filter(|(other, live)| *other != username && live.rooms.intersection(rooms).next().is_some());
-        for (_, live) in others {
-            if self.has(live.conn, capability) {
-                self.pushes_due.push((live.conn, message.clone()));
-            }
-        }
+    /// The hash's answer is handed to the registry.
+    pub(crate) fn hashed(&mut self, answer: &HashAnswer) {
+        self.grounds |= matches!(answer, HashAnswer::Busy);
     }
 
     fn has(&self, conn: ConnId, capability: Option<Capability>) -> bool {
@@ -292,7 +276,9 @@ impl Judge {
             | FromRegistry::UserLogout { .. }
             | FromRegistry::RoomKicked { .. }
             | FromRegistry::RoomBanned { .. }
-            | FromRegistry::RoomChanged { .. } => {
+            | FromRegistry::RoomChanged { .. }
+            | FromRegistry::ContactRequest { .. }
+            | FromRegistry::ContactResponse { .. } => {
                 if let FromRegistry::UserLogout { username } = message {
                     self.stop_waiting(now, username);
                 }
@@ -335,103 +321,6 @@ impl Judge {
         }
     }
 
-    fn replied(&mut self, now: Time, conn: ConnId, reply: &FromRegistry) -> Checked {
-        self.checked += 1;
-        let wrong = |why: &str| Err(format!("the registry answers {reply:?}, but {why}"));
-        let Some(view) = self.conns.get_mut(&conn) else { return wrong("to a stream that is gone") };
-        let Some(request) = view.asked.pop_front() else { return wrong("was not asked") };
-        if reply.verb() != reply_to(&request) {
-            return wrong(&format!("was asked {request:?}"));
-        }
-        let user = view.user.clone();
-        match (&request, reply, &user) {
-            (ToRegistry::Register { username, .. }, FromRegistry::Register(RegisterReply::Success), _)
-                if !self.truth.has_account(username) =>
-            {
-                return wrong("the account is not durable");
-            }
-            (
-                ToRegistry::Login { username, port, .. } | ToRegistry::Resume { username, port, .. },
-                FromRegistry::Auth(AuthReply::Success { token }),
-                _,
-            ) => {
-                if token.is_some() != view.capabilities.has(Capability::Resume) {
-                    return wrong("who asked for tokens gets one, and nobody else");
-                }
-                // By now another may have been given out on another stream.
-                let is_durable = |token| self.truth.is_token_of(username, token);
-                if !token.as_ref().is_none_or(is_durable) && !self.opening.contains_key(username) {
-                    return wrong("the token is not durable");
-                }
-                let port = port.map_or(0, |port| port.get());
-                return self.logged_in(now, conn, username, port, token.is_some());
-            }
-            (ToRegistry::Login { username, .. }, FromRegistry::Auth(AuthReply::Online { .. }), _)
-                if !self.is_online(username) && !self.by_password.contains(username) =>
-            {
-                return wrong("the user has no session");
-            }
-            (ToRegistry::CreateRoom { room, .. }, FromRegistry::Creation(Outcome::Success), Some(user))
-                if !self.is_durable(user, room) =>
-            {
-                return wrong("the room is not durable");
-            }
-            (ToRegistry::JoinRoom { room, password }, FromRegistry::Join(Outcome::Success), Some(user)) => {
-                if !self.is_durable(user, room) {
-                    return wrong("the membership is not durable");
-                }
-                let given = password.as_ref().map(|password| password.expose());
-                if let Some(Some(wanted)) = self.compared.take()
-                    && given != Some(&*wanted)
-                {
-                    return wrong("the room's password was not given");
-                }
-            }
-            (ToRegistry::ExitRoom { room, .. }, FromRegistry::RoomExit(Outcome::Success), Some(user))
-                if self.truth.is_member(user, room) =>
-            {
-                return wrong("the membership is still there");
-            }
-            (_, FromRegistry::Search(SearchReply::Found(found)), _) => {
-                let live = found.username.as_ref().and_then(|username| self.live.get(username));
-                let remote = live.map(|live| live.remote.ip());
-                if remote != Some(found.ip) || live.is_none_or(|live| live.port != found.port) {
-                    return wrong("the user is not there");
-                }
-            }
-            (ToRegistry::DiscoverPeers { .. }, FromRegistry::Peers(list), Some(user)) => {
-                let told: BTreeSet<_> = match list {
-                    PeerList::Detailed(peers) => peers.iter().map(|peer| peer.username.clone()).collect(),
-                    PeerList::Partial(names) => names.iter().cloned().collect(),
-                    _ => BTreeSet::new(),
-                };
-                let online: BTreeSet<_> = self.live.keys().filter(|name| *name != user).cloned().collect();
-                if told != online {
-                    return wrong(&format!("online are {online:?}"));
-                }
-            }
-            (ToRegistry::DiscoverRoom { room }, FromRegistry::Peers(list), Some(user)) => {
-                let present = self.present(room);
-                let told = match list {
-                    PeerList::Room { members, .. } => Some(members.iter().cloned().collect()),
-                    _ => None,
-                };
-                let allowed = present.contains(user).then_some(present);
-                if told != allowed {
-                    return wrong(&format!("{user} may see {allowed:?}"));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// True if the user is a member, or was one by the answers that the registry has, and has been put out since.
-    fn is_durable(&self, username: &Username, room: &RoomName) -> bool {
-        let believed = self.live.get(username).is_some_and(|live| live.rooms.contains(room));
-        self.truth.is_member(username, room) || (believed && self.truth.was_put_out(username, room))
-    }
-
     /// True if the user's session gives way to another in this step.
     fn replaces(&self, username: &Username) -> bool {
         matches!(&self.cause, Some(Cause::Login(user, _) | Cause::Resume(user, _)) if user == username)
@@ -446,6 +335,7 @@ impl Judge {
         let is_over = |live: &Live| live.waits && live.deadline <= now;
         if let Some(live) = self.take_if(username, is_over) {
             self.ended[0] += 1;
+            self.ties.end(username);
             let message = FromRegistry::UserLogout { username: username.clone() };
             self.expect(&live.rooms, username, None, &message);
         }
@@ -470,12 +360,17 @@ impl Judge {
             }
             _ => return Err(format!("{username} is logged in without their rooms")),
         };
+        match &goes_on {
+            Some(_) => self.ties_go_on(username),
+            None => self.ties.end(username),
+        }
         let Some(remote) = self.conns.get(&conn).map(|conn| conn.remote) else { return Ok(()) };
         let live = Live {
             conn,
             remote,
             token,
             waits: false,
+            can_be_asked: self.has(conn, Some(Capability::Contact)),
             port,
             rooms: rooms.iter().cloned().collect(),
             lease: DEFAULT_LEASE,
@@ -524,6 +419,7 @@ impl Judge {
         if replaces {
             self.replaced = Some((user, rooms));
         } else {
+            self.ties.end(&user);
             let message = FromRegistry::UserLogout { username: user.clone() };
             self.expect(&rooms, &user, None, &message);
         }
@@ -532,13 +428,14 @@ impl Judge {
 
     /// The registry is gone, or shuts down: nobody is told anything.
     pub(crate) fn registry_gone(&mut self) {
-        let truth = std::mem::take(&mut self.truth);
-        *self = Self { truth, checked: self.checked, ended: self.ended, ..Self::default() };
+        let (truth, invited) = (std::mem::take(&mut self.truth), std::mem::take(&mut self.invited));
+        let Self { rules, checked, ended, contacts, not_invited, .. } = *self;
+        *self = Self { truth, invited, rules, checked, ended, contacts, not_invited, ..Self::default() };
     }
 
     /// The registry has done what it does about one fact.
     pub(crate) fn end(&mut self, now: Time, stats: Stats) -> Checked {
-        self.compared = None;
+        (self.compared, self.grounds) = (None, false);
         if self.cause.take() == Some(Cause::Time) {
             let over = self.live.iter().filter(|(_, live)| live.waits && live.deadline <= now);
             for username in over.map(|(username, _)| username.clone()).collect::<Vec<_>>() {
@@ -582,27 +479,8 @@ impl Judge {
         }
     }
 
-    fn name(&self, conn: ConnId) -> Option<&Username> {
+    /// Who is logged in on a stream.
+    pub(crate) fn name(&self, conn: ConnId) -> Option<&Username> {
         self.conns.get(&conn).and_then(|conn| conn.user.as_ref())
-    }
-}
-
-/// The verb of a request's reply.
-fn reply_to(request: &ToRegistry) -> Verb {
-    match request {
-        ToRegistry::Register { .. } => Verb::Register,
-        ToRegistry::Login { .. } | ToRegistry::Resume { .. } => Verb::Auth,
-        ToRegistry::CreateRoom { .. } => Verb::Creation,
-        ToRegistry::JoinRoom { .. } => Verb::Join,
-        ToRegistry::ExitRoom { .. } => Verb::RoomExitResponse,
-        ToRegistry::ListRooms { .. } => Verb::RoomsList,
-        ToRegistry::SearchUser { .. } => Verb::SearchUserResponse,
-        ToRegistry::DiscoverPeers { .. } | ToRegistry::DiscoverRoom { .. } => Verb::PeerList,
-        ToRegistry::Kick { .. }
-        | ToRegistry::Ban { .. }
-        | ToRegistry::Unban { .. }
-        | ToRegistry::SetRoom { .. } => Verb::Moderation,
-        ToRegistry::ListBans { .. } => Verb::BanList,
-        _ => Verb::HelloBack,
     }
 }

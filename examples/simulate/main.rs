@@ -17,6 +17,7 @@ mod faults;
 mod judge;
 mod network;
 mod node;
+mod operator;
 mod post;
 mod registry;
 mod schedule;
@@ -79,6 +80,12 @@ impl Simulator for Machines {
         total.taken_over += world.taken_over;
         total.put_out += world.put_out;
         total.resumed += world.resumed;
+        total.guests += world.guests;
+        total.not_invited += world.not_invited;
+        total.addresses += world.addresses;
+        for (total, world) in total.contacts.iter_mut().zip(world.contacts) {
+            *total += world;
+        }
         for (fault, times) in &world.faults {
             *total.faults.entry(fault).or_default() += times;
         }
@@ -105,6 +112,12 @@ impl Simulator for Machines {
             total.healed
         );
         println!("rooms: {} members put out by an owner", total.put_out);
+        let [asked, agreed, declined, ended, kept] = total.contacts;
+        println!(
+            "hidden addresses: {asked} requests for contact, {agreed} accepted, {declined} declined or taken back, {ended} contacts ended, {kept} kept by a session that went on; {} addresses asked for in the end",
+            total.addresses
+        );
+        println!("invitations: {} accounts made, {} registrations refused", total.guests, total.not_invited);
         println!("faults: {}", faults.join(", "));
         let speed = hours / took.as_secs_f64().max(1e-9) * 60.0;
         println!("{speed:.0} user-hours a minute ({:.1} s)", took.as_secs_f64());

@@ -101,6 +101,11 @@ impl Node {
         self.config.capabilities.has(Capability::Roster)
     }
 
+    /// True if a registry that wants invitations can be given one.
+    pub(crate) fn knows_invitations(&self) -> bool {
+        self.config.capabilities.has(Capability::Invite)
+    }
+
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.machine.as_ref().and_then(Peer::poll_timeout)
     }

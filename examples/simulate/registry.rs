@@ -10,17 +10,21 @@ use bytes::{Bytes, BytesMut};
 use p2pchat_core::{
     Time,
     registry::{
-        Config, ConnId, OpId, PrefixLimits, Registry,
+        Addresses, Config, ConnId, Effect, OpId, PrefixLimits, Rate, Registration, Registry,
         store::{MemoryStore, StoreRequest},
     },
 };
-use p2pchat_proto::{Dialect, Limits, Message, ToRegistry, ToRegistryDatagram, codec::RegistryCodec};
+use p2pchat_proto::{
+    Dialect, FromRegistry, InviteCode, Limits, Message, SearchReply, ToRegistry, ToRegistryDatagram,
+    codec::RegistryCodec,
+};
 use tokio_util::codec::Decoder;
 
 use crate::{
     bugs::Bug,
     judge::Cause,
     network::{Host, Item, LineId, Side},
+    operator::unix,
     schedule::{Happening, Schedule},
     world::World,
 };
@@ -40,7 +44,7 @@ pub(crate) struct RegistryHost {
     /// What a store that forgets to sync has left after a crash.
     pub(crate) unsynced: Option<MemoryStore>,
     /// Asked for, and not durable yet.
-    pub(crate) pending: VecDeque<(OpId, StoreRequest)>,
+    pub(crate) pending: VecDeque<(Asker, StoreRequest)>,
     pub(crate) streams: BTreeMap<LineId, Stream>,
     pub(crate) lines: BTreeMap<ConnId, LineId>,
     /// Streams with bytes that wait for the machine.
@@ -51,6 +55,16 @@ pub(crate) struct RegistryHost {
     pub(crate) slow: u64,
     /// In some worlds tokens expire before they are used.
     token_lifetime: Duration,
+}
+
+/// Whom the store answers.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    Machine(OpId),
+    /// With the code of the invitation that is made.
+    Operator {
+        code: Option<InviteCode>,
+    },
 }
 
 pub(crate) struct Stream {
@@ -106,7 +120,16 @@ impl World {
             config.rooms_per_user = ROOMS_PER_USER;
             config.bans_per_room = BANS_PER_ROOM;
             config.token_lifetime = self.registry.token_lifetime;
-            self.registry.machine = Some(Registry::new(config));
+            if self.rules.by_invitation {
+                config.registration = Registration::Invite;
+            }
+            if self.rules.hidden {
+                config.addresses = Addresses::Contacts;
+            }
+            config.contact_requests = Rate::UNLIMITED;
+            let mut machine = Registry::new(config);
+            machine.handle_calendar(self.schedule.now, unix(self.schedule.now));
+            self.registry.machine = Some(machine);
             self.trace(|| "the registry starts".to_owned());
         }
     }
@@ -289,6 +312,18 @@ impl World {
         }
     }
 
+    fn tamper_with_registry(&mut self, bug: Bug, mut effect: Effect) -> Option<Effect> {
+        if let Effect::Send { conn, message: FromRegistry::Search(SearchReply::Found(found)) } = &mut effect
+            && let Some(asker) = self.judge.name(*conn)
+            && let Some(user) = found.username.clone()
+            && let Some(node) = self.nodes.iter().find(|node| node.user.name == user)
+        {
+            let (addr, contact) = ((node.port, node.ip), self.judge.sees_as_contact(asker, &user));
+            bug.tamper_with_found(&mut self.schedule.rng, addr, contact, found);
+        }
+        bug.tamper_with_registry(&mut self.schedule.rng, effect)
+    }
+
     /// Tells the machine one fact, carries out what follows, and has it judged.
     pub(crate) fn registry_step(&mut self, cause: Cause, fact: impl FnOnce(&mut Registry, Time)) {
         let now = self.schedule.now;
@@ -297,7 +332,7 @@ impl World {
         fact(machine, now);
         while let Some(effect) = self.registry.machine.as_mut().and_then(Registry::poll_effect) {
             let effect = match self.bug {
-                Some(bug) => bug.tamper_with_registry(&mut self.schedule.rng, effect),
+                Some(bug) => self.tamper_with_registry(bug, effect),
                 None => Some(effect),
             };
             if let Some(effect) = effect {

@@ -12,6 +12,7 @@ use p2pchat_core::{
         store::{StoreAnswer, StoreRequest},
     },
 };
+use p2pchat_proto::InviteCode;
 
 use crate::network::{LineId, Side};
 
@@ -34,6 +35,10 @@ pub(crate) enum Happening {
     Grace { line: LineId },
     /// The registry looks whether a stream that nobody logged in on is still used.
     Patience { line: LineId },
+    /// The store's answer to the operator is ready.
+    ToldOperator { epoch: u32, code: Option<InviteCode>, answer: Box<StoreAnswer> },
+    /// The registry's operator does something.
+    Operate,
     /// A user does something.
     Act { node: usize },
     /// A user answers somebody's wish to chat.

@@ -18,20 +18,36 @@ use crate::{bugs::Bug, schedule::Happening, world::World};
 
 pub(crate) const NAMES: [&str; 8] = ["alice", "Bob", "Çağla", "dmitri-7", "Ève.2", "فاطمة", "Straße", "h_8"];
 const ROOMS: [&str; 6] = ["den", "Attic", "the garden shed", "Küche", "r-5 (old)", "x"];
-const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 /// For how long an answer that was never heard may still come true.
 const UNSETTLED: Duration = Duration::from_secs(60);
 
 /// What a user asked of the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
-    Register,
-    Login { right: bool },
+    Register {
+        invited: bool,
+    },
+    /// Somebody else registers.
+    Guest {
+        name: Username,
+        invited: bool,
+    },
+    Login {
+        right: bool,
+    },
     Enter(RoomName),
     Leave(RoomName),
-    Say { number: u64, to: Username },
-    Broadcast { number: u64 },
-    Chat,
+    Say {
+        number: u64,
+        to: Username,
+    },
+    Broadcast {
+        number: u64,
+    },
+    Chat(Username),
+    /// Where somebody is, asked when all is well.
+    Where(Username),
     Logout,
     Other,
 }
@@ -125,7 +141,7 @@ impl User {
     }
 }
 
-fn digest(password: &str) -> PasswordDigest {
+pub(crate) fn digest(password: &str) -> PasswordDigest {
     PasswordDigest::of_password(password)
 }
 
@@ -153,7 +169,7 @@ impl World {
         let node = &mut self.nodes[number];
         let Some(machine) = &mut node.machine else { return };
         match &ask {
-            Ask::Register if node.user.registered == Known::No => {
+            Ask::Register { .. } if node.user.registered == Known::No => {
                 node.user.registered = Known::Unsettled(now);
             }
             Ask::Enter(room) | Ask::Leave(room) => {
@@ -175,9 +191,11 @@ impl World {
         if user.pending.values().any(|(ask, _)| matches!(ask, Ask::Login { .. })) {
             return;
         }
-        if user.registered != Known::Yes && !user.is_asking(&Ask::Register) {
-            let name = name.clone();
-            self.ask(number, Ask::Register, |peer, now| peer.register(now, name, digest(PASSWORD)));
+        let is_registering = user.pending.values().any(|(ask, _)| matches!(ask, Ask::Register { .. }));
+        if user.registered != Known::Yes && !is_registering {
+            let code = if self.rules.by_invitation { self.some_code() } else { None };
+            let ask = Ask::Register { invited: code.is_some() };
+            self.register(number, ask, name.clone(), code);
         }
         let port = PeerPort::new(self.nodes[number].port.into()).ok();
         let password = digest(if right { PASSWORD } else { "guess" });
@@ -188,6 +206,9 @@ impl World {
         let room = self.some_room();
         let other = self.someone();
         let detail = if self.schedule.rng.bool() { Detail::Detailed } else { Detail::Partial };
+        if self.rules.by_invitation && self.schedule.percent(4) {
+            return self.guest_registers(number);
+        }
         match self.schedule.rng.u8(0..100) {
             0..5 => self.ask(number, Ask::Other, |peer, now| peer.search(now, other)),
             5..10 => self.ask(number, Ask::Other, |peer, now| peer.peers(now, detail)),
@@ -206,7 +227,7 @@ impl World {
             }
             36..41 => self.ask(number, Ask::Leave(room.clone()), |peer, now| peer.leave(now, room)),
             41..45 => self.ask(number, Ask::Other, |peer, now| peer.members(now, room)),
-            45..57 => self.ask(number, Ask::Chat, |peer, now| peer.chat(now, other)),
+            45..57 => self.ask(number, Ask::Chat(other.clone()), |peer, now| peer.chat(now, other)),
             57..78 => self.say_something(number, other),
             78..92 => {
                 let room = self.one_of_own_rooms(number).unwrap_or(room);
@@ -225,7 +246,15 @@ impl World {
                 let member = self.schedule.pick(&members).filter(|_| self.schedule.percent(70));
                 self.moderate(number, room, member.unwrap_or(other));
             }
-            95..97 => self.ask(number, Ask::Other, |peer, now| peer.hang_up(now, other)),
+            95..97 => {
+                let asked = self.nodes[number].user.pending.values().filter_map(|(ask, _)| match ask {
+                    Ask::Chat(asked) => Some(asked.clone()),
+                    _ => None,
+                });
+                let asked: Vec<_> = asked.collect();
+                let other = self.schedule.pick(&asked).filter(|_| self.schedule.percent(70)).unwrap_or(other);
+                self.ask(number, Ask::Other, |peer, now| peer.hang_up(now, other));
+            }
             97..99 => self.ask(number, Ask::Logout, Peer::logout),
             _ => {
                 self.ask(number, Ask::Other, Peer::shutdown);
@@ -253,6 +282,32 @@ impl World {
             _ => RoomSetting::Owner(other),
         };
         self.ask(number, Ask::Other, |peer, now| peer.set_room(now, room, setting));
+    }
+
+    /// Nothing changes any more: everybody is told where everybody else is, if they may be.
+    pub(crate) fn all_ask_for_all(&mut self) {
+        let names: BTreeSet<_> = self.nodes.iter().map(|node| node.user.name.clone()).collect();
+        for number in 0..self.nodes.len() {
+            for name in names.iter().cloned() {
+                if self.nodes[number].machine.as_ref().is_some_and(Peer::is_logged_in) {
+                    let ask = Ask::Where(name.clone());
+                    self.ask(number, ask, |peer, now| peer.search(now, name));
+                }
+            }
+            self.node_settle(number);
+        }
+    }
+
+    fn check_where(&mut self, name: &Username, other: &Username, outcome: &Result<Response, RequestError>) {
+        self.stats.addresses += 1;
+        let seen = match outcome {
+            Ok(Response::Found(found)) => Some(!found.is_hidden()),
+            _ => None,
+        };
+        let may = self.judge.is_online(other).then(|| self.judge.sees(name, other));
+        if seen != may {
+            self.fail(format!("{name} may see where {other} is: {may:?}, but is told {outcome:?}"));
+        }
     }
 
     fn say_something(&mut self, number: usize, other: Username) {
@@ -377,10 +432,13 @@ impl World {
         let user = &mut self.nodes[number].user;
         let name = user.name.clone();
         match (ask, outcome) {
-            (Ask::Register, Ok(_)) => user.registered = Known::Yes,
-            (Ask::Register, Err(RequestError::NameTaken(_))) if !self.judge.truth.has_account(&name) => {
-                self.fail(format!("{name} is told that the name is taken, but it is not"));
+            (Ask::Register { .. }, Ok(_)) => user.registered = Known::Yes,
+            (Ask::Register { invited }, Err(error)) => self.check_refused(&name, *invited, error),
+            (Ask::Guest { name, invited }, Err(error)) => self.check_refused(name, *invited, error),
+            (Ask::Guest { name, .. }, Ok(_)) if !self.judge.truth.has_account(name) => {
+                self.fail(format!("{name} is told of an account that there is not"));
             }
+            (Ask::Where(other), outcome) => self.check_where(&name, other, outcome),
             (Ask::Login { right: false }, Ok(_)) => {
                 self.fail(format!("{name} is logged in with a wrong password"));
             }

@@ -9,9 +9,10 @@ use p2pchat_core::{Time, peer::Peer};
 
 use crate::{
     bugs::Bug,
-    judge::Judge,
+    judge::{Counts, Judge, Rules},
     network::{Host, Network},
     node::Node,
+    operator::Operator,
     post::Post,
     registry::RegistryHost,
     schedule::{Happening, Schedule},
@@ -49,12 +50,21 @@ pub(crate) struct Stats {
     /// Memberships that an owner ended.
     pub(crate) put_out: u64,
     pub(crate) resumed: u64,
+    /// Accounts that were made by invitation.
+    pub(crate) guests: u64,
+    pub(crate) not_invited: u64,
+    /// What has become of requests for contact.
+    pub(crate) contacts: [u64; 5],
+    /// How often a user asked where another is when all was well.
+    pub(crate) addresses: u64,
 }
 
 pub(crate) struct World {
     pub(crate) schedule: Schedule,
     pub(crate) network: Network,
     pub(crate) registry: RegistryHost,
+    pub(crate) rules: Rules,
+    pub(crate) operator: Operator,
     pub(crate) nodes: Vec<Node>,
     pub(crate) judge: Judge,
     pub(crate) post: Post,
@@ -85,12 +95,15 @@ impl World {
             (first.shared, last.shared) = (true, true);
         }
         let registry = RegistryHost::new(&mut schedule);
+        let rules = Rules { by_invitation: schedule.percent(40), hidden: schedule.percent(50) };
         Self {
             schedule,
             network: Network::new(),
             registry,
+            rules,
+            operator: Operator::default(),
             nodes,
-            judge: Judge::default(),
+            judge: Judge::new(rules),
             post: Post::default(),
             stats: Stats::default(),
             bug,
@@ -105,7 +118,11 @@ impl World {
     /// Lets so much time pass, in spells of bad weather and of good. An error says which promise was broken.
     pub(crate) fn run(&mut self, hours: f64) -> Result<(), String> {
         let end = Time::ZERO + Duration::from_secs_f64(hours * 3600.0);
+        self.register_the_old();
         self.start_registry();
+        if self.rules.by_invitation {
+            self.operate();
+        }
         for node in 0..self.nodes.len() {
             self.start_node(node);
             self.schedule.after(Duration::ZERO, Happening::Act { node });
@@ -120,6 +137,9 @@ impl World {
         self.leave()?;
         self.stats.checks = self.judge.checked;
         [self.stats.leases_ended, self.stats.taken_over, self.stats.resumed] = self.judge.ended;
+        (self.stats.guests, self.stats.not_invited) = (self.judge.invited(), self.judge.not_invited);
+        let Counts { asked, agreed, declined, ended, kept } = self.judge.contacts;
+        self.stats.contacts = [asked, agreed, declined, ended, kept];
         self.stats.delivered = self.post.delivered;
         self.stats.acknowledged = self.post.acknowledged;
         *self.stats.faults.entry("lost datagram").or_default() += self.network.lost;
@@ -145,7 +165,9 @@ impl World {
         }
         self.run_until(self.schedule.now + (HEALED - QUIET))?;
         self.quiet = true;
-        self.run_until(self.schedule.now + QUIET)?;
+        self.run_until(self.schedule.now + QUIET / 2)?;
+        self.all_ask_for_all();
+        self.run_until(self.schedule.now + QUIET / 2)?;
         let verdict = self.all_is_well();
         self.check(verdict);
         self.settle();
@@ -226,6 +248,8 @@ impl World {
             Happening::Hashed { epoch, op, answer } => self.hashed(epoch, op, answer),
             Happening::Grace { line } => self.registry_grace(line),
             Happening::Patience { line } => self.registry_patience(line),
+            Happening::ToldOperator { epoch, code, answer } => self.told_operator(epoch, code, &answer),
+            Happening::Operate => self.operate(),
             Happening::Act { node } => self.user_acts(node),
             Happening::AnswerChat { node, incarnation, request, accept } => {
                 if incarnation == self.nodes[node].incarnation {
@@ -287,7 +311,12 @@ impl World {
                 }
             }
             let overdue = |(ask, at): &&(Ask, Time)| {
-                now.since(*at) > LONGEST_COMMAND || (*ask != Ask::Chat && now.since(*at) > QUIET)
+                let longest = match ask {
+                    Ask::Chat(_) => LONGEST_COMMAND,
+                    Ask::Where(_) => Duration::ZERO,
+                    _ => QUIET,
+                };
+                now.since(*at) > longest
             };
             if let Some((ask, at)) = pending.values().find(overdue) {
                 return Err(format!("{name} has waited for {ask:?} since {at}"));
