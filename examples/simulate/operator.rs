@@ -104,6 +104,13 @@ impl World {
             codes.push(code);
             let old = codes.len().saturating_sub(CODES);
             codes.drain(..old);
+            // Word gets round, and several try it at once.
+            for number in 0..self.nodes.len() {
+                if self.schedule.percent(30) && !self.quiet {
+                    self.guest_registers(number);
+                    self.node_settle(number);
+                }
+            }
         }
     }
 
