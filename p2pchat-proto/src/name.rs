@@ -22,9 +22,13 @@ struct Name {
 }
 
 impl Name {
-    fn new(text: &str, limit: usize, allowed: fn(char) -> bool) -> Result<Self, Problem> {
+    fn new(text: &str, limit: usize, allowed: impl Fn(char) -> bool) -> Result<Self, Problem> {
         if text.is_empty() {
             return Err(Problem::Empty);
+        }
+        // Most names are short and ASCII: normal as they are, and a character a byte.
+        if text.len() <= limit && text.bytes().all(|byte| byte.is_ascii() && allowed(byte.into())) {
+            return Ok(Self::from_ascii(text));
         }
         // Normalising at most doubles or triples a name's characters, so what is far too long is refused unseen.
         let too_long = |size| Problem::TooLong { limit, size, unit: "characters" };
@@ -39,14 +43,15 @@ impl Name {
         if size > limit {
             return Err(too_long(size));
         }
-        let folded = if spelled.is_ascii() {
-            spelled.bytes().any(|b| b.is_ascii_uppercase()).then(|| spelled.to_ascii_lowercase().into())
-        } else {
-            let folded: SmolStr =
-                caseless::default_case_fold_str(&spelled.nfd().collect::<String>()).nfc().collect();
-            (folded != spelled).then_some(folded)
-        };
+        let folded: SmolStr =
+            caseless::default_case_fold_str(&spelled.nfd().collect::<String>()).nfc().collect();
+        let folded = (folded != spelled).then_some(folded);
         Ok(Self { spelled, folded })
+    }
+
+    fn from_ascii(text: &str) -> Self {
+        let folds = text.bytes().any(|byte| byte.is_ascii_uppercase());
+        Self { spelled: text.into(), folded: folds.then(|| text.to_ascii_lowercase().into()) }
     }
 
     fn folded(&self) -> &str {

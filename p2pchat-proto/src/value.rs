@@ -204,8 +204,12 @@ serde_as_str!(RegistryName);
 ///
 /// Cheap to clone. A parsed text shares the memory of the frame it came in; [`detach`](Self::detach) it before keeping
 /// it for long.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Text(ByteString);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text {
+    text: ByteString,
+    /// It holds nothing that has to be escaped wherever it stands in a text, so that sending it is copying it.
+    is_plain: bool,
+}
 
 impl Text {
     /// Checks against the protocol's limits.
@@ -216,25 +220,48 @@ impl Text {
     /// Checks against a program's own limits.
     pub fn with_limits(text: &str, limits: &Limits) -> Result<Self, Problem> {
         check_len(text.len(), limits.text_bytes)?;
-        Ok(Self(text.into()))
+        Ok(Self { text: text.into(), is_plain: needs_no_escapes(text.as_bytes()) })
     }
 
     /// Takes shared bytes without copying them.
     pub fn from_bytes(bytes: Bytes, limits: &Limits) -> Result<Self, Problem> {
+        let is_plain = needs_no_escapes(&bytes);
+        Self::from_wire(bytes, is_plain, limits)
+    }
+
+    /// … of which it is known whether [`needs_no_escapes`].
+    pub(crate) fn from_wire(bytes: Bytes, is_plain: bool, limits: &Limits) -> Result<Self, Problem> {
         check_len(bytes.len(), limits.text_bytes)?;
-        ByteString::try_from(bytes).map(Self).map_err(|_| Problem::NotUtf8)
+        let text = ByteString::try_from(bytes).map_err(|_| Problem::NotUtf8)?;
+        Ok(Self { text, is_plain })
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// True if no byte of it needs an escape but for a `<` where a field could start.
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     /// The same text in memory of its own, so that keeping it keeps nothing else alive.
     #[must_use]
     pub fn detach(&self) -> Self {
-        Self(ByteString::from(self.as_str()))
+        Self { text: ByteString::from(self.as_str()), is_plain: self.is_plain }
     }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { text: ByteString::default(), is_plain: true }
+    }
+}
+
+/// True for text without a backslash, and without what no frame can hold as it is.
+pub(crate) fn needs_no_escapes(text: &[u8]) -> bool {
+    memchr::memchr3(b'\\', b'\r', b'\n', text).is_none() && memchr::memchr(b'\0', text).is_none()
 }
 
 impl fmt::Debug for Text {

@@ -24,6 +24,20 @@ macro_rules! verbs {
 
             /// The verb that `word` spells, in any case, old misspellings included.
             pub fn from_bytes(word: &[u8]) -> Option<Self> {
+                Self::from_capitals(word).or_else(|| Self::from_any_case(word))
+            }
+
+            /// As our encoder and the prototype spell it: nearly always, and found without trying one after the other.
+            fn from_capitals(word: &[u8]) -> Option<Self> {
+                let word = str::from_utf8(word).ok()?;
+                match word {
+                    $($spelling => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            #[cold]
+            fn from_any_case(word: &[u8]) -> Option<Self> {
                 $(if word.eq_ignore_ascii_case($spelling.as_bytes())
                     $(|| word.eq_ignore_ascii_case($alias.as_bytes()))* {
                     return Some(Self::$name);

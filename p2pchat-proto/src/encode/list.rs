@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::BufMut;
 
-use super::{Writer, field_len, plain_len};
+use super::{Shown, Writer, field_len, ip_len, number_len, plain_len};
 use crate::{
     dialect::Dialect,
     list::{List, Record},
@@ -15,27 +15,27 @@ use crate::{
 
 impl Record for Username {
     fn encoded_len(&self) -> usize {
-        field_len(self.as_str())
+        plain_len(self.as_str())
     }
 }
 
 impl Record for RoomName {
     fn encoded_len(&self) -> usize {
-        field_len(self.as_str())
+        plain_len(self.as_str())
     }
 }
 
 impl Record for RoomRecord {
     fn encoded_len(&self) -> usize {
-        let names = field_len(self.name.as_str()) + field_len(self.description.as_str());
-        names + plain_len(self.members) + plain_len(self.capacity) + 3
+        let names = plain_len(self.name.as_str()) + field_len(self.description.as_str());
+        names + number_len(self.members.into()) + number_len(self.capacity.get().into()) + 3
     }
 }
 
 impl Record for PeerRecord {
     fn encoded_len(&self) -> usize {
-        let names = field_len(self.username.as_str()) + field_len(room_or_none(self));
-        names + plain_len(self.port) + plain_len(self.ip) + 3
+        let names = plain_len(self.username.as_str()) + plain_len(room_or_none(self));
+        names + number_len(self.port.into()) + ip_len(self.ip) + 3
     }
 }
 
@@ -50,15 +50,15 @@ impl Writer<'_> {
             RoomsList::Detailed(list) => {
                 self.status(Phrase::Found);
                 self.records(list, " ,", |writer, room| {
-                    writer.field(room.name.as_str());
+                    writer.plain(room.name.as_str());
                     writer.field(room.description.as_str());
-                    writer.plain(room.members);
-                    writer.plain(room.capacity);
+                    writer.plain(u64::from(room.members));
+                    writer.plain(u64::from(room.capacity.get()));
                 });
             }
             RoomsList::Partial(list) => {
                 self.status(Phrase::Found);
-                self.records(list, " ,", |writer, room| writer.field(room.as_str()));
+                self.records(list, " ,", |writer, room| writer.plain(room.as_str()));
             }
             RoomsList::NotFound { reason } => self.refusal(Phrase::NotFound, reason.as_ref()),
         }
@@ -70,24 +70,24 @@ impl Writer<'_> {
         self.status(phrase);
         match (peers, self.dialect) {
             (PeerList::Detailed(list), Dialect::Canonical) => self.records(list, " ,", |writer, peer| {
-                writer.field(peer.username.as_str());
-                writer.field(room_or_none(peer));
-                writer.plain(peer.port);
+                writer.plain(peer.username.as_str());
+                writer.plain(room_or_none(peer));
+                writer.plain(u64::from(peer.port));
                 writer.plain(peer.ip);
             }),
             (PeerList::Detailed(list), Dialect::Prototype) => self.records(list, "", |writer, peer| {
-                writer.word(&peer.username);
-                writer.word(format_args!("({})", SocketAddr::new(peer.ip, peer.port)));
+                writer.word(peer.username.as_str());
+                writer.word(Shown(format_args!("({})", SocketAddr::new(peer.ip, peer.port))));
             }),
             (PeerList::Partial(list), Dialect::Canonical) => {
-                self.records(list, " ,", |writer, peer| writer.field(peer.as_str()));
+                self.records(list, " ,", |writer, peer| writer.plain(peer.as_str()));
             }
             (PeerList::Partial(list), Dialect::Prototype) => {
-                self.records(list, "", |writer, peer| writer.word(peer));
+                self.records(list, "", |writer, peer| writer.word(peer.as_str()));
             }
             (PeerList::Room { room, members }, _) => {
-                self.field(room.as_str());
-                self.records(members, "", |writer, peer| writer.field(peer.as_str()));
+                self.plain(room.as_str());
+                self.records(members, "", |writer, peer| writer.plain(peer.as_str()));
             }
             (PeerList::Raw(list), _) => self.raw(list),
             (PeerList::Failure { reason }, _) => self.reason(reason.as_ref()),
@@ -114,7 +114,7 @@ impl Writer<'_> {
                 let is_word =
                     |byte: u8| byte.is_ascii_graphic() && !b"<>\\,".contains(&byte) || !byte.is_ascii();
                 if self.dialect == Dialect::Prototype && !field.is_empty() && field.bytes().all(is_word) {
-                    self.word(field);
+                    self.word(&**field);
                 } else {
                     self.field(field);
                 }

@@ -8,12 +8,16 @@ mod moderation;
 mod peer;
 mod registry;
 
-use std::fmt::{Display, Write as _};
+use std::{
+    fmt::{Display, Write as _},
+    net::IpAddr,
+};
 
 use bytes::{BufMut, BytesMut};
 
 use crate::{
     dialect::Dialect,
+    parse::is_blank,
     status::Phrase,
     value::{Reason, Text},
     verb::Verb,
@@ -44,31 +48,36 @@ impl<'a> Writer<'a> {
     /// A field in brackets, escaped.
     fn field(&mut self, text: &str) {
         self.out.put_slice(b" <");
-        self.escaped(text, in_field);
+        let bytes = text.as_bytes();
+        let has = |one, two, three| memchr::memchr3(one, two, three, bytes).is_some();
+        match has(b'<', b'>', b'\\') || has(b'\r', b'\n', b'\0') {
+            true => self.escaped(bytes, in_field),
+            false => self.out.put_slice(bytes),
+        }
         self.out.put_u8(b'>');
     }
 
-    /// A field in brackets of a value that needs no escapes: a number, an address, capabilities.
-    fn plain(&mut self, value: impl Display) {
+    /// A field in brackets of a value that needs no escapes: a name, a number, an address, capabilities.
+    fn plain(&mut self, value: impl Plain) {
         self.out.put_slice(b" <");
-        self.display(value);
+        value.put(self.out);
         self.out.put_u8(b'>');
     }
 
     /// A field of those requests that the prototype has too, and has as bare words.
-    fn word(&mut self, value: impl Display) {
+    fn word(&mut self, value: impl Plain) {
         match self.dialect {
             Dialect::Canonical => self.plain(value),
             Dialect::Prototype => {
                 self.out.put_u8(b' ');
-                self.display(value);
+                value.put(self.out);
             }
         }
     }
 
     fn status(&mut self, phrase: Phrase) {
         self.plain(phrase.as_str());
-        self.plain(phrase.code());
+        self.plain(u64::from(phrase.code()));
     }
 
     /// A refusal: the phrase, its code, and why if that is told.
@@ -85,25 +94,26 @@ impl<'a> Writer<'a> {
 
     /// The rest of the line. Only a `<` where a field could start needs its escape, besides what no line can hold.
     fn text(&mut self, text: &Text) {
-        let text = text.as_str();
-        if text.is_empty() {
+        let (bytes, is_plain) = (text.as_str().as_bytes(), text.is_plain());
+        if bytes.is_empty() {
             return;
         }
-        self.out.reserve(text.len() + 2);
+        self.out.reserve(bytes.len() + 2);
         self.out.put_u8(b' ');
-        let (blanks, rest) = text.split_at(text.len() - text.trim_start_matches([' ', '\t']).len());
-        self.out.put_slice(blanks.as_bytes());
-        match rest.strip_prefix('<') {
-            Some(rest) => {
-                self.out.put_slice(br"\<");
-                self.escaped(rest, in_text);
-            }
-            None => self.escaped(rest, in_text),
+        let blanks = bytes.iter().take_while(|&&byte| is_blank(byte)).count();
+        let (blanks, mut rest) = bytes.split_at(blanks);
+        self.out.put_slice(blanks);
+        if let Some(after) = rest.strip_prefix(b"<") {
+            self.out.put_slice(br"\<");
+            rest = after;
+        }
+        match is_plain {
+            true => self.out.put_slice(rest),
+            false => self.escaped(rest, in_text),
         }
     }
 
-    fn escaped(&mut self, text: &str, escape: impl Fn(u8) -> Option<u8>) {
-        let mut rest = text.as_bytes();
+    fn escaped(&mut self, mut rest: &[u8], escape: impl Fn(u8) -> Option<u8>) {
         while let Some((at, letter)) =
             rest.iter().enumerate().find_map(|(at, &byte)| Some((at, escape(byte)?)))
         {
@@ -113,11 +123,6 @@ impl<'a> Writer<'a> {
             rest = from.get(1..).unwrap_or_default();
         }
         self.out.put_slice(rest);
-    }
-
-    fn display(&mut self, value: impl Display) {
-        // A `BytesMut` grows as it is written to; it refuses at `usize::MAX` bytes alone.
-        let _ = write!(self.out, "{value}");
     }
 }
 
@@ -140,21 +145,82 @@ const fn in_text(byte: u8) -> Option<u8> {
     }
 }
 
-/// The size in bytes of a field with its brackets.
-fn field_len(text: &str) -> usize {
-    text.len() + 2 + text.bytes().filter(|&byte| in_field(byte).is_some()).count()
+/// A value whose spelling needs no escapes.
+trait Plain {
+    fn put(&self, out: &mut BytesMut);
 }
 
-/// The size in bytes of such a field as [`Writer::plain`] writes.
-fn plain_len(value: impl Display) -> usize {
-    struct Count(usize);
-    impl std::fmt::Write for Count {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            self.0 += text.len();
-            Ok(())
+impl Plain for &str {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_slice(self.as_bytes());
+    }
+}
+
+impl Plain for u64 {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_slice(itoa::Buffer::new().format(*self).as_bytes());
+    }
+}
+
+impl Plain for IpAddr {
+    fn put(&self, out: &mut BytesMut) {
+        match self {
+            Self::V4(ip) => {
+                for (i, octet) in ip.octets().into_iter().enumerate() {
+                    if i > 0 {
+                        out.put_u8(b'.');
+                    }
+                    u64::from(octet).put(out);
+                }
+            }
+            Self::V6(ip) => Shown(ip).put(out),
         }
     }
-    let mut count = Count(2);
-    let _ = write!(count, "{value}");
-    count.0
+}
+
+/// What isn't sent often enough to be spelled without the standard library's formatting.
+struct Shown<T>(T);
+
+impl<T: Display> Plain for Shown<T> {
+    fn put(&self, out: &mut BytesMut) {
+        // A `BytesMut` grows as it is written to; it refuses at `usize::MAX` bytes alone.
+        let _ = write!(out, "{}", self.0);
+    }
+}
+
+/// The size in bytes of a field with its brackets.
+fn field_len(text: &str) -> usize {
+    plain_len(text) + text.bytes().filter(|&byte| in_field(byte).is_some()).count()
+}
+
+/// … of one that needs no escapes.
+const fn plain_len(text: &str) -> usize {
+    text.len() + 2
+}
+
+/// … of a number.
+fn number_len(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |digits| digits as usize + 1) + 2
+}
+
+/// … of an address.
+fn ip_len(ip: IpAddr) -> usize {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().into_iter().map(|octet| number_len(octet.into()) - 1).sum::<usize>() + 1,
+        IpAddr::V6(ip) => {
+            let mut shown = Count(2);
+            let _ = write!(shown, "{ip}");
+            shown.0
+        }
+    }
+}
+
+/// Counts what is written.
+struct Count(usize);
+
+impl std::fmt::Write for Count {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
 }

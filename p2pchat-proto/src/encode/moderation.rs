@@ -1,6 +1,6 @@
 //! What a room's owner says, and what is told of it (PROTOCOL.md §7.7).
 
-use super::{Writer, field_len};
+use super::{Writer, field_len, plain_len};
 use crate::{
     list::Record,
     message::{BanList, BanRecord, RoomChange, RoomSetting},
@@ -11,15 +11,15 @@ use crate::{
 
 impl Record for BanRecord {
     fn encoded_len(&self) -> usize {
-        field_len(self.username.as_str()) + field_len(self.reason.as_str()) + 1
+        plain_len(self.username.as_str()) + field_len(self.reason.as_str()) + 1
     }
 }
 
 impl Writer<'_> {
     pub(super) fn room_and_users(&mut self, room: &RoomName, users: &[&Username]) {
-        self.field(room.as_str());
+        self.plain(room.as_str());
         for user in users {
-            self.field(user.as_str());
+            self.plain(user.as_str());
         }
     }
 
@@ -54,7 +54,7 @@ impl Writer<'_> {
 
     fn capacity_setting(&mut self, capacity: Capacity) {
         self.plain("CAPACITY");
-        self.plain(capacity);
+        self.plain(u64::from(capacity.get()));
     }
 
     fn setting(&mut self, setting: &str, value: &str) {

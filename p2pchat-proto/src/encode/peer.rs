@@ -11,29 +11,29 @@ impl PeerMessage {
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::ChatRequest { recipient, sender } => {
-                writer.field(recipient.as_str());
+                writer.plain(recipient.as_str());
                 if let Some(sender) = sender {
-                    writer.field(sender.as_str());
+                    writer.plain(sender.as_str());
                 }
             }
             Self::ChatReply(ChatReply::Accept { username }) => {
                 writer.status(Phrase::Accept);
-                writer.field(username.as_str());
+                writer.plain(username.as_str());
             }
             Self::ChatReply(ChatReply::Reject { username, reason }) => {
                 writer.status(Phrase::Reject);
-                writer.field(username.as_str());
+                writer.plain(username.as_str());
                 writer.reason(reason.as_ref());
             }
             Self::DirectMessage { sender, recipient, text } => {
-                writer.field(sender.as_str());
-                writer.field(recipient.as_str());
+                writer.plain(sender.as_str());
+                writer.plain(recipient.as_str());
                 writer.text(text);
             }
             Self::DirectBroadcast { sender, room, text } => {
-                writer.field(sender.as_str());
+                writer.plain(sender.as_str());
                 if let Some(room) = room {
-                    writer.field(room.as_str());
+                    writer.plain(room.as_str());
                 }
                 writer.text(text);
             }
@@ -42,8 +42,8 @@ impl PeerMessage {
             }
             Self::IntroducedBy { registry, sender, recipient } => {
                 writer.field(registry.as_str());
-                writer.field(sender.as_str());
-                writer.field(recipient.as_str());
+                writer.plain(sender.as_str());
+                writer.plain(recipient.as_str());
             }
         }
     }
@@ -53,16 +53,16 @@ impl ToRegistryDatagram {
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::KeepAlive { username, timeout } => {
-                writer.word(username);
+                writer.word(username.as_str());
                 if let (Some(timeout), Dialect::Canonical) = (timeout, writer.dialect) {
-                    writer.plain(timeout);
+                    writer.plain(u64::from(*timeout));
                 }
             }
             Self::ProvenKeepAlive { username, timeout, sequence, proof } => {
-                writer.word(username);
+                writer.word(username.as_str());
                 if writer.dialect == Dialect::Canonical {
-                    writer.plain(timeout);
-                    writer.plain(sequence);
+                    writer.plain(u64::from(*timeout));
+                    writer.plain(sequence.get());
                     writer.plain(proof.expose());
                 }
             }
@@ -75,7 +75,7 @@ impl FromRegistryDatagram {
         match self {
             Self::KeepAliveSuccess => writer.status(Phrase::Success),
             Self::KeepAliveFailure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
-            Self::Timeout { username } => writer.word(username),
+            Self::Timeout { username } => writer.word(username.as_str()),
         }
     }
 }
@@ -89,7 +89,7 @@ impl Writer<'_> {
             Delivery::Failure { reason } => (Phrase::Failure, reason.as_ref()),
         };
         self.status(phrase);
-        self.field(sender.as_str());
+        self.plain(sender.as_str());
         self.field(content.as_str());
         self.reason(reason);
     }

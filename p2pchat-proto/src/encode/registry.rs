@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::BufMut;
 
-use super::Writer;
+use super::{Shown, Writer};
 use crate::{
     dialect::Dialect,
     message::{
@@ -21,7 +21,7 @@ impl ToRegistry {
         match self {
             Self::Hello { extensions } => writer.extensions(extensions.as_ref()),
             Self::Register { username, password, invite } => {
-                writer.word(username);
+                writer.word(username.as_str());
                 writer.word(password.expose());
                 // What the prototype's registry would make of a fourth word nobody knows.
                 if let (Some(invite), Dialect::Canonical) = (invite, writer.dialect) {
@@ -29,46 +29,46 @@ impl ToRegistry {
                 }
             }
             Self::Login { username, password, port } => {
-                writer.word(username);
+                writer.word(username.as_str());
                 writer.word(password.expose());
                 if let Some(port) = port {
-                    writer.word(port);
+                    writer.word(u64::from(port.get()));
                 }
             }
             Self::Resume { username, token, port } => {
-                writer.word(username);
+                writer.word(username.as_str());
                 writer.word(token.expose());
                 if let Some(port) = port {
-                    writer.word(port);
+                    writer.word(u64::from(port.get()));
                 }
             }
             Self::CreateRoom { room, password, capacity, description } => {
-                writer.field(room.as_str());
+                writer.plain(room.as_str());
                 writer.room_password(password.as_ref());
-                writer.plain(capacity);
+                writer.plain(u64::from(capacity.get()));
                 writer.field(description.as_str());
             }
             Self::JoinRoom { room, password } => {
-                writer.field(room.as_str());
+                writer.plain(room.as_str());
                 writer.room_password(password.as_ref());
                 writer.plain("increment");
             }
             Self::ExitRoom { username, room } => {
-                writer.field(username.as_str());
-                writer.field(room.as_str());
+                writer.plain(username.as_str());
+                writer.plain(room.as_str());
             }
             Self::ListRooms { detail } => writer.plain(detail_word(*detail, Dialect::Canonical)),
-            Self::SearchUser { username } => writer.word(username),
+            Self::SearchUser { username } => writer.word(username.as_str()),
             Self::DiscoverPeers { detail, asker } => {
                 writer.word(detail_word(*detail, writer.dialect));
                 if let Some(asker) = asker {
-                    writer.word(asker);
+                    writer.word(asker.as_str());
                 }
             }
-            Self::DiscoverRoom { room } => writer.field(room.as_str()),
+            Self::DiscoverRoom { room } => writer.plain(room.as_str()),
             Self::Logout { username } => {
                 if let Some(username) = username {
-                    writer.word(username);
+                    writer.word(username.as_str());
                 }
             }
             Self::Kick { room, username, reason } | Self::Ban { room, username, reason } => {
@@ -77,11 +77,11 @@ impl ToRegistry {
             }
             Self::Unban { room, username } => writer.room_and_users(room, &[username]),
             Self::SetRoom { room, setting } => {
-                writer.field(room.as_str());
+                writer.plain(room.as_str());
                 writer.room_setting(setting);
             }
-            Self::ListBans { room } => writer.field(room.as_str()),
-            Self::ContactRequest { username } => writer.field(username.as_str()),
+            Self::ListBans { room } => writer.plain(room.as_str()),
+            Self::ContactRequest { username } => writer.plain(username.as_str()),
             Self::ContactResponse { username, accepted } => writer.contact_response(username, *accepted),
         }
     }
@@ -127,15 +127,15 @@ impl FromRegistry {
             Self::UserLogout { username }
             | Self::Replaced { username }
             | Self::ContactRequest { username } => {
-                writer.field(username.as_str());
+                writer.plain(username.as_str());
             }
             Self::ContactResponse { username, accepted } => writer.contact_response(username, *accepted),
-            Self::Timeout { username } => writer.word(username),
+            Self::Timeout { username } => writer.word(username.as_str()),
             Self::Ticket { ticket } => writer.plain(ticket.expose()),
-            Self::RetryAfter { seconds } => writer.plain(seconds),
+            Self::RetryAfter { seconds } => writer.plain(u64::from(*seconds)),
             Self::UserJoined { room, username } | Self::UserLeft { room, username } => {
-                writer.field(room.as_str());
-                writer.field(username.as_str());
+                writer.plain(room.as_str());
+                writer.plain(username.as_str());
             }
             Self::Bans(list) => writer.ban_list(list),
             Self::RoomKicked { room, username, by, reason }
@@ -154,8 +154,8 @@ impl FromRegistry {
 impl Writer<'_> {
     fn extensions(&mut self, extensions: Option<&Extensions>) {
         if let (Some(extensions), Dialect::Canonical) = (extensions, self.dialect) {
-            self.plain(extensions.version);
-            self.plain(extensions.capabilities);
+            self.plain(u64::from(extensions.version));
+            self.plain(Shown(extensions.capabilities));
         }
     }
 
@@ -170,7 +170,7 @@ impl Writer<'_> {
             HelloReply::Failure { .. } => Phrase::Failure,
         };
         self.word(phrase.as_str());
-        self.word(phrase.code());
+        self.word(u64::from(phrase.code()));
         match (reply, self.dialect) {
             (_, Dialect::Prototype) => self.out.put_u8(b' '),
             (HelloReply::Success { extensions }, Dialect::Canonical) => self.extensions(extensions.as_ref()),
@@ -180,7 +180,7 @@ impl Writer<'_> {
 
     fn contact_response(&mut self, username: &Username, accepted: bool) {
         self.status(if accepted { Phrase::Accept } else { Phrase::Reject });
-        self.field(username.as_str());
+        self.plain(username.as_str());
     }
 
     fn welcome(&mut self, token: Option<&SessionToken>) {
@@ -194,14 +194,14 @@ impl Writer<'_> {
         self.status(Phrase::Success);
         match (&found.username, self.dialect) {
             (Some(username), Dialect::Canonical) => {
-                self.field(username.as_str());
-                self.plain(found.port);
+                self.plain(username.as_str());
+                self.plain(u64::from(found.port));
                 self.plain(found.ip);
             }
-            (_, Dialect::Prototype) | (None, _) => self.word(SocketAddr::new(found.ip, found.port)),
+            (_, Dialect::Prototype) | (None, _) => self.word(Shown(SocketAddr::new(found.ip, found.port))),
         }
         if !found.capabilities.is_empty() && self.dialect == Dialect::Canonical {
-            self.plain(found.capabilities);
+            self.plain(Shown(found.capabilities));
         }
     }
 }

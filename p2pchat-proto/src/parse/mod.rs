@@ -189,7 +189,8 @@ impl<'a> Fields<'a> {
             let plain = str::from_utf8(raw).map_err(|_| Problem::NotUtf8).and_then(token::unescape);
             plain.and_then(|plain| Text::from_bytes(plain.into(), self.limits))
         } else {
-            Text::from_bytes(self.frame.slice(start..start + raw.len()), self.limits)
+            // Neither a field nor a text is read further than to what it can't hold as it is.
+            Text::from_wire(self.frame.slice(start..start + raw.len()), true, self.limits)
         };
         text.map_err(|problem| self.error(field, at, problem))
     }

@@ -98,24 +98,31 @@ fn inside(input: &[u8]) -> Scan<'_, (&[u8], bool)> {
 /// escaped are refused.
 fn run(input: &[u8], ends: impl Fn(u8) -> bool) -> Scan<'_, (&[u8], bool)> {
     let mut escaped = false;
-    let mut bytes = input.iter().enumerate();
-    while let Some((at, &byte)) = bytes.next() {
-        match byte {
-            b'\\' => {
+    let mut at = 0;
+    loop {
+        let left = input.get(at..).unwrap_or_default();
+        at += left.iter().position(|&byte| is_special(byte)).unwrap_or(left.len());
+        match input.get(at) {
+            None => return Ok((&[], (input, escaped))),
+            Some(b'\\') => {
                 escaped = true;
-                bytes.next();
+                at += 2;
             }
-            _ if ends(byte) => {
+            Some(&byte) if ends(byte) => {
                 let (run, rest) = input.split_at(at);
                 return Ok((rest, (run, escaped)));
             }
-            b'<' | b'>' | b'\r' | b'\n' | b'\0' => {
+            Some(&byte) if !is_blank(byte) => {
                 return Err(nom::Err::Failure(Fault(Problem::Forbidden { found: byte.into() })));
             }
-            _ => {}
+            Some(_) => at += 1,
         }
     }
-    Ok((&[], (input, escaped)))
+}
+
+/// True for all that could end a field or a word, stands for something else, or is refused in both.
+const fn is_special(byte: u8) -> bool {
+    is_blank(byte) || matches!(byte, b'<' | b'>' | b'\\' | b'\r' | b'\n' | b'\0')
 }
 
 /// The characters that `escaped` stands for. Every escape has the same meaning in a field and in text.
