@@ -22,28 +22,9 @@ macro_rules! verbs {
                 }
             }
 
-            /// The verb that `word` spells, in any case, old misspellings included.
-            pub fn from_bytes(word: &[u8]) -> Option<Self> {
-                Self::from_capitals(word).or_else(|| Self::from_any_case(word))
-            }
-
-            /// As our encoder and the prototype spell it: nearly always, and found without trying one after the other.
-            fn from_capitals(word: &[u8]) -> Option<Self> {
-                let word = str::from_utf8(word).ok()?;
-                match word {
-                    $($spelling => Some(Self::$name),)*
-                    _ => None,
-                }
-            }
-
-            #[cold]
-            fn from_any_case(word: &[u8]) -> Option<Self> {
-                $(if word.eq_ignore_ascii_case($spelling.as_bytes())
-                    $(|| word.eq_ignore_ascii_case($alias.as_bytes()))* {
-                    return Some(Self::$name);
-                })*
-                None
-            }
+            /// Every spelling that is understood, old misspellings included.
+            const SPELLINGS: &[(&str, Self)] =
+                &[$(($spelling, Self::$name), $(($alias, Self::$name),)*)*];
         }
     };
 }
@@ -145,6 +126,47 @@ verbs! {
     Contact = "CONTACT",
     /// peer → peer, first on a stream, capability `origin`
     IntroducedBy = "INTRODUCED_BY",
+}
+
+impl Verb {
+    /// The verb that `word` spells, in any case, old misspellings included.
+    pub fn from_bytes(word: &[u8]) -> Option<Self> {
+        let mut slot = slot(word);
+        // Half of the table is empty, so that this ends.
+        while let Some(&(spelling, verb)) = TABLE.get(slot).and_then(Option::as_ref) {
+            if word == spelling.as_bytes() || word.eq_ignore_ascii_case(spelling.as_bytes()) {
+                return Some(verb);
+            }
+            slot = (slot + 1) % TABLE.len();
+        }
+        None
+    }
+}
+
+/// [`Verb::SPELLINGS`] by [`slot`], so that a verb is found at once and not by trying all of them.
+#[allow(clippy::indexing_slicing, reason = "a place that isn't there is an error of the compiler")]
+static TABLE: [Option<(&str, Verb)>; 128] = {
+    let mut table = [None; 128];
+    let mut spellings = Verb::SPELLINGS;
+    while let [(spelling, verb), rest @ ..] = spellings {
+        let mut at = slot(spelling.as_bytes());
+        while table[at].is_some() {
+            at = (at + 1) % table.len();
+        }
+        table[at] = Some((*spelling, *verb));
+        spellings = rest;
+    }
+    table
+};
+
+/// Where a word's place in the table is, or begins: the same in any case.
+const fn slot(word: &[u8]) -> usize {
+    let (first, last) = match word {
+        [first, .., last] => (*first, *last),
+        _ => (0, 0),
+    };
+    let (first, last) = ((first & 0x1f) as usize, (last & 0x1f) as usize);
+    (first * 5 + last * 4 + word.len() * 21) % 128
 }
 
 impl fmt::Display for Verb {
