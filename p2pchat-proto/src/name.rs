@@ -22,6 +22,7 @@ struct Name {
 }
 
 impl Name {
+    #[inline]
     fn new(text: &str, limit: usize, allowed: impl Fn(char) -> bool) -> Result<Self, Problem> {
         if text.is_empty() {
             return Err(Problem::Empty);
@@ -158,13 +159,18 @@ macro_rules! name {
 }
 
 /// The Hangul fillers are letters to Unicode, and nothing to see.
+#[inline]
 fn is_username_char(c: char) -> bool {
-    let is_filler = matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
-    (c.is_alphanumeric() && !is_filler) || matches!(c, '_' | '-' | '.')
+    let is_filler = || matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
+    match c.is_ascii() {
+        true => c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'),
+        false => c.is_alphanumeric() && !is_filler(),
+    }
 }
 
 /// Room names may hold blanks and punctuation besides what a username may, but nothing that is invisible, changes the
 /// direction of text, or could be mistaken for markup of the protocol in the prototype's dialect.
+#[inline]
 fn is_room_char(c: char) -> bool {
     is_username_char(c) || c == ' ' || (c.is_ascii_punctuation() && !matches!(c, '<' | '>' | '\\' | ','))
 }

@@ -95,6 +95,7 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// A field that has to be there.
+    #[inline]
     fn required<T>(
         &mut self,
         field: &'static str,
@@ -107,6 +108,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A field that may be left out together with all that follow it.
+    #[inline]
     fn optional<T>(
         &mut self,
         field: &'static str,
@@ -202,6 +204,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field, or nothing at the end of the frame or of a list's record.
+    #[inline]
     fn token(&mut self, field: &'static str) -> Result<Option<(usize, Token<'a>)>, ParseError> {
         self.rest = self.after_blanks();
         if self.rest.is_empty() {
@@ -243,6 +246,7 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn scan<T>(
         &self,
         field: &'static str,
@@ -251,6 +255,7 @@ impl<'a> Fields<'a> {
         scanner(self.rest).finish().map_err(|token::Fault(problem)| self.error(field, self.offset(), problem))
     }
 
+    #[inline]
     fn after_blanks(&self) -> &'a [u8] {
         token::blanks(self.rest).map_or(self.rest, |(rest, _)| rest)
     }

@@ -53,6 +53,7 @@ pub(crate) const fn is_blank(byte: u8) -> bool {
 }
 
 /// Any run of blanks, also none.
+#[inline]
 pub(super) fn blanks(input: &[u8]) -> Scan<'_, &[u8]> {
     take_while(is_blank).parse_complete(input)
 }
@@ -63,11 +64,13 @@ pub(super) fn verb(input: &[u8]) -> Scan<'_, &[u8]> {
 }
 
 /// A field in brackets, or a bare word that stands for one; `Missing` at the end.
+#[inline]
 pub(super) fn token(input: &[u8]) -> Scan<'_, Token<'_>> {
     alt((bracketed, word)).parse_complete(input)
 }
 
 /// A field in brackets; `Missing` if something else is there.
+#[inline]
 pub(super) fn bracketed(input: &[u8]) -> Scan<'_, Token<'_>> {
     delimited(tag("<"), inside, tag(">"))
         .map(|(raw, escaped)| Token { raw, escaped, bracketed: true })
@@ -78,6 +81,7 @@ const fn ends_word(byte: u8) -> bool {
     is_blank(byte) || byte == b'<'
 }
 
+#[inline]
 fn word(input: &[u8]) -> Scan<'_, Token<'_>> {
     let (rest, (raw, escaped)) = run(input, ends_word)?;
     if raw.is_empty() {
@@ -86,6 +90,7 @@ fn word(input: &[u8]) -> Scan<'_, Token<'_>> {
     Ok((rest, Token { raw, escaped, bracketed: false }))
 }
 
+#[inline]
 fn inside(input: &[u8]) -> Scan<'_, (&[u8], bool)> {
     let (rest, inside) = run(input, |byte| byte == b'>')?;
     if rest.is_empty() {
@@ -96,6 +101,7 @@ fn inside(input: &[u8]) -> Scan<'_, (&[u8], bool)> {
 
 /// What comes before the first unescaped byte that `ends`, and whether it holds escapes. Bytes that are only allowed
 /// escaped are refused.
+#[inline]
 fn run(input: &[u8], ends: impl Fn(u8) -> bool) -> Scan<'_, (&[u8], bool)> {
     let mut escaped = false;
     let mut at = 0;
@@ -121,8 +127,18 @@ fn run(input: &[u8], ends: impl Fn(u8) -> bool) -> Scan<'_, (&[u8], bool)> {
 }
 
 /// True for all that could end a field or a word, stands for something else, or is refused in both.
+#[allow(clippy::indexing_slicing, reason = "a byte has a place in 256")]
 const fn is_special(byte: u8) -> bool {
-    is_blank(byte) || matches!(byte, b'<' | b'>' | b'\\' | b'\r' | b'\n' | b'\0')
+    static SPECIAL: [bool; 256] = {
+        let mut special = [false; 256];
+        let mut bytes: &[u8] = b" \t<>\\\r\n\0";
+        while let [byte, rest @ ..] = bytes {
+            special[*byte as usize] = true;
+            bytes = rest;
+        }
+        special
+    };
+    SPECIAL[byte as usize]
 }
 
 /// The characters that `escaped` stands for. Every escape has the same meaning in a field and in text.
