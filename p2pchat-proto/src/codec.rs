@@ -26,6 +26,7 @@ use crate::{
     dialect::Detector,
     error::{FrameError, ParseError},
     frame::FrameFinder,
+    parse,
 };
 
 /// An idle connection's buffer that is larger than this is replaced by one of [`IDLE_CAPACITY`] bytes.
@@ -109,11 +110,11 @@ impl Inbox {
     fn next_message<M>(
         &mut self,
         buf: &mut BytesMut,
-        parse: impl FnOnce(&Bytes, Dialect) -> Result<M, ParseError>,
+        parse: impl FnOnce(Bytes, Dialect) -> Result<M, ParseError>,
     ) -> Option<Result<M, Malformed>> {
         let frame = self.next_frame(buf)?;
         Some(match frame {
-            Ok(frame) => parse(&frame, self.dialect()).map_err(Malformed::Message),
+            Ok(frame) => parse(frame, self.dialect()).map_err(Malformed::Message),
             Err(error) => Err(Malformed::Frame(error)),
         })
     }
@@ -163,7 +164,9 @@ impl Decoder for RegistryCodec {
 
     fn decode(&mut self, buf: &mut BytesMut) -> io::Result<Option<Self::Item>> {
         let limits = &self.limits;
-        Ok(self.inbox.next_message(buf, |frame, dialect| ToRegistry::parse(frame, dialect, limits)))
+        Ok(self
+            .inbox
+            .next_message(buf, |frame, dialect| parse::message(frame, dialect, limits, |_| ToRegistry::read)))
     }
 
     fn decode_eof(&mut self, buf: &mut BytesMut) -> io::Result<Option<Self::Item>> {
@@ -248,7 +251,9 @@ impl Decoder for PeerCodec {
 
     fn decode(&mut self, buf: &mut BytesMut) -> io::Result<Option<Self::Item>> {
         let limits = &self.limits;
-        Ok(self.inbox.next_message(buf, |frame, dialect| PeerMessage::parse(frame, dialect, limits)))
+        Ok(self.inbox.next_message(buf, |frame, _| {
+            parse::message(frame, Dialect::Canonical, limits, |_| PeerMessage::read)
+        }))
     }
 
     fn decode_eof(&mut self, buf: &mut BytesMut) -> io::Result<Option<Self::Item>> {

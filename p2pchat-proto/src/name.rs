@@ -23,13 +23,15 @@ struct Name {
 
 impl Name {
     #[inline]
-    fn new(text: &str, limit: usize, allowed: impl Fn(char) -> bool) -> Result<Self, Problem> {
+    fn new(text: &str, limit: usize, class: u8, allowed: impl Fn(char) -> bool) -> Result<Self, Problem> {
         if text.is_empty() {
             return Err(Problem::Empty);
         }
         // Most names are short and ASCII: normal as they are, and a character a byte.
-        if text.len() <= limit && text.bytes().all(|byte| byte.is_ascii() && allowed(byte.into())) {
-            return Ok(Self::from_ascii(text));
+        let (all, any) = classes(text);
+        if all & class != 0 && text.len() <= limit {
+            let folded = (any & UPPERCASE != 0).then(|| text.to_ascii_lowercase().into());
+            return Ok(Self { spelled: SmolStr::new(text), folded });
         }
         // Normalising at most doubles or triples a name's characters, so what is far too long is refused unseen.
         let too_long = |size| Problem::TooLong { limit, size, unit: "characters" };
@@ -50,18 +52,13 @@ impl Name {
         Ok(Self { spelled, folded })
     }
 
-    fn from_ascii(text: &str) -> Self {
-        let folds = text.bytes().any(|byte| byte.is_ascii_uppercase());
-        Self { spelled: text.into(), folded: folds.then(|| text.to_ascii_lowercase().into()) }
-    }
-
     fn folded(&self) -> &str {
         self.folded.as_deref().unwrap_or(&self.spelled)
     }
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $limit:ident, $allowed:expr, $extra:expr) => {
+    ($(#[$doc:meta])* $name:ident, $limit:ident, $class:ident, $allowed:expr, $extra:expr) => {
         $(#[$doc])*
         ///
         /// Two names are equal if they are the same after NFC and case folding; [`as_str`](Self::as_str) keeps the
@@ -77,7 +74,7 @@ macro_rules! name {
 
             /// Checks against a program's own limits.
             pub fn with_limits(text: &str, limits: &Limits) -> Result<Self, Problem> {
-                let name = Name::new(text, limits.$limit, $allowed)?;
+                let name = Name::new(text, limits.$limit, $class, $allowed)?;
                 let check: fn(&str) -> Result<(), Problem> = $extra;
                 check(name.folded())?;
                 Ok(Self(name))
@@ -159,25 +156,53 @@ macro_rules! name {
 }
 
 /// The Hangul fillers are letters to Unicode, and nothing to see.
-#[inline]
 fn is_username_char(c: char) -> bool {
-    let is_filler = || matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
-    match c.is_ascii() {
-        true => c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.'),
-        false => c.is_alphanumeric() && !is_filler(),
-    }
+    let is_filler = matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
+    (c.is_alphanumeric() && !is_filler) || matches!(c, '_' | '-' | '.')
 }
 
 /// Room names may hold blanks and punctuation besides what a username may, but nothing that is invisible, changes the
 /// direction of text, or could be mistaken for markup of the protocol in the prototype's dialect.
-#[inline]
 fn is_room_char(c: char) -> bool {
     is_username_char(c) || c == ' ' || (c.is_ascii_punctuation() && !matches!(c, '<' | '>' | '\\' | ','))
 }
 
+/// Bits of [`classes`]: what a byte may stand in, as above.
+const USERNAME: u8 = 1;
+const ROOM_NAME: u8 = 2;
+const UPPERCASE: u8 = 4;
+
+/// The classes that all bytes are of, and those that any is of.
+#[allow(clippy::indexing_slicing, reason = "a byte has a place in 256")]
+fn classes(text: &str) -> (u8, u8) {
+    static CLASSES: [u8; 256] = {
+        let mut classes = [0; 256];
+        let mut byte = 0;
+        while byte < 128_u8 {
+            classes[byte as usize] = if byte.is_ascii_uppercase() {
+                USERNAME | ROOM_NAME | UPPERCASE
+            } else if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.') {
+                USERNAME | ROOM_NAME
+            } else if byte == b' '
+                || (byte.is_ascii_punctuation() && !matches!(byte, b'<' | b'>' | b'\\' | b','))
+            {
+                ROOM_NAME
+            } else {
+                0
+            };
+            byte += 1;
+        }
+        classes
+    };
+    text.bytes().fold((u8::MAX, 0), |(all, any), byte| {
+        let class = CLASSES[usize::from(byte)];
+        (all & class, any | class)
+    })
+}
+
 name! {
     /// A user's name: 1–32 letters, digits, `_`, `-`, `.` of any script.
-    Username, username_chars, is_username_char, |_| Ok(())
+    Username, username_chars, USERNAME, is_username_char, |_| Ok(())
 }
 
 name! {
@@ -185,7 +210,7 @@ name! {
     ///
     /// `DETAILED`, `PARTIAL` and `SIMPLE` are reserved in any case, since `DISCOVER_PEERS` has a list type or a room's
     /// name in the same place.
-    RoomName, room_name_chars, is_room_char, |folded| match folded {
+    RoomName, room_name_chars, ROOM_NAME, is_room_char, |folded| match folded {
         "detailed" | "partial" | "simple" => Err(Problem::Reserved),
         _ if folded.starts_with(' ') || folded.ends_with(' ') => Err(Problem::Forbidden { found: ' ' }),
         _ => Ok(()),
@@ -204,6 +229,16 @@ mod tests {
         assert_eq!(Username::new("Straße").unwrap(), Username::new("STRASSE").unwrap());
         assert_eq!(Username::new("e\u{301}").unwrap().as_str(), "é");
         assert_eq!(Username::new("عمر").unwrap().as_str(), "عمر");
+    }
+
+    #[test]
+    fn ascii_is_held_to_what_characters_are_held_to() {
+        for byte in 0..128_u8 {
+            let (class, _) = classes(str::from_utf8(&[byte]).unwrap());
+            assert_eq!(class & USERNAME != 0, is_username_char(byte.into()), "{byte}");
+            assert_eq!(class & ROOM_NAME != 0, is_room_char(byte.into()), "{byte}");
+            assert_eq!(class & UPPERCASE != 0, byte.is_ascii_uppercase(), "{byte}");
+        }
     }
 
     #[test]

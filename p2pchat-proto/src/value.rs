@@ -220,20 +220,24 @@ impl Text {
     /// Checks against a program's own limits.
     pub fn with_limits(text: &str, limits: &Limits) -> Result<Self, Problem> {
         check_len(text.len(), limits.text_bytes)?;
-        Ok(Self { text: text.into(), is_plain: needs_no_escapes(text.as_bytes()) })
+        Ok(Self::unescaped(text.into()))
     }
 
     /// Takes shared bytes without copying them.
     pub fn from_bytes(bytes: Bytes, limits: &Limits) -> Result<Self, Problem> {
-        let is_plain = needs_no_escapes(&bytes);
-        Self::from_wire(bytes, is_plain, limits)
+        check_len(bytes.len(), limits.text_bytes)?;
+        ByteString::try_from(bytes).map(Self::unescaped).map_err(|_| Problem::NotUtf8)
     }
 
-    /// … of which it is known whether [`needs_no_escapes`].
-    pub(crate) fn from_wire(bytes: Bytes, is_plain: bool, limits: &Limits) -> Result<Self, Problem> {
-        check_len(bytes.len(), limits.text_bytes)?;
-        let text = ByteString::try_from(bytes).map_err(|_| Problem::NotUtf8)?;
-        Ok(Self { text, is_plain })
+    /// Of at most the limit.
+    pub(crate) fn unescaped(text: ByteString) -> Self {
+        let is_plain = needs_no_escapes(text.as_bytes());
+        Self { text, is_plain }
+    }
+
+    /// Of at most the limit, and [without what needs an escape](needs_no_escapes).
+    pub(crate) const fn plain(text: ByteString) -> Self {
+        Self { text, is_plain: true }
     }
 
     /// The text.
@@ -260,7 +264,7 @@ impl Default for Text {
 }
 
 /// True for text without a backslash, and without what no frame can hold as it is.
-pub(crate) fn needs_no_escapes(text: &[u8]) -> bool {
+fn needs_no_escapes(text: &[u8]) -> bool {
     memchr::memchr3(b'\\', b'\r', b'\n', text).is_none() && memchr::memchr(b'\0', text).is_none()
 }
 

@@ -206,7 +206,9 @@ fn number_len(number: u64) -> usize {
 /// … of an address.
 fn ip_len(ip: IpAddr) -> usize {
     match ip {
-        IpAddr::V4(ip) => ip.octets().into_iter().map(|octet| number_len(octet.into()) - 1).sum::<usize>() + 1,
+        IpAddr::V4(ip) => {
+            ip.octets().into_iter().map(|octet| number_len(octet.into()) - 1).sum::<usize>() + 1
+        }
         IpAddr::V6(ip) => {
             let mut shown = Count(2);
             let _ = write!(shown, "{ip}");

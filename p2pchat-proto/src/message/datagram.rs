@@ -90,7 +90,7 @@ pub enum FromRegistryDatagram {
 
 impl Message for ToRegistryDatagram {
     fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
-        parse::message(&parse::without_line_ending(frame), dialect, limits, Self::read)
+        parse::message(parse::without_line_ending(frame), dialect, limits, |_| Self::read)
     }
 
     fn encode(&self, out: &mut BytesMut, dialect: Dialect) {
@@ -106,7 +106,7 @@ impl Message for ToRegistryDatagram {
 
 impl Message for FromRegistryDatagram {
     fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
-        parse::message(&parse::without_line_ending(frame), dialect, limits, Self::read)
+        parse::message(parse::without_line_ending(frame), dialect, limits, |_| Self::read)
     }
 
     fn encode(&self, out: &mut BytesMut, dialect: Dialect) {

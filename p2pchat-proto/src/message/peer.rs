@@ -113,7 +113,7 @@ pub enum Delivery {
 /// Peer streams have no other dialect: whatever is asked for, they are canonical.
 impl Message for PeerMessage {
     fn parse(frame: &Bytes, _: Dialect, limits: &Limits) -> Result<Self, ParseError> {
-        parse::message(frame, Dialect::Canonical, limits, Self::read)
+        parse::message(frame.clone(), Dialect::Canonical, limits, |_| Self::read)
     }
 
     fn encode(&self, out: &mut BytesMut, _: Dialect) {

@@ -430,7 +430,7 @@ pub enum Detail {
 
 impl Message for ToRegistry {
     fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
-        parse::message(frame, dialect, limits, Self::read)
+        parse::message(frame.clone(), dialect, limits, |_| Self::read)
     }
 
     fn encode(&self, out: &mut BytesMut, dialect: Dialect) {

@@ -135,7 +135,7 @@ impl Fields<'_> {
             let starts_record = if has_commas {
                 records.is_empty() || self.pass_separator()
             } else {
-                records.is_empty() || !self.after_blanks().starts_with(b"(")
+                records.is_empty() || !self.after_blanks().starts_with('(')
             };
             let field = self.required("field", |text, _| Ok(text.into()))?;
             match records.last_mut() {
@@ -150,8 +150,7 @@ impl Fields<'_> {
     fn tokens(&self) -> impl Iterator<Item = Token<'_>> {
         let mut rest = self.rest;
         std::iter::from_fn(move || {
-            let (start, _) = token::blanks(rest).ok()?;
-            let (after, token) = token::token(start).ok()?;
+            let (after, token) = token::token(rest.trim_start_matches([' ', '\t'])).ok()?;
             rest = after;
             Some(token)
         })

@@ -12,6 +12,7 @@ mod token;
 mod value;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use nom::Finish;
 
 use self::token::Token;
@@ -25,35 +26,40 @@ use crate::{
     verb::Verb,
 };
 
-/// Reads a frame: its verb, by `read` its fields, and nothing after them but fields that a later version added.
-pub(crate) fn message<T>(
-    frame: &Bytes,
+/// Reads a frame: its verb, which chooses how, its fields, and nothing after them but fields that a later version added.
+pub(crate) fn message<T, R>(
+    frame: Bytes,
     dialect: Dialect,
     limits: &Limits,
-    read: impl FnOnce(&mut Fields<'_>) -> Result<T, ParseError>,
-) -> Result<T, ParseError> {
-    let (verb, rest) = verb(frame);
-    let limit = match verb {
-        Ok(Verb::PeerList | Verb::RoomsList | Verb::BanList) => limits.list_reply_bytes,
+    reader: impl FnOnce(Verb) -> R,
+) -> Result<T, ParseError>
+where
+    R: FnOnce(&mut Fields<'_>) -> Result<T, ParseError>,
+{
+    let found = verb(&frame);
+    let known = found.as_ref().ok().map(|&(verb, _)| verb);
+    let limit = match known {
+        Some(Verb::PeerList | Verb::RoomsList | Verb::BanList) => limits.list_reply_bytes,
         _ => limits.frame_bytes,
     };
     if frame.len() > limit {
         let problem = Problem::TooLong { limit, size: frame.len(), unit: "bytes" };
         return Err(ParseError { verb: None, field: "frame", offset: 0, problem });
     }
-    let message = verb.and_then(|verb| {
-        let mut fields = Fields { frame, rest, verb, dialect, limits };
-        let message = read(&mut fields)?;
-        fields.finish()?;
-        Ok(message)
-    });
+    let begun = found.map(|(verb, at)| (verb, at, reader(verb)));
     // Bytes that are not even text are the sender's first mistake, whatever else they make of a field.
-    message.map_err(|error| match str::from_utf8(frame) {
-        Ok(_) => error,
-        Err(utf8) => {
-            ParseError { field: "frame", offset: utf8.valid_up_to(), problem: Problem::NotUtf8, ..error }
-        }
-    })
+    let frame = ByteString::try_from(frame).map_err(|utf8| ParseError {
+        verb: known,
+        field: "frame",
+        offset: utf8.valid_up_to(),
+        problem: Problem::NotUtf8,
+    })?;
+    let (verb, at, read) = begun?;
+    let rest = frame.get(at..).unwrap_or_default();
+    let mut fields = Fields { frame: &frame, rest, verb, dialect, limits };
+    let message = read(&mut fields)?;
+    fields.finish()?;
+    Ok(message)
 }
 
 /// A datagram is a frame whose line ending is optional.
@@ -63,17 +69,14 @@ pub(crate) fn without_line_ending(datagram: &Bytes) -> Bytes {
     datagram.slice(..line.len())
 }
 
-/// The frame's verb and what comes after it.
-fn verb(frame: &[u8]) -> (Result<Verb, ParseError>, &[u8]) {
-    let start = token::blanks(frame).map_or(frame, |(rest, _)| rest);
-    let (problem, rest) = match token::verb(start) {
-        Ok((rest, word)) => match Verb::from_bytes(word) {
-            Some(verb) => return (Ok(verb), rest),
-            None => (Problem::UnknownVerb, rest),
-        },
-        Err(_) => (Problem::Missing, start),
-    };
-    (Err(ParseError { verb: None, field: "verb", offset: frame.len() - start.len(), problem }), rest)
+/// The frame's verb, and where what comes after it begins.
+fn verb(frame: &[u8]) -> Result<(Verb, usize), ParseError> {
+    let (start, _) = token::blanks(frame).unwrap_or((frame, &[]));
+    let error =
+        |problem| ParseError { verb: None, field: "verb", offset: frame.len() - start.len(), problem };
+    let (rest, word) = token::verb(start).map_err(|_| error(Problem::Missing))?;
+    let verb = Verb::from_bytes(word).ok_or_else(|| error(Problem::UnknownVerb))?;
+    Ok((verb, frame.len() - rest.len()))
 }
 
 /// Whether a status's code has to be there.
@@ -86,8 +89,8 @@ enum Code {
 
 /// A cursor over the fields of one frame.
 pub(crate) struct Fields<'a> {
-    frame: &'a Bytes,
-    rest: &'a [u8],
+    frame: &'a ByteString,
+    rest: &'a str,
     verb: Verb,
     dialect: Dialect,
     limits: &'a Limits,
@@ -115,7 +118,11 @@ impl<'a> Fields<'a> {
         read: impl FnOnce(&str, &Limits) -> Result<T, Problem>,
     ) -> Result<Option<T>, ParseError> {
         let Some((at, token)) = self.token(field)? else { return Ok(None) };
-        token.text().and_then(|text| read(&text, self.limits)).map(Some).map_err(|p| self.error(field, at, p))
+        let value = match token.escaped {
+            false => read(token.raw, self.limits),
+            true => token::unescape(token.raw).and_then(|text| read(&text, self.limits)),
+        };
+        value.map(Some).map_err(|problem| self.error(field, at, problem))
     }
 
     /// A field that may be left out, and is only meant if it is in brackets, since text may follow it.
@@ -124,7 +131,7 @@ impl<'a> Fields<'a> {
         field: &'static str,
         read: impl FnOnce(&str, &Limits) -> Result<T, Problem>,
     ) -> Result<Option<T>, ParseError> {
-        if self.after_blanks().starts_with(b"<") { self.optional(field, read) } else { Ok(None) }
+        if self.after_blanks().starts_with('<') { self.optional(field, read) } else { Ok(None) }
     }
 
     /// The phrase and its code. `expected` says in words what `allowed` holds.
@@ -158,48 +165,39 @@ impl<'a> Fields<'a> {
         let Some((at, token)) = self.token(field)? else {
             return Err(self.error(field, self.offset(), Problem::Missing));
         };
-        self.shared(field, at, at + usize::from(token.bracketed), token.raw, token.escaped)
+        self.shared(field, at, token.raw, token.escaped)
     }
 
     /// The rest of the line, after one blank and after fields that a later version added.
     fn text(&mut self, field: &'static str) -> Result<Text, ParseError> {
         self.pass_extensions()?;
-        if self.rest.first().copied().is_some_and(is_blank) {
-            self.rest = self.rest.get(1..).unwrap_or_default();
-        }
+        self.rest = self.rest.strip_prefix([' ', '\t']).unwrap_or(self.rest);
         let (at, raw) = (self.offset(), std::mem::take(&mut self.rest));
-        if let Some(i) = memchr::memchr3(b'\r', b'\n', b'\0', raw) {
-            let found = raw.get(i).copied().unwrap_or_default().into();
+        let bytes = raw.as_bytes();
+        if let Some(i) = memchr::memchr3(b'\r', b'\n', b'\0', bytes) {
+            let found = bytes.get(i).copied().unwrap_or_default().into();
             return Err(self.error(field, at, Problem::Forbidden { found }));
         }
-        self.shared(field, at, at, raw, memchr::memchr(b'\\', raw).is_some())
+        self.shared(field, at, raw, memchr::memchr(b'\\', bytes).is_some())
     }
 
-    fn shared(
-        &self,
-        field: &'static str,
-        at: usize,
-        start: usize,
-        raw: &[u8],
-        escaped: bool,
-    ) -> Result<Text, ParseError> {
-        let text = if escaped {
-            let (limit, size) = (self.limits.text_bytes, token::unescaped_len(raw));
-            if size > limit {
-                return Err(self.error(field, at, Problem::TooLong { limit, size, unit: "bytes" }));
-            }
-            let plain = str::from_utf8(raw).map_err(|_| Problem::NotUtf8).and_then(token::unescape);
-            plain.and_then(|plain| Text::from_bytes(plain.into(), self.limits))
+    #[inline]
+    fn shared(&self, field: &'static str, at: usize, raw: &str, escaped: bool) -> Result<Text, ParseError> {
+        let (limit, size) = (self.limits.text_bytes, token::unescaped_len(raw, escaped));
+        let text = if size > limit {
+            Err(Problem::TooLong { limit, size, unit: "bytes" })
+        } else if escaped {
+            token::unescape(raw).map(|plain| Text::unescaped(plain.into()))
         } else {
-            // Neither a field nor a text is read further than to what it can't hold as it is.
-            Text::from_wire(self.frame.slice(start..start + raw.len()), true, self.limits)
+            // Neither a field nor a text goes further than to what has to be escaped.
+            Ok(Text::plain(self.frame.slice_ref(raw)))
         };
         text.map_err(|problem| self.error(field, at, problem))
     }
 
     /// This verb is of another link or direction.
     fn unknown_verb<T>(&self) -> Result<T, ParseError> {
-        let start = token::blanks(self.frame).map_or(0, |(_, blanks)| blanks.len());
+        let start = self.frame.len() - self.frame.trim_start_matches([' ', '\t']).len();
         Err(ParseError { verb: None, ..self.error("verb", start, Problem::UnknownVerb) })
     }
 
@@ -227,7 +225,7 @@ impl<'a> Fields<'a> {
 
     /// Passes over bracketed fields that this version doesn't know; leaves the blanks after them.
     fn pass_extensions(&mut self) -> Result<(), ParseError> {
-        while self.after_blanks().starts_with(b"<") {
+        while self.after_blanks().starts_with('<') {
             self.rest = self.after_blanks();
             let at = self.offset();
             let (rest, token) = self.scan("extension", token::bracketed)?;
@@ -250,14 +248,14 @@ impl<'a> Fields<'a> {
     fn scan<T>(
         &self,
         field: &'static str,
-        scanner: fn(&'a [u8]) -> token::Scan<'a, T>,
-    ) -> Result<(&'a [u8], T), ParseError> {
+        scanner: fn(&'a str) -> token::Scan<'a, T>,
+    ) -> Result<(&'a str, T), ParseError> {
         scanner(self.rest).finish().map_err(|token::Fault(problem)| self.error(field, self.offset(), problem))
     }
 
     #[inline]
-    fn after_blanks(&self) -> &'a [u8] {
-        token::blanks(self.rest).map_or(self.rest, |(rest, _)| rest)
+    fn after_blanks(&self) -> &'a str {
+        self.rest.trim_start_matches([' ', '\t'])
     }
 
     fn offset(&self) -> usize {

@@ -125,19 +125,19 @@ impl FromRegistry {
         limits: &Limits,
         shape: Option<PeerListShape>,
     ) -> Result<Self, ParseError> {
-        Self::parse_asked(frame, dialect, limits, |_| shape)
+        Self::parse_asked(frame.clone(), dialect, limits, |_| shape)
     }
 
     /// As [`parse_expecting`](Self::parse_expecting); `asked` is called once, with the frame's verb if it is known.
     pub(crate) fn parse_asked(
-        frame: &Bytes,
+        frame: Bytes,
         dialect: Dialect,
         limits: &Limits,
         asked: impl FnOnce(Verb) -> Option<PeerListShape>,
     ) -> Result<Self, ParseError> {
-        super::message(frame, dialect, limits, |fields| {
-            let shape = asked(fields.verb);
-            Self::read(fields, shape)
+        super::message(frame, dialect, limits, |verb| {
+            let shape = asked(verb);
+            move |fields: &mut Fields<'_>| Self::read(fields, shape)
         })
     }
 
@@ -225,9 +225,11 @@ impl RawList {
     ) -> Result<PeerList, ParseError> {
         let line = FromRegistry::Peers(PeerList::Raw(self)).to_bytes(dialect);
         let frame = super::without_line_ending(&line);
-        super::message(&frame, dialect, limits, |fields| {
-            fields.success_or_failure(Code::Required)?;
-            fields.peers(Some(shape))
+        super::message(frame, dialect, limits, |_| {
+            |fields: &mut Fields<'_>| {
+                fields.success_or_failure(Code::Required)?;
+                fields.peers(Some(shape))
+            }
         })
     }
 }

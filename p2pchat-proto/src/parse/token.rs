@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 
 use nom::{
-    IResult, Parser,
-    branch::alt,
-    bytes::complete::{tag, take_till1, take_while},
-    sequence::delimited,
+    IResult,
+    bytes::complete::{take_till1, take_while},
+    character::complete::char,
 };
 
 use crate::error::Problem;
@@ -15,22 +14,22 @@ use crate::error::Problem;
 #[derive(Debug)]
 pub(super) struct Fault(pub(super) Problem);
 
-impl nom::error::ParseError<&[u8]> for Fault {
-    fn from_error_kind(_: &[u8], _: nom::error::ErrorKind) -> Self {
+impl<I> nom::error::ParseError<I> for Fault {
+    fn from_error_kind(_: I, _: nom::error::ErrorKind) -> Self {
         Self(Problem::Missing)
     }
 
-    fn append(_: &[u8], _: nom::error::ErrorKind, other: Self) -> Self {
+    fn append(_: I, _: nom::error::ErrorKind, other: Self) -> Self {
         other
     }
 }
 
-pub(super) type Scan<'a, T> = IResult<&'a [u8], T, Fault>;
+pub(super) type Scan<'a, T> = IResult<&'a str, T, Fault>;
 
 /// A field or bare word as it stands in the frame, brackets taken off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Token<'a> {
-    pub(super) raw: &'a [u8],
+    pub(super) raw: &'a str,
     pub(super) escaped: bool,
     pub(super) bracketed: bool,
 }
@@ -38,13 +37,12 @@ pub(super) struct Token<'a> {
 impl<'a> Token<'a> {
     /// The characters that the token stands for.
     pub(super) fn text(&self) -> Result<Cow<'a, str>, Problem> {
-        let text = str::from_utf8(self.raw).map_err(|_| Problem::NotUtf8)?;
-        if self.escaped { unescape(text).map(Cow::Owned) } else { Ok(Cow::Borrowed(text)) }
+        if self.escaped { unescape(self.raw).map(Cow::Owned) } else { Ok(Cow::Borrowed(self.raw)) }
     }
 
     /// True for the word that parts the records of a list.
     pub(super) fn is_separator(&self) -> bool {
-        !self.bracketed && self.raw == b","
+        !self.bracketed && self.raw == ","
     }
 }
 
@@ -54,27 +52,30 @@ pub(crate) const fn is_blank(byte: u8) -> bool {
 
 /// Any run of blanks, also none.
 #[inline]
-pub(super) fn blanks(input: &[u8]) -> Scan<'_, &[u8]> {
-    take_while(is_blank).parse_complete(input)
+pub(super) fn blanks(input: &[u8]) -> IResult<&[u8], &[u8], Fault> {
+    take_while(is_blank)(input)
 }
 
 /// The word before the fields; `Missing` if the frame has none.
-pub(super) fn verb(input: &[u8]) -> Scan<'_, &[u8]> {
-    take_till1(ends_word).parse_complete(input)
+pub(super) fn verb(input: &[u8]) -> IResult<&[u8], &[u8], Fault> {
+    take_till1(|byte| is_special(byte) && ends_word(byte))(input)
 }
 
 /// A field in brackets, or a bare word that stands for one; `Missing` at the end.
 #[inline]
-pub(super) fn token(input: &[u8]) -> Scan<'_, Token<'_>> {
-    alt((bracketed, word)).parse_complete(input)
+pub(super) fn token(input: &str) -> Scan<'_, Token<'_>> {
+    if input.starts_with('<') { bracketed(input) } else { word(input) }
 }
 
 /// A field in brackets; `Missing` if something else is there.
 #[inline]
-pub(super) fn bracketed(input: &[u8]) -> Scan<'_, Token<'_>> {
-    delimited(tag("<"), inside, tag(">"))
-        .map(|(raw, escaped)| Token { raw, escaped, bracketed: true })
-        .parse_complete(input)
+pub(super) fn bracketed(input: &str) -> Scan<'_, Token<'_>> {
+    let (inside, _) = char('<')(input)?;
+    let (end, (raw, escaped)) = run(inside, |byte| byte == b'>')?;
+    match end.strip_prefix('>') {
+        Some(rest) => Ok((rest, Token { raw, escaped, bracketed: true })),
+        None => Err(nom::Err::Failure(Fault(Problem::Unclosed))),
+    }
 }
 
 const fn ends_word(byte: u8) -> bool {
@@ -82,7 +83,7 @@ const fn ends_word(byte: u8) -> bool {
 }
 
 #[inline]
-fn word(input: &[u8]) -> Scan<'_, Token<'_>> {
+fn word(input: &str) -> Scan<'_, Token<'_>> {
     let (rest, (raw, escaped)) = run(input, ends_word)?;
     if raw.is_empty() {
         return Err(nom::Err::Error(Fault(Problem::Missing)));
@@ -90,26 +91,18 @@ fn word(input: &[u8]) -> Scan<'_, Token<'_>> {
     Ok((rest, Token { raw, escaped, bracketed: false }))
 }
 
-#[inline]
-fn inside(input: &[u8]) -> Scan<'_, (&[u8], bool)> {
-    let (rest, inside) = run(input, |byte| byte == b'>')?;
-    if rest.is_empty() {
-        return Err(nom::Err::Failure(Fault(Problem::Unclosed)));
-    }
-    Ok((rest, inside))
-}
-
 /// What comes before the first unescaped byte that `ends`, and whether it holds escapes. Bytes that are only allowed
 /// escaped are refused.
 #[inline]
-fn run(input: &[u8], ends: impl Fn(u8) -> bool) -> Scan<'_, (&[u8], bool)> {
+fn run(input: &str, ends: impl Fn(u8) -> bool) -> Scan<'_, (&str, bool)> {
+    let bytes = input.as_bytes();
     let mut escaped = false;
     let mut at = 0;
     loop {
-        let left = input.get(at..).unwrap_or_default();
+        let left = bytes.get(at..).unwrap_or_default();
         at += left.iter().position(|&byte| is_special(byte)).unwrap_or(left.len());
-        match input.get(at) {
-            None => return Ok((&[], (input, escaped))),
+        match bytes.get(at) {
+            None => return Ok(("", (input, escaped))),
             Some(b'\\') => {
                 escaped = true;
                 at += 2;
@@ -169,11 +162,14 @@ pub(super) fn unescape(escaped: &str) -> Result<String, Problem> {
     Ok(plain)
 }
 
-/// How many bytes [`unescape`] makes of `escaped`: an escape is two bytes for one.
-pub(super) fn unescaped_len(escaped: &[u8]) -> usize {
-    let mut bytes = escaped.iter();
+/// How many bytes [`unescape`] makes of `raw`, if it is `escaped`: an escape is two bytes for one.
+pub(super) fn unescaped_len(raw: &str, escaped: bool) -> usize {
+    if !escaped {
+        return raw.len();
+    }
+    let mut bytes = raw.bytes();
     let mut len = 0;
-    while let Some(&byte) = bytes.next() {
+    while let Some(byte) = bytes.next() {
         len += 1;
         if byte == b'\\' {
             bytes.next();
@@ -191,8 +187,8 @@ mod tests {
         assert_eq!(unescape(r"a\\b\<c\>d\re\nf\0").as_deref(), Ok("a\\b<c>d\re\nf\0"));
         assert_eq!(unescape(r"\\\\").as_deref(), Ok(r"\\"));
         assert_eq!(unescape(r"\\n").as_deref(), Ok(r"\n"));
-        assert_eq!(unescaped_len(br"a\\b\<c\>d\re\nf\0"), 12);
-        assert_eq!((unescaped_len(b"abc"), unescaped_len(br"\\\\abc"), unescaped_len(br"\")), (3, 5, 1));
+        assert_eq!(unescaped_len(r"a\\b\<c\>d\re\nf\0", true), 12);
+        assert_eq!(["abc", r"\\\\abc", r"\"].map(|raw| unescaped_len(raw, true)), [3, 5, 1]);
         for bad in [r"\", r"\x", r"a\\\", "\\\u{e9}", r"\ "] {
             assert_eq!(unescape(bad), Err(Problem::BadEscape), "{bad}");
         }
@@ -200,14 +196,14 @@ mod tests {
 
     #[test]
     fn a_token_ends_where_its_kind_does() {
-        let (rest, field) = token(br"<a\>b>c").unwrap();
-        assert_eq!((rest, field.raw, field.escaped, field.bracketed), (&b"c"[..], &br"a\>b"[..], true, true));
-        let (rest, word) = token(b"a,b<c>").unwrap();
-        assert_eq!((rest, word.raw, word.escaped, word.bracketed), (&b"<c>"[..], &b"a,b"[..], false, false));
-        assert!(matches!(token(b"<a"), Err(nom::Err::Failure(Fault(Problem::Unclosed)))));
-        assert!(matches!(token(br"<a\>"), Err(nom::Err::Failure(Fault(Problem::Unclosed)))));
-        assert!(matches!(token(b"<a<b>"), Err(nom::Err::Failure(Fault(Problem::Forbidden { found: '<' })))));
-        assert!(matches!(token(b"a>"), Err(nom::Err::Failure(Fault(Problem::Forbidden { found: '>' })))));
-        assert!(matches!(token(b""), Err(nom::Err::Error(Fault(Problem::Missing)))));
+        let (rest, field) = token(r"<a\>b>c").unwrap();
+        assert_eq!((rest, field.raw, field.escaped, field.bracketed), ("c", r"a\>b", true, true));
+        let (rest, word) = token("a,b<c>").unwrap();
+        assert_eq!((rest, word.raw, word.escaped, word.bracketed), ("<c>", "a,b", false, false));
+        assert!(matches!(token("<a"), Err(nom::Err::Failure(Fault(Problem::Unclosed)))));
+        assert!(matches!(token(r"<a\>"), Err(nom::Err::Failure(Fault(Problem::Unclosed)))));
+        assert!(matches!(token("<a<b>"), Err(nom::Err::Failure(Fault(Problem::Forbidden { found: '<' })))));
+        assert!(matches!(token("a>"), Err(nom::Err::Failure(Fault(Problem::Forbidden { found: '>' })))));
+        assert!(matches!(token(""), Err(nom::Err::Error(Fault(Problem::Missing)))));
     }
 }
