@@ -221,6 +221,44 @@ fn cannon_rule_2_what_a_session_with_a_ticket_is_sent_is_never_more_than_what_pr
 }
 
 #[test]
+fn cannon_rule_2_with_a_ticket_no_single_datagram_is_answered_by_more_than_it_is() {
+    for user in ["a".to_owned(), "\u{20000}".repeat(32)] {
+        let mut w = World::new();
+        let (_, _, ticket) = online(&mut w, &user);
+        let (_, _, other) = online(&mut w, "other");
+        let mut answers = 0;
+        for n in 1..=400 {
+            let timeout = [3, 120, u32::MAX][n as usize % 3];
+            let right = proven(&ticket, &user, timeout, n);
+            for line in [
+                format!("KEEP_ALIVE <{user}>"),
+                format!("KEEP_ALIVE <{user}> <{timeout}>"),
+                proven(&other, &user, timeout, n),
+                proven(&ticket, "other", timeout, n),
+                right.clone(),
+                // A copy, one that is late, and one that is early.
+                right,
+                proven(&ticket, &user, timeout, 1),
+                proven(&ticket, &user, timeout, u64::MAX - 400 + n),
+            ]
+            .iter()
+            // The last would make all others late.
+            .take(if n == 400 { 8 } else { 7 })
+            {
+                let from = format!("192.0.2.1:{}", 700 + n);
+                let told = w.datagram(&from, line);
+                let size: usize = told.iter().map(|(_, said)| said.len()).sum();
+                assert!(size <= line.len(), "{size} bytes answer {}: {line}", line.len());
+                assert!(told.iter().all(|(to, _)| to.to_string() == from), "{told:?}");
+                answers += told.len();
+            }
+            w.wait(SECOND / 4);
+        }
+        assert_eq!(answers, 100, "one in a second");
+    }
+}
+
+#[test]
 fn who_comes_back_gets_a_new_ticket_and_the_old_one_is_worth_nothing() {
     let mut w = World::new();
     let (alice, token, old) = online(&mut w, "alice");
