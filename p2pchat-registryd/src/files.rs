@@ -118,6 +118,19 @@ impl Unfinished {
         Ok((Self { path, target: target.into(), finished: false }, file))
     }
 
+    /// As [`new`](Self::new), of a file in a data folder: what root puts there belongs to whom the folder does, as else the
+    /// daemon couldn't open it.
+    pub(crate) fn in_data_folder(target: &Path) -> io::Result<(Self, File)> {
+        let (unfinished, file) = Self::new(target)?;
+        #[cfg(unix)]
+        if rustix::process::geteuid().is_root() {
+            use std::os::unix::fs::{MetadataExt, fchown};
+            let folder = fs::metadata(folder_of(target))?;
+            fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
+        }
+        Ok((unfinished, file))
+    }
+
     /// Where it is meanwhile.
     pub(crate) fn path(&self) -> &Path {
         &self.path
@@ -161,10 +174,14 @@ fn is_free(path: &Path) -> io::Result<()> {
 
 /// A new name, too, has to survive a loss of power.
 pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|_| cfg!(unix)) {
-        Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
+    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => path,
     }
 }
 

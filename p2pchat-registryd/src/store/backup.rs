@@ -1,6 +1,6 @@
 //! A store's contents in a new file.
 
-use std::{io, path::Path};
+use std::{fs::File, io, path::Path};
 
 use p2pchat_core::registry::store::Table;
 use redb::{
@@ -50,23 +50,28 @@ impl BackupError {
 
 /// Writes all that is kept to a new file, which is on disk and in its place at the end. Stops when `goes_on` is false.
 pub(super) fn copy(kept: &ReadTransaction, to: &Path, goes_on: &dyn Fn() -> bool) -> Result<(), BackupError> {
-    let unfinished = write_copy(kept, to, Table::ALL, goes_on)?;
-    finish(unfinished, to)
+    finish(write_copy(kept, made(to, Unfinished::new)?, Table::ALL, goes_on)?, to)
+}
+
+/// An empty file on its way there.
+pub(super) fn made(
+    to: &Path,
+    make: impl FnOnce(&Path) -> io::Result<(Unfinished, File)>,
+) -> Result<(Unfinished, File), BackupError> {
+    make(to).map_err(|source| BackupError::Write { path: to.display().to_string(), source })
 }
 
 pub(super) fn finish(unfinished: Unfinished, to: &Path) -> Result<(), BackupError> {
     unfinished.finish().map_err(|source| BackupError::Write { path: to.display().to_string(), source })
 }
 
-/// As [`copy`], of some tables, up to the moment when the file would come into its place.
+/// As [`copy`], of some tables into a file that is [`made`], up to the moment when it would come into its place.
 pub(super) fn write_copy(
     kept: &ReadTransaction,
-    to: &Path,
+    (unfinished, file): (Unfinished, File),
     tables: &[Table],
     goes_on: &dyn Fn() -> bool,
 ) -> Result<Unfinished, BackupError> {
-    let failed = |source| BackupError::Write { path: to.display().to_string(), source };
-    let (unfinished, file) = Unfinished::new(to).map_err(failed)?;
     let backend = FileBackend::new(file).map_err(BackupError::store)?;
     let database =
         Builder::new().set_cache_size(CACHE).create_with_backend(backend).map_err(BackupError::store)?;
@@ -102,13 +107,12 @@ pub(super) fn write_copy(
     Ok(unfinished)
 }
 
-/// Makes a new store that holds what `fill` puts there, on disk and in its place; or nothing at all, if that fails.
+/// Makes a new store in a data folder, that holds what `fill` puts there, on disk and in its place; or nothing at all, if that fails.
 pub(crate) fn make_store<T, E>(
     to: &Path,
     fill: impl FnOnce(&mut WriteView<'_>) -> Result<T, E>,
 ) -> Result<Result<T, E>, BackupError> {
-    let failed = |source| BackupError::Write { path: to.display().to_string(), source };
-    let (unfinished, file) = Unfinished::new(to).map_err(failed)?;
+    let (unfinished, file) = made(to, Unfinished::in_data_folder)?;
     let backend = FileBackend::new(file).map_err(BackupError::store)?;
     let database =
         Builder::new().set_cache_size(CACHE).create_with_backend(backend).map_err(BackupError::store)?;

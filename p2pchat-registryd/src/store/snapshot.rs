@@ -15,6 +15,7 @@ use super::{
     engine::{damaged, format_of, io, is_foreign, make_current, refused, trial_of},
     view::ReadView,
 };
+use crate::files::Unfinished;
 
 const CACHE: usize = 64 << 20;
 
@@ -65,11 +66,12 @@ impl Snapshot {
         self.read(check)
     }
 
-    /// Writes it to a new file, in this version's format, without session tokens: some may have been revoked since.
+    /// Writes it to a new file in a data folder, in this version's format, without session tokens: some may have been revoked since.
     pub(crate) fn restore(&self, to: &Path) -> Result<(), BackupError> {
         let kept = self.database.begin_read().map_err(BackupError::store)?;
         let tables: Vec<_> = Table::ALL.iter().copied().filter(|&table| table != Table::Tokens).collect();
-        backup::finish(backup::write_copy(&kept, to, &tables, &|| true)?, to)
+        let made = backup::made(to, Unfinished::in_data_folder)?;
+        backup::finish(backup::write_copy(&kept, made, &tables, &|| true)?, to)
     }
 }
 
@@ -97,7 +99,8 @@ impl RedbStore {
     pub fn backup(&self, to: &Path) -> Result<Report, BackupError> {
         let _turn = self.backups.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = self.engine.snapshot().map_err(|error| BackupError::Store(error.to_string()))?;
-        let unfinished = backup::write_copy(&kept, to, Table::ALL, &|| self.goes_on())?;
+        let made = backup::made(to, Unfinished::new)?;
+        let unfinished = backup::write_copy(&kept, made, Table::ALL, &|| self.goes_on())?;
         drop(kept);
         let report = Snapshot::open(unfinished.path())
             .and_then(|copy| copy.check())

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt, chown},
     path::Path,
     process::Output,
     sync::{
@@ -313,6 +313,25 @@ fn a_torn_a_foreign_and_a_newer_database_are_refused_and_left_as_they_are() {
     assert!(fs::read(&file).unwrap() == newer);
     fs::write(&file, &whole).unwrap();
     Daemon::start(&mut command(folder.path()));
+}
+
+#[tokio::test]
+async fn what_root_restores_is_its_folders_owners() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("passed over: who isn't root can't restore for others");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let _daemon = filled(&folder.path().join("first")).await;
+    for (number, (copy, back)) in [("backup", "restore"), ("export", "import")].into_iter().enumerate() {
+        let (copied, place) = (folder.path().join(copy), folder.path().join(back));
+        assert!(ctl(&folder.path().join("first"), copy, &copied).status.success());
+        fs::create_dir(&place).unwrap();
+        let owner = 4_000 + number as u32;
+        chown(&place, Some(owner), Some(owner + 100)).unwrap();
+        said(&[back, "--data-dir"], &[&place, &copied]);
+        let made = fs::metadata(place.join("registry.redb")).unwrap();
+        assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (owner, owner + 100, 0o600));
+    }
 }
 
 #[tokio::test]
