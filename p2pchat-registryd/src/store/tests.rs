@@ -14,6 +14,8 @@ use super::*;
 mod copies;
 mod durable;
 mod hanging;
+mod older;
+mod opening;
 mod upgrade;
 
 fn name(name: &str) -> Username {
@@ -355,152 +357,6 @@ fn what_waits_is_answered_when_the_store_is_dropped() {
 }
 
 #[test]
-fn a_file_in_use_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let _store = open(&folder);
-    let again = RedbStore::open(&folder.path().join("registry.redb"), &StoreConfig::default());
-    assert!(matches!(again, Err(OpenError::InUse { .. })), "{again:?}");
-}
-
-#[test]
-fn a_newer_format_is_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    drop(open(&folder));
-    let path = folder.path().join("registry.redb");
-    let database = Database::open(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let about: TableDefinition<'_, &str, u64> = TableDefinition::new("p2pchat registry");
-    transaction.open_table(about).unwrap().insert("format", FORMAT + 1).unwrap();
-    transaction.commit().unwrap();
-    drop(database);
-
-    let newer = std::fs::read(&path).unwrap();
-    let refused = RedbStore::open(&path, &StoreConfig::default());
-    assert!(
-        matches!(refused, Err(OpenError::Newer { found, known, .. }) if (found, known) == (FORMAT + 1, FORMAT))
-    );
-    assert!(std::fs::read(&path).unwrap() == newer);
-}
-
-#[test]
-fn another_programs_file_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("registry.redb");
-    let foreign = b"SQLite format 3\0 and what follows".repeat(1_000);
-    std::fs::write(&path, &foreign).unwrap();
-    let refused = RedbStore::open(&path, &StoreConfig::default());
-    assert!(matches!(refused, Err(OpenError::Foreign { .. })), "{refused:?}");
-    assert_eq!(std::fs::read(&path).unwrap(), foreign);
-
-    std::fs::remove_file(&path).unwrap();
-    let table: TableDefinition<'_, u64, u64> = TableDefinition::new("somebody's");
-    let database = Database::create(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    transaction.open_table(table).unwrap().insert(1, 2).unwrap();
-    transaction.commit().unwrap();
-    drop(database);
-    let foreign = std::fs::read(&path).unwrap();
-    let refused = RedbStore::open(&path, &StoreConfig::default());
-    assert!(matches!(refused, Err(OpenError::Foreign { .. })), "{refused:?}");
-    assert!(std::fs::read(&path).unwrap() == foreign);
-}
-
-#[test]
-fn a_damaged_file_is_refused_and_left_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder);
-    for user in 0..200 {
-        store.submit(register(&format!("user{user}")), Box::new(drop));
-    }
-    drop(store);
-    let path = folder.path().join("registry.redb");
-    let whole = std::fs::read(&path).unwrap();
-
-    let mut damaged = 0;
-    for offset in (4_096..whole.len()).step_by(4_096) {
-        let mut bytes = whole.clone();
-        bytes[offset..offset + 64].fill(0xA5);
-        std::fs::write(&path, &bytes).unwrap();
-        match RedbStore::open(&path, &StoreConfig::default()) {
-            // A page that isn't in use.
-            Ok(_) => {}
-            Err(OpenError::Damaged { .. }) => {
-                damaged += 1;
-                assert!(std::fs::read(&path).unwrap() == bytes);
-            }
-            Err(other) => panic!("{other}"),
-        }
-    }
-    assert!(damaged > 0);
-
-    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
-    let refused = RedbStore::open(&path, &StoreConfig::default());
-    assert!(matches!(refused, Err(OpenError::Damaged { .. })), "{refused:?}");
-}
-
-fn bans(store: &RedbStore) -> Vec<Ban> {
-    match ask(store, StoreRequest::Read(Read::Bans { after: None, count: 9 })) {
-        StoreAnswer::Bans(bans) => bans,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// A registry's file with one account, from before there was the table.
-fn from_before(table: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder);
-    ask(&store, register("ali"));
-    drop(store);
-    let database = Database::open(folder.path().join("registry.redb")).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let table: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new(table);
-    assert!(transaction.delete_table(table).unwrap());
-    transaction.commit().unwrap();
-    folder
-}
-
-#[test]
-fn a_file_from_before_there_were_bans_is_used_and_keeps_them_from_now_on() {
-    let folder = from_before("bans");
-    let store = open(&folder);
-    assert_eq!(bans(&store), []);
-    let ban = Ban { target: BanTarget::User(name("ali")), reason: None, since: 5, until: Some(7) };
-    assert!(matches!(
-        ask(&store, StoreRequest::Write(Write::Ban { ban: ban.clone(), limit: 9 })),
-        StoreAnswer::Banned
-    ));
-    drop(store);
-    let store = open(&folder);
-    assert_eq!(bans(&store), [ban]);
-    assert!(matches!(ask(&store, register("ali")), StoreAnswer::NameTaken));
-}
-
-#[test]
-fn a_file_from_before_looks_were_kept_is_used_and_knows_them_from_now_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder);
-    ask(&store, register("Ali"));
-    ask(&store, create("den", "ali", 5));
-    drop(store);
-    let path = folder.path().join("registry.redb");
-    let database = Database::open(&path).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let table = |name| TableDefinition::<'_, &[u8], &[u8]>::new(name);
-    assert!(transaction.delete_table(table("looks")).unwrap());
-    transaction.open_table(table("meta")).unwrap().remove(b"looks".as_slice()).unwrap().unwrap();
-    transaction.commit().unwrap();
-    drop(database);
-
-    let store = open(&folder);
-    let double = ask(&store, register("Аli"));
-    assert!(matches!(&double, StoreAnswer::LooksLike(other) if &**other == "Ali"), "{double:?}");
-    ask(&store, register("bob"));
-    let double = ask(&store, create("dеn", "bob", 5));
-    assert!(matches!(&double, StoreAnswer::LooksLike(other) if &**other == "den"), "{double:?}");
-    assert_eq!(rooms_of(&store, "ali"), ["den"]);
-}
-
-#[test]
 fn racing_look_alikes_have_one_winner() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder);
@@ -520,27 +376,6 @@ fn resume(store: &RedbStore, token: StoredToken, next: StoredToken) -> StoreAnsw
 }
 
 #[test]
-fn a_file_from_before_there_were_tokens_is_used_and_keeps_them_from_now_on() {
-    let folder = from_before("tokens");
-    let token = |n| {
-        let digest = TokenDigest::of(&SessionToken::from_random([n; 32]));
-        StoredToken { digest, expires: 100 }
-    };
-    let store = open(&folder);
-    assert!(matches!(resume(&store, token(1), token(2)), StoreAnswer::WrongToken));
-    let give =
-        Write::OpenSession { username: name("ali"), password: None, token: TokenChange::Give(token(1)) };
-    assert!(matches!(ask(&store, StoreRequest::Write(give)), StoreAnswer::Session(Some(_))));
-    drop(store);
-    let store = open(&folder);
-    assert!(matches!(resume(&store, token(1), token(2)), StoreAnswer::Session(Some(_))));
-    drop(store);
-    let store = open(&folder);
-    assert!(matches!(resume(&store, token(2), token(3)), StoreAnswer::Session(Some(_))));
-    assert!(matches!(resume(&store, token(1), token(4)), StoreAnswer::WrongToken));
-}
-
-#[test]
 fn a_wrong_token_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let writer = writer(&folder);
@@ -554,54 +389,4 @@ fn a_wrong_token_writes_nothing() {
     let revoke = Write::RevokeTokens { username: name("ali"), only: None };
     settle(&writer, vec![StoreRequest::Write(wrong), StoreRequest::Write(revoke)]);
     assert_eq!(std::fs::read(&path).unwrap(), before);
-}
-
-fn moderate(room: &str, by: &str, action: RoomAction) -> StoreRequest {
-    let (room, by) = (room_name(room), name(by));
-    StoreRequest::Write(Write::Moderate { room, by, action, bans_per_room: 9 })
-}
-
-#[test]
-fn what_a_rooms_owner_did_is_there_after_reopening_also_in_a_file_from_before_it_could_be_done() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = open(&folder);
-    for request in [register("ali"), register("bob"), create("den", "ali", 5), join("den", 1, "bob")] {
-        ask(&store, request);
-    }
-    drop(store);
-    let table: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("room bans");
-    let database = Database::open(folder.path().join("registry.redb")).unwrap();
-    let transaction = database.begin_write().unwrap();
-    assert!(transaction.delete_table(table).unwrap());
-    transaction.commit().unwrap();
-    drop(database);
-
-    let store = open(&folder);
-    let ban = RoomAction::Ban { username: name("bob"), reason: None };
-    let capacity = RoomAction::SetCapacity(Capacity::new(2).unwrap());
-    for action in [ban, capacity] {
-        let answer = ask(&store, moderate("den", "ali", action));
-        assert!(matches!(answer, StoreAnswer::Moderated { .. }), "{answer:?}");
-    }
-    drop(store);
-    let store = open(&folder);
-    assert!(rooms_of(&store, "bob").is_empty());
-    let answer = ask(&store, join("den", 1, "bob"));
-    assert!(matches!(answer, StoreAnswer::BannedFromRoom { .. }), "{answer:?}");
-    ask(&store, leave("den", "ali"));
-    ask(&store, create("den", "bob", 5));
-    assert_eq!(rooms_of(&store, "bob"), ["den"], "the bans are gone with the room");
-}
-
-#[test]
-fn a_first_start_that_was_cut_short_is_in_nobodys_way() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("registry.redb");
-    std::fs::write(folder.path().join("registry.redb.1.unfinished"), "redb, or half of it").unwrap();
-    std::fs::write(&path, "").unwrap();
-    let store = open(&folder);
-    assert!(matches!(ask(&store, register("ali")), StoreAnswer::Registered));
-    drop(store);
-    assert!(matches!(ask(&open(&folder), register("ali")), StoreAnswer::NameTaken));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
 }
