@@ -9,7 +9,7 @@ use p2pchat_core::registry::{
         TokenDigest, Write,
     },
 };
-use p2pchat_proto::{RoomName, SessionToken, Username};
+use p2pchat_proto::{Description, RoomName, SessionToken, Username};
 
 /// What is durable.
 #[derive(Debug, Default)]
@@ -31,6 +31,7 @@ pub struct Truth {
 #[derive(Debug)]
 struct Room {
     capacity: usize,
+    description: Description,
     password: Option<String>,
     members: BTreeSet<Username>,
     /// The same, in the order of joining.
@@ -143,6 +144,21 @@ impl Truth {
         self.rooms.get(room).map(|room| room.capacity)
     }
 
+    /// What a room is about.
+    pub fn description_of(&self, room: &RoomName) -> Option<&Description> {
+        self.rooms.get(room).map(|room| &room.description)
+    }
+
+    /// Who may moderate a room.
+    pub fn owner_of(&self, room: &RoomName) -> Option<&Username> {
+        self.rooms.get(room).map(|room| &room.owner)
+    }
+
+    /// Who is banned from a room.
+    pub fn bans_of(&self, room: &RoomName) -> BTreeSet<Username> {
+        self.rooms.get(room).map(|room| room.bans.clone()).unwrap_or_default()
+    }
+
     /// True if the token is one that brings the user back, or did when it was given out.
     pub fn is_token_of(&self, username: &Username, token: &SessionToken) -> bool {
         let digest = TokenDigest::of(token);
@@ -204,13 +220,14 @@ impl Truth {
             }
             (Write::OpenSession { username, .. }, StoreAnswer::Session(None)) => !self.has_account(username),
             (
-                Write::CreateRoom { room, owner, password, capacity, rooms_per_user, .. },
+                Write::CreateRoom { room, owner, password, capacity, description, rooms_per_user },
                 StoreAnswer::Joined { .. },
             ) => {
                 let capacity = usize::try_from(capacity.get()).unwrap_or(usize::MAX);
                 let password = password.as_deref().map(str::to_owned);
                 let new = Room {
                     capacity,
+                    description: description.clone(),
                     password,
                     members: BTreeSet::new(),
                     seniority: Vec::new(),
@@ -344,6 +361,7 @@ impl Truth {
             RoomAction::SetCapacity(capacity) => {
                 room.capacity = usize::try_from(capacity.get()).unwrap_or(usize::MAX);
             }
+            RoomAction::SetDescription(description) => room.description = description.clone(),
             RoomAction::SetOwner(username) => room.owner = username.clone(),
             _ => {}
         }

@@ -15,7 +15,9 @@ use p2pchat_core::tokio::ServerHandle;
 use p2pchat_proto::{RoomName, Username};
 use tokio::sync::Notify;
 
-use crate::{Stats, bugs::Bug, network::SimNetwork, post::Post, store::SimStore};
+use crate::{
+    Stats, bugs::Bug, guests::Invitation, network::SimNetwork, post::Post, store::SimStore, ties::Ties,
+};
 
 /// How many steps are remembered for a report.
 const TRACE: usize = 400;
@@ -31,6 +33,15 @@ pub(crate) enum Known {
     No,
     /// Nobody has said, since then.
     Unsettled(Duration),
+}
+
+/// What the registry's operator has settled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// Who isn't invited can't register.
+    pub(crate) by_invitation: bool,
+    /// Where users are is told to members of a shared room and to contacts alone.
+    pub(crate) hidden: bool,
 }
 
 /// What users do.
@@ -108,6 +119,12 @@ pub(crate) struct Book {
     pub(crate) pace: u64,
     pub(crate) users: Vec<User>,
     pub(crate) post: Post,
+    pub(crate) rules: Rules,
+    /// Nothing breaks.
+    pub(crate) calm: bool,
+    pub(crate) ties: Ties,
+    pub(crate) invitations: Vec<Invitation>,
+    pub(crate) guests: u64,
     pub(crate) registry: Option<ServerHandle>,
     pub(crate) stats: Stats,
     now: Duration,
@@ -125,7 +142,13 @@ impl Site {
             let shares = shared && (number == 0 || number == last);
             User::new(if shares { names[0] } else { name }, shares)
         });
+        let rules = Rules { by_invitation: dice.u8(0..10) < 4, hidden: dice.bool() };
         let book = Book {
+            rules,
+            calm: false,
+            ties: Ties::default(),
+            invitations: Vec::new(),
+            guests: 0,
             seed,
             bug,
             phase: Phase::Quiet,
@@ -143,7 +166,7 @@ impl Site {
         Self {
             book: Rc::new(RefCell::new(book)),
             network: SimNetwork::new(dice.fork(), bug),
-            store: SimStore::new(dice.fork(), bug),
+            store: SimStore::new(dice.fork(), bug, rules.by_invitation),
             stop: Rc::new(Notify::new()),
         }
     }
@@ -220,9 +243,21 @@ impl Book {
         for room in pending.into_values().filter_map(|asked| asked.room) {
             self.doubt(number, room);
         }
+        let now = self.now();
         let user = &mut self.users[number];
         user.told.clear();
         user.online = false;
+        self.ties.link_lost(now, &user.name);
+    }
+
+    /// Owners have ended users' memberships.
+    pub(crate) fn are_put_out(&mut self, gone: Vec<(Username, RoomName)>) {
+        for (name, room) in gone {
+            self.stats.put_out += 1;
+            for number in self.programs_of(&name) {
+                self.doubt(number, room.clone());
+            }
+        }
     }
 
     /// Nobody has said what came of a request: it may be carried out yet.

@@ -11,6 +11,12 @@ pub(crate) enum Bug {
     ForgetCapacity,
     /// The store takes each token that was replaced or revoked.
     ReuseToken,
+    /// The store forgets whom an owner has banned.
+    ForgetBans,
+    /// The store looks at an invitation before the slow hash, and not again when the account is made.
+    ReuseInvitation,
+    /// The registry tells everybody where everybody is.
+    LeakAddress,
     /// The network hands one piece of a stream in two hundred over twice.
     DoubleChunk,
     /// The network stays parted one way after one partition in four.

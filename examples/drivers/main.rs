@@ -12,13 +12,17 @@
 #![allow(clippy::print_stdout)] // printing is what it is for
 #![allow(clippy::indexing_slicing, clippy::expect_used)] // its own numbers and constants; a panic is a failed run
 
+mod audit;
 mod book;
 mod bugs;
 mod faults;
+mod guests;
 mod network;
+mod owner;
 mod post;
 mod registry;
 mod store;
+mod ties;
 mod user;
 mod world;
 
@@ -54,6 +58,15 @@ struct Stats {
     commits: u64,
     audits: u64,
     healed: u64,
+    /// Members put out by an owner.
+    put_out: u64,
+    /// Who was let know where somebody is.
+    met: u64,
+    /// How often somebody was told, or not told, where another is, when nothing moved.
+    addresses: u64,
+    /// Accounts made by invitation, and tries that failed.
+    invited: u64,
+    not_invited: u64,
     faults: BTreeMap<&'static str, u64>,
 }
 
@@ -92,6 +105,11 @@ impl Simulator for Drivers {
         total.commits += world.commits;
         total.audits += world.audits;
         total.healed += world.healed;
+        total.put_out += world.put_out;
+        total.met += world.met;
+        total.addresses += world.addresses;
+        total.invited += world.invited;
+        total.not_invited += world.not_invited;
         for (fault, times) in &world.faults {
             *total.faults.entry(fault).or_default() += times;
         }
@@ -107,6 +125,10 @@ impl Simulator for Drivers {
         println!(
             "{} logins, {} reconnections, {} commits; all was well {} times, for {} programs",
             total.logins, total.reconnected, total.commits, total.healed, total.audits
+        );
+        println!(
+            "{} members put out; {} chats by contact, {} addresses compared; {} accounts by invitation, {} tries without one",
+            total.put_out, total.met, total.addresses, total.invited, total.not_invited
         );
         println!("faults: {}", faults.join(", "));
         let speed = hours / took.as_secs_f64().max(1e-9) * 60.0;

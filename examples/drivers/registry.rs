@@ -7,7 +7,7 @@ use std::{
 };
 
 use p2pchat_core::{
-    registry::PrefixLimits,
+    registry::{Addresses, PrefixLimits, Rate, Registration},
     tokio::{HashConfig, Server, ServerConfig, ServerTls, TlsVersion},
 };
 use p2pchat_proto::limits::REGISTRY_UDP_PORT;
@@ -17,11 +17,16 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::book::Site;
+use crate::{book::Site, bugs::Bug, guests::operate};
 
 /// The host's name.
 pub(crate) const REGISTRY: &str = "registry";
 pub(crate) const TCP: u16 = 15_600;
+
+/// Few enough for users and operator to meet the limits.
+const ROOMS_PER_USER: usize = 4;
+const BANS_PER_ROOM: usize = 2;
+const INVITES: usize = 6;
 
 /// Ed25519: unlike an ECDSA one, its signature has the same length each time, and with it the whole handshake.
 static IDENTITY: LazyLock<ServerTls> = LazyLock::new(|| {
@@ -47,15 +52,33 @@ pub(crate) async fn registry(site: Site) -> turmoil::Result {
     (hash.memory_kib, hash.iterations, hash.workers) = (8, 1, 0);
     config.hash = hash;
     config.machine.prefixes = PrefixLimits::NONE;
+    let rules = site.book().rules;
+    let bug = site.book().bug;
+    if rules.by_invitation {
+        config.machine.registration = Registration::Invite;
+    }
+    if rules.hidden && bug != Some(Bug::LeakAddress) {
+        config.machine.addresses = Addresses::Contacts;
+    }
+    config.machine.contact_requests = Rate::UNLIMITED;
+    config.machine.rooms_per_user = ROOMS_PER_USER;
+    config.machine.bans_per_room = BANS_PER_ROOM;
+    config.machine.invites = INVITES;
     config.network = Arc::new(site.network.clone());
     let drain = config.times.drain;
     let server = Server::bind(config, Arc::new(site.store.clone())).await?;
+    let handle = server.handle();
     {
         let mut book = site.book();
-        book.registry = Some(server.handle());
+        book.registry = Some(handle.clone());
         book.note(|| "the registry is up".to_owned());
     }
-    let outcome = server.run(site.stop.notified()).await;
+    let outcome = tokio::select! {
+        // Chance has no part in it.
+        biased;
+        outcome = server.run(site.stop.notified()) => outcome,
+        () = operate(&site, handle) => Ok(()),
+    };
     // It keeps the socket, which only ends where it began.
     site.book().registry = None;
     outcome?;

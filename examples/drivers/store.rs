@@ -7,11 +7,11 @@ use std::{
 
 use fastrand::Rng;
 use p2pchat_core::{
-    registry::store::{MemoryStore, StoreAnswer, StoreError, StoreRequest, TokenChange, Write},
+    registry::store::{MemoryStore, RoomAction, StoreAnswer, StoreError, StoreRequest, TokenChange, Write},
     tokio::Store,
 };
 use p2pchat_examples::truth::Truth;
-use p2pchat_proto::Capacity;
+use p2pchat_proto::{Capacity, RoomName, Username};
 use tokio::time::sleep;
 
 use crate::bugs::Bug;
@@ -41,23 +41,26 @@ pub(crate) struct Inner {
     /// How many times slower than usual.
     pub(crate) slowness: u64,
     pub(crate) commits: u64,
+    /// Whose membership an owner has ended, which nobody may have told them yet.
+    pub(crate) put_out: Vec<(Username, RoomName)>,
     broken: Option<String>,
 }
 
 impl SimStore {
-    pub(crate) fn new(dice: Rng, bug: Option<Bug>) -> Self {
+    pub(crate) fn new(dice: Rng, bug: Option<Bug>, by_invitation: bool) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             dice,
             bug,
             live: MemoryStore::new(),
             durable: MemoryStore::new(),
-            truth: Truth::default(),
+            truth: Truth::new(by_invitation),
             uncommitted: Vec::new(),
             waiting: Vec::new(),
             is_writing: false,
             is_busy: false,
             slowness: 1,
             commits: 0,
+            put_out: Vec::new(),
             broken: None,
         })))
     }
@@ -139,6 +142,14 @@ impl Inner {
                 let open = Write::OpenSession { username: username.clone(), password: None, token };
                 answer = self.live.answer(&StoreRequest::Write(open));
             }
+            if self.bug == Some(Bug::ReuseInvitation)
+                && let StoreRequest::Write(Write::Register { username, password, .. }) = &request
+                && matches!(answer, StoreAnswer::NoSuchInvite)
+            {
+                let (username, password) = (username.clone(), password.clone());
+                let open = Write::Register { username, password, invite: None };
+                answer = self.live.answer(&StoreRequest::Write(open));
+            }
             if let StoreRequest::Write(write) = request {
                 self.uncommitted.push((write, answer.clone()));
             }
@@ -157,6 +168,12 @@ impl Inner {
         {
             *capacity = more;
         }
+        if self.bug == Some(Bug::ForgetBans)
+            && let StoreRequest::Write(Write::Moderate { action, .. }) = &mut request
+            && let RoomAction::Ban { username, reason } = action
+        {
+            *action = RoomAction::Kick { username: username.clone(), reason: reason.clone() };
+        }
         request
     }
 
@@ -170,6 +187,9 @@ impl Inner {
                 && let Err(what) = self.truth.committed(&write, &answer)
             {
                 self.broken.get_or_insert(what);
+            }
+            if let StoreAnswer::Moderated { room, user: Some(user), removed: true } = answer {
+                self.put_out.push((user, room));
             }
         }
         self.durable = self.live.clone();

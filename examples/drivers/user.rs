@@ -14,20 +14,20 @@ use p2pchat_core::{
     tokio::{ClientConfig, Error, Events, Fingerprint, Peer, Trust},
 };
 use p2pchat_examples::letters::To;
-use p2pchat_proto::{Found, RoomName, Text, Username};
+use p2pchat_proto::{RoomName, Text, Username};
 use tokio::{
     task::spawn_local,
     time::{sleep, timeout},
 };
 
 use crate::{
-    book::{Known, Phase, Site},
+    book::{Book, Known, Phase, Site},
     bugs::Bug,
-    registry::{REGISTRY, TCP, identity, no_task_is_left},
+    registry::{REGISTRY, TCP, no_task_is_left},
 };
 
 const ROOMS: [&str; 5] = ["den", "Attic", "the garden shed", "Küche", "r-5 (old)"];
-const PASSWORD: &str = "correct horse";
+pub(crate) const PASSWORD: &str = "correct horse";
 /// A program that is told to close does it within this: two waits of the driver's for what is being sent.
 const CLOSED: Duration = Duration::from_secs(6);
 
@@ -37,7 +37,12 @@ pub(crate) async fn program(site: Site, number: usize, fingerprint: Fingerprint)
         let mut book = site.book();
         let (seed, user) = (book.seed, &mut book.users[number]);
         user.incarnation += 1;
-        Rng::with_seed(seed ^ ((number as u64 + 1) << 48) ^ (u64::from(user.incarnation) << 32))
+        let (name, shared) = (user.name.clone(), user.shared);
+        let dice = Rng::with_seed(seed ^ ((number as u64 + 1) << 48) ^ (u64::from(user.incarnation) << 32));
+        if !shared {
+            book.ties.begins(&name);
+        }
+        dice
     };
     while site.book().phase != Phase::Leave {
         let config = ClientConfig::new(REGISTRY, TCP, Trust::Pinned(fingerprint))
@@ -60,11 +65,13 @@ pub(crate) async fn program(site: Site, number: usize, fingerprint: Fingerprint)
 async fn use_it(site: &Site, number: usize, peer: Peer, events: Events, dice: &mut Rng) {
     let listener = spawn_local(listen(site.clone(), number, peer.clone(), events, dice.fork()));
     let user = Me { site: site.clone(), number, name: site.book().users[number].name.clone(), peer };
+    let mut last_code = None;
     loop {
         let pace = site.book().pace;
         sleep(Duration::from_millis(dice.u64(100..=100.max(pace)))).await;
         let phase = site.book().phase;
         user.tell_where();
+        user.hears_of_code(dice, &mut last_code);
         match phase {
             Phase::Leave => break,
             Phase::Audit => user.audit().await,
@@ -99,15 +106,29 @@ async fn listen(site: Site, number: usize, peer: Peer, mut events: Events, mut d
         site.book().note(|| format!("{number} is told: {event:?}"));
         user.told(&event);
         match event {
-            Event::ChatRequested { request, .. } if dice.u8(0..100) < 85 => {
+            Event::ChatRequested { request, from, addr } if dice.u8(0..100) < 85 => {
                 let (accept, pause) = (dice.u8(0..100) < 80, Duration::from_millis(dice.u64(10..4_000)));
                 let reason = dice.bool().then_some("not now");
                 let me = user.clone();
                 spawn_local(async move {
                     sleep(pause).await;
                     let peer = me.peer.clone();
-                    me.ask("answer a wish to chat", None, async move {
+                    // Through the registry.
+                    let from = from.filter(|_| accept && addr.ip().is_unspecified());
+                    if let Some(from) = &from {
+                        me.site.book().ties.wants(&me.name, from);
+                    }
+                    let call = async move {
                         if accept { peer.accept(request).await } else { peer.reject(request, reason).await }
+                    };
+                    me.ask_and("answer a wish to chat", None, call, move |me, outcome| {
+                        let mut book = me.site.book();
+                        let now = book.now();
+                        if let (Some(from), Ok(())) = (from, outcome)
+                            && !book.users[me.number].shared
+                        {
+                            book.ties.accepts(now, &me.name, &from);
+                        }
                     });
                 });
             }
@@ -120,16 +141,16 @@ async fn listen(site: Site, number: usize, peer: Peer, mut events: Events, mut d
 
 /// A user at the program.
 #[derive(Clone)]
-struct Me {
-    site: Site,
-    number: usize,
-    name: Username,
-    peer: Peer,
+pub(crate) struct Me {
+    pub(crate) site: Site,
+    pub(crate) number: usize,
+    pub(crate) name: Username,
+    pub(crate) peer: Peer,
 }
 
 impl Me {
     /// Asks the program to do something, and waits for the answer beside all else.
-    fn ask<T: std::fmt::Debug + 'static>(
+    pub(crate) fn ask<T: std::fmt::Debug + 'static>(
         &self,
         what: &str,
         room: Option<&RoomName>,
@@ -138,7 +159,7 @@ impl Me {
         self.ask_and(what, room, call, |_, _| {});
     }
 
-    fn ask_and<T: std::fmt::Debug + 'static>(
+    pub(crate) fn ask_and<T: std::fmt::Debug + 'static>(
         &self,
         what: &str,
         room: Option<&RoomName>,
@@ -169,24 +190,18 @@ impl Me {
         }
         let registered = user.registered == Known::Yes;
         drop(book);
-        let (name, peer) = (self.name.clone(), self.peer.clone());
         if !registered {
-            self.ask_and(
-                "register",
-                None,
-                async move { peer.register(name.as_str(), PASSWORD).await },
-                |me, outcome| {
-                    let has_account = me.site.store.lock().truth.has_account(&me.name);
-                    let mut book = me.site.book();
-                    match outcome {
-                        Ok(()) => book.users[me.number].registered = Known::Yes,
-                        Err(Error::Request(RequestError::NameTaken(_))) if !has_account => {
-                            book.fail(format!("{} is told that the name is taken, but it is not", me.name));
-                        }
-                        Err(_) => {}
+            self.register(dice, "register", self.name.as_str().to_owned(), |me, outcome| {
+                let has_account = me.site.store.lock().truth.has_account(&me.name);
+                let mut book = me.site.book();
+                match outcome {
+                    Ok(()) => book.users[me.number].registered = Known::Yes,
+                    Err(Error::Request(RequestError::NameTaken(_))) if !has_account => {
+                        book.fail(format!("{} is told that the name is taken, but it is not", me.name));
                     }
-                },
-            );
+                    Err(_) => {}
+                }
+            });
         }
         let (name, peer) = (self.name.clone(), self.peer.clone());
         if phase == Phase::Lively && dice.u8(0..20) == 0 {
@@ -217,6 +232,9 @@ impl Me {
         let peer = self.peer.clone();
         let room = RoomName::new(dice.choice(ROOMS).unwrap_or_default()).expect("a room's name");
         let other = self.somebody(dice);
+        if self.site.book().rules.by_invitation && dice.u8(0..100) < 4 {
+            return self.guest_registers(dice);
+        }
         match dice.u8(0..100) {
             0..5 => self.ask("search", None, async move { peer.search(other.as_str()).await }),
             5..10 => self.ask_and("peers", None, async move { peer.peers().await }, |me, peers| {
@@ -247,26 +265,60 @@ impl Me {
                 self.ask_about(room, "leave", false, async move { peer.leave(name.as_str()).await });
             }
             50..54 => self.ask("members", None, async move { peer.members(room.as_str()).await }),
-            54..64 => self.ask("chat", None, async move { peer.chat(other.as_str()).await }),
+            54..64 => self.chat(other),
             64..82 => {
                 for _ in 0..dice.u8(1..4) {
                     self.say(dice, To::User(other.clone()));
                 }
             }
-            82..94 => {
-                let own: Vec<_> = self.site.book().users[self.number].told.keys().cloned().collect();
-                let room = dice.choice(own).unwrap_or(room);
+            82..92 => {
+                let room = self.own_room(dice).unwrap_or(room);
                 self.say(dice, To::Room(room));
             }
-            94..98 => self.ask("hang up", None, async move { peer.hang_up(other.as_str()).await }),
+            92..96 => {
+                let room = self.own_room(dice).unwrap_or(room);
+                let members = self.site.book().users[self.number].told.get(&room).cloned();
+                let member = dice.choice(members.unwrap_or_default()).filter(|_| dice.u8(0..10) < 7);
+                self.moderate(dice, room, member.unwrap_or(other));
+            }
+            96..98 => {
+                self.site.book().ties.withdraws(&self.name, &other);
+                self.ask("hang up", None, async move { peer.hang_up(other.as_str()).await });
+            }
             _ => {
                 let logout = async move { peer.logout().await };
                 self.ask_and("log out", None, logout, |me, _| {
-                    me.site.book().users[me.number].told.clear();
+                    let mut book = me.site.book();
+                    let now = book.now();
+                    book.ties.link_lost(now, &me.name);
+                    book.users[me.number].told.clear();
+                    drop(book);
                     me.tell_where();
                 });
             }
         }
+    }
+
+    fn chat(&self, other: Username) {
+        let peer = self.peer.clone();
+        self.site.book().ties.wants(&self.name, &other);
+        let name = other.clone();
+        self.ask_and("chat", None, async move { peer.chat(name.as_str()).await }, move |me, outcome| {
+            let mut book = me.site.book();
+            let now = book.now();
+            match outcome {
+                Ok(()) if !book.users[me.number].shared => book.ties.chats(now, &me.name, &other),
+                Ok(()) => {}
+                // It may have been taken back just when it was accepted.
+                Err(_) => book.ties.withdraws(&me.name, &other),
+            }
+        });
+    }
+
+    /// A room that the user is in, by what the program has told.
+    fn own_room(&self, dice: &mut Rng) -> Option<RoomName> {
+        let own: Vec<_> = self.site.book().users[self.number].told.keys().cloned().collect();
+        dice.choice(own)
     }
 
     /// Some user, perhaps this one.
@@ -355,11 +407,18 @@ impl Me {
         if let Some(meant) = book.post.letters.room_of(text).cloned()
             && !self.site.store.lock().truth.is_member(&self.name, &meant)
             && !book.may_be_in(self.number, &meant)
+            && !self.has_not_heard(&book, &meant)
         {
             book.fail(format!("{} reads what was said in {meant}, without being in it", self.name));
         }
         let verdict = book.post.read(self.number, &self.name, from, room.flatten().as_ref(), text);
         book.check(verdict);
+    }
+
+    /// True if the user was put out of the room, which hasn't reached the program yet.
+    fn has_not_heard(&self, book: &Book, room: &RoomName) -> bool {
+        let store = self.site.store.lock();
+        store.truth.was_put_out(&self.name, room) && book.users[self.number].told.contains_key(room)
     }
 
     /// Notes what an event tells.
@@ -373,6 +432,13 @@ impl Me {
             }
             Event::LoggedOut { reason, .. } if !book.users[self.number].shared => {
                 book.fail(format!("{} has one program, and is logged out: {reason}", self.name));
+            }
+            Event::Disconnected { .. } | Event::LoggedOut { .. } => {
+                let now = book.now();
+                book.ties.link_lost(now, &self.name);
+            }
+            Event::PutOut { room, username, .. } if *username == self.name => {
+                book.doubt(self.number, room.clone());
             }
             _ => {}
         }
@@ -388,6 +454,10 @@ impl Me {
             Event::MemberLeft { room, username } => {
                 told.entry(room.clone()).or_default().remove(username);
             }
+            Event::PutOut { room, username, .. } if *username == self.name => drop(told.remove(room)),
+            Event::PutOut { room, username, .. } => {
+                told.entry(room.clone()).or_default().remove(username);
+            }
             Event::MemberOffline { username, rooms } => {
                 for room in rooms {
                     told.entry(room.clone()).or_default().remove(username);
@@ -397,79 +467,9 @@ impl Me {
             _ => {}
         }
     }
-
-    /// Looks whether what the program says is true, in a world where nothing moves.
-    async fn audit(&self) {
-        if std::mem::replace(&mut self.site.book().users[self.number].audited, true) {
-            return;
-        }
-        let is_shared = self.site.book().users[self.number].shared;
-        if self.peer.username().is_none() {
-            if !is_shared {
-                self.site.book().fail(format!("{} is not online", self.name));
-            }
-            return;
-        }
-        let verdict = self.compare(is_shared).await;
-        let mut book = self.site.book();
-        book.stats.audits += 1;
-        book.check(verdict.map_err(|what| format!("{} {what}", self.name)));
-    }
-
-    async fn compare(&self, is_shared: bool) -> Result<(), String> {
-        if self.peer.certificate().is_none_or(|seen| seen.fingerprint != identity().fingerprint()) {
-            return Err(format!("was shown {:?}", self.peer.certificate()));
-        }
-        let failed = |error: Error| format!("is refused an answer: {error}");
-        let mut others = self.site.book().online();
-        others.remove(&self.name);
-        let names: BTreeSet<_> = self.peer.names().await.map_err(failed)?.into_iter().collect();
-        if names != others {
-            return Err(format!("is told that {names:?} are online, but {others:?} are"));
-        }
-        for other in &others {
-            let Found { ip, port, .. } = self.peer.search(other.as_str()).await.map_err(failed)?;
-            let told = Some((ip, port));
-            let book = self.site.book();
-            if !book.users.iter().any(|user| user.name == *other && user.addr == told) {
-                return Err(format!("is told that {other} is at {told:?}"));
-            }
-        }
-        let rooms = self.peer.rooms().await.map_err(failed)?;
-        let truth = self.site.store.lock().truth.rooms_of(&self.name);
-        for room in &rooms {
-            let members = self.site.store.lock().truth.members_of(&room.name).len();
-            if usize::try_from(room.members).ok() != Some(members) || room.members > room.capacity.get() {
-                return Err(format!("is told of {room:?}, but {members} are in it"));
-            }
-        }
-        let all = self.site.store.lock().truth.rooms().count();
-        if rooms.len() != all {
-            return Err(format!("is told of {} rooms instead of {all}", rooms.len()));
-        }
-        let told: BTreeSet<_> = self.site.book().users[self.number].told.keys().cloned().collect();
-        if told != truth && !is_shared {
-            return Err(format!("was told of {told:?}, but is in {truth:?}"));
-        }
-        for room in &truth {
-            let online = self.site.book().online();
-            let mut present = self.site.store.lock().truth.members_of(room);
-            present.retain(|member| online.contains(member));
-            let members: BTreeSet<_> =
-                self.peer.members(room.as_str()).await.map_err(failed)?.into_iter().collect();
-            if members != present {
-                return Err(format!("is told that {members:?} are in {room}, but {present:?} are"));
-            }
-            let told = self.site.book().users[self.number].told.get(room).cloned();
-            if told.as_ref() != Some(&present) {
-                return Err(format!("was told of {told:?} in {room}, but {present:?} are"));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// Some rooms have a password, which everybody knows.
-fn room_password(room: &RoomName) -> Option<String> {
+pub(crate) fn room_password(room: &RoomName) -> Option<String> {
     room.as_str().len().is_multiple_of(2).then(|| format!("of {room}"))
 }

@@ -109,6 +109,7 @@ impl World {
         self.leave()?;
         let mut book = self.site.book();
         book.stats.user_time = self.sim.elapsed() * everybody;
+        book.stats.met = book.ties.count;
         book.stats.commits = self.site.store.lock().commits;
         book.stats.faults = std::mem::take(&mut self.faults);
         let [lost, doubled] = self.site.network.datagrams();
@@ -128,6 +129,7 @@ impl World {
     fn misbehave(&mut self) -> Result<(), String> {
         let end = self.now() + Duration::from_millis(self.dice.u64(60_000..=300_000));
         self.enter(Phase::Lively);
+        self.site.book().calm = false;
         self.clear(true);
         while self.now() < end {
             self.fault(end);
@@ -141,6 +143,7 @@ impl World {
     fn heal(&mut self) -> Result<(), String> {
         self.clear(false);
         self.end_faults(true);
+        self.site.book().calm = true;
         self.run_until(self.now() + (HEALED - QUIET))?;
         self.enter(Phase::Quiet);
         self.run_until(self.now() + QUIET)?;
@@ -219,8 +222,12 @@ impl World {
     fn each_second(&self) {
         let mut book = self.site.book();
         let now = book.now();
-        let verdict = self.site.store.lock().verdict();
+        let (verdict, put_out) = {
+            let mut store = self.site.store.lock();
+            (store.verdict(), std::mem::take(&mut store.put_out))
+        };
         book.check(verdict);
+        book.are_put_out(put_out);
         let overdue = book.users.iter().find_map(|user| {
             let asked = user.pending.values().find(|asked| now - asked.since > LONGEST_COMMAND)?;
             Some(format!("{} has waited for {:?} since {:?}", user.name, asked.what, asked.since))
