@@ -1,5 +1,7 @@
 //! The registry of PROTOCOL.md §5 as a few maps: what each step makes whom hear, and nothing of how a machine does it.
 
+mod contacts;
+mod invites;
 mod lists;
 mod moderation;
 mod resume;
@@ -9,7 +11,11 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use self::resume::{Tokens, in_auth};
+use self::{
+    contacts::Ties,
+    invites::Invite,
+    resume::{Tokens, in_auth},
+};
 use crate::steps::{Act, Request, SLOTS, Step};
 
 pub(crate) use self::resume::TOKEN_SECONDS;
@@ -26,8 +32,17 @@ type Time = u64;
 type Key = String;
 type Name = &'static str;
 
+/// What the registry's operator has settled.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rules {
+    pub(crate) by_invitation: bool,
+    /// Where users are is told to members of a shared room and to contacts alone.
+    pub(crate) hidden: bool,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Model {
+    pub(crate) rules: Rules,
     pub(crate) now: Time,
     pub(crate) rooms: BTreeMap<Key, Room>,
     /// By slot, and beyond the slots what is left of streams whose sessions wait for their users.
@@ -38,6 +53,9 @@ pub(crate) struct Model {
     opened: usize,
     tokens: BTreeMap<Key, Tokens>,
     tokens_made: u64,
+    invites: BTreeMap<u64, Invite>,
+    pub(crate) invites_made: u64,
+    ties: Ties,
     /// How many streams ended and left a session.
     gone: usize,
     /// What the last step made be sent on each stream, in order.
@@ -99,6 +117,8 @@ pub(crate) struct Session {
 pub(crate) struct Unanswered {
     slot: usize,
     serial: usize,
+    /// When.
+    asked: Time,
     user: Option<Key>,
     /// The session's.
     token: Option<u64>,
@@ -106,6 +126,10 @@ pub(crate) struct Unanswered {
 }
 
 impl Model {
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
     pub(crate) fn after(mut self, step: &Step) -> Self {
         self.sent.clear();
         self.datagrams.clear();
@@ -146,8 +170,11 @@ impl Model {
             }
             Step::Answer { nth } => self.answer(*nth),
             Step::KeepAlive { user, from, timeout } => self.keep_alive(user, *from, *timeout),
+            Step::Invite { uses, lasts } => self.invite(*uses, *lasts),
+            Step::Revoke { number } => drop(self.invites.remove(number)),
             Step::Restart => {
                 self.streams.clear();
+                self.ties = Ties::default();
                 self.unanswered.clear();
             }
         }
@@ -177,7 +204,8 @@ impl Model {
             let Stream { serial, session, .. } = &self.streams[&slot];
             let user = session.as_ref().map(|session| session.user.clone());
             let token = session.as_ref().and_then(|session| session.token);
-            let asked = Unanswered { slot, serial: *serial, user, token, request: request.clone() };
+            let (serial, asked) = (*serial, self.now);
+            let asked = Unanswered { slot, serial, asked, user, token, request: request.clone() };
             if late {
                 self.unanswered.push(asked);
                 self.streams.get_mut(&slot).unwrap().waiting = Some(VecDeque::new());
@@ -200,6 +228,9 @@ impl Model {
             }
             Request::Malformed => self.refuse(slot, request),
             _ if !greeted => self.refuse(slot, request),
+            Request::Register { invite, .. } if self.is_uninvited(slot, *invite) => {
+                self.refuse(slot, request)
+            }
             Request::Register { .. } => return false,
             Request::Login { user, .. } | Request::Resume { user, .. } if is_mine(user) => {
                 self.say_why(slot, "AUTH <ONLINE> <300>")
@@ -232,6 +263,8 @@ impl Model {
             Request::Bans { room } if !(self.has(slot, "moderate") && self.is_member(&me, room)) => {
                 self.refuse(slot, request);
             }
+            Request::Contact { user } => self.ask_contact(slot, request, user),
+            Request::ContactAnswer { user, accepted } => self.answer_contact(slot, request, user, *accepted),
             Request::Search { user } if self.online(&key(user)).is_some() => self.search(slot, user),
             _ => return false,
         }
@@ -265,7 +298,7 @@ impl Model {
         if matches!(asked.request, Request::Logout { .. }) {
             return self.log_out(&asked);
         }
-        let Unanswered { slot, serial, user, request, .. } = asked;
+        let Unanswered { slot, serial, asked, user, request, .. } = asked;
         let is_there = self.stream(slot, serial).is_some();
         // Nobody waits for the answer any more; but the store had been asked for the change already.
         let is_done_anyway = match &request {
@@ -279,7 +312,7 @@ impl Model {
             return;
         }
         let reply = match &request {
-            Request::Register { user, password } => self.register(user, password),
+            Request::Register { user, password, invite } => self.register(asked, user, password, *invite),
             Request::Login { user, password, port } => {
                 return self.log_in(slot, &request, user, password, *port);
             }
@@ -308,8 +341,11 @@ impl Model {
         let stream = self.streams.get_mut(&slot).unwrap();
         let capabilities = capabilities.filter(|_| !stream.prototype);
         stream.greeted = true;
+        let offered = [("invite", self.rules.by_invitation), ("contact", self.rules.hidden)];
+        let offered = offered.into_iter().filter(|(_, is_of_use)| *is_of_use).map(|(word, _)| word);
         stream.capabilities = ["reason", "roster", "sender", "resume", "moderate"]
             .into_iter()
+            .chain(offered)
             .filter(|word| capabilities.is_some_and(|asked| asked.contains(word)))
             .collect();
         let reply = match (stream.prototype, capabilities) {
@@ -320,14 +356,6 @@ impl Model {
             }
         };
         self.say(slot, &reply);
-    }
-
-    fn register(&mut self, user: &'static str, password: &'static str) -> Reply {
-        if self.accounts.keys().any(|other| look(other) == look(&key(user))) {
-            return Err("REGISTER <EXIST> <300>");
-        }
-        self.accounts.insert(key(user), Account { name: user, password, rooms: Vec::new() });
-        Ok("REGISTER <SUCCESS> <200>".to_owned())
     }
 
     fn log_in(&mut self, slot: usize, request: &Request, user: &str, password: &str, port: Option<u16>) {
@@ -364,6 +392,11 @@ impl Model {
 
     /// `goes_on`: others have seen the user there.
     fn begin_session(&mut self, slot: usize, user: &Key, port: u16, token: Option<u64>, goes_on: bool) {
+        if goes_on {
+            self.ties_go_on(user);
+        } else {
+            self.ties.end(user);
+        }
         let (now, lease) = (self.now, 10 * SECOND);
         let stream = self.streams.get_mut(&slot).unwrap();
         stream.heard = now;
@@ -492,6 +525,7 @@ impl Model {
         let user = self.user(slot);
         self.streams.remove(&slot);
         if let Some(user) = user {
+            self.ties.end(&user);
             let Account { name, rooms, .. } = self.accounts[&user].clone();
             self.push(&rooms, &user, None, &format!("USER_LOGOUT <{name}>"));
         }
@@ -535,6 +569,7 @@ impl Model {
                 Request::Search { .. } => "SEARCH_USER_RESPONSE <NOT_FOUND> <404>",
                 Request::Peers { .. } | Request::Members { .. } => "PEER_LIST <FAILURE> <404>",
                 Request::Moderate { .. } => "MODERATION <FAILURE> <404>",
+                Request::Contact { .. } | Request::ContactAnswer { .. } => "CONTACT <FAILURE> <404>",
                 Request::Bans { .. } => "BAN_LIST <FAILURE> <404>",
                 _ if self.streams[&slot].prototype => "HELLO_BACK FAILURE 404",
                 Request::Hello { .. } | Request::Logout { .. } | Request::Foreign => {

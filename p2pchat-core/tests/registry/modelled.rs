@@ -5,7 +5,7 @@ use std::time::Duration;
 use p2pchat_core::{
     Time,
     registry::{
-        Config, ConnId, PrefixLimits,
+        Addresses, Config, ConnId, PrefixLimits, Rate, Registration,
         store::{Read, StoreAnswer, StoreRequest},
     },
 };
@@ -16,7 +16,7 @@ use proptest::{
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 use crate::{
-    model::{BANS_PER_ROOM, Model, REASON, ROOMS_PER_USER, TOKEN_SECONDS},
+    model::{BANS_PER_ROOM, Model, REASON, ROOMS_PER_USER, Rules, TOKEN_SECONDS},
     steps::{SLOTS, Step, steps},
     world::World,
 };
@@ -41,7 +41,9 @@ impl ReferenceStateMachine for Model {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<Self> {
-        Just(Self::default()).boxed()
+        any::<[bool; 2]>()
+            .prop_map(|[by_invitation, hidden]| Self::new(Rules { by_invitation, hidden }))
+            .boxed()
     }
 
     fn transitions(state: &Self) -> BoxedStrategy<Step> {
@@ -63,8 +65,15 @@ impl StateMachineTest for Machine {
     type SystemUnderTest = Self;
     type Reference = Model;
 
-    fn init_test(_: &Model) -> Self {
+    fn init_test(model: &Model) -> Self {
         let mut config = Config::default();
+        if model.rules.by_invitation {
+            config.registration = Registration::Invite;
+        }
+        if model.rules.hidden {
+            config.addresses = Addresses::Contacts;
+        }
+        config.contact_requests = Rate::UNLIMITED;
         config.prefixes = PrefixLimits::NONE;
         config.rooms_per_user = ROOMS_PER_USER;
         config.bans_per_room = BANS_PER_ROOM;
@@ -113,6 +122,8 @@ impl StateMachineTest for Machine {
                 let timeout = timeout.map(|seconds| format!(" <{seconds}>")).unwrap_or_default();
                 datagrams.extend(world.datagram(&from.to_string(), &format!("KEEP_ALIVE <{user}>{timeout}")));
             }
+            Step::Invite { uses, lasts } => world.invite(model.invites_made, uses, lasts),
+            Step::Revoke { number } => world.revoke(number),
             Step::Restart => {
                 *world = std::mem::replace(world, World::new()).restarted();
                 streams.fill(None);

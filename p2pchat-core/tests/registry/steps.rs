@@ -6,14 +6,14 @@ use proptest::{prelude::*, sample::select, strategy::Union};
 
 use crate::{
     model::Model,
-    world::{digest, token},
+    world::{code, digest, token},
 };
 
 /// Streams that may be open at once.
 pub(crate) const SLOTS: usize = 5;
 /// The last one of each only looks like the first.
 const USERS: &[&str] = &["alice", "Alice", "bob", "BOB", "carol", "аlice"];
-const ALL: Option<&str> = Some("reason,roster,sender,resume,moderate");
+const ALL: Option<&str> = Some("reason,roster,sender,resume,moderate,invite,contact");
 const ROOMS: &[&str] = &["den", "Den", "attic", "hall", "dеn"];
 /// The last one is the first in IPv6's clothes.
 const ADDRESSES: &[&str] = &["192.0.2.1", "192.0.2.2", "2001:db8::7", "::ffff:192.0.2.1"];
@@ -46,6 +46,15 @@ pub(crate) enum Step {
     Wait {
         millis: u64,
     },
+    /// The operator makes an invitation, for so many seconds or for ever.
+    Invite {
+        uses: u32,
+        lasts: Option<u64>,
+    },
+    /// The operator takes one back.
+    Revoke {
+        number: u64,
+    },
     Restart,
 }
 
@@ -58,6 +67,8 @@ pub(crate) enum Request {
     Register {
         user: &'static str,
         password: &'static str,
+        /// With the code of that invitation.
+        invite: Option<u64>,
     },
     Login {
         user: &'static str,
@@ -106,6 +117,13 @@ pub(crate) enum Request {
     Bans {
         room: &'static str,
     },
+    Contact {
+        user: &'static str,
+    },
+    ContactAnswer {
+        user: &'static str,
+        accepted: bool,
+    },
     /// A join with a field too few.
     Malformed,
     /// No request at all.
@@ -132,7 +150,10 @@ impl Request {
         match self {
             Self::Hello { capabilities: None } => "HELLO_P2P".to_owned(),
             Self::Hello { capabilities: Some(words) } => format!("HELLO_P2P <1> <{words}>"),
-            Self::Register { user, password } => format!("REGISTER <{user}> <{}>", digest(password)),
+            Self::Register { user, password, invite } => {
+                let code = field(invite.map(|number| code(number).expose().to_owned()));
+                format!("REGISTER <{user}> <{}>{code}", digest(password))
+            }
             Self::Login { user, password, port } => {
                 let port = field(port.map(|port| port.to_string()));
                 format!("LOGIN <{user}> <{}>{port}", digest(password))
@@ -169,6 +190,13 @@ impl Request {
                 Act::Owner { user } => format!("ROOM_SET <{room}> <OWNER> <{user}>"),
             },
             Self::Bans { room } => format!("ROOM_BANS <{room}>"),
+            Self::Contact { user } => format!("CONTACT_REQUEST <{user}>"),
+            Self::ContactAnswer { user, accepted: true } => {
+                format!("CONTACT_RESPONSE <ACCEPT> <200> <{user}>")
+            }
+            Self::ContactAnswer { user, accepted: false } => {
+                format!("CONTACT_RESPONSE <REJECT> <404> <{user}>")
+            }
             Self::Malformed => "JOIN_CHAT_ROOM <den>".to_owned(),
             Self::Foreign => "GET / HTTP/1.1".to_owned(),
         }
@@ -183,6 +211,12 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
         (12, wait.prop_map(|millis| Step::Wait { millis }).boxed()),
         (1, Just(Step::Restart).boxed()),
     ];
+    if state.rules.by_invitation {
+        let lasts = prop::option::weighted(0.3, 0..20_u64);
+        let invite = (1..3_u32, lasts).prop_map(|(uses, lasts)| Step::Invite { uses, lasts });
+        steps.push((15, invite.boxed()));
+        steps.push((2, codes(state).prop_map(|number| Step::Revoke { number }).boxed()));
+    }
     if !state.unanswered.is_empty() {
         let nth = 0..state.unanswered.len();
         steps.push((30, nth.prop_map(|nth| Step::Answer { nth }).boxed()));
@@ -194,8 +228,8 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
             continue;
         };
         let request = match (stream.greeted, &stream.session) {
-            (false, _) => prop_oneof![12 => hello(), 1 => request()].boxed(),
-            (_, None) if state.names().next().is_none() => register().boxed(),
+            (false, _) => prop_oneof![12 => hello(), 1 => request(state)].boxed(),
+            (_, None) if state.names().next().is_none() => register(state).boxed(),
             (_, None) => {
                 let names = select(state.names().collect::<Vec<_>>());
                 let tokens: Vec<_> = state
@@ -203,20 +237,27 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
                     .flat_map(|name| state.tokens_of(name).into_iter().map(move |token| (name, token)))
                     .collect();
                 prop_oneof![
-                    3 => register(),
+                    3 => register(state),
                     8 => login(names),
                     8 => select(tokens).prop_map(resume),
                     1 => hello(),
-                    1 => request()
+                    1 => request(state)
                 ]
                 .boxed()
             }
             (_, Some(session)) => {
                 let keep_alive = keep_alive(Just(state.name(&session.user)), Just(stream.ip));
                 steps.push((12, keep_alive.boxed()));
-                request().boxed()
+                request(state).boxed()
             }
         };
+        let asked = state.asked_by(slot);
+        if !asked.is_empty() {
+            let answer = (select(asked), prop::bool::weighted(0.8));
+            let answer = answer.prop_map(|(user, accepted)| Request::ContactAnswer { user, accepted });
+            steps
+                .push((15, answer.prop_map(move |request| Step::Say { slot, request, late: false }).boxed()));
+        }
         if let Some(owned) = state.owned_by(slot) {
             let own = (select(owned), act()).prop_map(|(room, act)| Request::Moderate { room, act });
             let own = (own, prop::bool::weighted(0.15));
@@ -257,7 +298,8 @@ fn hello() -> impl Strategy<Value = Request> {
         ALL,
         ALL,
         Some("reason,roster,sender,moderate"),
-        Some("moderate,reason"),
+        Some("moderate,reason,invite"),
+        Some("contact"),
         Some("sender,unheard-of"),
         Some("roster"),
         Some(""),
@@ -265,8 +307,17 @@ fn hello() -> impl Strategy<Value = Request> {
     select(words.to_vec()).prop_map(|capabilities| Request::Hello { capabilities })
 }
 
-fn register() -> impl Strategy<Value = Request> {
-    (select(USERS), password()).prop_map(|(user, password)| Request::Register { user, password })
+/// With a code where one is wanted, and now and then where none is.
+fn register(state: &Model) -> impl Strategy<Value = Request> + use<> {
+    let invite = prop::option::weighted(if state.rules.by_invitation { 0.9 } else { 0.1 }, codes(state));
+    let register = (select(USERS), password(), invite);
+    register.prop_map(|(user, password, invite)| Request::Register { user, password, invite })
+}
+
+/// Of all invitations that there have been the newest more often, and one that there has not been.
+fn codes(state: &Model) -> impl Strategy<Value = u64> + Clone + use<> {
+    let made = state.invites_made;
+    prop_oneof![3 => Just(made.max(1)), 2 => 1..made + 2]
 }
 
 fn login(user: impl Strategy<Value = &'static str>) -> impl Strategy<Value = Request> {
@@ -292,13 +343,14 @@ fn resume((user, token): (&'static str, u64)) -> Request {
     Request::Resume { user, token, port: Some(4_001) }
 }
 
-fn request() -> impl Strategy<Value = Request> {
+fn request(state: &Model) -> impl Strategy<Value = Request> + use<> {
+    let contact = if state.rules.hidden { 20 } else { 1 };
     let (user, room) = (select(USERS), select(ROOMS));
     let secret = prop::option::weighted(0.3, password());
     let maybe = || prop::option::weighted(0.5, select(USERS));
     prop_oneof![
         2 => hello(),
-        2 => register(),
+        2 => register(state),
         2 => login(select(USERS)),
         1 => (select(USERS), 1..9_u64).prop_map(resume),
         16 => (room.clone(), secret.clone(), 1..4_usize)
@@ -306,7 +358,10 @@ fn request() -> impl Strategy<Value = Request> {
         24 => (room.clone(), secret).prop_map(|(room, password)| Request::Join { room, password }),
         20 => (user.clone(), room.clone()).prop_map(|(user, room)| Request::Exit { user, room }),
         6 => any::<bool>().prop_map(|detailed| Request::Rooms { detailed }),
-        10 => user.prop_map(|user| Request::Search { user }),
+        10 => user.clone().prop_map(|user| Request::Search { user }),
+        contact => user.clone().prop_map(|user| Request::Contact { user }),
+        contact / 4 + 1 => (user, any::<bool>())
+            .prop_map(|(user, accepted)| Request::ContactAnswer { user, accepted }),
         10 => (any::<bool>(), maybe()).prop_map(|(detailed, asker)| Request::Peers { detailed, asker }),
         10 => room.clone().prop_map(|room| Request::Members { room }),
         20 => (room.clone(), act()).prop_map(|(room, act)| Request::Moderate { room, act }),

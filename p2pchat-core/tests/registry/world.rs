@@ -6,12 +6,14 @@ use bytes::Bytes;
 use p2pchat_core::{
     Time,
     registry::{
-        BusEvent, Config, ConnId, Effect, HashAnswer, HashRequest, OpId, Registry, TokenAnswer,
-        store::{MemoryStore, StoreAnswer, StoreError, StoreRequest},
+        BusEvent, Config, ConnId, Effect, HashAnswer, HashRequest, Invite, InviteDigest, OpId, Registry,
+        TokenAnswer,
+        store::{MemoryStore, StoreAnswer, StoreError, StoreRequest, Write},
     },
 };
 use p2pchat_proto::{
-    Dialect, Limits, Malformed, Message, PasswordDigest, SessionToken, ToRegistry, ToRegistryDatagram,
+    Dialect, InviteCode, Limits, Malformed, Message, PasswordDigest, SessionToken, ToRegistry,
+    ToRegistryDatagram,
 };
 
 /// A registry, its store, and everything that came out of it.
@@ -62,6 +64,15 @@ pub(crate) fn token(n: u64) -> SessionToken {
     let mut bits = [0; 32];
     bits[..8].copy_from_slice(&n.to_be_bytes());
     SessionToken::from_random(bits)
+}
+
+/// The code of the `n`th invitation.
+pub(crate) fn code(n: u64) -> InviteCode {
+    let mut bits = [0; 26];
+    for (place, bits) in bits.iter_mut().enumerate().take(12) {
+        *bits = (n >> (5 * place)).to_le_bytes()[0] & 31;
+    }
+    InviteCode::from_random(bits)
 }
 
 /// A password's digest as it stands on the wire.
@@ -207,6 +218,21 @@ impl World {
         self.registry.handle_datagram(self.now, from.parse().unwrap(), message);
         self.run();
         self.datagrams()
+    }
+
+    /// The operator makes the `n`th invitation.
+    pub(crate) fn invite(&mut self, n: u64, uses: u32, lasts: Option<u64>) {
+        let since = self.now.since(Time::ZERO).as_secs();
+        let until = lasts.map(|seconds| since + seconds);
+        let invite =
+            Invite { digest: InviteDigest::of(&code(n)), note: None, since, until, uses, left: uses };
+        self.store.answer(&StoreRequest::Write(Write::CreateInvite { invite, limit: usize::MAX }));
+    }
+
+    /// The operator takes it back.
+    pub(crate) fn revoke(&mut self, n: u64) {
+        let digest = InviteDigest::of(&code(n));
+        self.store.answer(&StoreRequest::Write(Write::RevokeInvite { digest }));
     }
 
     /// What was sent on a stream since the last look.

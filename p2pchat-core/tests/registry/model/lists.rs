@@ -25,8 +25,11 @@ impl Model {
                 false => self.say_why(slot, &format!("{verb} <NOT_FOUND> <404>")),
             };
         };
-        let both = if self.has(slot, "sender") && self.has(found, "sender") { " <sender>" } else { "" };
-        let (name, port, ip) = self.place(found);
+        let (name, port, ip) = self.shown(slot, found);
+        let both_have = |word: &&str| self.has(slot, word) && self.has(found, word);
+        let of_hidden = (self.place(found) != (name, port, ip)).then_some("contact");
+        let both: Vec<_> = ["sender"].into_iter().chain(of_hidden).filter(both_have).collect();
+        let both = if both.is_empty() { String::new() } else { format!(" <{}>", both.join(",")) };
         let reply = match self.streams[&slot].prototype {
             true => format!("{verb} <SUCCESS> <200> {}", SocketAddr::new(ip, port)),
             false => format!("{verb} <SUCCESS> <200> <{name}> <{port}> <{ip}>{both}"),
@@ -40,7 +43,7 @@ impl Model {
         let mut records = BTreeMap::new();
         for other in self.streams.keys().filter(|other| **other != slot) {
             let Some(user) = self.user(*other) else { continue };
-            let (name, port, ip) = self.place(*other);
+            let (name, port, ip) = self.shown(slot, *other);
             // Which of several shared rooms is the registry's choice (§4.10): the one that they joined first.
             let shared = self.accounts[&user].rooms.iter().find(|room| own.contains(room));
             let shared = shared.map_or("", |room| self.rooms[room].name);
