@@ -212,7 +212,7 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
         (1, Just(Step::Restart).boxed()),
     ];
     if state.rules.by_invitation {
-        let lasts = prop::option::weighted(0.3, 0..20_u64);
+        let lasts = prop::option::weighted(0.4, prop_oneof![0..2_u64, 0..20_u64]);
         let invite = (1..3_u32, lasts).prop_map(|(uses, lasts)| Step::Invite { uses, lasts });
         steps.push((15, invite.boxed()));
         steps.push((2, codes(state).prop_map(|number| Step::Revoke { number }).boxed()));
@@ -251,6 +251,11 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
                 request(state).boxed()
             }
         };
+        let askable = state.askable_by(slot);
+        if !askable.is_empty() {
+            let ask = select(askable).prop_map(|user| Request::Contact { user });
+            steps.push((20, ask.prop_map(move |request| Step::Say { slot, request, late: false }).boxed()));
+        }
         let asked = state.asked_by(slot);
         if !asked.is_empty() {
             let answer = (select(asked), prop::bool::weighted(0.8));
@@ -295,6 +300,8 @@ fn password() -> impl Strategy<Value = &'static str> + Clone {
 fn hello() -> impl Strategy<Value = Request> {
     let words = [
         None,
+        ALL,
+        ALL,
         ALL,
         ALL,
         Some("reason,roster,sender,moderate"),

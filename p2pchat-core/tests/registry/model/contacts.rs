@@ -116,6 +116,13 @@ impl Model {
         }
     }
 
+    /// Those whom this stream's user doesn't see, and can ask.
+    pub(crate) fn askable_by(&self, slot: usize) -> Vec<Name> {
+        let Some(me) = self.user(slot).filter(|_| self.has(slot, "contact")) else { return Vec::new() };
+        let others = self.accounts.keys().filter(|other| self.reachable(other).is_some());
+        others.filter(|other| !self.sees(&me, other)).map(|other| self.accounts[other].name).collect()
+    }
+
     /// Those who wait for this stream's user to answer.
     pub(crate) fn asked_by(&self, slot: usize) -> Vec<Name> {
         let me = self.user(slot);
