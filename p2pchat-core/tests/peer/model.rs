@@ -1,22 +1,25 @@
 //! The peer of PROTOCOL.md §5, §7 and §8 as a few maps: what it does about each step, in which order.
 //!
-//! The registry is one with every capability. Left out are broadcasts of strangers, which are asked about
-//! (`broadcasts.rs`), limits, and the prototype.
+//! The registry is one that hides nothing and invites nobody. Left out are broadcasts of strangers, which are asked about
+//! (`broadcasts.rs`), limits, and the prototype; and chats with those whose address is hidden (`hidden.rs`), which join four
+//! waits on two links to what is here, and so have the simulation.
 
 mod link;
 mod streams;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use p2pchat_core::peer::RequestError;
 
-use crate::{
-    solo::ALL,
-    steps::{Answer, Command, Push, Said, Step},
-};
+use crate::steps::{Answer, Command, Push, Said, Step};
 
 pub(crate) const SEED: u64 = 1;
 const SECOND: u64 = 1_000_000;
+/// What the registry agrees to.
+const AGREED: &str = " <1> <reason,roster,sender,resume,moderate,ticket,retry>";
 /// Stands for what a person is told, in whatever words.
 const WORDS: &str = "…";
 
@@ -49,6 +52,8 @@ pub(crate) struct Model {
     pub(crate) commands: usize,
     /// How many tokens the registry has given out.
     tokens: u64,
+    /// In how many seconds what is refused next may be tried again.
+    retry: Option<u32>,
     /// The machine's own, from the same seed: the bounds of a pause are the model's.
     dice: fastrand::Rng,
     /// What the last step made the peer do.
@@ -88,6 +93,10 @@ struct Session {
     failures: u32,
     next_keep_alive: Time,
     settled: Option<Time>,
+    /// Which ticket keep-alives prove, and the number of the next one.
+    ticket: Option<(u8, u64)>,
+    /// How long the registry has asked to stay away.
+    named: Option<Time>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -219,6 +228,7 @@ impl Default for Model {
             failed_dials: BTreeMap::new(),
             commands: 0,
             tokens: 0,
+            retry: None,
             dice: fastrand::Rng::with_seed(SEED),
             did: Vec::new(),
             registry: None,
@@ -336,14 +346,7 @@ impl Model {
                 self.failed(ask, &RequestError::TimedOut);
                 self.lose_link(&RequestError::TimedOut, true);
             }
-            Due::KeepAlive => {
-                let confirmed = self.session.as_ref().unwrap().confirmed;
-                if confirmed.is_some_and(|at| self.now - at > 20 * SECOND) {
-                    self.lose_link(&RequestError::NotConnected, true);
-                } else {
-                    self.keep_alive();
-                }
-            }
+            Due::KeepAlive => self.keep_alive(),
             Due::Settled => {
                 let session = self.session.as_mut().unwrap();
                 (session.settled, session.failures) = (None, 0);

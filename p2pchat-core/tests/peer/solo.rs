@@ -1,6 +1,6 @@
 //! One peer machine, fed by hand with facts in the words of the wire; what it does is told in the same words.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU64, time::Duration};
 
 use bytes::Bytes;
 use p2pchat_core::{
@@ -9,7 +9,7 @@ use p2pchat_core::{
 };
 use p2pchat_proto::{
     Dialect, FromRegistry, FromRegistryDatagram, Limits, List, Message, PasswordDigest, PeerList,
-    PeerMessage, PeerPort, RoomName, Text, Username,
+    PeerMessage, PeerPort, RoomName, SessionTicket, Text, ToRegistryDatagram, Username,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -39,6 +39,17 @@ pub(crate) fn text(text: &str) -> Text {
 
 pub(crate) fn digest(password: &str) -> PasswordDigest {
     PasswordDigest::of_password(password)
+}
+
+/// The `n`th ticket.
+pub(crate) fn ticket(n: u8) -> SessionTicket {
+    SessionTicket::from_random([n; 32])
+}
+
+/// A keep-alive of 10 s that proves it.
+pub(crate) fn keep_alive(name: &str, n: u8, sequence: u64) -> String {
+    let sequence = NonZeroU64::new(sequence).unwrap();
+    words(&ToRegistryDatagram::prove(&ticket(n), user(name), 10, sequence))
 }
 
 impl Solo {

@@ -80,8 +80,15 @@ pub(crate) enum Push {
     Joined(&'static str, &'static str),
     Left(&'static str, &'static str),
     Offline(&'static str),
-    PutOut { room: &'static str, user: &'static str, banned: bool },
+    PutOut {
+        room: &'static str,
+        user: &'static str,
+        banned: bool,
+    },
     Changed(&'static str),
+    /// What keep-alives are to prove.
+    Ticket(u8),
+    RetryAfter(u32),
     Timeout,
     Replaced,
 }
@@ -192,6 +199,8 @@ fn push() -> impl Strategy<Value = Push> {
             .prop_map(|(room, user, banned)| Push::PutOut { room, user, banned }),
         1 => room.prop_map(Push::Changed),
         4 => name.prop_map(Push::Offline),
+        3 => (1..4_u8).prop_map(Push::Ticket),
+        3 => select(&[0, 7, 60, u32::MAX][..]).prop_map(Push::RetryAfter),
         1 => Just(Push::Timeout),
         1 => Just(Push::Replaced),
     ]

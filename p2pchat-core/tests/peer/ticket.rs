@@ -1,22 +1,14 @@
 //! Keep-alives under `ticket` (PROTOCOL.md §7.6).
 
-use std::num::NonZeroU64;
-
 use p2pchat_core::peer::Config;
-use p2pchat_proto::{Dialect, Message, SessionTicket, ToRegistryDatagram};
+use p2pchat_proto::Dialect;
 
-use crate::solo::{SECOND, Solo, user};
+use crate::solo::{SECOND, Solo, keep_alive, ticket};
 
 const AGREED: &str = " <1> <reason,roster,sender,ticket,retry>";
 
-fn ticket(n: u8) -> SessionTicket {
-    SessionTicket::from_random([n; 32])
-}
-
 fn proven(n: u8, sequence: u64) -> String {
-    let sequence = NonZeroU64::new(sequence).unwrap();
-    let datagram = ToRegistryDatagram::prove(&ticket(n), user("alice"), 10, sequence);
-    format!("udp {}", str::from_utf8(&datagram.to_bytes(Dialect::Canonical)).unwrap())
+    format!("udp {}", keep_alive("alice", n, sequence))
 }
 
 fn give(s: &mut Solo, n: u8) {

@@ -3,6 +3,7 @@
 use p2pchat_core::peer::RequestError;
 
 use super::*;
+use crate::solo::{keep_alive, ticket};
 
 impl Model {
     pub(super) fn has_link(&self) -> bool {
@@ -33,7 +34,7 @@ impl Model {
 
     pub(super) fn hello(&mut self, welcome: bool) {
         self.registry = Some(Line::Plain(match welcome {
-            true => format!("HELLO_BACK <SUCCESS> <200>{ALL}"),
+            true => format!("HELLO_BACK <SUCCESS> <200>{AGREED}"),
             false => "HELLO_BACK <FAILURE> <404>".to_owned(),
         }));
         match (self.link, welcome) {
@@ -51,9 +52,9 @@ impl Model {
                 self.lose_link(&RequestError::Refused(Some(WORDS.to_owned())), true);
             }
             // It refuses what came last, whatever that was.
-            (Link::Ready, false) => match self.asked.pop_front() {
-                Some((ask, _)) => self.failed(ask, &RequestError::Refused(None)),
-                None => self.does("fault of registry: …"),
+            (Link::Ready, false) => match (self.asked.pop_front(), self.refusal()) {
+                (Some((ask, _)), error) => self.failed(ask, &error),
+                (None, _) => self.does("fault of registry: …"),
             },
             _ => {}
         }
@@ -83,12 +84,16 @@ impl Model {
         if close && self.has_link() {
             self.does("disconnect");
         }
-        self.link = Link::Down;
+        (self.link, self.retry) = (Link::Down, None);
         if let Some(session) = &mut self.session {
-            let longest = (500_000_u64 << session.failures.min(30)).min(30 * SECOND);
-            let pause = self.dice.u64(0..=longest);
+            let pause = match session.named.take() {
+                Some(named) => named + self.dice.u64(0..=(named / 4).max(SECOND)),
+                None => {
+                    session.failures += 1;
+                    self.dice.u64(0..=(500_000_u64 << (session.failures - 1).min(30)).min(30 * SECOND))
+                }
+            };
             (session.live, session.settled) = (false, None);
-            session.failures += 1;
             self.link = Link::Paused { until: self.now + pause.max(1_000) };
             self.does("lost: …");
         }
@@ -125,6 +130,16 @@ impl Model {
         Ok(())
     }
 
+    /// What is refused now, which is the one refusal that a time was named for.
+    fn refusal(&mut self) -> RequestError {
+        match self.retry.take() {
+            Some(seconds) => {
+                RequestError::Busy { retry_after: Duration::from_secs(seconds.into()), reason: None }
+            }
+            None => RequestError::Refused(None),
+        }
+    }
+
     fn sends(&mut self, line: &str, ask: Ask) {
         self.does(&format!("> {line}"));
         self.asked.push_back((ask, self.now + 15 * SECOND));
@@ -139,7 +154,13 @@ impl Model {
             | Ask::Members(_, Some(id))
             | Ask::Kick(id, ..)
             | Ask::Bans(id) => self.fails(id, error),
-            Ask::Resume(_) => self.lose_link(&RequestError::NotConnected, true),
+            Ask::Resume(_) => {
+                if let (Some(session), RequestError::Busy { retry_after, .. }) = (&mut self.session, error) {
+                    // At most five minutes.
+                    session.named = Some(retry_after.as_secs().min(300) * SECOND);
+                }
+                self.lose_link(&RequestError::NotConnected, true);
+            }
             Ask::Find(user) => self.not_found(user, error),
             Ask::Members(room, None) => {
                 let Some(room) = self.rooms.get_mut(room) else { return };
@@ -190,6 +211,7 @@ impl Model {
             return;
         }
         self.asked.pop_front();
+        let refusal = self.refusal();
         match (oldest, answer) {
             (Some(ask), Nonsense) => {
                 self.failed(ask, &RequestError::Unexpected(WORDS.to_owned()));
@@ -225,7 +247,7 @@ impl Model {
             (Some(Ask::Bans(id)), Online) => self.does(&format!("c{id} Bans([])")),
             (Some(Ask::Find(user)), No) => self.not_found(user, &RequestError::NotFound),
             (Some(Ask::Find(user)), Online) => self.not_found(user, &RequestError::NotOnline),
-            (Some(ask), _) => self.failed(ask, &RequestError::Refused(None)),
+            (Some(ask), _) => self.failed(ask, &refusal),
         }
     }
 
@@ -244,6 +266,8 @@ impl Model {
                     failures: 0,
                     next_keep_alive: self.now,
                     settled: None,
+                    ticket: None,
+                    named: None,
                 });
                 self.session_begins();
                 self.done(id);
@@ -298,15 +322,29 @@ impl Model {
         }
     }
 
+    /// The first keep-alive waits for the ticket, though not for ever.
     fn session_begins(&mut self) {
-        self.keep_alive();
         let session = self.session.as_mut().unwrap();
+        session.ticket = None;
+        session.next_keep_alive = self.now + 2_500_000;
         session.settled = Some(self.now + 2_500_000);
     }
 
     pub(super) fn keep_alive(&mut self) {
-        self.session.as_mut().unwrap().next_keep_alive = self.now + 2_500_000;
-        self.does("udp KEEP_ALIVE <alice> <10>");
+        let now = self.now;
+        let session = self.session.as_mut().unwrap();
+        if session.confirmed.is_some_and(|at| now - at > 20 * SECOND) {
+            return self.lose_link(&RequestError::NotConnected, true);
+        }
+        session.next_keep_alive = now + 2_500_000;
+        let line = match &mut session.ticket {
+            Some((ticket, next)) => {
+                let number = std::mem::replace(next, *next + 1);
+                keep_alive("alice", *ticket, number)
+            }
+            None => "KEEP_ALIVE <alice> <10>".to_owned(),
+        };
+        self.does(&format!("udp {line}"));
     }
 
     fn log_out(&mut self) {
@@ -348,6 +386,8 @@ impl Model {
             }
             Push::PutOut { room, user, banned: true } => format!("ROOM_BANNED <{room}> <{user}> <dave>"),
             Push::Changed(room) => format!("ROOM_CHANGED <{room}> <dave> <CAPACITY> <7>"),
+            Push::Ticket(number) => format!("TICKET <{}>", ticket(*number).expose()),
+            Push::RetryAfter(seconds) => format!("RETRY_AFTER <{seconds}>"),
             Push::Timeout => "TIMEOUT <alice>".to_owned(),
             Push::Replaced => "REPLACED <alice>".to_owned(),
         }));
@@ -416,6 +456,13 @@ impl Model {
                 }
                 None => {}
             },
+            Push::Ticket(number) => {
+                if let Some(session) = self.session.as_mut().filter(|session| session.live) {
+                    session.ticket = Some((number, 1));
+                    self.keep_alive();
+                }
+            }
+            Push::RetryAfter(seconds) => self.retry = Some(seconds),
             Push::Left(..) | Push::Offline(_) => {}
         }
     }
