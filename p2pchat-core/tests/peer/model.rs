@@ -523,6 +523,10 @@ impl Model {
         !self.asked.is_empty()
     }
 
+    pub(crate) fn is_coming_back(&self) -> bool {
+        matches!(self.asked.front(), Some((Ask::Resume(_), _)))
+    }
+
     pub(crate) fn is_logged_in(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.live)
     }

@@ -145,6 +145,12 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
         (more(state.is_leaving(), 30), Just(Step::LinkLost).boxed()),
         (more(state.is_asking(), 40), answer().prop_map(Step::Answer).boxed()),
     ];
+    if state.is_coming_back() {
+        // Perhaps there is too much to do.
+        steps.push((10, retry_after().prop_map(Step::Push).boxed()));
+        steps.push((10, Just(Step::Hello { welcome: false }).boxed()));
+        steps.push((5, Just(Step::LinkLost).boxed()));
+    }
     for (stream, host, is_connected) in state.streams() {
         steps.push((1, Just(Step::StreamLost { stream }).boxed()));
         if is_connected {
@@ -200,10 +206,14 @@ fn push() -> impl Strategy<Value = Push> {
         1 => room.prop_map(Push::Changed),
         4 => name.prop_map(Push::Offline),
         3 => (1..4_u8).prop_map(Push::Ticket),
-        3 => select(&[0, 7, 60, u32::MAX][..]).prop_map(Push::RetryAfter),
+        3 => retry_after(),
         1 => Just(Push::Timeout),
         1 => Just(Push::Replaced),
     ]
+}
+
+fn retry_after() -> impl Strategy<Value = Push> {
+    select(&[0, 7, 60, u32::MAX][..]).prop_map(Push::RetryAfter)
 }
 
 /// What is said from a host: nearly always by who is there.
