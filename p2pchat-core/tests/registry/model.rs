@@ -5,6 +5,7 @@ mod invites;
 mod lists;
 mod moderation;
 mod resume;
+mod tickets;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,6 +16,7 @@ use self::{
     contacts::Ties,
     invites::Invite,
     resume::{Tokens, in_auth},
+    tickets::Ticket,
 };
 use crate::steps::{Act, Request, SLOTS, Step};
 
@@ -56,6 +58,8 @@ pub(crate) struct Model {
     invites: BTreeMap<u64, Invite>,
     pub(crate) invites_made: u64,
     ties: Ties,
+    /// Streams whose sessions have none yet.
+    tickets_due: Vec<(usize, usize)>,
     /// How many streams ended and left a session.
     gone: usize,
     /// What the last step made be sent on each stream, in order.
@@ -111,6 +115,7 @@ pub(crate) struct Session {
     answered: Option<Time>,
     /// The one that was given out for it.
     token: Option<u64>,
+    ticket: Option<Ticket>,
 }
 
 #[derive(Debug, Clone)]
@@ -172,12 +177,14 @@ impl Model {
             Step::KeepAlive { user, from, timeout } => self.keep_alive(user, *from, *timeout),
             Step::Invite { uses, lasts } => self.invite(*uses, *lasts),
             Step::Revoke { number } => drop(self.invites.remove(number)),
+            Step::Proven { user, from, timeout, ticket } => self.proven(user, *from, *timeout, *ticket),
             Step::Restart => {
                 self.streams.clear();
                 self.ties = Ties::default();
                 self.unanswered.clear();
             }
         }
+        self.give_tickets();
         self
     }
 
@@ -201,6 +208,7 @@ impl Model {
     /// A request's turn. What needs an answer of store or hash comes to its end in [`Self::finish`].
     fn begin(&mut self, slot: usize, request: &Request, late: bool) {
         if !self.is_settled_at_once(slot, request) {
+            self.give_tickets();
             let Stream { serial, session, .. } = &self.streams[&slot];
             let user = session.as_ref().map(|session| session.user.clone());
             let token = session.as_ref().and_then(|session| session.token);
@@ -343,7 +351,8 @@ impl Model {
         stream.greeted = true;
         let offered = [("invite", self.rules.by_invitation), ("contact", self.rules.hidden)];
         let offered = offered.into_iter().filter(|(_, is_of_use)| *is_of_use).map(|(word, _)| word);
-        stream.capabilities = ["reason", "roster", "sender", "resume", "moderate"]
+        // With `retry` no time is ever named: no limit is reached here.
+        stream.capabilities = ["reason", "roster", "sender", "resume", "moderate", "ticket", "retry"]
             .into_iter()
             .chain(offered)
             .filter(|word| capabilities.is_some_and(|asked| asked.contains(word)))
@@ -408,8 +417,10 @@ impl Model {
             first_datagram: None,
             answered: None,
             token,
+            ticket: None,
         });
         self.say(slot, &format!("AUTH <SUCCESS> <200>{}", in_auth(token)));
+        self.ticket_is_due(slot);
         for room in self.accounts[user].rooms.clone() {
             let push = format!("USER_JOINED <{}> <{}>", self.rooms[&room].name, self.accounts[user].name);
             if self.has(slot, "roster") {
@@ -494,11 +505,11 @@ impl Model {
         let Some(stream) = self.online(&key(name)).and_then(|slot| self.streams.get_mut(&slot)) else {
             return;
         };
-        if stream.gone || address(stream.ip) != from.ip().to_canonical() {
+        let session = stream.session.as_mut().unwrap();
+        if stream.gone || session.ticket.is_some() || address(stream.ip) != from.ip().to_canonical() {
             return;
         }
         stream.heard = now;
-        let session = stream.session.as_mut().unwrap();
         let asked = timeout.unwrap_or(10).clamp(3, 120) * SECOND;
         let is_usual = *session.first_datagram.get_or_insert(from) == from;
         session.lease = if is_usual { asked } else { asked.max(session.lease) };

@@ -18,7 +18,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use crate::{
     model::{BANS_PER_ROOM, Model, REASON, ROOMS_PER_USER, Rules, TOKEN_SECONDS},
     steps::{SLOTS, Step, steps},
-    world::World,
+    world::{World, proven, ticket},
 };
 
 /// Fixed cases from a fixed seed, so that everybody's run is the same; with `PROPTEST_CASES` in the environment, as many
@@ -121,6 +121,10 @@ impl StateMachineTest for Machine {
             Step::KeepAlive { user, from, timeout } => {
                 let timeout = timeout.map(|seconds| format!(" <{seconds}>")).unwrap_or_default();
                 datagrams.extend(world.datagram(&from.to_string(), &format!("KEEP_ALIVE <{user}>{timeout}")));
+            }
+            Step::Proven { user, from, timeout, ticket: (number, sequence) } => {
+                let line = proven(&ticket(number), user, timeout, sequence);
+                datagrams.extend(world.datagram(&from.to_string(), &line));
             }
             Step::Invite { uses, lasts } => world.invite(model.invites_made, uses, lasts),
             Step::Revoke { number } => world.revoke(number),

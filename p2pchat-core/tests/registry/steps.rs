@@ -14,6 +14,7 @@ pub(crate) const SLOTS: usize = 5;
 /// The last one of each only looks like the first.
 const USERS: &[&str] = &["alice", "Alice", "bob", "BOB", "carol", "аlice"];
 const ALL: Option<&str> = Some("reason,roster,sender,resume,moderate,invite,contact");
+const TICKET: Option<&str> = Some("reason,roster,sender,resume,moderate,invite,contact,ticket,retry");
 const ROOMS: &[&str] = &["den", "Den", "attic", "hall", "dеn"];
 /// The last one is the first in IPv6's clothes.
 const ADDRESSES: &[&str] = &["192.0.2.1", "192.0.2.2", "2001:db8::7", "::ffff:192.0.2.1"];
@@ -42,6 +43,13 @@ pub(crate) enum Step {
         user: &'static str,
         from: SocketAddr,
         timeout: Option<u64>,
+    },
+    /// A keep-alive that proves a ticket: which, and as the which.
+    Proven {
+        user: &'static str,
+        from: SocketAddr,
+        timeout: u32,
+        ticket: (u64, u64),
     },
     Wait {
         millis: u64,
@@ -248,6 +256,10 @@ pub(crate) fn steps(state: &Model) -> BoxedStrategy<Step> {
             (_, Some(session)) => {
                 let keep_alive = keep_alive(Just(state.name(&session.user)), Just(stream.ip));
                 steps.push((12, keep_alive.boxed()));
+                if let Some(ticket) = state.ticket_of(slot) {
+                    let user = state.name(&session.user);
+                    steps.push((24, proven(user, stream.ip, ticket).boxed()));
+                }
                 request(state).boxed()
             }
         };
@@ -292,6 +304,18 @@ fn keep_alive(
     })
 }
 
+/// Nearly always with the ticket that is good, as the next one, and from where the user is.
+fn proven(user: &'static str, ip: &'static str, (ticket, last): (u64, u64)) -> impl Strategy<Value = Step> {
+    let ticket = prop_oneof![8 => Just(ticket), 1 => 1..ticket + 2];
+    let number = prop_oneof![8 => Just(last + 1), 2 => 1..last + 4];
+    let ip = prop_oneof![6 => Just(ip), 1 => select(ADDRESSES)];
+    let timeout = select(&[10, 1, 30, 4_000_000_000][..]);
+    (ip, 700..702_u16, timeout, ticket, number).prop_map(move |(ip, port, timeout, ticket, number)| {
+        let from = SocketAddr::new(ip.parse().unwrap(), port);
+        Step::Proven { user, from, timeout, ticket: (ticket, number) }
+    })
+}
+
 /// Nearly always the right one, of which everybody has the same.
 fn password() -> impl Strategy<Value = &'static str> + Clone {
     prop_oneof![9 => Just("right"), 1 => Just("wrong")]
@@ -303,7 +327,9 @@ fn hello() -> impl Strategy<Value = Request> {
         ALL,
         ALL,
         ALL,
-        ALL,
+        TICKET,
+        TICKET,
+        Some("ticket,reason"),
         Some("reason,roster,sender,moderate"),
         Some("moderate,reason,invite"),
         Some("contact"),

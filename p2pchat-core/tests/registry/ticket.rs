@@ -1,13 +1,13 @@
 //! Sessions with a ticket: only keep-alives that prove it count, each once (PROTOCOL.md §7.6).
 
-use std::{net::SocketAddr, num::NonZeroU64};
+use std::net::SocketAddr;
 
 use p2pchat_core::registry::{Config, ConnId, TokenAnswer};
-use p2pchat_proto::{Dialect, Message, SessionTicket, ToRegistryDatagram, Username};
+use p2pchat_proto::SessionTicket;
 
 use crate::{
     OK, SECOND,
-    world::{Question, World, login, token_in},
+    world::{Question, World, login, proven, token_in},
 };
 
 const HELLO: &str = "<1> <reason,roster,sender,resume,ticket,retry>";
@@ -32,12 +32,6 @@ fn online(w: &mut World, user: &str) -> (ConnId, String, SessionTicket) {
     let conn = greet(w, "192.0.2.1");
     let told = w.say(conn, &login(user));
     (conn, token_in(&told), ticket_in(&told))
-}
-
-fn proven(ticket: &SessionTicket, user: &str, timeout: u32, sequence: u64) -> String {
-    let sequence = NonZeroU64::new(sequence).unwrap();
-    let datagram = ToRegistryDatagram::prove(ticket, Username::new(user).unwrap(), timeout, sequence);
-    String::from_utf8(datagram.to_bytes(Dialect::Canonical).to_vec()).unwrap()
 }
 
 fn to(address: &str, said: &str) -> (SocketAddr, String) {

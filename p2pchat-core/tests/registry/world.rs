@@ -1,6 +1,6 @@
 //! A registry machine on a virtual clock, spoken to in the words of the wire.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU64, time::Duration};
 
 use bytes::Bytes;
 use p2pchat_core::{
@@ -12,8 +12,8 @@ use p2pchat_core::{
     },
 };
 use p2pchat_proto::{
-    Dialect, InviteCode, Limits, Malformed, Message, PasswordDigest, SessionToken, ToRegistry,
-    ToRegistryDatagram,
+    Dialect, InviteCode, Limits, Malformed, Message, PasswordDigest, SessionTicket, SessionToken, ToRegistry,
+    ToRegistryDatagram, Username,
 };
 
 /// A registry, its store, and everything that came out of it.
@@ -64,6 +64,18 @@ pub(crate) fn token(n: u64) -> SessionToken {
     let mut bits = [0; 32];
     bits[..8].copy_from_slice(&n.to_be_bytes());
     SessionToken::from_random(bits)
+}
+
+/// The ticket that is made of the `n`th token's bits.
+pub(crate) fn ticket(n: u64) -> SessionTicket {
+    SessionTicket::from_fresh(token(n))
+}
+
+/// A keep-alive that proves a ticket.
+pub(crate) fn proven(ticket: &SessionTicket, user: &str, timeout: u32, sequence: u64) -> String {
+    let sequence = NonZeroU64::new(sequence).unwrap();
+    let datagram = ToRegistryDatagram::prove(ticket, Username::new(user).unwrap(), timeout, sequence);
+    String::from_utf8(datagram.to_bytes(Dialect::Canonical).to_vec()).unwrap()
 }
 
 /// The code of the `n`th invitation.

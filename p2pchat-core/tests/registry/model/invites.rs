@@ -9,18 +9,24 @@ pub(super) struct Invite {
     until: Option<u64>,
 }
 
+impl Invite {
+    fn is_good(&self, now: Time) -> bool {
+        self.left > 0 && self.until.is_none_or(|until| now / SECOND < until)
+    }
+}
+
 impl Model {
     pub(super) fn invite(&mut self, uses: u32, lasts: Option<u64>) {
+        // Those that have expired are forgotten, also for who has asked with one just before.
+        let now = self.now;
+        self.invites.retain(|_, invite| invite.is_good(now));
         self.invites_made += 1;
         let until = lasts.map(|seconds| self.now / SECOND + seconds);
         self.invites.insert(self.invites_made, Invite { left: uses, until });
     }
 
-    /// True if the invitation was good at `now`, and nothing has become of it since.
     fn is_good(&self, number: u64, now: Time) -> bool {
-        self.invites
-            .get(&number)
-            .is_some_and(|invite| invite.left > 0 && invite.until.is_none_or(|until| now / SECOND < until))
+        self.invites.get(&number).is_some_and(|invite| invite.is_good(now))
     }
 
     /// True if a code is wanted, and can't be given.
