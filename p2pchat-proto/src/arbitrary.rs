@@ -3,8 +3,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 
 use crate::{
-    Capabilities, Capability, Capacity, Description, InviteCode, KeepAliveProof, List, PasswordDigest,
-    PeerPort, RawList, Reason, Record, RegistryName, RoomName, SessionTicket, SessionToken, Text, Username,
+    Capabilities, Capability, Capacity, Description, InviteCode, KeepAliveProof, List, ParkProof,
+    PasswordDigest, PeerPort, RawList, Reason, Record, RegistryName, RoomName, SessionTicket, SessionToken,
+    Text, Username,
 };
 
 const NAME_CHARS: &[char] = &['a', 'Z', '9', '_', '-', '.', 'ß', 'é', 'ع', '漢', 'Ω', 'ı'];
@@ -55,6 +56,12 @@ impl<'a> Arbitrary<'a> for SessionTicket {
 impl<'a> Arbitrary<'a> for KeepAliveProof {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
         Ok(SessionTicket::arbitrary(u)?.proof_of(u.arbitrary()?))
+    }
+}
+
+impl<'a> Arbitrary<'a> for ParkProof {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(SessionTicket::arbitrary(u)?.park_proof_of(u.arbitrary()?))
     }
 }
 

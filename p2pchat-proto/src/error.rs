@@ -45,7 +45,7 @@ pub enum Problem {
         /// What may stand here.
         expected: &'static str,
     },
-    /// Not 64 lower-case hexadecimal digits.
+    /// Not 64 lower-case hexadecimal digits, or in a [`ParkProof`](crate::ParkProof) 32.
     #[error("is no SHA-256 digest in 64 lower-case hexadecimal digits")]
     NotADigest,
     /// A backslash with a character after it that has no meaning there, or with nothing.

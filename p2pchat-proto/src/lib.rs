@@ -62,7 +62,7 @@ pub use message::{
     ToRegistry, ToRegistryDatagram,
 };
 pub use name::{RoomName, Username};
-pub use secret::{KeepAliveProof, PasswordDigest, SessionTicket, SessionToken};
+pub use secret::{KeepAliveProof, ParkProof, PasswordDigest, SessionTicket, SessionToken};
 pub use value::{
     Capabilities, Capability, Capacity, Description, PROTOCOL_VERSION, PeerPort, Reason, RegistryName, Text,
 };

@@ -1,4 +1,4 @@
-//! Secrets that travel as 64 lower-case hexadecimal digits: `Debug` hides them, there is no `Display`, and comparing takes
+//! Secrets that travel as lower-case hexadecimal digits: `Debug` hides them, there is no `Display`, and comparing takes
 //! the same time wherever the difference is (PROTOCOL.md §3.3).
 
 use std::fmt;
@@ -8,35 +8,35 @@ use sha2::{Digest, Sha256};
 
 use crate::{error::Problem, value::serde_as_str};
 
-/// 32 bytes as hexadecimal digits.
-fn hex(bytes: impl IntoIterator<Item = u8>) -> [u8; 64] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut hex = [0; 64];
+/// The first bytes, two digits each, as hexadecimal digits.
+fn hex<const DIGITS: usize>(bytes: impl IntoIterator<Item = u8>) -> [u8; DIGITS] {
+    const ALPHABET: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [0; DIGITS];
     for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
         for (digit, nibble) in pair.iter_mut().zip([byte >> 4, byte & 15]) {
-            *digit = DIGITS.get(usize::from(nibble)).copied().unwrap_or_default();
+            *digit = ALPHABET.get(usize::from(nibble)).copied().unwrap_or_default();
         }
     }
     hex
 }
 
 macro_rules! secret {
-    ($(#[$doc:meta])* $name:ident, $shown:literal) => {
+    ($(#[$doc:meta])* $name:ident, $digits:literal, $shown:literal) => {
         $(#[$doc])*
         #[derive(Clone)]
-        pub struct $name([u8; 64]);
+        pub struct $name([u8; $digits]);
 
         impl $name {
             /// Takes what is already in hexadecimal digits.
             pub fn new(hex: &str) -> Result<Self, Problem> {
-                let digits: [u8; 64] = hex.as_bytes().try_into().map_err(|_| Problem::NotADigest)?;
+                let digits: [u8; $digits] = hex.as_bytes().try_into().map_err(|_| Problem::NotADigest)?;
                 match digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
                     true => Ok(Self(digits)),
                     false => Err(Problem::NotADigest),
                 }
             }
 
-            /// The 64 digits. A secret: for the wire and for being hashed, never for a log.
+            /// The digits. A secret: for the wire and for being hashed, never for a log.
             pub fn expose(&self) -> &str {
                 str::from_utf8(&self.0).unwrap_or_default()
             }
@@ -70,7 +70,7 @@ secret! {
     ///
     /// It is as good as the password to whoever sees it, so `Debug` hides it, comparing takes the same time wherever the
     /// difference is, and there is no `Display`.
-    PasswordDigest, "PasswordDigest(…)"
+    PasswordDigest, 64, "PasswordDigest(…)"
 }
 
 impl PasswordDigest {
@@ -85,7 +85,7 @@ secret! {
     /// hexadecimal digits.
     ///
     /// Whoever has it is the session's user, so it is hidden as a [`PasswordDigest`] is.
-    SessionToken, "SessionToken(…)"
+    SessionToken, 64, "SessionToken(…)"
 }
 
 impl SessionToken {
@@ -105,7 +105,7 @@ secret! {
     /// What a session's keep-alives prove (capability `ticket`, §7.6): 256 random bits, as 64 lower-case hexadecimal digits.
     ///
     /// It never travels in a datagram, only proofs of it do.
-    SessionTicket, "SessionTicket(…)"
+    SessionTicket, 64, "SessionTicket(…)"
 }
 
 impl SessionTicket {
@@ -121,10 +121,19 @@ impl SessionTicket {
 
     /// The HMAC-SHA-256 of `what` under the ticket's 64 digits.
     pub(crate) fn proof_of(&self, what: &str) -> KeepAliveProof {
+        KeepAliveProof(hex(self.mac_of(what)))
+    }
+
+    /// The first half of the same.
+    pub(crate) fn park_proof_of(&self, what: &str) -> ParkProof {
+        ParkProof(hex(self.mac_of(what)))
+    }
+
+    fn mac_of(&self, what: &str) -> [u8; 32] {
         // As long as a block of the hash, so it is the key as it is.
         let mut mac = Hmac::<Sha256>::new(&self.0.into());
         mac.update(what.as_bytes());
-        KeepAliveProof(hex(mac.finalize().into_bytes()))
+        mac.finalize().into_bytes().into()
     }
 }
 
@@ -133,7 +142,15 @@ secret! {
     ///
     /// It is no secret once it was sent, but one to whoever wants to guess it: comparing takes the same time wherever the
     /// difference is.
-    KeepAliveProof, "KeepAliveProof(…)"
+    KeepAliveProof, 64, "KeepAliveProof(…)"
+}
+
+secret! {
+    /// That an answer to a parked session's keep-alive comes from who has the session's ticket (§7.12): the first half of an
+    /// HMAC-SHA-256, as 32 lower-case hexadecimal digits, so that answers are shorter than questions.
+    ///
+    /// Compared as a [`KeepAliveProof`] is.
+    ParkProof, 32, "ParkProof(…)"
 }
 
 #[cfg(test)]
@@ -152,7 +169,7 @@ mod tests {
         let token = SessionToken::from_random([0xa5; 32]);
         assert_eq!(token.expose(), "a5".repeat(32));
         assert_eq!(SessionToken::new(token.expose()), Ok(token.clone()));
-        let kept = hex(token.sha256());
+        let kept: [u8; 64] = hex(token.sha256());
         assert_eq!(kept, *PasswordDigest::of_password(token.expose()).0.as_slice());
         assert_ne!(token.sha256(), [0xa5; 32]);
     }
@@ -166,6 +183,8 @@ mod tests {
         assert_eq!(proof.expose(), "b4934c7f86b96379f3656198f01e5dd575690043fd29df22bce427e27942fc02");
         assert_ne!(ticket.proof_of("KEEP_ALIVE <alice> <10> <2>"), proof);
         assert_ne!(SessionTicket::from_random([0xa4; 32]).proof_of("KEEP_ALIVE <alice> <10> <1>"), proof);
+        let half = ticket.park_proof_of("KEEP_ALIVE <alice> <10> <1>");
+        assert_eq!(half.expose(), &proof.expose()[..32]);
     }
 
     #[test]
@@ -195,6 +214,7 @@ mod tests {
         check(|hex| SessionToken::new(hex).unwrap());
         check(|hex| SessionTicket::new(hex).unwrap());
         check(|hex| KeepAliveProof::new(hex).unwrap());
+        check(|hex| ParkProof::new(&format!("{}{}", &hex[..16], &hex[48..])).unwrap());
     }
 
     #[test]

@@ -309,6 +309,8 @@ pub enum Capability {
     Contact,
     /// `INTRODUCED_BY` is the first frame on a peer stream: who is dialled learns which registry had it dialled.
     Origin,
+    /// A session may go on without a stream, by its keep-alives alone, and is woken when something waits for it.
+    Park,
 }
 
 impl Capability {
@@ -324,6 +326,7 @@ impl Capability {
         Self::Invite,
         Self::Contact,
         Self::Origin,
+        Self::Park,
     ];
 
     /// The word on the wire.
@@ -339,6 +342,7 @@ impl Capability {
             Self::Invite => "invite",
             Self::Contact => "contact",
             Self::Origin => "origin",
+            Self::Park => "park",
         }
     }
 }

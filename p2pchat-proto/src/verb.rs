@@ -118,6 +118,12 @@ verbs! {
     Ticket = "TICKET",
     /// registry → peer, before a refusal, capability `retry`
     RetryAfter = "RETRY_AFTER",
+    /// peer → registry, capability `park`
+    Park = "PARK",
+    /// registry → peer, stream and UDP, capability `park`
+    Parked = "PARKED",
+    /// registry → peer, UDP, capability `park`
+    Wake = "WAKE",
     /// both ways, to the peer pushed, capability `contact`
     ContactRequest = "CONTACT_REQUEST",
     /// both ways, to the peer pushed, capability `contact`

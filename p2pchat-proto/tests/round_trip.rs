@@ -132,6 +132,31 @@ proptest! {
     }
 
     #[test]
+    fn an_answer_to_a_parked_session_proves_its_ticket_its_verb_and_its_number(
+        (ticket, other_ticket) in any_of::<(SessionTicket, SessionTicket)>(),
+        (sequence, other_sequence) in any_of::<(NonZeroU64, NonZeroU64)>(),
+    ) {
+        let parked = FromRegistryDatagram::parked(&ticket, sequence);
+        let wake = FromRegistryDatagram::wake(&ticket, sequence);
+        let (FromRegistryDatagram::Parked { proof }, FromRegistryDatagram::Wake { proof: other }) = (&parked, &wake)
+        else {
+            unreachable!()
+        };
+        prop_assert_ne!(proof, other);
+        let spelled = format!("PARKED <{}>", proof.expose());
+        prop_assert_eq!(&parked.to_bytes(Dialect::Canonical), spelled.as_bytes());
+        let swapped = FromRegistryDatagram::Wake { proof: proof.clone() };
+        prop_assert!(!swapped.answers(&ticket, sequence));
+        for answer in [&parked, &wake] {
+            let found = FromRegistryDatagram::parse(&answer.to_bytes(Dialect::Canonical), Dialect::Canonical, &Limits::DEFAULT);
+            prop_assert!(found.unwrap().answers(&ticket, sequence));
+            prop_assert_eq!(answer.answers(&ticket, other_sequence), sequence == other_sequence);
+            prop_assert_eq!(answer.answers(&other_ticket, sequence), ticket == other_ticket);
+        }
+        prop_assert!(!FromRegistryDatagram::KeepAliveSuccess.answers(&ticket, sequence));
+    }
+
+    #[test]
     fn a_raw_list_takes_the_shape_that_it_turns_out_to_have(message in any_of::<PeerList>()) {
         let message = FromRegistry::Peers(message);
         let Some(shape) = PeerListShape::of(&message) else { return Ok(()) };
@@ -229,6 +254,7 @@ fn carried_reply(message: FromRegistry) -> FromRegistry {
         FromRegistry::Join(it) => FromRegistry::Join(outcome(it)),
         FromRegistry::RoomExit(it) => FromRegistry::RoomExit(outcome(it)),
         FromRegistry::Contact(it) => FromRegistry::Contact(outcome(it)),
+        FromRegistry::Parked(it) => FromRegistry::Parked(outcome(it)),
         FromRegistry::Moderation(it) => FromRegistry::Moderation(outcome(it)),
         FromRegistry::Bans(BanList::NotFound { .. }) => {
             FromRegistry::Bans(BanList::NotFound { reason: None })

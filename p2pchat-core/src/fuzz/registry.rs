@@ -185,7 +185,7 @@ fn operate(registry: &mut Registry, at: Time, command: &Command) {
             // Where everybody comes from, so not for ever.
             if let Ok(subnet) = "192.0.2.0/24".parse() {
                 registry.ban(at, BanTarget::Subnet(subnet), None, Some(later(*lasts)));
-                assert!(*lasts == 0 || registry.stats().connections + registry.stats().waiting == 0);
+                assert!(*lasts == 0 || registry.stats().connections + registry.stats().waiting + registry.stats().parked == 0);
             }
         }
         Command::Unban(u) => {
@@ -199,7 +199,7 @@ fn operate(registry: &mut Registry, at: Time, command: &Command) {
         Command::Drain(0) => {
             registry.drain();
             let stats = registry.stats();
-            assert_eq!(stats.connections + stats.waiting, stats.sessions);
+            assert_eq!(stats.connections + stats.waiting + stats.parked, stats.sessions);
         }
         // That is the store's before it is the machine's.
         Command::Drain(_) | Command::Delete(_) => {}

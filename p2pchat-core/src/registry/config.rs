@@ -52,6 +52,8 @@ pub struct Config {
     pub token_lifetime: Duration,
     /// For how long at most a session without a stream waits for its user to come back (§7.5). 10 s.
     pub resume_grace: Duration,
+    /// How many sessions may be parked (§7.12). With none, `park` isn't offered. 100,000.
+    pub parked: usize,
     /// What strangers may do, for each place that they come from.
     pub prefixes: PrefixLimits,
     /// True if there are other registry nodes to be told of events by [`Effect::Publish`](super::Effect::Publish).
@@ -65,9 +67,12 @@ impl Config {
             Capability::Resume => self.token_lifetime.as_secs() > 0,
             Capability::Invite => self.registration == Registration::Invite,
             Capability::Contact => self.addresses == Addresses::Contacts,
+            Capability::Park => self.parked > 0,
             _ => true,
         };
-        self.capabilities.and(theirs).iter().filter(is_offered).collect()
+        let agreed: Capabilities = self.capabilities.and(theirs).iter().filter(is_offered).collect();
+        let can_park = agreed.has(Capability::Resume) && agreed.has(Capability::Ticket);
+        agreed.iter().filter(|&capability| can_park || capability != Capability::Park).collect()
     }
 }
 
@@ -76,7 +81,7 @@ impl Default for Config {
         Self {
             limits: Limits::DEFAULT,
             capabilities: Capabilities::parse(
-                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry",
+                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry,park",
             ),
             default_lease: Duration::from_secs(10),
             min_lease: Duration::from_secs(3),
@@ -96,6 +101,7 @@ impl Default for Config {
             bans: 65_536,
             token_lifetime: Duration::from_secs(7 * 24 * 3_600),
             resume_grace: Duration::from_secs(10),
+            parked: 100_000,
             prefixes: PrefixLimits::default(),
             publish_events: false,
         }

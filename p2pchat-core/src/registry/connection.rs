@@ -22,8 +22,20 @@ pub(super) struct Connection {
     /// How often something was wrong with what came.
     pub(super) faults: u32,
     last_heard: Time,
-    /// There is no stream: the session waits for its user to come back on another (§7.5).
-    waits: bool,
+    pub(super) line: Line,
+}
+
+/// What there is of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    Open,
+    /// It has ended, and the session waits for its user to come back on another (§7.5).
+    Broken,
+    /// It was closed at its user's wish, and the session goes on by its keep-alives (§7.12).
+    Parked {
+        /// Something waits for its user.
+        wanted: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -78,28 +90,36 @@ impl Connection {
             inbox: VecDeque::new(),
             faults: 0,
             last_heard: now,
-            waits: false,
+            line: Line::Open,
         }
     }
 
-    /// The place of a session whose stream has ended.
-    pub(super) fn waiting(&self, session: Session) -> Self {
+    /// The place of a session that has no stream any more.
+    pub(super) fn without_stream(&self, session: Box<Session>, line: Line) -> Self {
         Self {
             remote: self.remote,
             dialect: self.dialect,
             capabilities: self.capabilities,
-            phase: Phase::LoggedIn(Box::new(session)),
+            phase: Phase::LoggedIn(session),
             op: None,
             inbox: VecDeque::new(),
             faults: self.faults,
             last_heard: self.last_heard,
-            waits: true,
+            line,
         }
     }
 
-    /// True if there is no stream any more.
+    pub(super) fn has_stream(&self) -> bool {
+        self.line == Line::Open
+    }
+
+    /// True if the stream has ended and the session waits for another.
     pub(super) fn waits(&self) -> bool {
-        self.waits
+        self.line == Line::Broken
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(self.line, Line::Parked { .. })
     }
 
     pub(super) fn heard(&mut self, now: Time) {
@@ -111,11 +131,11 @@ impl Connection {
         now.since(self.last_heard)
     }
 
-    /// True if nothing has come for one keep-alive interval, a third of the lease, or the stream has ended: the session is a
-    /// ghost that a fresh login may replace (§5.1).
+    /// True if nothing has come for one keep-alive interval, a third of the lease, or there is no stream: the session is a
+    /// ghost, or parked, and a fresh login may replace it (§5.1).
     pub(super) fn is_silent(&self, now: Time) -> bool {
         match &self.phase {
-            Phase::LoggedIn(session) => self.waits || self.silence(now) >= session.lease / 3,
+            Phase::LoggedIn(session) => !self.has_stream() || self.silence(now) >= session.lease / 3,
             Phase::Greeting | Phase::Anonymous => true,
         }
     }

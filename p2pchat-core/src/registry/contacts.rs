@@ -47,8 +47,8 @@ enum Tie {
     Agreed,
 }
 
-/// One user's ties.
-type Ties = BTreeMap<Username, Tie>;
+/// One user's ties. Those that their session has not been told of, since it is parked (§7.12), are marked.
+type Ties = BTreeMap<Username, (Tie, bool)>;
 
 /// The ties between those online; each is with both users.
 #[derive(Debug, Default)]
@@ -56,17 +56,17 @@ pub(super) struct Contacts(BTreeMap<Username, Ties>);
 
 impl Contacts {
     fn tie(&self, user: &Username, other: &Username) -> Option<Tie> {
-        self.0.get(user)?.get(other).copied()
+        self.0.get(user)?.get(other).map(|&(tie, _)| tie)
     }
 
     fn has_room(&self, user: &Username, tie: Tie, limit: usize) -> bool {
-        let count = |ties: &Ties| ties.values().filter(|&&other| other == tie).count();
+        let count = |ties: &Ties| ties.values().filter(|&&(other, _)| other == tie).count();
         self.0.get(user).is_none_or(|ties| count(ties) < limit)
     }
 
     fn set(&mut self, user: &Username, tie: Tie, other: &Username, back: Tie) {
-        self.0.entry(user.clone()).or_default().insert(other.clone(), tie);
-        self.0.entry(other.clone()).or_default().insert(user.clone(), back);
+        self.0.entry(user.clone()).or_default().insert(other.clone(), (tie, false));
+        self.0.entry(other.clone()).or_default().insert(user.clone(), (back, false));
     }
 
     fn cut(&mut self, user: &Username, other: &Username) {
@@ -75,6 +75,20 @@ impl Contacts {
                 ties.remove(other);
             }
         }
+    }
+
+    /// The user has not been told of it.
+    fn mark_untold(&mut self, user: &Username, other: &Username) {
+        if let Some((_, untold)) = self.0.get_mut(user).and_then(|ties| ties.get_mut(other)) {
+            *untold = true;
+        }
+    }
+
+    /// What the user has not been told of; they are, by the caller.
+    fn take_untold(&mut self, user: &Username) -> Vec<(Username, Tie)> {
+        let ties = self.0.get_mut(user).into_iter().flatten();
+        ties.filter_map(|(other, (tie, untold))| std::mem::take(untold).then(|| (other.clone(), *tie)))
+            .collect()
     }
 
     /// The user's session is over.
@@ -148,7 +162,7 @@ impl Registry {
         } else {
             self.contacts.set(&me, Tie::Asked, other, Tie::Wanted);
             self.send(conn, FromRegistry::Contact(Outcome::Success));
-            self.send(theirs, FromRegistry::ContactRequest { username: me });
+            self.tell_tie(theirs, other, &me, FromRegistry::ContactRequest { username: me.clone() });
         }
     }
 
@@ -186,7 +200,27 @@ impl Registry {
 
     fn tell_contact(&mut self, me: &Username, other: &Username, accepted: bool) {
         if let Some(theirs) = self.reachable(other) {
-            self.send(theirs, FromRegistry::ContactResponse { username: me.clone(), accepted });
+            let told = FromRegistry::ContactResponse { username: me.clone(), accepted };
+            self.tell_tie(theirs, other, me, told);
+        }
+    }
+
+    /// Tells a user what another is to them now, when they come back if they are parked.
+    fn tell_tie(&mut self, conn: ConnId, user: &Username, other: &Username, told: FromRegistry) {
+        if self.connections.get(conn).is_some_and(Connection::is_parked) {
+            self.contacts.mark_untold(user, other);
+        }
+        self.send(conn, told);
+    }
+
+    /// A session that was parked has a stream again: what was to be told meanwhile is, as far as it still holds.
+    pub(super) fn tell_contacts(&mut self, conn: ConnId, user: &Username) {
+        for (username, tie) in self.contacts.take_untold(user) {
+            match tie {
+                Tie::Asked => {}
+                Tie::Wanted => self.send(conn, FromRegistry::ContactRequest { username }),
+                Tie::Agreed => self.send(conn, FromRegistry::ContactResponse { username, accepted: true }),
+            }
         }
     }
 
@@ -210,7 +244,7 @@ impl Registry {
     /// stay.
     pub(super) fn contacts_resumed(&mut self, user: &Username) {
         let waiting: Vec<_> = self.contacts.0.get(user).into_iter().flatten().collect();
-        let waiting = waiting.into_iter().filter(|(_, tie)| **tie != Tie::Agreed);
+        let waiting = waiting.into_iter().filter(|(_, (tie, _))| *tie != Tie::Agreed);
         for other in waiting.map(|(other, _)| other.clone()).collect::<Vec<_>>() {
             self.contacts.cut(user, &other);
             self.tell_contact(user, &other, false);

@@ -9,17 +9,23 @@ use p2pchat_proto::{
     Capability, Dialect, FromRegistry, FromRegistryDatagram, SessionTicket, SessionToken, ToRegistryDatagram,
 };
 
-use super::{ConnId, Effect, Registry, answers::Step, connection::Connection};
+use super::{
+    ConnId, Effect, Registry,
+    answers::Step,
+    connection::{Connection, Line},
+};
 use crate::time::Time;
 
 /// What a session's keep-alives prove, and which of them have come.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    secret: SessionTicket,
+    pub(super) secret: SessionTicket,
     /// The largest sequence number so far.
-    last: u64,
+    pub(super) last: u64,
     /// Where the last one came from, or the stream.
     ip: IpAddr,
+    /// The last one has had a WAKE.
+    pub(super) woken: bool,
 }
 
 impl Ticket {
@@ -29,6 +35,7 @@ impl Ticket {
         let own = sequence.get() > self.last && datagram.proves(&self.secret);
         if own {
             self.last = sequence.get();
+            self.woken = false;
         }
         own
     }
@@ -55,7 +62,8 @@ impl Registry {
     /// Bits have been made for a ticket.
     pub(super) fn give_ticket(&mut self, conn: ConnId, bits: SessionToken) {
         // The stream may have ended meanwhile: who comes back on another gets a ticket there. Or it has said another hello.
-        let wants = |connection: &&mut Connection| !connection.waits() && connection.has(Capability::Ticket);
+        let wants =
+            |connection: &&mut Connection| connection.has_stream() && connection.has(Capability::Ticket);
         let connection = self.connections.get_mut(conn).filter(wants);
         let Some(remote) = connection.as_ref().map(|connection| connection.remote.ip().to_canonical()) else {
             return;
@@ -63,7 +71,7 @@ impl Registry {
         if let Some(session) = connection.and_then(|connection| connection.session_mut()) {
             let secret = SessionTicket::from_fresh(bits);
             let ip = session.ticket.as_ref().map_or(remote, |ticket| ticket.ip);
-            session.ticket = Some(Ticket { secret: secret.clone(), last: 0, ip });
+            session.ticket = Some(Ticket { secret: secret.clone(), last: 0, ip, woken: false });
             self.send(conn, FromRegistry::Ticket { ticket: secret });
         }
     }
@@ -84,6 +92,7 @@ impl Registry {
         };
         let near = connection.remote.ip().to_canonical() == from.ip().to_canonical();
         let answers = connection.dialect == Dialect::Canonical;
+        let mut line = connection.line;
         let Some(session) = connection.session_mut() else { return false };
         let (own, has_ticket) = match &mut session.ticket {
             Some(ticket) => (ticket.is_proven_by(datagram), true),
@@ -108,13 +117,20 @@ impl Registry {
         self.leases.set(claim.conn, now + session.lease);
         if answers && rested {
             session.last_answered = Some(now);
-            self.effects.push_back(Effect::SendDatagram {
-                to: from,
-                message: FromRegistryDatagram::KeepAliveSuccess,
-            });
+            let message = match (&mut line, &mut session.ticket) {
+                (Line::Parked { wanted }, Some(ticket)) => {
+                    // There is no stream to give it a new ticket on.
+                    *wanted |= moved;
+                    self.counts.wakes += u64::from(*wanted);
+                    ticket.answer(*wanted)
+                }
+                _ => Some(FromRegistryDatagram::KeepAliveSuccess),
+            };
+            self.effects.extend(message.map(|message| Effect::SendDatagram { to: from, message }));
         }
+        connection.line = line;
         connection.heard(now);
-        if moved {
+        if moved && connection.has_stream() {
             self.ask_for_ticket(claim.conn);
         }
         self.counts.keep_alives += 1;

@@ -53,6 +53,7 @@ mod keep_alive;
 mod memory;
 mod moderation;
 mod operator;
+mod park;
 mod presence;
 mod record;
 mod refusal;
@@ -78,7 +79,7 @@ use self::{
     admission::Admission,
     answers::Op,
     bans::Bans,
-    connection::{Connection, Incoming},
+    connection::{Connection, Incoming, Line},
     contacts::Contacts,
     guard::{Guard, Prefix},
     presence::Presence,
@@ -143,6 +144,12 @@ pub struct Stats {
     pub sessions: usize,
     /// Those of them who have no stream and may come back on another (§7.5).
     pub waiting: usize,
+    /// Those of them who have closed their stream and are online by their keep-alives (§7.12).
+    pub parked: usize,
+    /// How often a parked session was told to come back.
+    pub wakes: u64,
+    /// How many sessions were not parked because [`Config::parked`] were.
+    pub refused_parks: u64,
     /// How many sessions began or went on by a token.
     pub resumed: u64,
     /// How many tokens were refused.
@@ -237,8 +244,10 @@ pub struct Registry {
     ops: SlotMap<OpId, Op>,
     presence: Presence,
     leases: Timers<ConnId>,
-    /// How many of `connections` are sessions without a stream.
+    /// How many of `connections` are sessions whose stream has ended.
     waiting: usize,
+    /// How many of them are parked.
+    parked: usize,
     /// The users whose sessions the store has been asked to open by their password, and how often.
     opening: BTreeMap<Username, usize>,
     guard: Guard,
@@ -273,6 +282,7 @@ impl Registry {
             presence: Presence::default(),
             leases: Timers::new(),
             waiting: 0,
+            parked: 0,
             opening: BTreeMap::new(),
             effects: VecDeque::new(),
         }
@@ -281,7 +291,7 @@ impl Registry {
     /// Goes by other settings from now on. No stream is closed for them: where there are more than is allowed by now, no more
     /// come. What somebody has used up stays used up.
     pub fn reconfigure(&mut self, config: Config) {
-        let streams = self.connections.values().filter(|connection| !connection.waits());
+        let streams = self.connections.values().filter(|connection| connection.has_stream());
         self.guard.set_limits(config.prefixes, streams.map(|connection| connection.remote.ip()));
         self.admission.set_limits(config.hashes, config.longest_retry);
         self.config = config;
@@ -329,7 +339,7 @@ impl Registry {
 
     fn handle_incoming(&mut self, now: Time, conn: ConnId, incoming: Incoming) {
         let pipeline = self.config.pipeline;
-        let Some(connection) = self.connections.get_mut(conn).filter(|c| !c.waits()) else { return };
+        let Some(connection) = self.connections.get_mut(conn).filter(|c| c.has_stream()) else { return };
         connection.heard(now);
         self.counts.requests += 1;
         self.counts.malformed += u64::from(matches!(incoming, Incoming::Malformed(_)));
@@ -380,7 +390,7 @@ impl Registry {
 
     /// The stream is gone. Its user is offline at once, unless they have a token to come back with (§7.5).
     pub fn handle_disconnected(&mut self, now: Time, conn: ConnId) {
-        if self.connections.get(conn).is_none_or(Connection::waits) {
+        if !self.connections.get(conn).is_some_and(Connection::has_stream) {
             return;
         }
         if !self.keep_waiting(now, conn) {
@@ -392,17 +402,17 @@ impl Registry {
     /// True if there was such a stream.
     fn forget(&mut self, conn: ConnId) -> bool {
         let Some(connection) = self.connections.remove(conn) else { return false };
-        if connection.waits() {
-            self.waiting -= 1;
-        } else {
-            self.guard.disconnected(connection.remote.ip());
+        match connection.line {
+            Line::Open => self.guard.disconnected(connection.remote.ip()),
+            Line::Broken => self.waiting -= 1,
+            Line::Parked { .. } => self.parked -= 1,
         }
-        !connection.waits()
+        connection.has_stream()
     }
 
     /// How many streams are open.
     fn streams(&self) -> usize {
-        self.connections.len() - self.waiting
+        self.connections.len() - self.waiting - self.parked
     }
 
     /// A datagram has come. One that proves no session changes nothing and gets no answer.
@@ -459,12 +469,12 @@ impl Registry {
     pub fn disconnect_all(&mut self) {
         for (conn, connection) in &self.connections {
             self.leases.cancel(conn);
-            if !connection.waits() {
+            if connection.has_stream() {
                 self.effects.push_back(Effect::Close { conn });
             }
         }
         self.connections.clear();
-        self.waiting = 0;
+        (self.waiting, self.parked) = (0, 0);
         self.guard = Guard::new(self.config.prefixes);
         self.presence = Presence::default();
         self.contacts = Contacts::default();
@@ -476,6 +486,7 @@ impl Registry {
             connections: self.streams(),
             sessions: self.presence.len(),
             waiting: self.waiting,
+            parked: self.parked,
             operations: self.ops.len(),
             hashes: self.admission.waiting(),
             most_hashes: self.admission.most(),
@@ -499,8 +510,10 @@ impl Registry {
 
     fn send(&mut self, conn: ConnId, message: FromRegistry) {
         self.counts.answered(&message);
-        if self.connections.get(conn).is_none_or(|connection| !connection.waits()) {
-            self.effects.push_back(Effect::Send { conn, message });
+        match self.connections.get(conn).map(|connection| connection.line) {
+            None | Some(Line::Open) => self.effects.push_back(Effect::Send { conn, message }),
+            Some(Line::Broken) => {}
+            Some(Line::Parked { .. }) => self.want(conn),
         }
     }
 

@@ -34,6 +34,8 @@ pub struct SessionInfo {
     pub silent_for: Duration,
     /// The stream has ended, and the session waits for its user to come back by a token (§7.5).
     pub waits: bool,
+    /// The stream was closed at the user's wish, and keep-alives alone keep the session (§7.12).
+    pub parked: bool,
 }
 
 impl SessionInfo {
@@ -50,6 +52,7 @@ impl SessionInfo {
             online_for: now.since(session.since),
             silent_for: connection.silence(now),
             waits: connection.waits(),
+            parked: connection.is_parked(),
         })
     }
 }

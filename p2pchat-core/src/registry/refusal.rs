@@ -28,6 +28,7 @@ pub(super) enum Refused {
     Search,
     Peers,
     Contact,
+    Park,
     Moderation,
     Bans,
 }
@@ -46,6 +47,7 @@ impl Refused {
             Some(Verb::ContactRequest | Verb::ContactResponse) => Self::Contact,
             Some(Verb::RoomKick | Verb::RoomBan | Verb::RoomUnban | Verb::RoomSet) => Self::Moderation,
             Some(Verb::RoomBans) => Self::Bans,
+            Some(Verb::Park) => Self::Park,
             // LOGOUT has no answer of its own.
             _ => Self::Hello,
         }
@@ -63,6 +65,7 @@ impl Refused {
             Self::Search => FromRegistry::Search(SearchReply::NotFound { reason }),
             Self::Peers => FromRegistry::Peers(PeerList::Failure { reason }),
             Self::Contact => FromRegistry::Contact(Outcome::Failure { reason }),
+            Self::Park => FromRegistry::Parked(Outcome::Failure { reason }),
             Self::Moderation => FromRegistry::Moderation(Outcome::Failure { reason }),
             Self::Bans => FromRegistry::Bans(BanList::Failure { reason }),
         }

@@ -109,6 +109,7 @@ impl Registry {
             ToRegistry::ContactResponse { username, accepted } => {
                 self.contact_response(conn, &username, accepted);
             }
+            ToRegistry::Park { username } => self.park(conn, &username),
             ToRegistry::Kick { room, username, reason } => {
                 self.moderate(now, conn, room, RoomAction::Kick { username, reason });
             }

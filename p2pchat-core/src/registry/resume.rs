@@ -10,7 +10,7 @@ use p2pchat_proto::{AuthReply, Capability, FromRegistry, PeerPort, RoomName, Ses
 use super::{
     ConnId, Effect, Registry, TokenAnswer,
     answers::{FAULT, Op, Step},
-    connection::{Connection, Phase},
+    connection::{Connection, Line, Phase},
     refusal::Refused,
     session::Login,
     store::{Secret, StoreRequest, StoredToken, TokenChange, TokenDigest, Write},
@@ -267,22 +267,32 @@ impl Registry {
         if self.draining || leaves || self.waiting >= self.config.connections {
             return false;
         }
-        let session = match std::mem::replace(&mut connection.phase, Phase::Anonymous) {
-            Phase::LoggedIn(session) if session.has_token => *session,
-            phase => {
-                connection.phase = phase;
-                return false;
-            }
-        };
+        let Some(session) = connection.session().filter(|session| session.has_token) else { return false };
         tracing::info!(?conn, user = %session.username, "the stream has ended: waits for its user");
+        self.leave_stream(conn, Some(until), Line::Broken);
+        true
+    }
+
+    /// Gives the session of a stream that has ended, or is about to, a place of its own until then.
+    pub(super) fn leave_stream(&mut self, conn: ConnId, until: Option<Time>, line: Line) {
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        let session = match std::mem::replace(&mut connection.phase, Phase::Anonymous) {
+            Phase::LoggedIn(session) => session,
+            phase => return connection.phase = phase,
+        };
         let (username, rooms) = (session.username.clone(), session.rooms.clone());
-        let place = connection.waiting(session);
+        let place = connection.without_stream(session, line);
         let place = self.connections.insert(place);
-        self.waiting += 1;
+        match line {
+            Line::Open => {}
+            Line::Broken => self.waiting += 1,
+            Line::Parked { .. } => self.parked += 1,
+        }
         self.presence.moves(&username, &rooms, place);
         self.leases.cancel(conn);
-        self.leases.set(place, until);
-        true
+        if let Some(until) = until {
+            self.leases.set(place, until);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Sessions: their beginning, their keep-alives, their end, and what others are told of them (§5.1, §5.2, §5.4).
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::collections::BTreeSet;
 
 use p2pchat_proto::{
     AuthReply, Capability, Dialect, FromRegistry, FromRegistryDatagram, PeerPort, RoomName, SessionToken,
@@ -9,7 +9,7 @@ use p2pchat_proto::{
 
 use super::{
     BusEvent, ConnId, Effect, Registry,
-    connection::{Phase, Session},
+    connection::{Connection, Phase, Session},
     operator::ACCOUNT_DELETED,
     resume::{ELSEWHERE, NOT_GOOD},
     store::TokenDigest,
@@ -54,13 +54,15 @@ impl Registry {
             }
             Some(old) => {
                 tracing::info!(user = %username, resumes, "the session before is replaced");
-                self.evict(old.conn)
+                let parked = self.connections.get(old.conn).is_some_and(Connection::is_parked);
+                self.evict(old.conn, resumes).map(|old| (old, parked))
             }
             None => None,
         };
-        let old = old.filter(|_| resumes);
-        match old {
-            Some(_) => self.contacts_resumed(&username),
+        let (old, parked) = old.filter(|_| resumes).unzip();
+        match parked {
+            Some(true) => {}
+            Some(false) => self.contacts_resumed(&username),
             None => self.contacts.end(&username),
         }
         self.counts.resumed += u64::from(resumes);
@@ -90,6 +92,9 @@ impl Registry {
         let told = connection.has(Capability::Roster);
         self.send(conn, FromRegistry::Auth(AuthReply::Success { token }));
         self.ask_for_ticket(conn);
+        if parked == Some(true) {
+            self.tell_contacts(conn, &username);
+        }
         for room in rooms {
             if told {
                 self.send(conn, FromRegistry::UserJoined { room: room.clone(), username: username.clone() });
@@ -135,13 +140,17 @@ impl Registry {
     }
 
     /// Ends a session that another one replaces: its user stays online, so nobody else is told.
-    fn evict(&mut self, conn: ConnId) -> Option<Session> {
-        let session = self.take_session(conn);
-        match (&session, self.connections.get(conn)) {
-            (Some(session), Some(connection)) if connection.has(Capability::Resume) => {
+    fn evict(&mut self, conn: ConnId, resumes: bool) -> Option<Session> {
+        let mut session = self.take_session(conn);
+        match (&mut session, self.connections.get(conn)) {
+            // Who has the token is who had that session, and has come.
+            (Some(_), Some(connection)) if connection.is_parked() && resumes => {}
+            (Some(session), Some(connection))
+                if !connection.is_parked() && connection.has(Capability::Resume) =>
+            {
                 self.send(conn, FromRegistry::Replaced { username: session.username.clone() });
             }
-            (Some(session), _) => self.say_timeout(conn, session.username.clone(), session.datagrams),
+            (Some(session), _) => self.say_timeout(conn, session),
             (None, _) => {}
         }
         self.close(conn);
@@ -150,19 +159,23 @@ impl Registry {
 
     /// No keep-alive came in time.
     pub(super) fn time_out(&mut self, conn: ConnId) {
-        if let Some(session) = self.take_session(conn) {
+        if let Some(mut session) = self.take_session(conn) {
             self.counts.timed_out += 1;
             self.contacts.end(&session.username);
             tracing::info!(?conn, user = %session.username, lease = ?session.lease, "timed out");
-            self.say_timeout(conn, session.username.clone(), session.datagrams);
+            self.say_timeout(conn, &mut session);
             self.publish(BusEvent::Offline { username: session.username, rooms: session.rooms });
         }
         self.close(conn);
     }
 
-    /// TIMEOUT on both links (§4.14).
-    fn say_timeout(&mut self, conn: ConnId, username: Username, datagrams: Option<SocketAddr>) {
-        if let Some(to) = datagrams {
+    /// TIMEOUT on both links (§4.14), or WAKE to who is parked (§7.12).
+    fn say_timeout(&mut self, conn: ConnId, session: &mut Session) {
+        if self.connections.get(conn).is_some_and(Connection::is_parked) {
+            return self.wake_from(session);
+        }
+        let username = session.username.clone();
+        if let Some(to) = session.datagrams {
             let message = FromRegistryDatagram::Timeout { username: username.clone() };
             self.effects.push_back(Effect::SendDatagram { to, message });
         }

@@ -13,6 +13,8 @@ mod moderation;
 mod months;
 mod names;
 mod operator;
+mod park;
+mod park_wakes;
 mod resume;
 mod resume_grace;
 mod resume_takeover;

@@ -19,7 +19,7 @@ fn greet(w: &mut World, ip: &str) -> ConnId {
     conn
 }
 
-fn ticket_in(told: &[String]) -> SessionTicket {
+pub(crate) fn ticket_in(told: &[String]) -> SessionTicket {
     let mut tickets = told.iter().filter_map(|line| line.strip_prefix("TICKET <")?.strip_suffix('>'));
     let ticket = tickets.next().unwrap_or_else(|| panic!("no ticket in {told:?}"));
     assert_eq!(tickets.next(), None);
@@ -34,7 +34,7 @@ fn online(w: &mut World, user: &str) -> (ConnId, String, SessionTicket) {
     (conn, token_in(&told), ticket_in(&told))
 }
 
-fn to(address: &str, said: &str) -> (SocketAddr, String) {
+pub(crate) fn to(address: &str, said: &str) -> (SocketAddr, String) {
     (address.parse().unwrap(), said.to_owned())
 }
 

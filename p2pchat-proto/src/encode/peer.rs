@@ -76,6 +76,7 @@ impl FromRegistryDatagram {
             Self::KeepAliveSuccess => writer.status(Phrase::Success),
             Self::KeepAliveFailure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
             Self::Timeout { username } => writer.word(username.as_str()),
+            Self::Parked { proof } | Self::Wake { proof } => writer.plain(proof.expose()),
         }
     }
 }

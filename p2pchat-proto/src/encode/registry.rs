@@ -81,6 +81,7 @@ impl ToRegistry {
                 writer.room_setting(setting);
             }
             Self::ListBans { room } => writer.plain(room.as_str()),
+            Self::Park { username } => writer.plain(username.as_str()),
             Self::ContactRequest { username } => writer.plain(username.as_str()),
             Self::ContactResponse { username, accepted } => writer.contact_response(username, *accepted),
         }
@@ -113,7 +114,8 @@ impl FromRegistry {
             | Self::Join(outcome)
             | Self::RoomExit(outcome)
             | Self::Moderation(outcome)
-            | Self::Contact(outcome) => match outcome {
+            | Self::Contact(outcome)
+            | Self::Parked(outcome) => match outcome {
                 Outcome::Success => writer.status(Phrase::Success),
                 Outcome::Failure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
             },

@@ -12,7 +12,7 @@ use crate::{
     limits::Limits,
     name::Username,
     parse,
-    secret::{KeepAliveProof, SessionTicket},
+    secret::{KeepAliveProof, ParkProof, SessionTicket},
     value::Reason,
     verb::Verb,
 };
@@ -86,6 +86,46 @@ pub enum FromRegistryDatagram {
         /// Whose session.
         username: Username,
     },
+    /// `PARKED <proof>`: the answer to a keep-alive of a parked session for which nothing waits (capability `park`, §7.12).
+    /// [`parked`](Self::parked) makes one.
+    Parked {
+        /// Under the session's ticket, of which keep-alive is answered.
+        proof: ParkProof,
+    },
+    /// `WAKE <proof>`: the session is parked no longer, or something waits for it (capability `park`, §7.12).
+    /// [`wake`](Self::wake) makes one.
+    Wake {
+        /// Under the session's ticket, of which keep-alive is answered.
+        proof: ParkProof,
+    },
+}
+
+impl FromRegistryDatagram {
+    /// The answer to the keep-alive of that number, proving `ticket`: nothing waits.
+    pub fn parked(ticket: &SessionTicket, sequence: NonZeroU64) -> Self {
+        Self::Parked { proof: ticket.park_proof_of(&answered(Verb::Parked, sequence)) }
+    }
+
+    /// The answer to the keep-alive of that number, proving `ticket`: come back.
+    pub fn wake(ticket: &SessionTicket, sequence: NonZeroU64) -> Self {
+        Self::Wake { proof: ticket.park_proof_of(&answered(Verb::Wake, sequence)) }
+    }
+
+    /// True if this is an answer to the keep-alive of that number that proves `ticket`. Takes the same time wherever a wrong
+    /// proof differs.
+    pub fn answers(&self, ticket: &SessionTicket, sequence: NonZeroU64) -> bool {
+        match self {
+            Self::Parked { proof } | Self::Wake { proof } => {
+                ticket.park_proof_of(&answered(self.verb(), sequence)) == *proof
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What an answer to a parked session proves. The number isn't sent: the peer knows which of its keep-alives are open.
+fn answered(verb: Verb, sequence: NonZeroU64) -> String {
+    format!("{verb} <{sequence}>")
 }
 
 impl Message for ToRegistryDatagram {
@@ -117,6 +157,8 @@ impl Message for FromRegistryDatagram {
         match self {
             Self::KeepAliveSuccess | Self::KeepAliveFailure { .. } => Verb::KeepAliveResponse,
             Self::Timeout { .. } => Verb::Timeout,
+            Self::Parked { .. } => Verb::Parked,
+            Self::Wake { .. } => Verb::Wake,
         }
     }
 }

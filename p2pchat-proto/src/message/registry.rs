@@ -112,6 +112,11 @@ pub enum ToRegistry {
         /// The session's own name.
         username: Option<Username>,
     },
+    /// `PARK <username>`: the session goes on without this stream (capability `park`, §7.12).
+    Park {
+        /// The session's own name.
+        username: Username,
+    },
     /// `ROOM_KICK <room> <username> [<reason>]`: puts a member out (capability `moderate`, §7.7).
     Kick {
         /// One's own room.
@@ -208,6 +213,8 @@ pub enum FromRegistry {
         /// The session's secret.
         ticket: SessionTicket,
     },
+    /// `PARKED <SUCCESS> <200>`, after which the stream is closed, or `<FAILURE> <404>`: answers `PARK` (§7.12).
+    Parked(Outcome),
     /// `RETRY_AFTER <seconds>`, under `retry` before the refusal that it belongs to: what is refused may be tried again
     /// then (§7.8).
     RetryAfter {
@@ -452,6 +459,7 @@ impl Message for ToRegistry {
             Self::SearchUser { .. } => Verb::SearchUser,
             Self::DiscoverPeers { .. } | Self::DiscoverRoom { .. } => Verb::DiscoverPeers,
             Self::Logout { .. } => Verb::Logout,
+            Self::Park { .. } => Verb::Park,
             Self::Kick { .. } => Verb::RoomKick,
             Self::Ban { .. } => Verb::RoomBan,
             Self::Unban { .. } => Verb::RoomUnban,
@@ -489,6 +497,7 @@ impl Message for FromRegistry {
             Self::Timeout { .. } => Verb::Timeout,
             Self::Replaced { .. } => Verb::Replaced,
             Self::Ticket { .. } => Verb::Ticket,
+            Self::Parked(_) => Verb::Parked,
             Self::RetryAfter { .. } => Verb::RetryAfter,
             Self::Contact(_) => Verb::Contact,
             Self::ContactRequest { .. } => Verb::ContactRequest,

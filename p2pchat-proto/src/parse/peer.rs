@@ -76,6 +76,8 @@ impl FromRegistryDatagram {
                 _ => Self::KeepAliveFailure { reason: fields.reason()? },
             },
             Verb::Timeout => Self::Timeout { username: fields.required("username", Username::with_limits)? },
+            Verb::Parked => Self::Parked { proof: fields.required("proof", value::park_proof)? },
+            Verb::Wake => Self::Wake { proof: fields.required("proof", value::park_proof)? },
             _ => return fields.unknown_verb(),
         })
     }

@@ -65,6 +65,7 @@ impl ToRegistry {
             }
             Verb::DiscoverPeers => fields.discover()?,
             Verb::Logout => Self::Logout { username: fields.optional("username", Username::with_limits)? },
+            Verb::Park => Self::Park { username: fields.required("username", Username::with_limits)? },
             Verb::RoomKick => Self::Kick {
                 room: fields.required("room", RoomName::with_limits)?,
                 username: fields.required("username", Username::with_limits)?,
@@ -172,6 +173,7 @@ impl FromRegistry {
                 Self::Replaced { username: fields.required("username", Username::with_limits)? }
             }
             Verb::Ticket => Self::Ticket { ticket: fields.required("ticket", value::ticket)? },
+            Verb::Parked => Self::Parked(fields.outcome(Code::Required)?),
             Verb::RetryAfter => Self::RetryAfter { seconds: fields.required("seconds", value::u32)? },
             Verb::UserJoined => Self::UserJoined {
                 room: fields.required("room", RoomName::with_limits)?,

@@ -10,7 +10,7 @@ use crate::{
     invite::InviteCode,
     limits::Limits,
     name::RoomName,
-    secret::{KeepAliveProof, PasswordDigest, SessionTicket, SessionToken},
+    secret::{KeepAliveProof, ParkProof, PasswordDigest, SessionTicket, SessionToken},
     value::{Capabilities, Capacity, PeerPort},
 };
 
@@ -59,6 +59,10 @@ pub(super) fn sequence(text: &str, _: &Limits) -> Result<NonZeroU64, Problem> {
 
 pub(super) fn proof(text: &str, _: &Limits) -> Result<KeepAliveProof, Problem> {
     KeepAliveProof::new(text)
+}
+
+pub(super) fn park_proof(text: &str, _: &Limits) -> Result<ParkProof, Problem> {
+    ParkProof::new(text)
 }
 
 /// `<>` for a room without a password.
