@@ -22,7 +22,7 @@ use crate::{
 pub(super) fn config(data: &[u8]) -> Config {
     let mut config = Config::default();
     (config.connections, config.pipeline, config.operations, config.rooms_per_user) = (6, 3, 8, 2);
-    config.bans_per_room = 2;
+    (config.bans_per_room, config.parked) = (2, 2);
     if data.first().is_some_and(|byte| byte % 4 == 3) {
         config.addresses = Addresses::Contacts;
     }
@@ -70,6 +70,7 @@ pub(super) enum Request {
     Contact(u8, Option<bool>),
     Ask(u8, bool),
     Logout(Option<u8>),
+    Park(u8),
     Moderate(u8, u8, u8),
     Anything(ToRegistry),
 }
@@ -108,6 +109,7 @@ impl Request {
                 }
             }
             Self::Logout(u) => ToRegistry::Logout { username: u.and_then(user) },
+            Self::Park(u) => ToRegistry::Park { username: user(u)? },
             Self::Moderate(n, u, r) => moderation(n, user(u)?, room(r)?),
             Self::Anything(message) => message,
         })
@@ -249,7 +251,9 @@ impl Backend {
     pub(super) fn check(&self, registry: &Registry) {
         let stats = registry.stats();
         assert!(stats.connections <= 6 && stats.waiting <= 6 && stats.operations <= 8);
-        assert!(stats.waiting <= stats.sessions && stats.sessions <= stats.connections + stats.waiting);
+        let without_stream = stats.waiting + stats.parked;
+        assert!(stats.parked <= 2 && without_stream <= stats.sessions);
+        assert!(stats.sessions <= stats.connections + without_stream);
         let questions = self.questions.len() + self.hashes.len() + self.mints.len();
         assert_eq!(questions, stats.operations, "a question is asked once");
         if registry.registration() == Registration::Invite

@@ -185,7 +185,11 @@ fn operate(registry: &mut Registry, at: Time, command: &Command) {
             // Where everybody comes from, so not for ever.
             if let Ok(subnet) = "192.0.2.0/24".parse() {
                 registry.ban(at, BanTarget::Subnet(subnet), None, Some(later(*lasts)));
-                assert!(*lasts == 0 || registry.stats().connections + registry.stats().waiting + registry.stats().parked == 0);
+                assert!(
+                    *lasts == 0
+                        || registry.stats().connections + registry.stats().waiting + registry.stats().parked
+                            == 0
+                );
             }
         }
         Command::Unban(u) => {

@@ -95,6 +95,8 @@ struct World {
     streams: Vec<Stream>,
     /// Where keep-alives have come from that may have proven a ticket.
     provers: BTreeSet<IpAddr>,
+    /// The bytes of the keep-alives that have proven a ticket, less those of what was said to parked sessions for them.
+    credit: usize,
     limits: Limits,
 }
 
@@ -119,7 +121,15 @@ impl World {
         config.limits.frame_bytes = FRAME_BYTES;
         let limits = config.limits;
         let (registry, backend) = (Registry::new(config), Backend::default());
-        Self { registry, backend, now: Time::ZERO, streams: Vec::new(), provers: BTreeSet::new(), limits }
+        Self {
+            registry,
+            backend,
+            now: Time::ZERO,
+            streams: Vec::new(),
+            provers: BTreeSet::new(),
+            credit: 0,
+            limits,
+        }
     }
 
     fn pick(&self, n: u8) -> usize {
@@ -314,9 +324,13 @@ impl World {
         };
         let proven = ToRegistryDatagram::prove(ticket, username, timeout, sequence);
         let bytes = proven.to_bytes(Dialect::Canonical);
+        let before = self.registry.stats().keep_alives;
         let source = self.datagram(from, &bytes);
         self.provers.insert(source.ip());
         let so_far = self.registry.stats().keep_alives;
+        if so_far > before {
+            self.credit += bytes.len();
+        }
         self.datagram(from.wrapping_add(1), &bytes);
         assert_eq!(self.registry.stats().keep_alives, so_far, "a copy counts for nothing");
     }
@@ -340,13 +354,17 @@ impl World {
         self.streams.iter_mut().find(|stream| stream.id == conn && stream.open)
     }
 
-    fn datagram_sent(&self, to: IpAddr, message: &FromRegistryDatagram) {
+    fn datagram_sent(&mut self, to: IpAddr, message: &FromRegistryDatagram) {
         let bytes = message.to_bytes(Dialect::Canonical);
         let read = FromRegistryDatagram::parse(&bytes, Dialect::Canonical, &Limits::DEFAULT);
         assert_eq!(read.as_ref(), Ok(message));
         let known =
             self.streams.iter().any(|stream| stream.remote.ip() == to && stream.client.user.is_some());
         assert!(known || self.provers.contains(&to), "a datagram to {to}, where nobody has logged in");
+        if let FromRegistryDatagram::Parked { .. } | FromRegistryDatagram::Wake { .. } = message {
+            let left = self.credit.checked_sub(bytes.len());
+            self.credit = left.expect("no more goes to parked sessions than came from them");
+        }
     }
 
     fn check(&self) {
@@ -355,7 +373,11 @@ impl World {
             self.streams.iter().filter(|stream| stream.open).filter_map(|stream| stream.client.user.as_ref());
         let online: Vec<&Username> = online.collect();
         let stats = self.registry.stats();
-        assert_eq!(online.len() + stats.waiting, stats.sessions, "who was told of a login is online");
+        assert_eq!(
+            online.len() + stats.waiting + stats.parked,
+            stats.sessions,
+            "who was told of a login is online"
+        );
         assert_eq!(online.iter().collect::<BTreeSet<_>>().len(), online.len(), "one live session a user");
         assert_eq!(
             self.streams.iter().filter(|stream| stream.open).count(),
@@ -535,6 +557,7 @@ fn answers(reply: &FromRegistry, asked: Option<&ToRegistry>) -> bool {
                 | ToRegistry::Unban { .. }
                 | ToRegistry::SetRoom { .. }
         ),
+        FromRegistry::Parked(_) => matches!(asked, ToRegistry::Park { .. }),
         FromRegistry::Bans(_) => matches!(asked, ToRegistry::ListBans { .. }),
         _ => false,
     }
