@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    num::NonZeroU64,
     time::Duration,
 };
 
@@ -10,12 +11,12 @@ use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{
     Dialect, FromRegistry, FromRegistryDatagram, Limits, Message, PeerMessage, RegistryName, RoomName,
-    ToRegistry, ToRegistryDatagram, Username,
+    SessionTicket, ToRegistry, ToRegistryDatagram, Username,
     codec::{ClientCodec, PeerCodec, RegistryCodec},
 };
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::people::{Command, DATAGRAMS, REGISTRY_LINES, STREAM_LINES, line};
+use super::people::{Command, DATAGRAMS, REGISTRY_LINES, STREAM_LINES, TICKET, line};
 use crate::{
     Time,
     peer::{ChatRequestId, Config, Effect, Event, Peer, Receipt, RequestId, StreamId},
@@ -39,6 +40,8 @@ enum Step<'a> {
     RegistryEnds(bool),
     Datagram(u8),
     RawDatagram(&'a [u8]),
+    /// The answer to the keep-alive of that number by who has the ticket.
+    ParkAnswer(NonZeroU64, bool),
     /// Somebody dials.
     Incoming(u8),
     StreamUp(u8),
@@ -70,6 +73,8 @@ struct World {
     config: Config,
     now: Time,
     link: Option<Link>,
+    /// There is no stream, and datagrams go all the same.
+    parked: bool,
     streams: BTreeMap<StreamId, Stream>,
     /// All streams that there have been.
     ids: Vec<StreamId>,
@@ -98,6 +103,7 @@ impl World {
         let mut config = Config::default();
         (config.requests, config.pipeline, config.rooms) = (4, 2, 2);
         (config.streams, config.messages_in_flight, config.chat_requests) = (3, 3, 2);
+        config.park_after = Some(Duration::from_secs(5));
         config.registry = RegistryName::new("chat.example.org:15600").ok();
         config.limits.frame_bytes = FRAME_BYTES;
         config.limits.list_reply_bytes = 4 * FRAME_BYTES;
@@ -106,6 +112,7 @@ impl World {
             config,
             now: Time::ZERO,
             link: None,
+            parked: false,
             streams: BTreeMap::new(),
             ids: Vec::new(),
             chat_requests: Vec::new(),
@@ -116,8 +123,10 @@ impl World {
 
     /// What chance takes long to come to: a session (1), rooms with others in them (2), and a chat with one of them (3).
     fn begin(&mut self, how_far: u64) {
-        const HELLO: &[u8] = b"HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,origin>\n";
-        const AUTH: &[u8] = b"AUTH <SUCCESS> <200>\nUSER_JOINED <den> <alice>\n";
+        const HELLO: &[u8] =
+            b"HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,origin,resume,ticket,park>\n";
+        const AUTH: &[u8] = b"AUTH <SUCCESS> <200> <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08>\n\
+            TICKET <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0bc822cd15d6c15b0f00a8>\nUSER_JOINED <den> <alice>\n";
         const ROSTERS: &[u8] =
             b"PEER_LIST <SUCCESS> <200> <den> <alice> <bob> <carol>\nUSER_JOINED <attic> <alice>\n";
         let online = [
@@ -170,6 +179,15 @@ impl World {
             Step::RegistryEnds(inside) => self.registry_ends(inside),
             Step::Datagram(n) => self.datagram(&line(DATAGRAMS, n)),
             Step::RawDatagram(bytes) => self.datagram(bytes),
+            Step::ParkAnswer(number, wake) => {
+                let ticket = SessionTicket::new(TICKET).expect("a ticket");
+                let number = NonZeroU64::new(number.get() % 16).unwrap_or(number);
+                let answer = match wake {
+                    true => FromRegistryDatagram::wake(&ticket, number),
+                    false => FromRegistryDatagram::parked(&ticket, number),
+                };
+                self.datagram(&answer.to_bytes(Dialect::Canonical));
+            }
             Step::Incoming(host) => {
                 let addr = SocketAddr::from(([192, 0, 2, host % 3 + 2], 50_000));
                 if let Some(id) = self.peer.accept_stream(now, addr) {
@@ -316,17 +334,22 @@ impl World {
         while let Some(effect) = self.peer.poll_effect() {
             match effect {
                 Effect::ConnectRegistry => {
-                    assert!(self.link.is_none(), "one link at a time");
+                    assert!(self.link.is_none() && !self.parked, "one link at a time");
                     let codec = ClientCodec::new(self.config.limits);
                     self.link = Some(Link { codec, inbox: BytesMut::new(), up: false, dialect: None });
                 }
                 Effect::SendRegistry(message) => self.sent_to_registry(&message),
-                Effect::CloseRegistry => self.link = None,
+                Effect::CloseRegistry => (self.link, self.parked) = (None, false),
+                Effect::ParkRegistry => {
+                    assert!(self.link.take().is_some_and(|link| link.up), "there is a stream to be left");
+                    self.parked = true;
+                }
                 Effect::SendDatagram(message) => {
                     let bytes = message.to_bytes(Dialect::Canonical);
                     let read = ToRegistryDatagram::parse(&bytes, Dialect::Canonical, &Limits::DEFAULT);
                     assert_eq!(read, Ok(message));
-                    assert!(self.link.as_ref().is_some_and(|link| link.up), "a keep-alive without a link");
+                    let up = self.link.as_ref().is_some_and(|link| link.up);
+                    assert!(up || self.parked, "a keep-alive without a link");
                 }
                 Effect::Dial { stream, addr } => {
                     let ip = addr.ip();
@@ -409,6 +432,8 @@ impl World {
     /// What is held at any time is bounded by the configuration.
     fn check(&self) {
         let config = &self.config;
+        assert_eq!(self.peer.is_parked(), self.parked);
+        assert!(!self.parked || self.peer.is_logged_in(), "who is parked is online");
         let dialled = self.streams.values().filter(|stream| stream.dialled).count();
         assert!(dialled <= config.streams && self.streams.len() - dialled <= config.streams);
         assert!(self.peer.room_names().count() <= config.rooms);

@@ -71,7 +71,14 @@ pub(super) const REGISTRY_LINES: &[&str] = &[
     "CONTACT_RESPONSE <ACCEPT> <200> <bob>",
     "CONTACT_RESPONSE <REJECT> <404> <bob>",
     "CONTACT_RESPONSE <ACCEPT> <200> <carol>",
+    "HELLO_BACK <SUCCESS> <200> <1> <roster,sender,resume,ticket,park>",
+    "TICKET <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0bc822cd15d6c15b0f00a8>",
+    "PARKED <SUCCESS> <200>",
+    "PARKED <FAILURE> <404> <no>",
 ];
+
+/// The ticket that the registry may say.
+pub(super) const TICKET: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0bc822cd15d6c15b0f00a8";
 
 pub(super) const STREAM_LINES: &[&str] = &[
     "INTRODUCED_BY <chat.example.org:15600> <bob> <alice>",
@@ -102,6 +109,9 @@ pub(super) const DATAGRAMS: &[&str] = &[
     "KEEP_ALIVE_RESPONSE <FAILURE> <404>",
     "TIMEOUT <alice>",
     "TIMEOUT <bob>",
+    "PARKED <10224097b766556bc28adaa62673cc16>",
+    "WAKE <1a79a495b3a5d766adc6bf94a9b63bb8>",
+    "WAKE <00000000000000000000000000000000>",
 ];
 
 /// One of `lines`: the prototype's dialect has no line endings, and now and then one is missing.

@@ -22,6 +22,18 @@ pub struct Config {
     pub keep_alive_interval: Duration,
     /// After how long without an answer to keep-alives a registry that used to answer them counts as gone. 20 s.
     pub silence_timeout: Duration,
+    /// After how long without a request or a push the registry stream is closed and the session parked (§7.12), where the
+    /// registry agrees; at least a second. Never, unless told: a program has to want the delay of coming back before what it
+    /// asks for next.
+    pub park_after: Option<Duration>,
+    /// The lease asked for while parked, in whole seconds. 120 s, the longest that there is: then who is gone is noticed later,
+    /// which is the price.
+    pub parked_lease: Duration,
+    /// How often a keep-alive is sent while parked and answered; one that isn't is repeated after `keep_alive_interval`.
+    /// 30 s, so that most routers still know the way back.
+    pub parked_interval: Duration,
+    /// For how long a session is parked at most before it comes back once, for a new token. 1 day.
+    pub park_renewal: Duration,
     /// How long an unprompted greeting is waited for if the dialect is not known (§6.1). 200 ms.
     pub greeting_grace: Duration,
     /// The longest first pause before reconnecting; doubled with each failure (§5.1). 500 ms.
@@ -66,12 +78,16 @@ impl Default for Config {
         Self {
             limits: Limits::DEFAULT,
             capabilities: Capabilities::parse(
-                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry",
+                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry,park",
             ),
             registry: None,
             lease: Duration::from_secs(10),
             keep_alive_interval: Duration::from_millis(2_500),
             silence_timeout: Duration::from_secs(20),
+            park_after: None,
+            parked_lease: Duration::from_secs(120),
+            parked_interval: Duration::from_secs(30),
+            park_renewal: Duration::from_secs(24 * 3_600),
             greeting_grace: Duration::from_millis(200),
             backoff_base: Duration::from_millis(500),
             backoff_cap: Duration::from_secs(30),

@@ -21,6 +21,9 @@ pub enum Effect {
     SendRegistry(ToRegistry),
     /// Flush what was sent, then close the registry stream, or give up opening it. No fact about it is wanted any more.
     CloseRegistry,
+    /// Close the registry stream, but go on with its datagrams, from the same port, until the next
+    /// [`CloseRegistry`](Self::CloseRegistry): the session is parked (§7.12).
+    ParkRegistry,
     /// Send a datagram to the registry.
     SendDatagram(ToRegistryDatagram),
     /// Open a peer stream; answer with `handle_stream_connected` or `handle_stream_closed`.

@@ -40,6 +40,10 @@ pub enum Event {
     },
     /// Logged in again after the link was lost, and back in every room.
     Reconnected,
+    /// The session goes on without a stream to the registry, which nobody else notices (§7.12).
+    Parked,
+    /// A parked session has a stream again.
+    Unparked,
     /// The session is over and doesn't come back by itself.
     LoggedOut {
         /// Why, for a person to read.

@@ -8,7 +8,9 @@ use p2pchat_proto::{
 };
 
 use super::{
-    Effect, Event, Peer, RequestError, RequestId, Response, Timer, requests::Purpose, session::Credentials,
+    Effect, Event, Peer, RequestError, RequestId, Response, Timer,
+    requests::Purpose,
+    session::{Credentials, Session},
 };
 use crate::time::Time;
 
@@ -29,6 +31,10 @@ pub(super) enum Link {
     },
     Ready {
         dialect: Dialect,
+        capabilities: Capabilities,
+    },
+    /// There is no stream, and the session goes on by its keep-alives (§7.12).
+    Parked {
         capabilities: Capabilities,
     },
     /// LOGOUT is sent, and the registry closes the stream once it has done it (§5.2). Who came back on another stream
@@ -136,7 +142,10 @@ impl Peer {
                 self.fault("registry", what);
                 self.lose_link(now, what, RequestError::NoRegistry(what.to_owned()), true);
             }
-            (Link::Down | Link::Paused | Link::Connecting | Link::Leaving { .. }, _) => {}
+            (
+                Link::Down | Link::Paused | Link::Connecting | Link::Parked { .. } | Link::Leaving { .. },
+                _,
+            ) => {}
         }
     }
 
@@ -171,7 +180,9 @@ impl Peer {
     pub fn handle_datagram(&mut self, now: Time, message: FromRegistryDatagram) {
         // Datagrams are easily forged: only the stream is believed that there is no session. After a TIMEOUT it says so
         // too, and ends; a registry that refuses keep-alives also stops confirming them, which the silence shows.
-        if message == FromRegistryDatagram::KeepAliveSuccess
+        if matches!(message, FromRegistryDatagram::Parked { .. } | FromRegistryDatagram::Wake { .. }) {
+            self.park_answered(now, &message);
+        } else if message == FromRegistryDatagram::KeepAliveSuccess
             && let Some(session) = self.session.as_mut().filter(|session| session.live)
         {
             session.heard = Some(now);
@@ -189,6 +200,7 @@ impl Peer {
         if matches!(self.link, Link::Down | Link::Paused) {
             self.dial_registry(now);
         }
+        self.unpark(now);
         Ok(())
     }
 
@@ -212,7 +224,7 @@ impl Peer {
         }
     }
 
-    fn dial_registry(&mut self, now: Time) {
+    pub(super) fn dial_registry(&mut self, now: Time) {
         self.link = Link::Connecting;
         self.effects.push_back(Effect::ConnectRegistry);
         self.arm(Timer::Link, now, self.config.request_timeout);
@@ -292,7 +304,7 @@ impl Peer {
                 self.effects.push_back(Effect::CloseRegistry);
                 self.link_left(now);
             }
-            Link::Down | Link::Ready { .. } => {}
+            Link::Down | Link::Ready { .. } | Link::Parked { .. } => {}
         }
     }
 
@@ -301,9 +313,11 @@ impl Peer {
         if matches!(self.link, Link::Paused) && self.session.is_some() {
             return;
         }
-        let had_stream = self.link.has_stream();
+        let had_stream = self.link.has_stream() || self.is_parked();
         self.link = Link::Down;
-        for timer in [Timer::Link, Timer::Reply, Timer::KeepAlive, Timer::Settled, Timer::Rosters] {
+        for timer in
+            [Timer::Link, Timer::Reply, Timer::KeepAlive, Timer::Settled, Timer::Rosters, Timer::Park]
+        {
             self.timers.cancel(timer);
         }
         if close && had_stream {
@@ -311,7 +325,7 @@ impl Peer {
         }
         self.requests.retry_after = None;
         if let Some(session) = &mut self.session {
-            session.live = false;
+            (session.live, session.lost) = (false, true);
             let (least, jitter) = match session.retry_after.take() {
                 // Who was named a time isn't told by it that the registry is gone.
                 Some(named) => {
@@ -361,7 +375,9 @@ impl Peer {
 
     /// Says goodbye, if there is anybody to say it to; the registry answers by closing the stream.
     pub(super) fn hang_up_registry(&mut self) -> bool {
-        let Some(session) = self.session.as_ref().filter(|session| session.live) else { return false };
+        self.leave_parked();
+        let may_say_so = |session: &&Session| session.live && self.is_connected();
+        let Some(session) = self.session.as_ref().filter(may_say_so) else { return false };
         let username = Some(session.credentials.username.clone());
         self.effects.push_back(Effect::SendRegistry(ToRegistry::Logout { username }));
         true
@@ -369,7 +385,10 @@ impl Peer {
 
     /// True if the registry agreed on a capability.
     pub(super) fn has(&self, capability: Capability) -> bool {
-        matches!(self.link, Link::Ready { capabilities, .. } if capabilities.has(capability))
+        matches!(
+            self.link,
+            Link::Ready { capabilities, .. } | Link::Parked { capabilities } if capabilities.has(capability)
+        )
     }
 
     pub(super) fn is_prototype(&self) -> bool {

@@ -42,6 +42,7 @@ mod inbox;
 mod link;
 mod messages;
 mod moderation;
+mod park;
 mod requests;
 mod rooms;
 mod session;
@@ -123,6 +124,8 @@ enum Timer {
     /// The session has lived long enough to forget the failures before it.
     Settled,
     Rosters,
+    /// The registry link has been idle for long.
+    Park,
     Doubts,
     /// A wish for contact wasn't answered.
     Contacts,
@@ -182,6 +185,7 @@ impl Peer {
                 Timer::KeepAlive => self.keep_alive(now),
                 Timer::Settled => self.session_settled(),
                 Timer::Rosters => self.rosters_due(now),
+                Timer::Park => self.park_due(now),
                 Timer::Doubts => self.doubts_due(now),
                 Timer::Contacts => self.contacts_due(now),
                 Timer::Stream(stream) => self.stream_idle(now, stream),
@@ -224,7 +228,7 @@ impl Peer {
         matches!(self.link, Link::Ready { .. })
     }
 
-    /// True if there is a live session. While a lost link is brought back there is none.
+    /// True if there is a live session, also one that is parked. While a lost link is brought back there is none.
     pub fn is_logged_in(&self) -> bool {
         self.session.as_ref().is_some_and(|session| session.live)
     }

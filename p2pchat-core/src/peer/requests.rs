@@ -21,6 +21,10 @@ pub(super) struct Requests {
     /// For others to be answered, so that no reply is late only because much was asked at once.
     queued: VecDeque<(ToRegistry, Purpose)>,
     sent: VecDeque<Sent>,
+    /// For a session that is parked, or about to be, to come back.
+    pub(super) parked: VecDeque<(ToRegistry, Purpose)>,
+    /// PARK has been sent.
+    pub(super) parking: bool,
     /// When what the next reply refuses may be tried again (§7.8).
     pub(super) retry_after: Option<Duration>,
 }
@@ -35,6 +39,10 @@ impl Requests {
     pub(super) fn take_oldest(&mut self) -> Option<Purpose> {
         self.sent.pop_front().map(|sent| sent.purpose)
     }
+
+    pub(super) fn are_idle(&self) -> bool {
+        self.queued.is_empty() && self.sent.is_empty()
+    }
 }
 
 /// What a reply is wanted for.
@@ -44,6 +52,8 @@ pub(super) enum Purpose {
     Login(RequestId, Credentials),
     /// Bringing the session back.
     Resume(Way),
+    /// Going on without the stream.
+    Park,
     Search(RequestId),
     Peers(RequestId, Detail),
     Rooms(RequestId, Detail),
@@ -93,6 +103,7 @@ impl Purpose {
         matches!(
             self,
             Self::Resume(_)
+                | Self::Park
                 | Self::Find(_)
                 | Self::Roster(_, None)
                 | Self::Contact(_)
@@ -176,6 +187,33 @@ impl Peer {
         if purpose.needs_session() {
             self.me()?;
         }
+        if self.is_away() && purpose.needs_session() {
+            if self.requests.parked.len() >= self.config.requests && !purpose.is_internal() {
+                return Err(RequestError::TooMany { what: "requests", limit: self.config.requests });
+            }
+            self.requests.parked.push_back((message, purpose));
+            self.unpark(now);
+            return Ok(());
+        }
+        self.may_ask(&purpose)?;
+        self.requests.queued.push_back((message, purpose));
+        self.requests_moved(now);
+        self.link_used(now);
+        Ok(())
+    }
+
+    /// The same for what was taken on before; [`requests_moved`](Self::requests_moved) sends it.
+    pub(super) fn submit_or_fail(&mut self, now: Time, message: ToRegistry, purpose: Purpose) {
+        match self.may_ask(&purpose) {
+            Ok(()) => {
+                self.requests.queued.push_back((message, purpose));
+            }
+            Err(error) => self.fail(now, purpose, error),
+        }
+    }
+
+    /// Why something can't be asked for on the link as it is.
+    fn may_ask(&self, purpose: &Purpose) -> Result<(), RequestError> {
         if !self.is_connected() || (purpose.needs_session() && !self.is_logged_in()) {
             return Err(RequestError::NotConnected);
         }
@@ -193,8 +231,6 @@ impl Peer {
         if !self.requests_have_room() && !purpose.is_internal() {
             return Err(RequestError::TooMany { what: "requests", limit: self.config.requests });
         }
-        self.requests.queued.push_back((message, purpose));
-        self.requests_moved(now);
         Ok(())
     }
 
@@ -232,6 +268,7 @@ impl Peer {
 
     /// A reply or a push on the greeted link.
     pub(super) fn registry_said(&mut self, now: Time, message: FromRegistry) {
+        self.link_used(now);
         match message {
             FromRegistry::UserJoined { room, username } => self.user_joined(now, room, username),
             FromRegistry::UserLeft { room, username } => self.user_left(now, &room, username),
@@ -274,6 +311,7 @@ impl Peer {
                 self.logged_in(now, request, credentials, reply);
             }
             (Purpose::Resume(way), FromRegistry::Auth(reply)) => self.resumed(now, way, reply),
+            (Purpose::Park, FromRegistry::Parked(outcome)) => return self.parked(now, outcome),
             (Purpose::Search(request), FromRegistry::Search(reply)) => {
                 self.complete(request, found(reply).map(Response::Found));
             }
@@ -379,6 +417,11 @@ impl Peer {
             Purpose::Contact(user) => self.contact_failed(&user, &error),
             Purpose::Consent(request, _) => self.complete(request, Err(error)),
             Purpose::ConsentAgain(_) | Purpose::Withdraw | Purpose::Expect(_) => {}
+            // A registry that doesn't know it after all. It is asked again when the link has been idle for as long again.
+            Purpose::Park => {
+                self.requests.parking = false;
+                self.unparked(now);
+            }
             Purpose::Resume(_) => {
                 if let (RequestError::Busy { retry_after, .. }, Some(session)) = (&error, &mut self.session) {
                     session.retry_after = Some(*retry_after);
@@ -391,7 +434,9 @@ impl Peer {
     /// The link is gone, and with it the replies.
     pub(super) fn fail_all_requests(&mut self, now: Time) {
         let sent = std::mem::take(&mut self.requests.sent);
-        let queued = std::mem::take(&mut self.requests.queued);
+        let mut queued = std::mem::take(&mut self.requests.queued);
+        queued.append(&mut self.requests.parked);
+        self.requests.parking = false;
         for way in sent.iter().filter_map(|sent| sent.purpose.way_back()).collect::<Vec<_>>() {
             self.resume_unanswered(way);
         }

@@ -10,6 +10,7 @@ use p2pchat_proto::{
 use super::{
     Effect, Event, Peer, RequestError, RequestId, Response, Timer,
     link::Waiting,
+    park::Parked,
     requests::{Purpose, Way},
 };
 use crate::time::Time;
@@ -50,6 +51,8 @@ pub(super) struct Session {
     /// So was the one before it. If that request comes to the registry only now, it takes the session over.
     late: bool,
     pub(super) live: bool,
+    /// The application has been told that its link is gone.
+    pub(super) lost: bool,
     /// The registry ended it by TIMEOUT, so that ONLINE means that somebody else has taken it over.
     timed_out: bool,
     /// Since when the registry says ONLINE to our attempts to bring it back.
@@ -59,11 +62,20 @@ pub(super) struct Session {
     /// When the registry last answered a keep-alive.
     pub(super) heard: Option<Time>,
     /// What its keep-alives prove (§7.6), and the number of the next one.
-    ticket: Option<(SessionTicket, NonZeroU64)>,
+    pub(super) ticket: Option<(SessionTicket, NonZeroU64)>,
+    /// It is parked, or was and has not come back since (§7.12).
+    pub(super) parked: Option<Parked>,
     /// For how long the registry has asked us to stay away (§7.8).
     pub(super) retry_after: Option<Duration>,
     /// Failed attempts since it was last live for a while.
     pub(super) attempts: u32,
+}
+
+impl Session {
+    /// True if it could come back from it, and be heard.
+    pub(super) fn can_park(&self) -> bool {
+        self.token.is_some() && self.ticket.is_some()
+    }
 }
 
 impl Peer {
@@ -128,11 +140,13 @@ impl Peer {
                     unanswered: false,
                     late: false,
                     live: true,
+                    lost: false,
                     timed_out: false,
                     refused_since: None,
                     sender: false,
                     heard: None,
                     ticket: None,
+                    parked: None,
                     retry_after: None,
                     attempts: 0,
                 });
@@ -175,9 +189,15 @@ impl Peer {
                 session.timed_out = false;
                 session.refused_since = None;
                 session.heard = None;
+                session.parked = None;
+                let event = match std::mem::take(&mut session.lost) {
+                    true => Event::Reconnected,
+                    false => Event::Unparked,
+                };
                 self.session_begins(now);
-                self.tell(Event::Reconnected);
+                self.tell(event);
                 self.refresh_rooms(now);
+                self.unparked(now);
             }
             AuthReply::Online { .. } => {
                 let since = *session.refused_since.get_or_insert(now);
@@ -191,6 +211,14 @@ impl Peer {
                         true,
                     );
                 }
+            }
+            // Somebody has the session who gave the password while we didn't listen, or the operator has ended it. The password
+            // would push them out, and they us (§7.12).
+            AuthReply::Failure { .. } if way == Way::Token && session.parked.is_some() => {
+                let reason =
+                    "while you were parked, somebody logged in as you, or the operator ended your session";
+                self.log_out(now, reason, true);
+                self.lose_link(now, reason, RequestError::NotConnected, true);
             }
             // The token isn't good any more; the password may be.
             AuthReply::Failure { .. } if way == Way::Token => {
@@ -268,7 +296,7 @@ impl Peer {
         if self.session.take().is_none() {
             return;
         }
-        for timer in [Timer::KeepAlive, Timer::Settled, Timer::Rosters] {
+        for timer in [Timer::KeepAlive, Timer::Settled, Timer::Rosters, Timer::Park] {
             self.timers.cancel(timer);
         }
         self.drop_rooms(now);
@@ -301,13 +329,25 @@ impl Peer {
     }
 
     pub(super) fn keep_alive(&mut self, now: Time) {
+        if self.is_parked() {
+            return self.keep_alive_parked(now);
+        }
         let prototype = self.is_prototype();
         let Some(session) = self.session.as_mut().filter(|session| session.live) else { return };
         if session.heard.is_some_and(|heard| now.since(heard) > self.config.silence_timeout) {
             self.lose_link(now, "the registry fell silent", RequestError::NotConnected, true);
             return;
         }
-        let lease = u32::try_from(self.config.lease.as_secs()).unwrap_or(u32::MAX);
+        self.send_keep_alive(self.config.lease);
+        let interval = if prototype { PROTOTYPE_KEEP_ALIVE } else { self.config.keep_alive_interval };
+        self.arm(Timer::KeepAlive, now, interval);
+    }
+
+    /// Sends one that asks for this lease.
+    pub(super) fn send_keep_alive(&mut self, lease: Duration) {
+        let prototype = self.is_prototype();
+        let Some(session) = &mut self.session else { return };
+        let lease = u32::try_from(lease.as_secs()).unwrap_or(u32::MAX);
         let username = session.credentials.username.clone();
         let keep_alive = match &mut session.ticket {
             Some((ticket, next)) => {
@@ -318,7 +358,5 @@ impl Peer {
             None => ToRegistryDatagram::KeepAlive { username, timeout: (!prototype).then_some(lease) },
         };
         self.effects.push_back(Effect::SendDatagram(keep_alive));
-        let interval = if prototype { PROTOTYPE_KEEP_ALIVE } else { self.config.keep_alive_interval };
-        self.arm(Timer::KeepAlive, now, interval);
     }
 }

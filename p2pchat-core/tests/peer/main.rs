@@ -9,6 +9,7 @@ mod hidden;
 mod link;
 mod model;
 mod modelled;
+mod park;
 mod resume;
 mod retry;
 mod rooms;

@@ -201,6 +201,7 @@ impl Solo {
         match effect {
             Effect::ConnectRegistry => "connect".to_owned(),
             Effect::CloseRegistry => "disconnect".to_owned(),
+            Effect::ParkRegistry => "park".to_owned(),
             Effect::SendRegistry(message) => format!("> {}", words(&message)),
             Effect::SendDatagram(message) => format!("udp {}", words(&message)),
             Effect::Dial { stream, addr } => {

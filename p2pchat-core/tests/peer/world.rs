@@ -216,7 +216,7 @@ impl World {
         let now = self.now;
         match effect {
             Effect::ConnectRegistry => self.connect(node),
-            Effect::CloseRegistry => {
+            Effect::CloseRegistry | Effect::ParkRegistry => {
                 if let (Some(link), Some(registry)) = (self.nodes[node].link.take(), &mut self.registry) {
                     registry.handle_disconnected(now, link.conn);
                 }

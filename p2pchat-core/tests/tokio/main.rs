@@ -11,6 +11,7 @@ mod abuse;
 mod bad_input;
 mod other_network;
 mod overheard;
+mod park;
 mod peers;
 mod prototype;
 mod registry_lost;

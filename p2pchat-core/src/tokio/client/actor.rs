@@ -298,7 +298,10 @@ impl Actor {
             LinkFact::Malformed(malformed) => machine.handle_registry_malformed(now, malformed),
             LinkFact::Datagram(message) => machine.handle_datagram(now, message),
             LinkFact::Closed { reason, error } => {
-                self.link = None;
+                // Where it is parked, its datagrams go on.
+                if !machine.is_parked() {
+                    self.link = None;
+                }
                 let distrusted = match &error {
                     Some(Error::Certificate(error)) => Some(error.clone()),
                     _ => None,
@@ -371,6 +374,7 @@ impl Actor {
                 Effect::SendRegistry(message) => self.send_to_link(Outgoing::Message(message)),
                 Effect::SendDatagram(message) => self.send_to_link(Outgoing::Datagram(message)),
                 Effect::CloseRegistry => self.link = None,
+                Effect::ParkRegistry => self.send_to_link(Outgoing::Park),
                 Effect::Dial { stream, addr } => {
                     let task = self.add_stream(stream);
                     self.tasks.spawn(task.dial(addr));

@@ -54,6 +54,8 @@ pub(super) enum LinkFact {
 pub(super) enum Outgoing {
     Message(ToRegistry),
     Datagram(ToRegistryDatagram),
+    /// The stream is to be closed; datagrams go on.
+    Park,
 }
 
 /// [`Trust`], ready for use.
@@ -103,13 +105,56 @@ impl LinkTask {
             () = hung_up(&mut self.outgoing) => return,
         };
         let closed = match opened {
-            Ok(link) => {
-                let reason = self.carry(link).await;
-                LinkFact::Closed { reason, error: None }
+            Ok(OpenLink { stream, datagrams, registry, certificate }) => {
+                let reason = self.carry(stream, (&*datagrams, registry), certificate).await;
+                self.tell(LinkFact::Closed { reason, error: None }).await;
+                return self.carry_datagrams(&*datagrams, registry).await;
             }
             Err(error) => LinkFact::Closed { reason: error.to_string(), error: Some(error) },
         };
         self.tell(closed).await;
+    }
+
+    /// Without the stream, until nobody wants that any more: at once, unless the session is parked.
+    async fn carry_datagrams(&mut self, datagrams: &dyn Datagrams, registry: SocketAddr) {
+        let mut datagram = vec![0; DATAGRAM_BYTES];
+        loop {
+            tokio::select! {
+                biased;
+                outgoing = self.outgoing.recv() => match outgoing {
+                    Some(Outgoing::Datagram(message)) => send(datagrams, registry, &message, Dialect::Canonical),
+                    Some(Outgoing::Message(_) | Outgoing::Park) => {}
+                    None => return,
+                },
+                received = datagrams.receive(&mut datagram) => {
+                    self.take_datagram(received, &datagram, registry, Dialect::Canonical).await;
+                }
+            }
+        }
+    }
+
+    async fn take_datagram(
+        &self,
+        received: io::Result<(usize, SocketAddr)>,
+        datagram: &[u8],
+        registry: SocketAddr,
+        dialect: Dialect,
+    ) {
+        match received {
+            Ok((size, from)) if same(from, registry) => {
+                let frame = Bytes::copy_from_slice(datagram.get(..size).unwrap_or_default());
+                match FromRegistryDatagram::parse(&frame, dialect, &self.config.machine.limits) {
+                    Ok(message) => self.tell(LinkFact::Datagram(message)).await,
+                    Err(error) => tracing::debug!(%error, "malformed datagram"),
+                }
+            }
+            Ok((_, from)) => tracing::debug!(%from, "a datagram from somebody else"),
+            Err(error) => {
+                // Such as a report that an earlier keep-alive didn't arrive.
+                tracing::debug!(%error, "can't receive a datagram");
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     async fn tell(&self, fact: LinkFact) {
@@ -118,10 +163,13 @@ impl LinkTask {
     }
 
     /// Carries messages until either end has enough; says why it ended.
-    async fn carry(&mut self, link: OpenLink) -> String {
-        let OpenLink { mut stream, datagrams, registry, certificate } = link;
-        let limits = self.config.machine.limits;
-        let mut codec = ClientCodec::new(limits);
+    async fn carry(
+        &mut self,
+        mut stream: TlsStream<BoxStream>,
+        (datagrams, registry): (&dyn Datagrams, SocketAddr),
+        certificate: SeenCertificate,
+    ) -> String {
+        let mut codec = ClientCodec::new(self.config.machine.limits);
         if tls::is_ours(stream.get_ref().1.alpn_protocol()) {
             codec.set_dialect(Dialect::Canonical);
         }
@@ -149,9 +197,12 @@ impl LinkTask {
                         }
                     }
                     Some(Outgoing::Datagram(message)) => {
-                        if let Err(error) = datagrams.try_send(&message.to_bytes(dialect.unwrap_or_default()), registry) {
-                            tracing::debug!(%error, "can't send a datagram");
-                        }
+                        send(datagrams, registry, &message, dialect.unwrap_or_default());
+                    }
+                    // The registry has said its last word, and nothing waits to be written.
+                    Some(Outgoing::Park) => {
+                        let _ = timeout(FLUSH, pump::close(&mut stream)).await;
+                        return "parked".to_owned();
                     }
                     None => {
                         let flushed = async {
@@ -190,23 +241,17 @@ impl LinkTask {
                         return "the registry closed the connection".to_owned();
                     }
                 }
-                received = datagrams.receive(&mut datagram) => match received {
-                    Ok((size, from)) if same(from, registry) => {
-                        let frame = Bytes::copy_from_slice(datagram.get(..size).unwrap_or_default());
-                        match FromRegistryDatagram::parse(&frame, dialect.unwrap_or_default(), &limits) {
-                            Ok(message) => self.tell(LinkFact::Datagram(message)).await,
-                            Err(error) => tracing::debug!(%error, "malformed datagram"),
-                        }
-                    }
-                    Ok((_, from)) => tracing::debug!(%from, "a datagram from somebody else"),
-                    Err(error) => {
-                        // Such as a report that an earlier keep-alive didn't arrive.
-                        tracing::debug!(%error, "can't receive a datagram");
-                        tokio::task::yield_now().await;
-                    }
-                },
+                received = datagrams.receive(&mut datagram) => {
+                    self.take_datagram(received, &datagram, registry, dialect.unwrap_or_default()).await;
+                }
             }
         }
+    }
+}
+
+fn send(datagrams: &dyn Datagrams, registry: SocketAddr, message: &ToRegistryDatagram, dialect: Dialect) {
+    if let Err(error) = datagrams.try_send(&message.to_bytes(dialect), registry) {
+        tracing::debug!(%error, "can't send a datagram");
     }
 }
 
