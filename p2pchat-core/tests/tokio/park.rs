@@ -45,11 +45,11 @@ async fn who_parks_has_no_connection_and_is_woken_by_what_happens_in_their_room(
     let (bob, mut bob_events) = registry.newcomer("bob").await;
     bob.join("tea", None).await.unwrap();
     until(&mut events, |event| matches!(event, Event::Unparked).then_some(())).await;
-    until(&mut events, |event| match event {
-        Event::MemberOnline { username, .. } => Some(assert_eq!(username.as_str(), "bob")),
+    let seen = until(&mut events, |event| match event {
+        Event::MemberOnline { username, .. } => Some(username),
         _ => None,
-    })
-    .await;
+    });
+    assert_eq!(seen.await.as_str(), "bob");
     assert!(registry.handle.stats().registry.wakes >= 1);
 
     // Whatever is asked for brings it back, and what goes from peer to peer doesn't.
