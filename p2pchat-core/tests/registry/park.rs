@@ -7,8 +7,8 @@ use p2pchat_proto::{Dialect, FromRegistryDatagram, Message, SessionTicket, Usern
 
 use crate::{
     NO, OK, SECOND,
-    ticket::{proven, ticket_in, to},
-    world::{World, login, token_in},
+    ticket::{ticket_in, to},
+    world::{World, login, proven, token_in},
 };
 
 pub(crate) const HELLO: &str = "<1> <reason,roster,resume,moderate,ticket,park>";
