@@ -1,6 +1,6 @@
 //! Many at once: a reconnect storm, and a mixed day.
 
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use fastrand::Rng;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ impl Load {
                 while Instant::now() < end {
                     let act = person.choose();
                     let begun = Instant::now();
-                    person.act(act, first, count).await?;
+                    person.act(act, first..first + count).await?;
                     times.get_mut(act).ok_or("no such act")?.since(begun);
                 }
                 person.line.close().await;
@@ -141,10 +141,11 @@ impl Person {
         0
     }
 
-    async fn act(&mut self, act: usize, first: usize, count: usize) -> Outcome {
+    /// `users` are those whose day it is; the fleet's, who come before them, are online and do nothing.
+    async fn act(&mut self, act: usize, users: Range<usize>) -> Outcome {
         match act {
             0 => {
-                let other = self.rng.usize(first..first + count);
+                let other = self.rng.usize(users);
                 let answer = words::found(other, self.target.own_ip());
                 self.line.ask(words::search(other).as_bytes(), answer.as_bytes()).await
             }
@@ -177,8 +178,8 @@ impl Person {
                 let list = self.line.line().await?;
                 // Who comes back is there all the time, so it is always everybody.
                 let others = list.split(|&byte| byte == b',').count();
-                if others + 1 != count {
-                    return Err(format!("a list of {others} with {count} online").into());
+                if others + 1 != users.end {
+                    return Err(format!("a list of {others} with {} online", users.end).into());
                 }
                 Ok(())
             }
