@@ -1,43 +1,18 @@
 //! Decoding and encoding, each beside its floor.
 #![allow(clippy::expect_used, missing_docs)] // a benchmark that can't run fails by panicking
 
-use std::{hint::black_box, net::Ipv4Addr};
+use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
 use criterion::{
     BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
 };
-use p2pchat_benches::floor;
-use p2pchat_proto::{
-    Dialect, FromRegistry, Limits, List, Message, PeerList, PeerMessage, PeerRecord, Text, ToRegistry,
-    Username,
-    codec::{ClientCodec, PeerCodec, RegistryCodec},
+use p2pchat_benches::{
+    floor,
+    frames::{asking_codec, list, message, registry_codec, request},
 };
-use tokio_util::codec::{Decoder, Encoder};
-
-fn name(text: &str) -> Username {
-    Username::new(text).expect("a username")
-}
-
-fn request() -> ToRegistry {
-    ToRegistry::SearchUser { username: name("bob") }
-}
-
-fn message(bytes: usize) -> PeerMessage {
-    let text = "The quick brown fox jumps over the lazy dog, then rests a while. ".repeat(bytes / 64 + 1);
-    let text = Text::new(text.get(..bytes).expect("ASCII")).expect("within the limit");
-    PeerMessage::DirectMessage { sender: name("alice"), recipient: name("bob"), text }
-}
-
-fn list() -> FromRegistry {
-    let record = |i: u32| PeerRecord {
-        username: name(&format!("somebody{i:04}")),
-        room: None,
-        port: 4000,
-        ip: Ipv4Addr::from(0xc000_0200 + i).into(),
-    };
-    FromRegistry::Peers(PeerList::Detailed(List::fitting((0..1000).map(record))))
-}
+use p2pchat_proto::{Dialect, Limits, Message, codec::PeerCodec};
+use tokio_util::codec::Decoder;
 
 /// Decodes a buffer of frames, `frames` times `wire`, by the codec and by the floor.
 fn decode<C: Decoder>(
@@ -99,21 +74,6 @@ fn encode<M: Message>(group: &mut BenchmarkGroup<'_, WallTime>, message: &M, fra
             BatchSize::SmallInput,
         );
     });
-}
-
-fn registry_codec() -> RegistryCodec {
-    let mut codec = RegistryCodec::new(Limits::DEFAULT);
-    codec.set_dialect(Dialect::Canonical);
-    codec
-}
-
-/// A client's codec that has asked for a detailed list.
-fn asking_codec() -> ClientCodec {
-    let mut codec = ClientCodec::new(Limits::DEFAULT);
-    codec.set_dialect(Dialect::Canonical);
-    let ask = ToRegistry::DiscoverPeers { detail: p2pchat_proto::Detail::Detailed, asker: None };
-    codec.encode(&ask, &mut BytesMut::new()).expect("encoding doesn't fail");
-    codec
 }
 
 fn decoding(c: &mut Criterion) {
