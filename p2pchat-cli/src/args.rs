@@ -105,6 +105,10 @@ pub(crate) struct Global {
     /// Talk TLS 1.2 to a registry that has no 1.3.
     #[arg(long, global = true)]
     pub(crate) tls12: bool,
+    /// After how many seconds without need of the registry to close the connection to it: you stay online and are called back
+    /// when something happens. Should your computer stop meanwhile, others see that up to two minutes later.
+    #[arg(long, global = true, value_name = "SECONDS|never", env = "P2PCHAT_PARK", default_value = "never", value_parser = park)]
+    pub(crate) park: Park,
     /// When to use colours.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
@@ -297,6 +301,10 @@ pub(crate) enum Accept {
     None,
 }
 
+/// After how long to do without the connection to the registry, if ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Park(pub(crate) Option<Duration>);
+
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
@@ -358,6 +366,13 @@ pub(crate) fn peer_port(text: &str) -> Result<u16, String> {
     }
 }
 
+fn park(text: &str) -> Result<Park, String> {
+    match text {
+        "never" => Ok(Park(None)),
+        _ => seconds(text).map(|after| Park(Some(after))).map_err(|wanted| format!("{wanted}, or `never`")),
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
@@ -386,6 +401,17 @@ mod tests {
         assert_eq!(udp_address("[::1]:7"), ok("::1", 7));
         for bad in ["", ":1", "host:", "host:0", "host:65536", "host:x", "[::1]x", "a b"] {
             assert!(tcp_address(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn who_parks_says_after_how_long() {
+        let after =
+            |text| Arguments::try_parse_from(["p2pchat", "--park", text]).map(|all| all.global.park.0);
+        assert_eq!(after("never").unwrap(), None);
+        assert_eq!(after("300").unwrap(), Some(Duration::from_secs(300)));
+        for bad in ["0", "5m", "", "86401"] {
+            assert!(after(bad).unwrap_err().to_string().contains("or `never`"), "{bad}");
         }
     }
 

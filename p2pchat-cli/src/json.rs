@@ -92,6 +92,8 @@ pub(crate) fn event(event: &Event) -> Value {
             json!({ "event": "disconnected", "reason": reason, "retry_in": retry_in.as_secs_f64() })
         }
         Event::Reconnected => json!({ "event": "reconnected" }),
+        Event::Parked => json!({ "event": "parked" }),
+        Event::Unparked => json!({ "event": "unparked" }),
         Event::LoggedOut { reason, replaced } => {
             json!({ "event": "logged_out", "reason": reason, "replaced": replaced })
         }

@@ -50,6 +50,7 @@ impl Session {
             _ => None,
         };
         let mut machine = peer::Config::default();
+        machine.park_after = global.park.0;
         machine.chat_timeout = chat_timeout.unwrap_or(machine.chat_timeout);
         let mut config = ClientConfig::new(registry.host.clone(), registry.port, trust)
             .listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, global.peer_port)))
@@ -76,7 +77,7 @@ impl Session {
             match &event {
                 Event::Disconnected { reason, .. } if self.cut_off_by.as_ref() == Some(reason) => continue,
                 Event::Disconnected { reason, .. } => self.cut_off_by = Some(reason.clone()),
-                Event::Connected | Event::Reconnected => self.cut_off_by = None,
+                Event::Connected | Event::Reconnected | Event::Unparked => self.cut_off_by = None,
                 _ => {}
             }
             return Some(event);

@@ -46,6 +46,11 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
             format!("the registry is gone ({}); trying again in the background", sanitize::line(reason)),
         ),
         Event::Reconnected => (Tone::Success, "back again, and back in your rooms".to_owned()),
+        Event::Parked => (
+            Tone::Notice,
+            "online (parked): without a connection to the registry, until something happens".to_owned(),
+        ),
+        Event::Unparked => (Tone::Notice, "online: connected to the registry again".to_owned()),
         Event::LoggedOut { reason, .. } => (Tone::Error, format!("logged out: {}", sanitize::line(reason))),
         Event::ChatRequested { from, addr, .. } => {
             let who = from.as_ref().map_or_else(|| format!("somebody at {addr}"), name);

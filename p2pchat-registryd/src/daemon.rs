@@ -344,6 +344,7 @@ fn open_store(config: &Config) -> Result<RedbStore, OpenError> {
 pub(crate) fn server_config(config: &Config, tls: ServerTls) -> ServerConfig {
     let mut server = ServerConfig::new(config.listen, config.udp_listen, tls);
     server.machine.connections = config.max_connections;
+    server.machine.parked = config.max_parked;
     server.machine.prefixes = config.prefixes;
     server.machine.token_lifetime = Duration::from_secs(u64::from(config.resume_days) * 24 * 3_600);
     server.machine.addresses = match config.addresses {

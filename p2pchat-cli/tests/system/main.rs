@@ -30,6 +30,7 @@ mod limits;
 mod menu;
 mod moderation;
 mod oneshot;
+mod park;
 mod patience;
 mod prototype_peer;
 mod prototype_registry;

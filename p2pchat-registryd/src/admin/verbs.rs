@@ -170,6 +170,7 @@ impl Admin {
             "connections": stats.registry.connections,
             "sessions": stats.registry.sessions,
             "waiting_sessions": stats.registry.waiting,
+            "parked_sessions": stats.registry.parked,
             "resumed_sessions": stats.registry.resumed,
             "refused_tokens": stats.registry.refused_tokens,
             "bans": stats.registry.bans,
@@ -359,6 +360,7 @@ struct Session {
     online_seconds: u64,
     silent_seconds: u64,
     waits: bool,
+    parked: bool,
 }
 
 impl From<&SessionInfo> for Session {
@@ -376,6 +378,7 @@ impl From<&SessionInfo> for Session {
             online_seconds: session.online_for.as_secs(),
             silent_seconds: session.silent_for.as_secs(),
             waits: session.waits,
+            parked: session.parked,
         }
     }
 }

@@ -113,6 +113,7 @@ impl From<&Config> for Settings {
             tls12: Some(config.tls12),
             max_connections: Some(config.max_connections),
             resume_days: Some(config.resume_days),
+            max_parked: Some(config.max_parked),
             max_handshakes: Some(config.max_handshakes),
             cache_mib: Some(config.cache_bytes >> 20),
             hash_memory_kib: Some(config.hash_memory_kib),

@@ -114,6 +114,9 @@ pub struct Settings {
     /// For how many days a client may come back without its password; 0 is never [default: 7]
     #[arg(long, value_name = "DAYS", env = "P2PCHAT_REGISTRYD_RESUME_DAYS")]
     pub resume_days: Option<u32>,
+    /// How many users may be online without a connection, by keep-alives alone; 0 is none [default: 100000]
+    #[arg(long, value_name = "COUNT", env = "P2PCHAT_REGISTRYD_MAX_PARKED")]
+    pub max_parked: Option<usize>,
     /// How much memory the database may cache, in MiB [default: 64]
     #[arg(long, value_name = "MIB", env = "P2PCHAT_REGISTRYD_CACHE_MIB")]
     pub cache_mib: Option<usize>,
@@ -228,6 +231,8 @@ pub struct Config {
     pub prefixes: PrefixLimits,
     /// For how many days a session token is good; 0 if none is given out.
     pub resume_days: u32,
+    /// How many sessions may be parked; 0 if none may.
+    pub max_parked: usize,
     /// How much memory the database may cache, in bytes.
     pub cache_bytes: usize,
     /// Memory of one password hash, in KiB.
@@ -339,6 +344,7 @@ impl Config {
         };
         let max_connections = settings.max_connections.unwrap_or(16_384);
         let resume_days = settings.resume_days.unwrap_or(7);
+        let max_parked = settings.max_parked.unwrap_or(100_000);
         let max_handshakes = settings.max_handshakes.unwrap_or(4_096);
         let hash_queue = settings.hash_queue.unwrap_or(256);
         let max_retry_seconds = settings.max_retry_seconds.unwrap_or(60);
@@ -352,6 +358,7 @@ impl Config {
         };
         in_range("max-connections", as_u64(max_connections), 1..=10_000_000);
         in_range("resume-days", resume_days.into(), 0..=365);
+        in_range("max-parked", as_u64(max_parked), 0..=10_000_000);
         in_range("max-handshakes", as_u64(max_handshakes), 1..=10_000_000);
         in_range("hash-queue", as_u64(hash_queue), 0..=1_000_000);
         in_range("max-retry-seconds", max_retry_seconds.into(), 1..=3_600);
@@ -390,6 +397,7 @@ impl Config {
                 max_handshakes,
                 prefixes,
                 resume_days,
+                max_parked,
                 cache_bytes: cache_mib << 20,
                 hash_memory_kib,
                 hash_iterations,
@@ -473,6 +481,7 @@ impl Settings {
             account_failures_per_hour: self.account_failures_per_hour.or(others.account_failures_per_hour),
             limit_loopback: self.limit_loopback.or(others.limit_loopback),
             resume_days: self.resume_days.or(others.resume_days),
+            max_parked: self.max_parked.or(others.max_parked),
             cache_mib: self.cache_mib.or(others.cache_mib),
             hash_memory_kib: self.hash_memory_kib.or(others.hash_memory_kib),
             hash_iterations: self.hash_iterations.or(others.hash_iterations),

@@ -105,6 +105,15 @@ fn who_may_register_has_to_be_said_beyond_loopback() {
 }
 
 #[test]
+fn parked_sessions_are_bounded_and_zero_is_none() {
+    assert_eq!(config(&[], "").unwrap().max_parked, 100_000);
+    assert_eq!(config(&["--max-parked", "0"], "max-parked = 30").unwrap().max_parked, 0);
+    assert_eq!(config(&[], "max-parked = 1000000").unwrap().max_parked, 1_000_000);
+    let refused = config(&[], "max-parked = 10000001").unwrap_err();
+    assert_eq!(refused, "FILE:1: max-parked is 10000001: it goes from 0 to 10000000");
+}
+
+#[test]
 fn resume_days_are_seven_or_as_set_and_zero_is_never() {
     assert_eq!(config(&[], "").unwrap().resume_days, 7);
     assert_eq!(config(&["--resume-days", "0"], "resume-days = 30").unwrap().resume_days, 0);

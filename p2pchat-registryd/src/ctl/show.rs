@@ -17,6 +17,7 @@ fn columns(verb: &str) -> &'static [Column] {
             ("ONLINE", "online_seconds", span),
             ("SILENT", "silent_seconds", span),
             ("WAITS", "waits", yes),
+            ("PARKED", "parked", yes),
             ("ROOMS", "rooms", plain),
         ],
         "users" => &[
@@ -226,14 +227,14 @@ mod tests {
     fn lists_stand_in_columns() {
         let session = |user: &str, port: Value| {
             json!({"user": user, "address": "192.0.2.1:5", "port": port, "rooms": ["den", "bar"],
-                "online_seconds": 93_784, "silent_seconds": 3, "waits": user == "bob"})
+                "online_seconds": 93_784, "silent_seconds": 3, "waits": user == "bob", "parked": user != "bob"})
         };
         let items = [session("bartholomew", Value::Null), session("bob", json!(4000))];
         let shown = answer(&json!({"verb": "sessions"}), &items, &json!({"count": 2}));
         let wanted = "\
-USER         ADDRESS      PORT  ONLINE  SILENT  WAITS  ROOMS
-bartholomew  192.0.2.1:5  -     1d 2h   3s      -      den, bar
-bob          192.0.2.1:5  4000  1d 2h   3s      yes    den, bar
+USER         ADDRESS      PORT  ONLINE  SILENT  WAITS  PARKED  ROOMS
+bartholomew  192.0.2.1:5  -     1d 2h   3s      -      yes     den, bar
+bob          192.0.2.1:5  4000  1d 2h   3s      yes    -       den, bar
 ";
         assert_eq!(shown, wanted);
     }
