@@ -64,6 +64,6 @@ mod tests {
         assert_eq!(later - earlier, Duration::from_millis(2_500));
         assert_eq!(earlier - later, Duration::ZERO);
         assert_eq!(earlier + Duration::from_millis(2_500), later);
-        assert_eq!(later.to_string(), "4.000 s");
+        assert_eq!((later.as_micros(), later.to_string().as_str()), (4_000_000, "4.000 s"));
     }
 }

@@ -442,6 +442,20 @@ mod tests {
     }
 
     #[test]
+    fn a_registrys_name_is_shown_as_it_is() {
+        let name = RegistryName::new("chat.example:15600").unwrap();
+        let shown = (name.to_string(), format!("{name:?}"));
+        assert_eq!(shown, ("chat.example:15600".to_owned(), r#""chat.example:15600""#.to_owned()));
+    }
+
+    #[test]
+    fn all_capabilities_are_each_of_them() {
+        let all = Capabilities::all();
+        assert_eq!(all.iter().collect::<Vec<_>>(), Capability::ALL);
+        assert!(!all.is_empty() && Capabilities::NONE.is_empty());
+    }
+
+    #[test]
     fn a_set_of_capabilities_shows_what_is_in_it() {
         let set = Capabilities::parse("sender,reason");
         assert_eq!(format!("{set:?}"), "{Reason, Sender}");

@@ -144,7 +144,10 @@ fn an_error_names_verb_field_byte_and_limit() {
         canonical::<ToRegistry>("CREATE_CHAT_ROOM <den> <> <100001> <x>"),
         error(Some(Verb::CreateChatRoom), "capacity", 26, Problem::NotInRange { min: 1, max: 100_000 })
     );
-    assert_eq!(canonical::<ToRegistry>("AUTH <SUCCESS> <200>"), error(None, "verb", 0, Problem::UnknownVerb));
+    // A verb ends at a blank or at a field, and at nothing else.
+    for frame in ["AUTH <SUCCESS> <200>", "LOGOUT>", "LOGOUT\\n", "LOGOUT\r"] {
+        assert_eq!(canonical::<ToRegistry>(frame), error(None, "verb", 0, Problem::UnknownVerb), "{frame}");
+    }
 
     let mut limits = Limits::DEFAULT;
     limits.text_bytes = 3;

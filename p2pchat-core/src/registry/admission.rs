@@ -127,6 +127,22 @@ mod tests {
     }
 
     #[test]
+    fn other_limits_hold_from_then_on_and_who_waits_goes_on_waiting() {
+        let mut admission = Admission::new(1, 60 * SECOND);
+        assert_eq!([admission.enter(at(0)), admission.enter(at(0))], [true, false]);
+        admission.set_limits(3, 2 * SECOND);
+        assert_eq!(
+            [admission.enter(at(0)), admission.enter(at(0)), admission.enter(at(0))],
+            [true, true, false]
+        );
+        for _ in 0..1_000 {
+            assert!(admission.comes_back_in(at(0)) <= 2 * SECOND);
+        }
+        admission.set_limits(1, 2 * SECOND);
+        assert_eq!((admission.waiting(), admission.enter(at(0))), (3, false));
+    }
+
+    #[test]
     fn those_sent_away_come_back_one_after_the_other_at_the_pace_of_the_hash() {
         let mut admission = Admission::new(400, 600 * SECOND);
         for _ in 0..400 {

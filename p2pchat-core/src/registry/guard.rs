@@ -431,6 +431,15 @@ mod tests {
         assert_eq!(guard.connected(Time::ZERO, there), Ok(()));
         assert_eq!(guard.connected(Time::ZERO, there), refused("192.0.2.1/32"));
         assert!(guard.registers(Time::ZERO, there).is_err());
+        // Nor do other limits make a registry with many connected go through all of them at each one that comes.
+        for n in 0..100 {
+            guard.registers(Time::ZERO, IpAddr::from([198, 51, 100, n])).unwrap();
+            guard.prefixes.entry(Prefix::of(IpAddr::from([198, 51, 100, n]))).or_default().open = 1;
+        }
+        let known = guard.prefixes.len();
+        assert!(known >= 100);
+        guard.set_limits(limits(), std::iter::empty());
+        assert_eq!(guard.sweep_at, 2 * known);
         guard.set_limits(PrefixLimits::NONE, std::iter::empty());
         assert_eq!(guard.connected(Time::ZERO, there), Ok(()));
         assert_eq!(guard.registers(Time::ZERO, there), Ok(()));
@@ -449,9 +458,12 @@ mod tests {
         assert_eq!(refused, Err(Refused::TooManyFromPrefix { prefix: "192.0.2.1/32".into(), limit: 2 }));
         guard.disconnected(ip("192.0.2.1"));
         guard.connected(Time::ZERO, ip("192.0.2.1")).unwrap();
+        let mut sweeps = std::collections::BTreeSet::new();
         for n in 0..=255 {
             guard.connected(Time::ZERO, IpAddr::from([203, 0, 113, n])).unwrap();
+            sweeps.insert(guard.sweep_at);
         }
+        assert!(sweeps.len() <= 8, "each time there are twice as many: {sweeps:?}");
         assert!((257..=2 * 257).contains(&guard.sweep_at), "sweeps are far between: {}", guard.sweep_at);
         for n in 0..=255 {
             guard.disconnected(IpAddr::from([203, 0, 113, n]));

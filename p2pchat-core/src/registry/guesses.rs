@@ -272,6 +272,31 @@ mod tests {
     }
 
     #[test]
+    fn of_a_full_table_the_later_half_stays_and_of_equal_ones_none() {
+        let later = |n: u32| (n, START + HOUR * n);
+        let mut table: BTreeMap<u32, Time> = (0..10).map(later).collect();
+        prune(&mut table, 11, |at| *at);
+        assert_eq!(table.len(), 10, "there was room for one more");
+        prune(&mut table, 10, |at| *at);
+        assert_eq!(table.into_keys().collect::<Vec<_>>(), [6, 7, 8, 9]);
+        let mut alike: BTreeMap<u32, Time> = (0..10).map(|n| (n, START)).collect();
+        prune(&mut alike, 10, |at| *at);
+        assert!(alike.is_empty());
+    }
+
+    #[test]
+    fn other_limits_hold_from_then_on() {
+        let mut guesses = Guesses::new(Rate::new(1, HOUR), 100);
+        for n in 0..10 {
+            assert_eq!(guesses.tries(START, nth(0), &user(n)), Ok(Bucket::Account));
+        }
+        assert_eq!(guesses.tries(START, nth(0), &user(0)), Ok(Bucket::Stranger));
+        guesses.set_limits(Rate::UNLIMITED, 5);
+        assert_eq!(guesses.tries(START, nth(0), &user(0)), Ok(Bucket::Account));
+        assert!(guesses.accounts.len() <= 5, "{}", guesses.accounts.len());
+    }
+
+    #[test]
     fn every_table_is_bounded_and_the_account_that_is_guessed_at_most_is_not_forgotten() {
         const ROOM: usize = 50;
         let mut guesses = Guesses::new(Rate::new(10, HOUR), ROOM);

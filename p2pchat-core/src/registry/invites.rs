@@ -151,3 +151,26 @@ impl Registry {
         self.refuse_step(now, conn, Refused::Register, NOT_GOOD);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_written_in_hexadecimal_and_read_from_nothing_else() {
+        let digits = "00ff".to_owned() + &"1b".repeat(30);
+        let digest = InviteDigest::from_hex(&digits).unwrap();
+        assert_eq!(digest.to_hex(), digits);
+        assert_eq!(InviteDigest::from_hex(&digits.to_uppercase()), Some(digest));
+        for no_digest in [
+            "",
+            &digits[1..],
+            &format!("{digits}0"),
+            &digits.replace("00ff", "+0ff"),
+            &digits.replace("00ff", "00fg"),
+            &digits.replace("00ff", "é0f"),
+        ] {
+            assert_eq!(InviteDigest::from_hex(no_digest), None, "{no_digest}");
+        }
+    }
+}

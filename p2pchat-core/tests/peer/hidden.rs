@@ -324,3 +324,117 @@ fn a_wish_for_contact_before_the_login_is_passed_over() {
     s.registry("CONTACT_REQUEST <bob>");
     assert_eq!(s.did(), ["bob wants to chat"]);
 }
+
+#[test]
+fn only_who_can_be_asked_is_asked_and_only_at_a_registry_that_passes_it_on() {
+    let hidden =
+        "failed: that user can't be reached: their address is hidden, and their program can't be asked";
+    for (agreed, theirs) in [("reason,sender", "sender,contact"), ("reason,sender,contact", "sender")] {
+        let mut s = Solo::alice_with(Config::default(), &format!(" <1> <{agreed}>"));
+        s.peer.chat(s.now, user("bob"));
+        s.registry(&format!("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <0> <0.0.0.0> <{theirs}>"));
+        assert_eq!(s.did(), ["> SEARCH_USER <bob>", hidden], "{agreed} {theirs}");
+    }
+}
+
+#[test]
+fn what_is_pushed_of_contacts_without_the_capability_is_no_wish() {
+    for line in ["CONTACT_REQUEST <bob>", "CONTACT_RESPONSE <ACCEPT> <200> <bob>"] {
+        let mut s = Solo::alice();
+        s.registry(line);
+        let did = s.did();
+        assert!(did.iter().any(|line| line.starts_with("fault of registry: ")), "{did:?}");
+        assert!(!did.iter().any(|line| line.contains("bob wants")), "{did:?}");
+        assert!(s.requests.is_empty());
+    }
+}
+
+#[test]
+fn a_wish_is_withdrawn_by_a_refusal_alone() {
+    let mut s = Solo::alice_with(Config::default(), " <1> <reason,sender,contact>");
+    s.registry("CONTACT_REQUEST <bob>");
+    s.did();
+    s.registry("CONTACT_RESPONSE <ACCEPT> <200> <bob>");
+    assert!(s.did().is_empty(), "they asked, and have nothing to accept");
+    s.registry("CONTACT_RESPONSE <REJECT> <404> <bob>");
+    assert_eq!(s.did(), ["no chat with bob: withdrawn"]);
+
+    // Who was accepted is let in when they come, unless they take it back first.
+    for (answer, let_in) in [("<ACCEPT> <200>", true), ("<REJECT> <404>", false)] {
+        s.registry("CONTACT_REQUEST <bob>");
+        s.did();
+        s.peer.accept(s.now, *s.requests.last().unwrap());
+        s.registry("CONTACT <SUCCESS> <200>");
+        s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.7> <sender>");
+        s.registry(&format!("CONTACT_RESPONSE {answer} <bob>"));
+        s.did();
+        let bob = s.accept_from([192, 0, 2, 7]);
+        let did = s.peer(bob, "CHAT_REQUEST <alice> <bob>");
+        assert_eq!(did.iter().any(|line| line == "chat with bob"), let_in, "{answer}: {did:?}");
+        assert_eq!(did.iter().any(|line| line == "bob wants to chat"), !let_in, "{answer}: {did:?}");
+        s.closed(bob);
+        s.did();
+    }
+}
+
+#[test]
+fn who_came_early_is_let_in_by_name_and_address_not_by_one_of_them() {
+    let mut s = Solo::alice_with(Config::default(), " <1> <reason,sender,contact>");
+    s.registry("CONTACT_REQUEST <bob>");
+    s.did();
+    s.peer.accept(s.now, s.requests[0]);
+    s.registry("CONTACT <SUCCESS> <200>");
+    s.did();
+    let impostor = s.accept_from([192, 0, 2, 66]);
+    assert_eq!(s.peer(impostor, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat"]);
+    let neighbour = s.accept_from([192, 0, 2, 7]);
+    assert_eq!(s.peer(neighbour, "CHAT_REQUEST <alice> <carol>"), ["carol wants to chat"]);
+    s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.7> <sender>");
+    assert!(s.did().is_empty(), "the user decides about both");
+    let bob = s.accept_from([192, 0, 2, 7]);
+    let did = s.peer(bob, "CHAT_REQUEST <alice> <bob>");
+    assert!(did.iter().any(|line| line == "chat with bob"), "{did:?}");
+}
+
+#[test]
+fn what_is_said_to_a_room_does_not_wait_for_somebody_hidden_to_answer() {
+    let mut s = Solo::alice_with(Config::default(), " <1> <reason,roster,sender,contact>");
+    s.registry("USER_JOINED <den> <alice>");
+    s.members("den", &["alice", "bob"]);
+    s.peer.chat(s.now, user("bob"));
+    s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <0> <0.0.0.0> <sender,contact>");
+    s.did();
+    s.peer.broadcast(s.now, room("den"), text("hello"));
+    let did = s.did();
+    assert_eq!(did, [r#"ok Broadcast(BroadcastReport { delivered: [], failed: [("bob", AddressHidden)] })"#]);
+    // The wish goes on.
+    s.registry("CONTACT <SUCCESS> <200>");
+    s.registry("CONTACT_RESPONSE <ACCEPT> <200> <bob>");
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>"]);
+}
+
+#[test]
+fn no_wish_outlives_the_session_that_it_was_for() {
+    let mut s = Solo::alice_with(Config::default(), " <1> <reason,sender,contact>");
+    for (wish, accepted) in [("bob", false), ("carol", true)] {
+        s.registry(&format!("CONTACT_REQUEST <{wish}>"));
+        s.did();
+        if accepted {
+            s.peer.accept(s.now, *s.requests.last().unwrap());
+            s.registry("CONTACT <SUCCESS> <200>");
+            s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <carol> <4000> <192.0.2.7> <sender>");
+            s.did();
+        }
+    }
+    s.peer.logout(s.now);
+    let did = s.did();
+    assert!(did.iter().any(|line| line.starts_with("no chat with bob: ")), "{did:?}");
+    s.peer.handle_registry_closed(s.now, "gone".to_owned());
+    s.log_in();
+    s.welcome(" <1> <reason,sender,contact>");
+    // The application wasn't asked by whoever this is.
+    let carol = s.accept_from([192, 0, 2, 7]);
+    assert_eq!(s.peer(carol, "CHAT_REQUEST <alice> <carol>"), ["carol wants to chat"]);
+    s.peer.accept(s.now, s.requests[0]);
+    assert_eq!(s.did(), ["failed: there is no such chat request"]);
+}

@@ -53,6 +53,7 @@ fn over_the_bound_a_login_is_sent_away_with_a_time_and_within_it_is_not() {
     assert!(w.is_closed(late));
     let stats = w.registry.stats();
     assert_eq!((stats.hashes, stats.most_hashes, stats.refused_hashes), (2, 2, 1));
+    assert_eq!(stats.named_retries, 1);
 
     while !w.held.is_empty() {
         w.release(0);

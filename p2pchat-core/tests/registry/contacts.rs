@@ -249,3 +249,14 @@ fn a_session_that_is_resumed_keeps_its_contacts_and_loses_what_was_on_its_way() 
     assert_eq!(w.heard(carol), ["CONTACT_RESPONSE <REJECT> <404> <alice>"]);
     assert!(w.say(carol, "CONTACT_RESPONSE <ACCEPT> <200> <alice>")[0].starts_with(&format!("CONTACT {NO}")));
 }
+
+#[test]
+fn a_malformed_wish_or_answer_is_refused_as_one_and_the_stream_goes_on() {
+    let mut w = world();
+    let alice = online(&mut w, "alice");
+    for line in ["CONTACT_REQUEST <a b>", "CONTACT_REQUEST", "CONTACT_RESPONSE <ACCEPT> <200> <a b>"] {
+        let told = w.say(alice, line).concat();
+        assert!(told.starts_with(&format!("CONTACT {NO} <")), "{line}: {told}");
+    }
+    assert!(!w.is_closed(alice));
+}

@@ -133,6 +133,7 @@ fn a_request_on_an_earlier_stream_counts_towards_the_limit_of_rooms() {
     w.release(0);
     let why = "<you are in 2 rooms, which is the limit>";
     assert_eq!(w.heard(alice), [format!("CREATION {NO} {why}")]);
+    assert_eq!(w.registry.stats().refused_rooms, 1);
 }
 
 #[test]
@@ -203,6 +204,17 @@ fn a_prefix_that_a_limit_holds_up_again_and_again_fills_no_log() {
         assert_eq!(w.registry.stats().held_requests, 1 + 1023);
     });
     assert_eq!(lines.load(Ordering::Relaxed), 10, "at the 2nd, the 4th, and so on to the 1024th");
+}
+
+#[test]
+fn a_password_hash_costs_as_much_as_five_requests() {
+    for (requests, held) in [(6, true), (7, false)] {
+        let mut w = limited(|limits| limits.requests = Rate::new(requests, SECOND));
+        w.register("alice");
+        let conn = w.greet("192.0.2.1");
+        assert_eq!(w.say(conn, &format!("LOGIN <alice> <{}>", digest("alice"))), [format!("AUTH {OK}")]);
+        assert_eq!(w.registry.held_until(w.now, conn).is_some(), held, "of {requests}");
+    }
 }
 
 #[test]

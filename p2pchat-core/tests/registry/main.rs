@@ -3,6 +3,7 @@
 
 mod admission;
 mod contacts;
+mod counts;
 mod datagrams;
 mod guessing;
 mod invites;

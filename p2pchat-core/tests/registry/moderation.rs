@@ -483,3 +483,33 @@ fn secrets_are_not_in_what_is_logged_of_an_owners_request() {
     let shown = format!("{:?}", StoreRequest::Write(write));
     assert!(shown.contains("SetPassword") && !shown.contains("hash"), "{shown}");
 }
+
+#[test]
+fn an_owner_who_is_no_member_any_more_when_it_comes_to_it_is_told_so() {
+    let mut w = World::new();
+    let (alice, _) = den(&mut w, &[("bob", ALL)]);
+    w.hold = true;
+    w.say(alice, "ROOM_KICK <den> <bob>");
+    let (op, question) = w.held.remove(0);
+    assert!(matches!(question, Question::Store(_)), "{question:?}");
+    w.registry.handle_stored(w.now, op, StoreAnswer::NotAMember);
+    w.run();
+    assert_eq!(w.heard(alice), refusal("there is no such room, or you are not a member of it"));
+}
+
+#[test]
+fn a_store_puts_nobody_out_of_their_own_room() {
+    let mut w = World::new();
+    den(&mut w, &[("bob", ALL)]);
+    let (alice, room) = (Username::new("alice").unwrap(), RoomName::new("den").unwrap());
+    let before = w.store.clone();
+    for action in [
+        RoomAction::Kick { username: alice.clone(), reason: None },
+        RoomAction::Ban { username: alice.clone(), reason: None },
+    ] {
+        let request = Write::Moderate { room: room.clone(), by: alice.clone(), action, bans_per_room: 9 };
+        let answer = w.store.answer(&StoreRequest::Write(request));
+        assert!(matches!(answer, StoreAnswer::NoSuchMember), "{answer:?}");
+    }
+    assert_eq!(w.store, before);
+}

@@ -152,6 +152,10 @@ fn a_banned_network_gets_no_stream_and_loses_those_that_it_has() {
     let mut w = World::with(config);
     let (inside, outside) = (w.greet_extended("192.0.2.9"), w.greet("192.0.3.9"));
     let alice = w.online_extended("alice");
+    assert_eq!(
+        (subnet("192.0.2.0/24").to_string(), user("bob").to_string()),
+        ("192.0.2.0/24".into(), "bob".into())
+    );
     assert_eq!(ban(&mut w, subnet("192.0.2.0/24"), Some(SECOND)), 2);
     let banned = "you are banned from this registry for another 1 s: spam";
     for conn in [inside, alice] {

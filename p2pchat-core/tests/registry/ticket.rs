@@ -319,3 +319,23 @@ fn without_randomness_or_room_for_the_question_there_is_no_ticket_and_the_sessio
         assert_eq!(w.datagram("192.0.2.1:700", "KEEP_ALIVE <alice> <10>").len(), expected);
     }
 }
+
+#[test]
+fn no_ticket_is_asked_for_where_as_much_is_asked_as_may_be() {
+    let mut config = Config::default();
+    config.operations = 1;
+    let mut w = World::with(config);
+    let (alice, _, ticket) = online(&mut w, "alice");
+    let bob = w.online("bob");
+    w.hold = true;
+    w.say(bob, "SEARCH_USER <nobody>");
+    w.datagram("198.51.100.7:700", &proven(&ticket, "alice", 10, 1));
+    assert_eq!(w.held.len(), 1, "the search alone");
+    w.hold = false;
+    w.release(0);
+    assert_eq!(w.heard(alice), [""; 0]);
+    // The ticket before is still good.
+    assert_eq!(w.datagram("198.51.100.7:700", &proven(&ticket, "alice", 10, 2)), []);
+    w.wait(9 * SECOND);
+    assert!(!w.is_closed(alice));
+}

@@ -300,3 +300,79 @@ impl<T: ReadTransaction> Check<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use p2pchat_proto::{SessionToken, Username};
+
+    use super::*;
+    use crate::registry::store::{
+        MemoryStore, StoredToken, TokenChange, TokenDigest, Write, WriteTransaction, encode, write,
+    };
+
+    /// user0 and so on.
+    fn registered(users: usize) -> MemoryStore {
+        let mut store = MemoryStore::new();
+        for n in 0..users {
+            write(
+                &mut store,
+                &Write::Register { username: user(n), password: "a hash".into(), invite: None },
+            );
+        }
+        store
+    }
+
+    fn user(n: usize) -> Username {
+        Username::new(&format!("user{n}")).unwrap()
+    }
+
+    #[test]
+    fn records_are_counted_and_so_are_problems_beyond_those_that_are_told() {
+        let mut store = registered(MAX_PROBLEMS + 1);
+        let digest = TokenDigest::of(&SessionToken::from_random([7; 32]));
+        let token = TokenChange::Give(StoredToken { digest, expires: 9 });
+        write(&mut store, &Write::OpenSession { username: user(0), password: None, token });
+        let report = check(&store).unwrap();
+        assert!(report.is_sound(), "{report:?}");
+        let counted = [Table::Accounts, Table::Passwords, Table::Tokens, Table::Rooms]
+            .map(|table| report.records.get(&table).copied());
+        assert_eq!(counted, [Some(101), Some(101), Some(1), None]);
+
+        for n in 0..=MAX_PROBLEMS {
+            store.delete(Table::Passwords, user(n).folded().as_bytes()).unwrap();
+        }
+        let report = check(&store).unwrap();
+        assert!(!report.is_sound());
+        assert_eq!((report.found, report.problems.len()), (101, MAX_PROBLEMS));
+    }
+
+    #[test]
+    fn what_is_left_of_the_deleted_of_rooms_that_are_gone_and_what_is_there_twice_is_found() {
+        let account = |deleted, rooms: &[&str]| {
+            let rooms = rooms.iter().map(|&room| room.into()).collect();
+            encode(&Account { name: "user0".into(), deleted, rooms }).unwrap()
+        };
+        let left = "account user0 is deleted, and something of it is left";
+        let twice = "account user0 is in a room twice";
+        for (record, password, expected) in [
+            (account(true, &[]), true, Some(left)),
+            (account(true, &["den"]), false, Some(left)),
+            (account(true, &[]), false, None),
+            (account(false, &["den", "DEN"]), true, Some(twice)),
+        ] {
+            let mut store = registered(1);
+            store.put(Table::Accounts, b"user0", &record).unwrap();
+            if !password {
+                store.delete(Table::Passwords, b"user0").unwrap();
+            }
+            let problems = check(&store).unwrap().problems;
+            assert_eq!(problems.first().map(String::as_str), expected);
+        }
+        let mut store = registered(1);
+        let ban = encode(&RoomBan { name: "user0".into(), reason: "".into() }).unwrap();
+        store.put(Table::RoomBans, &member_key(7, "other"), &ban).unwrap();
+        let problems = check(&store).unwrap().problems;
+        assert_eq!(problems[0], "other is banned from a room that doesn't exist: 7");
+        assert!(problems[1].starts_with("the ban of user0 is kept as "), "{problems:?}");
+    }
+}

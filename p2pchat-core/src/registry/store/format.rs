@@ -110,7 +110,11 @@ mod tests {
         let mut store = store_of_format_1(3);
         store.put(Table::Accounts, b"user1", b"\xff").unwrap();
         assert_eq!(upgrade(&mut store, 1), Err(StoreError::Corrupt("account")));
-        assert_eq!(upgrade(&mut MemoryStore::new(), FORMAT), Ok(()));
+        let mut current = store_of_format_1(3);
+        upgrade(&mut current, 1).unwrap();
+        let before = current.clone();
+        assert_eq!(upgrade(&mut current, FORMAT), Ok(()));
+        assert_eq!(current, before, "what is in this format stays as it is");
         for unknown in [0, FORMAT + 1, u64::MAX] {
             let refused = upgrade(&mut MemoryStore::new(), unknown);
             assert!(matches!(refused, Err(StoreError::Engine(_))), "{refused:?}");

@@ -109,3 +109,22 @@ pub(super) fn revoke(transaction: &mut impl WriteTransaction, digest: &InviteDig
     transaction.delete(Table::Invites, &digest.0)?;
     Ok(StoreAnswer::InviteRevoked)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invitation_is_good_until_its_time_while_any_use_is_left() {
+        let record = |until, left| Record { note: None, since: 0, until, uses: 3, left };
+        for (record, now, is_good) in [
+            (record(Some(100), 1), 99, true),
+            (record(Some(100), 1), 100, false),
+            (record(Some(100), 0), 99, false),
+            (record(None, 1), u64::MAX, true),
+            (record(None, 0), 0, false),
+        ] {
+            assert_eq!(record.is_good(now), is_good, "{record:?} at {now}");
+        }
+    }
+}

@@ -216,6 +216,20 @@ mod tests {
     }
 
     #[test]
+    fn looks_that_were_made_by_other_rules_are_to_be_made_anew() {
+        use crate::registry::store::MemoryStore;
+        let mut store = MemoryStore::new();
+        assert!(!is_prepared(&store).unwrap());
+        prepare(&mut store).unwrap();
+        assert!(is_prepared(&store).unwrap());
+        let older_characters = encode(&(1_u8, (1_u64, 0_u64, 0_u64))).unwrap();
+        for other_rules in [&older_characters[..], b"", b"\0", b"\x01"] {
+            store.put(Table::Meta, RULES, other_rules).unwrap();
+            assert!(!is_prepared(&store).unwrap(), "{other_rules:?}");
+        }
+    }
+
+    #[test]
     fn a_user_and_a_room_may_look_alike() {
         let (user, room) = (Username::new("den").unwrap(), RoomName::new("den").unwrap());
         assert_ne!(Name::from(&user).prefixes(), Name::from(&room).prefixes());

@@ -158,3 +158,23 @@ pub(super) fn resume_session(
     let current = next.unwrap_or(current).digest;
     Ok(StoreAnswer::Session(Some((registered, rooms, Some(current)))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_the_same_only_if_each_byte_is_and_are_not_shown() {
+        let digest = |bytes: &[(usize, u8)]| {
+            let mut digest = [7; 32];
+            bytes.iter().for_each(|&(at, byte)| digest[at] = byte);
+            TokenDigest(digest)
+        };
+        assert_eq!(digest(&[]), digest(&[]));
+        // Also where what differs would cancel itself out.
+        for other in [&[(0, 6)][..], &[(31, 0xff)], &[(0, 6), (1, 6)], &[(3, 0x87), (30, 0x87)]] {
+            assert_ne!(digest(&[]), digest(other), "{other:?}");
+        }
+        assert_eq!(format!("{:?}", digest(&[])), "TokenDigest(…)");
+    }
+}
