@@ -413,7 +413,6 @@ impl Registry {
                         self.refuse_banned(now, conn, state.banned.as_ref());
                     }
                     _ if state.full => self.refuse_step(now, conn, what, "the room is full"),
-                    _ if !self.connections.contains_key(conn) => {}
                     (None, _) => self.join_store(now, conn, (room, state.id), None),
                     (Some(_), None) => self.refuse_step(now, conn, what, "wrong room password"),
                     (Some(password), Some(digest)) => {

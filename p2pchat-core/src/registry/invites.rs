@@ -161,6 +161,7 @@ mod tests {
         let digits = "00ff".to_owned() + &"1b".repeat(30);
         let digest = InviteDigest::from_hex(&digits).unwrap();
         assert_eq!(digest.to_hex(), digits);
+        assert_eq!(format!("{digest:?}"), "00ff1b1b1b", "its name, and no more of it");
         assert_eq!(InviteDigest::from_hex(&digits.to_uppercase()), Some(digest));
         for no_digest in [
             "",

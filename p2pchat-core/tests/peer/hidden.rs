@@ -407,7 +407,9 @@ fn what_is_said_to_a_room_does_not_wait_for_somebody_hidden_to_answer() {
     s.peer.broadcast(s.now, room("den"), text("hello"));
     let did = s.did();
     assert_eq!(did, [r#"ok Broadcast(BroadcastReport { delivered: [], failed: [("bob", AddressHidden)] })"#]);
-    // The wish goes on.
+    // The wish goes on, and another one to chat waits with it.
+    s.peer.chat(s.now, user("bob"));
+    assert!(s.did().is_empty());
     s.registry("CONTACT <SUCCESS> <200>");
     s.registry("CONTACT_RESPONSE <ACCEPT> <200> <bob>");
     assert_eq!(s.did(), ["> SEARCH_USER <bob>"]);

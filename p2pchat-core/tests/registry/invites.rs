@@ -22,6 +22,7 @@ fn world(registration: Registration) -> World {
     let mut config = Config::default();
     config.registration = registration;
     let mut w = World::with(config);
+    assert_eq!(w.registry.registration(), registration);
     w.registry.handle_calendar(w.now, UNIX);
     w
 }

@@ -292,6 +292,24 @@ fn connections_from_one_prefix_are_bounded_and_from_others_are_not() {
 }
 
 #[test]
+fn after_a_reload_the_streams_that_are_open_count_and_sessions_that_wait_for_one_do_not() {
+    let mut config = Config::default();
+    config.prefixes = PrefixLimits::NONE;
+    config.prefixes.connections = 2;
+    let mut w = World::with(config.clone());
+    let (waiting, _) = w.online_resume("alice");
+    w.disconnect(waiting);
+    let first = w.connect("192.0.2.1");
+    w.connect("192.0.2.1");
+    assert_eq!((w.registry.stats().connections, w.registry.stats().waiting), (2, 1));
+    w.registry.reconfigure(config);
+    let refused = w.registry.handle_connected(w.now, "192.0.2.1:1".parse().unwrap());
+    assert_eq!(refused, Err(Refused::TooManyFromPrefix { prefix: "192.0.2.1/32".into(), limit: 2 }));
+    w.disconnect(first);
+    w.connect("192.0.2.1");
+}
+
+#[test]
 fn connections_that_come_too_fast_are_refused_for_a_while() {
     let mut w = limited(|limits| limits.connects = Rate::new(2, 10 * SECOND));
     for _ in 0..2 {
