@@ -23,13 +23,17 @@ pub(super) fn config(data: &[u8]) -> Config {
     let mut config = Config::default();
     (config.connections, config.pipeline, config.operations, config.rooms_per_user) = (6, 3, 8, 2);
     (config.bans_per_room, config.parked) = (2, 2);
-    if data.first().is_some_and(|byte| byte % 4 == 3) {
+    if hides_addresses(data) {
         config.addresses = Addresses::Contacts;
     }
     if data.first().is_some_and(|byte| byte % 8 == 6) {
         config.registration = Registration::Invite;
     }
     config
+}
+
+fn hides_addresses(data: &[u8]) -> bool {
+    data.first().is_some_and(|byte| byte % 4 == 3)
 }
 
 /// For how many registrations the store's two invitations are.
@@ -132,17 +136,16 @@ fn moderation(n: u8, username: Username, room: RoomName) -> ToRegistry {
 }
 
 /// What chance takes long to come to, for half of the inputs: two users are online, one of them with a token and in a room
-/// with a password and space for one more. An input's first byte tells; the kind of its first step goes by later ones.
+/// with a password and space for one more. Where addresses are hidden, both can be asked for contact. An input's first byte
+/// tells; the kind of its first step goes by later ones.
 pub(super) fn beginning(data: &[u8]) -> impl Iterator<Item = (u8, Request)> {
     let begins = data.first().is_some_and(|byte| byte % 2 == 1);
+    let everything = Extensions { version: PROTOCOL_VERSION, capabilities: Capabilities::all() };
     let requests = [
-        (
-            0,
-            Request::Hello(Some(Extensions { version: PROTOCOL_VERSION, capabilities: Capabilities::all() })),
-        ),
+        (0, Request::Hello(Some(everything))),
         (0, Request::Register(0)),
         (0, Request::Login(0, None)),
-        (1, Request::Hello(None)),
+        (1, Request::Hello(hides_addresses(data).then_some(everything))),
         (1, Request::Register(1)),
         (1, Request::Login(1, None)),
         (0, Request::Create(129, 1)),

@@ -123,8 +123,8 @@ impl World {
 
     /// What chance takes long to come to: a session (1), rooms with others in them (2), and a chat with one of them (3).
     fn begin(&mut self, how_far: u64) {
-        const HELLO: &[u8] =
-            b"HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,origin,resume,ticket,park>\n";
+        const HELLO: &[u8] = b"HELLO_BACK <SUCCESS> <200> <1> \
+            <reason,roster,sender,resume,moderate,ticket,retry,contact,origin,park>\n";
         const AUTH: &[u8] = b"AUTH <SUCCESS> <200> <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08>\n\
             TICKET <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0bc822cd15d6c15b0f00a8>\nUSER_JOINED <den> <alice>\n";
         const ROSTERS: &[u8] =
