@@ -1,8 +1,8 @@
 //! The peer of PROTOCOL.md §5, §7 and §8 as a few maps: what it does about each step, in which order.
 //!
 //! The registry is one that hides nothing and invites nobody. Left out are broadcasts of strangers, which are asked about
-//! (`broadcasts.rs`), limits, and the prototype; and chats with those whose address is hidden (`hidden.rs`), which join four
-//! waits on two links to what is here, and so have the simulation.
+//! (`broadcasts.rs`), limits, and the prototype; and chats with those whose address is hidden, of which a model would be the
+//! machine once more (`hidden.rs` and the simulations have them).
 
 mod link;
 mod streams;
