@@ -2,10 +2,11 @@
 
 mod contacts;
 mod invites;
+mod keep_alive;
 mod lists;
 mod moderation;
 mod resume;
-mod tickets;
+mod rooms;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -15,8 +16,8 @@ use std::{
 use self::{
     contacts::Ties,
     invites::Invite,
+    keep_alive::Ticket,
     resume::{Tokens, in_auth},
-    tickets::Ticket,
 };
 use crate::steps::{Act, Request, SLOTS, Step};
 
@@ -429,94 +430,6 @@ impl Model {
             if !goes_on {
                 self.push(&[room], user, Some("roster"), &push);
             }
-        }
-    }
-
-    fn create(
-        &mut self,
-        me: &Key,
-        name: &'static str,
-        password: Option<&'static str>,
-        capacity: usize,
-    ) -> Reply {
-        if self.rooms.keys().any(|other| look(other) == look(&key(name)))
-            || self.is_in_enough_rooms(&Some(me.clone()))
-        {
-            return Err("CREATION <FAILURE> <404>");
-        }
-        let new = Room {
-            name,
-            capacity,
-            about: "about",
-            password,
-            members: BTreeSet::new(),
-            owner: me.clone(),
-            seniority: Vec::new(),
-            bans: BTreeMap::new(),
-        };
-        self.rooms.insert(key(name), new);
-        self.enter(me, name);
-        Ok("CREATION <SUCCESS> <200>".to_owned())
-    }
-
-    fn join(&mut self, me: &Key, name: &str, password: Option<&str>) -> Reply {
-        let is_open = self.rooms.get(&key(name)).is_some_and(|room| {
-            room.members.len() < room.capacity
-                && !room.bans.contains_key(me)
-                && room.password.is_none_or(|right| password == Some(right))
-        });
-        if !self.is_member(&Some(me.clone()), name) {
-            if !is_open || self.is_in_enough_rooms(&Some(me.clone())) {
-                return Err("JOIN <FAILURE> <404>");
-            }
-            self.enter(me, name);
-        }
-        Ok("JOIN <SUCCESS> <200>".to_owned())
-    }
-
-    fn enter(&mut self, me: &Key, room: &str) {
-        let account = self.accounts.get_mut(me).unwrap();
-        account.rooms.push(key(room));
-        let entered = self.rooms.get_mut(&key(room)).unwrap();
-        entered.members.insert(me.clone());
-        entered.seniority.push(me.clone());
-        let push = format!("USER_JOINED <{}> <{}>", entered.name, account.name);
-        if self.online(me).is_some() {
-            self.push(&[key(room)], me, Some("roster"), &push);
-        }
-    }
-
-    fn exit(&mut self, me: &Key, name: &str) -> Reply {
-        if !self.is_member(&Some(me.clone()), name) {
-            return Err("ROOM_EXIT_RESPONSE <FAILURE> <404>");
-        }
-        self.dismiss(me, name);
-        let (room, user) = (self.rooms[&key(name)].name, self.accounts[me].name);
-        self.push(&[key(name)], me, Some("roster"), &format!("USER_LEFT <{room}> <{user}>"));
-        self.pass_on(me, name);
-        self.rooms.retain(|_, room| !room.members.is_empty());
-        Ok("ROOM_EXIT_RESPONSE <SUCCESS> <200>".to_owned())
-    }
-
-    fn keep_alive(&mut self, name: &str, from: SocketAddr, timeout: Option<u64>) {
-        let slot = self.online(&key(name)).filter(|slot| *slot < SLOTS);
-        self.turn_of(slot.unwrap_or(0));
-        let now = self.now;
-        let Some(stream) = self.online(&key(name)).and_then(|slot| self.streams.get_mut(&slot)) else {
-            return;
-        };
-        let session = stream.session.as_mut().unwrap();
-        if stream.gone || session.ticket.is_some() || address(stream.ip) != from.ip().to_canonical() {
-            return;
-        }
-        stream.heard = now;
-        let asked = timeout.unwrap_or(10).clamp(3, 120) * SECOND;
-        let is_usual = *session.first_datagram.get_or_insert(from) == from;
-        session.lease = if is_usual { asked } else { asked.max(session.lease) };
-        session.ends = now + session.lease;
-        if !stream.prototype && session.answered.is_none_or(|at| now - at >= SECOND) {
-            session.answered = Some(now);
-            self.datagrams.push((from, "KEEP_ALIVE_RESPONSE <SUCCESS> <200>".to_owned()));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Keep-alives that prove a ticket (§7.6), as the model has them.
+//! Keep-alives (§5.2), and tickets that they prove (§7.6), as the model has them.
 
 use super::*;
 use crate::world::ticket;
@@ -35,6 +35,28 @@ impl Model {
                 session.ticket = Some(Ticket { number, last: 0, ip });
                 self.say(slot, &format!("TICKET <{}>", ticket(number).expose()));
             }
+        }
+    }
+
+    pub(super) fn keep_alive(&mut self, name: &str, from: SocketAddr, timeout: Option<u64>) {
+        let slot = self.online(&key(name)).filter(|slot| *slot < SLOTS);
+        self.turn_of(slot.unwrap_or(0));
+        let now = self.now;
+        let Some(stream) = self.online(&key(name)).and_then(|slot| self.streams.get_mut(&slot)) else {
+            return;
+        };
+        let session = stream.session.as_mut().unwrap();
+        if stream.gone || session.ticket.is_some() || address(stream.ip) != from.ip().to_canonical() {
+            return;
+        }
+        stream.heard = now;
+        let asked = timeout.unwrap_or(10).clamp(3, 120) * SECOND;
+        let is_usual = *session.first_datagram.get_or_insert(from) == from;
+        session.lease = if is_usual { asked } else { asked.max(session.lease) };
+        session.ends = now + session.lease;
+        if !stream.prototype && session.answered.is_none_or(|at| now - at >= SECOND) {
+            session.answered = Some(now);
+            self.datagrams.push((from, "KEEP_ALIVE_RESPONSE <SUCCESS> <200>".to_owned()));
         }
     }
 
