@@ -21,6 +21,8 @@ pub struct World {
     pub registry: Registry,
     /// Everybody, in the order of their numbers.
     pub conns: Vec<ConnId>,
+    /// How many messages it has sent.
+    pub sent: u64,
     /// What time it is.
     pub now: Time,
     store: MemoryStore,
@@ -63,6 +65,7 @@ impl World {
             registry: Registry::new(config),
             store: MemoryStore::new(),
             conns: Vec::with_capacity(users),
+            sent: 0,
             now: Time::ZERO,
             capabilities,
             digest: PasswordDigest::of_password("password"),
@@ -132,7 +135,10 @@ impl World {
                 Effect::Hash { op, .. } => {
                     self.registry.handle_hashed(self.now, op, HashAnswer::Match { upgraded: None });
                 }
-                other => last = Some(other),
+                other => {
+                    self.sent += u64::from(matches!(other, Effect::Send { .. }));
+                    last = Some(other);
+                }
             }
         }
         last

@@ -9,8 +9,9 @@ use p2pchat_benches::{
     frames::{asking_codec, list, message, registry_codec, request},
     world::{World, nobody, room, user},
 };
+use p2pchat_core::registry::{ConnId, Effect};
 use p2pchat_proto::{
-    Capabilities, Capability, Detail, Dialect, Limits, Message, ToRegistry, codec::PeerCodec,
+    Capabilities, Capability, Detail, Dialect, Limits, Message, ToRegistry, Username, codec::PeerCodec,
 };
 use tokio_util::codec::Decoder;
 
@@ -23,7 +24,7 @@ const MANY: u64 = 256;
 const USERS: usize = 1_000;
 const MEMBERS: usize = 100;
 
-pub(crate) const CASES: [Case; 16] = [
+pub(crate) const CASES: [Case; 17] = [
     ("decode a short request", MANY, || decode(&request(), MANY, registry_codec)),
     ("decode a 64-byte message", MANY, || decode(&message(64), MANY, peer_codec)),
     ("decode a 16 KiB message", FEW, || decode(&message(16_384), FEW, peer_codec)),
@@ -36,12 +37,18 @@ pub(crate) const CASES: [Case; 16] = [
     ("encode a 16 KiB message", FEW, || encode(&message(16_384), FEW)),
     ("encode a list of 1,000", 1, || encode(&list(), 1)),
     ("look up, online", MANY, || {
-        machine(|world, n| _ = world.say(conn(world, n), ToRegistry::SearchUser { username: user(n) }));
+        machine(|world, conn, username| world.say(conn, ToRegistry::SearchUser { username }));
     }),
     ("look up, unknown", MANY, || {
-        machine(|world, n| _ = world.say(conn(world, n), ToRegistry::SearchUser { username: nobody() }));
+        let username = nobody();
+        machine(move |world, conn, _| world.say(conn, ToRegistry::SearchUser { username: username.clone() }));
     }),
-    ("keep-alive", MANY, || machine(|world, n| _ = world.keep_alive(user(n)))),
+    ("keep-alive", MANY, || machine(|world, _, username| world.keep_alive(username))),
+    ("list 1,000", 1, || {
+        let mut world = World::new(USERS + 1);
+        let (asker, detail) = (conn(&world, 0), Detail::Detailed);
+        twice(|| assert!(world.say(asker, ToRegistry::DiscoverPeers { detail, asker: None }).is_some()));
+    }),
     ("log in and disconnect", MANY, || {
         let mut world = World::new(USERS);
         world.register(USERS);
@@ -111,14 +118,24 @@ fn encode(message: &impl Message, times: u64) {
     });
 }
 
-fn machine(act: impl Fn(&mut World, usize)) {
+fn machine(act: impl Fn(&mut World, ConnId, Username) -> Option<Effect>) {
     let mut world = World::new(USERS);
     world.check(USERS);
     let mut rng = Rng::with_seed(7);
-    twice(|| (0..MANY).for_each(|_| act(&mut world, rng.usize(1..USERS))));
+    let mut pick = || {
+        let n = rng.usize(1..USERS);
+        (conn(&world, n), user(n))
+    };
+    let picks: [Vec<_>; 2] = [(); 2].map(|()| (0..MANY).map(|_| pick()).collect());
+    let mut picks = picks.into_iter();
+    twice(|| {
+        for (conn, username) in picks.next().expect("two") {
+            black_box(act(&mut world, conn, username));
+        }
+    });
 }
 
-fn conn(world: &World, n: usize) -> p2pchat_core::registry::ConnId {
+fn conn(world: &World, n: usize) -> ConnId {
     *world.conns.get(n).expect("in range")
 }
 
@@ -129,12 +146,14 @@ fn roster() {
         world.say(conn(&world, n), join());
     }
     let last = conn(&world, MEMBERS);
+    let (username, room) = (user(MEMBERS), room());
     twice(|| {
+        let before = world.sent;
         for _ in 0..FEW {
-            world.say(last, ToRegistry::ExitRoom { username: user(MEMBERS), room: room() });
+            world.say(last, ToRegistry::ExitRoom { username: username.clone(), room: room.clone() });
             world.say(last, join());
         }
+        // The owner and the other members are told of both.
+        assert!(world.sent - before >= FEW * 2 * MEMBERS as u64);
     });
-    let everybody = world.say(last, ToRegistry::DiscoverPeers { detail: Detail::Partial, asker: None });
-    assert!(everybody.is_some());
 }
