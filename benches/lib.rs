@@ -13,22 +13,10 @@ pub fn floor(buf: &mut BytesMut) -> Option<Bytes> {
     str::from_utf8(&line).is_ok().then_some(line)
 }
 
-/// The same, and the line's verb, its first two fields and its text as slices of it.
-pub fn floor_with_fields(buf: &mut BytesMut) -> Option<[Bytes; 4]> {
-    let line = floor(buf)?;
-    let text = line.slice(..line.len() - 1);
-    let mut rest = text;
-    let mut fields: [Bytes; 4] = Default::default();
-    let (verb, others) = fields.split_first_mut()?;
-    *verb = rest.split_to(memchr::memchr(b' ', &rest).unwrap_or(rest.len()));
-    for field in others {
-        if !rest.starts_with(b" <") {
-            *field = rest.slice(rest.len().min(1)..);
-            break;
-        }
-        let end = memchr::memchr(b'>', &rest)?;
-        let bracketed = rest.split_to(end + 1);
-        *field = bracketed.slice(2..end);
-    }
-    Some(fields)
+/// What else a parser can't do without: where the line's verb, its first two fields and its text are.
+pub fn fields(line: &str) -> Option<[&str; 4]> {
+    let (verb, rest) = line.split_once(" <")?;
+    let (first, rest) = rest.split_once("> <")?;
+    let (second, text) = rest.split_once("> ")?;
+    Some([verb, first, second, text])
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher, Version};
 use sha2::{Digest, Sha256};
 
 use crate::{Outcome, server::binary};
@@ -26,16 +26,37 @@ impl Cost {
     /// Next to nothing, where the hash isn't what is measured.
     pub(crate) const NONE: Self = Self { memory_kib: 8, iterations: 1 };
 
-    /// The hash of everybody's password, and the processor time that it took.
-    pub(crate) fn hash(self) -> Outcome<(String, Duration)> {
-        let digest =
-            Sha256::digest(b"password").iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        let params = Params::new(self.memory_kib, self.iterations, 1, None)?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let begun = own_cpu()?;
-        let hash = argon2.hash_password(digest.as_bytes())?.to_string();
-        Ok((hash, own_cpu()?.saturating_sub(begun)))
+    /// The hash of everybody's password.
+    fn hash(self) -> Outcome<String> {
+        Ok(self.argon2()?.hash_password(password().as_bytes())?.to_string())
     }
+
+    /// The processor time of one, in memory that is there, as it is in a server's.
+    pub(crate) fn time(self) -> Outcome<Duration> {
+        let (argon2, password, mut hash) = (self.argon2()?, password(), [0; 32]);
+        let mut memory = vec![Block::default(); argon2.params().block_count()];
+        let mut compute =
+            || argon2.hash_password_into_with_memory(password.as_bytes(), &[7; 16], &mut hash, &mut memory);
+        compute()?;
+        let begun = own_cpu()?;
+        for _ in 0..HASHES {
+            compute()?;
+        }
+        Ok(own_cpu()?.saturating_sub(begun) / HASHES)
+    }
+
+    fn argon2(self) -> Outcome<Argon2<'static>> {
+        let params = Params::new(self.memory_kib, self.iterations, 1, None)?;
+        Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+    }
+}
+
+/// How many hashes are timed together.
+const HASHES: u32 = 8;
+
+/// What everybody's password is sent as.
+fn password() -> String {
+    Sha256::digest(b"password").iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 /// This thread's processor time so far.
@@ -47,7 +68,7 @@ fn own_cpu() -> Outcome<Duration> {
 /// Makes a data folder with so many accounts and rooms, and says how long the import took.
 pub(crate) fn import(folder: &Path, accounts: usize, rooms: usize, cost: Cost) -> Outcome<Duration> {
     let file = folder.with_extension("jsonl");
-    let (hash, _) = cost.hash()?;
+    let hash = cost.hash()?;
     let mut lines = BufWriter::new(File::create(&file)?);
     writeln!(lines, r#"{{"type":"p2pchat-registry","version":1}}"#)?;
     for n in 0..accounts {
