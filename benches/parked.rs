@@ -124,8 +124,11 @@ impl World {
             version: PROTOCOL_VERSION,
             capabilities: Capabilities::parse("reason,resume,ticket,park"),
         });
-        for n in 0..sessions {
-            world.user = n;
+        // People don't come in the order of their names.
+        let mut order: Vec<_> = (0..sessions).collect();
+        fastrand::Rng::with_seed(3).shuffle(&mut order);
+        for n in order {
+            (world.user, world.tokens) = (n, 2 * u64::try_from(n).expect("fewer"));
             let conn = world.registry.handle_connected(world.now, address(n)).expect("within the limit");
             let password = PasswordDigest::of_password("password");
             world.say(conn, ToRegistry::Hello { extensions });

@@ -18,7 +18,8 @@ struct Name {
     /// NFC.
     spelled: SmolStr,
     /// NFC of the case folding of the NFD (Unicode D145); `None` if that is `spelled` itself.
-    folded: Option<SmolStr>,
+    /// Boxed, as few have one and many are kept.
+    folded: Option<Box<SmolStr>>,
 }
 
 impl Name {
@@ -30,7 +31,7 @@ impl Name {
         // Most names are short and ASCII: normal as they are, and a character a byte.
         let (all, any) = classes(text);
         if all & class != 0 && text.len() <= limit {
-            let folded = (any & UPPERCASE != 0).then(|| text.to_ascii_lowercase().into());
+            let folded = (any & UPPERCASE != 0).then(|| Box::new(text.to_ascii_lowercase().into()));
             return Ok(Self { spelled: SmolStr::new(text), folded });
         }
         // Normalising at most doubles or triples a name's characters, so what is far too long is refused unseen.
@@ -48,12 +49,12 @@ impl Name {
         }
         let folded: SmolStr =
             caseless::default_case_fold_str(&spelled.nfd().collect::<String>()).nfc().collect();
-        let folded = (folded != spelled).then_some(folded);
+        let folded = (folded != spelled).then(|| Box::new(folded));
         Ok(Self { spelled, folded })
     }
 
     fn folded(&self) -> &str {
-        self.folded.as_deref().unwrap_or(&self.spelled)
+        self.folded.as_ref().map_or(&self.spelled, |folded| folded)
     }
 }
 

@@ -114,6 +114,16 @@ impl SessionTicket {
         Self(hex(bits))
     }
 
+    /// Its bits, which take half the memory. A secret as well.
+    pub fn to_bits(&self) -> [u8; 32] {
+        let mut bits = [0; 32];
+        let value = |digit: u8| if digit.is_ascii_digit() { digit - b'0' } else { (digit - b'a') + 10 };
+        for (bits, pair) in bits.iter_mut().zip(self.0.chunks_exact(2)) {
+            *bits = pair.iter().fold(0, |byte, &digit| byte << 4 | value(digit));
+        }
+        bits
+    }
+
     /// The ticket of a token's bits, where those were made for it.
     pub fn from_fresh(SessionToken(bits): SessionToken) -> Self {
         Self(bits)
@@ -183,6 +193,9 @@ mod tests {
         assert_eq!(proof.expose(), "b4934c7f86b96379f3656198f01e5dd575690043fd29df22bce427e27942fc02");
         assert_ne!(ticket.proof_of("KEEP_ALIVE <alice> <10> <2>"), proof);
         assert_ne!(SessionTicket::from_random([0xa4; 32]).proof_of("KEEP_ALIVE <alice> <10> <1>"), proof);
+        assert_eq!(ticket.to_bits(), [0xa5; 32]);
+        let bits = std::array::from_fn(|n| u8::try_from(n * 7).unwrap());
+        assert_eq!(SessionTicket::from_random(bits).to_bits(), bits);
         let half = ticket.park_proof_of("KEEP_ALIVE <alice> <10> <1>");
         assert_eq!(half.expose(), &proof.expose()[..32]);
     }

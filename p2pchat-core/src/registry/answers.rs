@@ -185,7 +185,7 @@ impl Registry {
         }
         let op = self.open_aside(conn, step)?;
         if let Some(connection) = self.connections.get_mut(conn) {
-            connection.op = Some(op);
+            connection.set_op(Some(op));
         }
         Some(op)
     }
@@ -225,7 +225,7 @@ impl Registry {
     /// The request is answered: the stream's next one may begin.
     pub(super) fn done(&mut self, now: Time, conn: ConnId) {
         if let Some(connection) = self.connections.get_mut(conn) {
-            connection.op = None;
+            connection.set_op(None);
             self.advance(now, conn);
         }
     }
@@ -503,7 +503,7 @@ impl Registry {
             && !session.rooms.contains(room)
         {
             session.rooms.push(room.clone());
-            self.presence.enter(room, username.clone(), conn);
+            self.presence.enter(room, conn);
             self.publish(BusEvent::Joined { room: room.clone(), username });
         }
     }
@@ -511,12 +511,12 @@ impl Registry {
     /// A membership has ended.
     pub(super) fn left(&mut self, user: Option<Username>, room: RoomName, heir: Option<Username>) {
         let Some(username) = user else { return };
-        if let Some((_, conn)) = self.live(Some(username.clone()))
-            && let Some(session) = self.connections.get_mut(conn).and_then(|c| c.session_mut())
-        {
-            session.rooms.retain(|other| *other != room);
+        if let Some((_, conn)) = self.live(Some(username.clone())) {
+            if let Some(session) = self.connections.get_mut(conn).and_then(|c| c.session_mut()) {
+                session.rooms.retain(|other| *other != room);
+            }
+            self.presence.leave(&room, conn);
         }
-        self.presence.leave(&room, &username);
         self.publish(BusEvent::Left { room: room.clone(), username: username.clone() });
         if let Some(heir) = heir {
             self.publish(BusEvent::Changed { room, by: username, change: RoomChange::Owner(heir) });

@@ -15,14 +15,21 @@ pub(super) struct Connection {
     /// What both ends know beyond the base protocol.
     pub(super) capabilities: Capabilities,
     pub(super) phase: Phase,
+    /// What is done for the stream, as long as there is one.
+    pub(super) work: Option<Box<Work>>,
+    last_heard: Time,
+    pub(super) line: Line,
+}
+
+/// What a stream's peer wants.
+#[derive(Debug, Default)]
+pub(super) struct Work {
     /// The question that the request being answered waits for.
     pub(super) op: Option<OpId>,
     /// The requests after that one.
     pub(super) inbox: VecDeque<Incoming>,
     /// How often something was wrong with what came.
     pub(super) faults: u32,
-    last_heard: Time,
-    pub(super) line: Line,
 }
 
 /// What there is of a stream.
@@ -76,7 +83,7 @@ pub(super) struct Session {
     pub(super) has_token: bool,
     /// Which of the account's tokens was given out last when it began, to its user or, where the store couldn't write, before:
     /// revoking that one revokes them all, unless somebody has come by them since.
-    pub(super) current: Option<TokenDigest>,
+    pub(super) current: Option<Box<TokenDigest>>,
 }
 
 impl Connection {
@@ -86,9 +93,7 @@ impl Connection {
             dialect: Dialect::Canonical,
             capabilities: Capabilities::NONE,
             phase: Phase::Greeting,
-            op: None,
-            inbox: VecDeque::new(),
-            faults: 0,
+            work: Some(Box::default()),
             last_heard: now,
             line: Line::Open,
         }
@@ -101,11 +106,21 @@ impl Connection {
             dialect: self.dialect,
             capabilities: self.capabilities,
             phase: Phase::LoggedIn(session),
-            op: None,
-            inbox: VecDeque::new(),
-            faults: self.faults,
+            work: None,
             last_heard: self.last_heard,
             line,
+        }
+    }
+
+    /// The question that the stream's requests wait for.
+    pub(super) fn op(&self) -> Option<OpId> {
+        self.work.as_ref()?.op
+    }
+
+    /// From now on they wait for that one, or for none.
+    pub(super) fn set_op(&mut self, op: Option<OpId>) {
+        if let Some(work) = &mut self.work {
+            work.op = op;
         }
     }
 

@@ -1,6 +1,7 @@
 //! Keep-alives (PROTOCOL.md §5.2), and tickets: a secret for each session, which they prove (§7.6).
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -17,22 +18,30 @@ use super::{
 use crate::time::Time;
 
 /// What a session's keep-alives prove, and which of them have come.
-#[derive(Debug)]
 pub(super) struct Ticket {
-    pub(super) secret: SessionTicket,
+    /// The bits of it, of which there may be a million.
+    secret: [u8; 32],
     /// The largest sequence number so far.
     pub(super) last: u64,
-    /// Where the last one came from, or the stream.
+    /// Where the last one that could be answered came from, or the stream.
     ip: IpAddr,
     /// The last one has had a WAKE.
     pub(super) woken: bool,
 }
 
 impl Ticket {
+    fn new(secret: &SessionTicket, ip: IpAddr) -> Self {
+        Self { secret: secret.to_bits(), last: 0, ip, woken: false }
+    }
+
+    pub(super) fn secret(&self) -> SessionTicket {
+        SessionTicket::from_random(self.secret)
+    }
+
     /// True if `datagram` proves the ticket, and isn't a copy of one that has done so, nor older.
     pub(super) fn is_proven_by(&mut self, datagram: &ToRegistryDatagram) -> bool {
         let ToRegistryDatagram::ProvenKeepAlive { sequence, .. } = datagram else { return false };
-        let own = sequence.get() > self.last && datagram.proves(&self.secret);
+        let own = sequence.get() > self.last && datagram.proves(&self.secret());
         if own {
             self.last = sequence.get();
             self.woken = false;
@@ -41,9 +50,14 @@ impl Ticket {
     }
 
     /// True if the one before came from another address.
-    fn has_moved_to(&mut self, from: SocketAddr) -> bool {
-        let ip = from.ip().to_canonical();
+    fn has_moved_to(&mut self, ip: IpAddr) -> bool {
         std::mem::replace(&mut self.ip, ip) != ip
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket").field("last", &self.last).finish_non_exhaustive()
     }
 }
 
@@ -71,7 +85,7 @@ impl Registry {
         if let Some(session) = connection.and_then(|connection| connection.session_mut()) {
             let secret = SessionTicket::from_fresh(bits);
             let ip = session.ticket.as_ref().map_or(remote, |ticket| ticket.ip);
-            session.ticket = Some(Ticket { secret: secret.clone(), last: 0, ip, woken: false });
+            session.ticket = Some(Ticket::new(&secret, ip));
             self.send(conn, FromRegistry::Ticket { ticket: secret });
         }
     }
@@ -90,7 +104,8 @@ impl Registry {
         let Some(connection) = self.connections.get_mut(claim.conn).filter(|c| !c.waits()) else {
             return false;
         };
-        let near = connection.remote.ip().to_canonical() == from.ip().to_canonical();
+        let (home, here) = (connection.remote.ip().to_canonical(), from.ip().to_canonical());
+        let near = home == here;
         let answers = connection.dialect == Dialect::Canonical;
         let mut line = connection.line;
         let Some(session) = connection.session_mut() else { return false };
@@ -109,7 +124,7 @@ impl Registry {
         let rested =
             session.last_answered.is_none_or(|at| now.since(at) >= config.keep_alive_answer_interval);
         // No more often than that, as the peer answers a ticket with a keep-alive, which may come from yet another address.
-        let moved = rested && session.ticket.as_mut().is_some_and(|ticket| ticket.has_moved_to(from));
+        let moved = rested && session.ticket.as_mut().is_some_and(|ticket| ticket.has_moved_to(here));
         if has_ticket {
             session.datagrams = Some(from);
         }

@@ -341,14 +341,15 @@ impl Registry {
         let pipeline = self.config.pipeline;
         let Some(connection) = self.connections.get_mut(conn).filter(|c| c.has_stream()) else { return };
         connection.heard(now);
+        let Some(work) = &mut connection.work else { return };
         self.counts.requests += 1;
         self.counts.malformed += u64::from(matches!(incoming, Incoming::Malformed(_)));
-        if connection.inbox.len() >= pipeline {
+        if work.inbox.len() >= pipeline {
             self.counts.refused_pipelines += 1;
             tracing::warn!(?conn, remote = %connection.remote, limit = pipeline, "too many requests are waiting");
             return self.fail(conn, &format!("more than {pipeline} requests are waiting"));
         }
-        connection.inbox.push_back(incoming);
+        work.inbox.push_back(incoming);
         self.charge(now, conn, 1);
         self.advance(now, conn);
     }
@@ -366,7 +367,7 @@ impl Registry {
     /// False if the stream's requests wait for the store or the hash: nothing more should be read from it until it is
     /// true again, which only an answered question brings about.
     pub fn is_ready(&self, conn: ConnId) -> bool {
-        self.connections.get(conn).is_none_or(|connection| connection.op.is_none())
+        self.connections.get(conn).is_none_or(|connection| connection.op().is_none())
     }
 
     /// Until when nothing more should be read from the stream, because too much is asked from where it comes from; `None` if
@@ -498,8 +499,8 @@ impl Registry {
     /// Answers what waits in a stream's inbox, up to the first request that has to ask somebody else.
     fn advance(&mut self, now: Time, conn: ConnId) {
         while let Some(connection) = self.connections.get_mut(conn)
-            && connection.op.is_none()
-            && let Some(incoming) = connection.inbox.pop_front()
+            && let Some(work) = connection.work.as_mut().filter(|work| work.op.is_none())
+            && let Some(incoming) = work.inbox.pop_front()
         {
             match incoming {
                 Incoming::Message(message) => self.request(now, conn, message),

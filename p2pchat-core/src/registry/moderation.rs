@@ -146,13 +146,13 @@ impl Registry {
     pub(super) fn deliver_put_out(&mut self, event: &BusEvent) {
         let BusEvent::PutOut { room, username, by, reason, banned } = event else { return };
         let mut conns = self.others([room], by);
-        if let Some(claim) = self.presence.find(username)
-            && let Some(session) = self.connections.get_mut(claim.conn).and_then(|c| c.session_mut())
-        {
-            session.rooms.retain(|other| other != room);
-            conns.insert(claim.conn);
+        if let Some(claim) = self.presence.find(username) {
+            if let Some(session) = self.connections.get_mut(claim.conn).and_then(|c| c.session_mut()) {
+                session.rooms.retain(|other| other != room);
+                conns.insert(claim.conn);
+            }
+            self.presence.leave(room, claim.conn);
         }
-        self.presence.leave(room, username);
 
         let (room, username, by, reason) = (room.clone(), username.clone(), by.clone(), reason.clone());
         let left = FromRegistry::UserLeft { room: room.clone(), username: username.clone() };

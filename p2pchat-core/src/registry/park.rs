@@ -20,8 +20,8 @@ impl Ticket {
         let sequence = NonZeroU64::new(self.last)?;
         self.woken = wanted;
         Some(match wanted {
-            true => FromRegistryDatagram::wake(&self.secret, sequence),
-            false => FromRegistryDatagram::parked(&self.secret, sequence),
+            true => FromRegistryDatagram::wake(&self.secret(), sequence),
+            false => FromRegistryDatagram::parked(&self.secret(), sequence),
         })
     }
 }

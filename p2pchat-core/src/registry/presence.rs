@@ -7,7 +7,10 @@
 //! request may wait (`answers.rs`), so a directory that is asked by effects changes this file and the lines that call
 //! [`claim`](Presence::claim) and [`release`](Presence::release), not the requests.
 
-use std::{collections::BTreeMap, ops::Bound};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use p2pchat_proto::{RoomName, Username};
 
@@ -17,7 +20,8 @@ use super::effect::ConnId;
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     online: BTreeMap<Username, Claim>,
-    rooms: BTreeMap<RoomName, BTreeMap<Username, ConnId>>,
+    /// Where each room's members online are. Their names are with their sessions: there are many of them.
+    rooms: BTreeMap<RoomName, BTreeSet<ConnId>>,
     epoch: u64,
 }
 
@@ -42,11 +46,11 @@ impl Presence {
 
     /// The session goes on at `conn`, in the same epoch.
     pub(super) fn moves(&mut self, username: &Username, rooms: &[RoomName], conn: ConnId) {
-        if let Some(claim) = self.online.get_mut(username) {
-            claim.conn = conn;
-        }
+        let Some(claim) = self.online.get_mut(username) else { return };
+        let old = std::mem::replace(&mut claim.conn, conn);
         for room in rooms {
-            self.enter(room, username.clone(), conn);
+            self.enter(room, conn);
+            self.leave(room, old);
         }
     }
 
@@ -78,24 +82,24 @@ impl Presence {
         self.online.len()
     }
 
-    pub(super) fn enter(&mut self, room: &RoomName, username: Username, conn: ConnId) {
+    pub(super) fn enter(&mut self, room: &RoomName, conn: ConnId) {
         match self.rooms.get_mut(room) {
-            Some(members) => members.insert(username, conn),
-            None => self.rooms.entry(room.clone()).or_default().insert(username, conn),
+            Some(members) => members.insert(conn),
+            None => self.rooms.entry(room.clone()).or_default().insert(conn),
         };
     }
 
-    pub(super) fn leave(&mut self, room: &RoomName, username: &Username) {
+    pub(super) fn leave(&mut self, room: &RoomName, conn: ConnId) {
         if let Some(members) = self.rooms.get_mut(room) {
-            members.remove(username);
+            members.remove(&conn);
             if members.is_empty() {
                 self.rooms.remove(room);
             }
         }
     }
 
-    /// A room's members online, by name.
-    pub(super) fn members(&self, room: &RoomName) -> impl Iterator<Item = (&Username, ConnId)> {
-        self.rooms.get(room).into_iter().flatten().map(|(username, conn)| (username, *conn))
+    /// A room's members online.
+    pub(super) fn members(&self, room: &RoomName) -> impl Iterator<Item = ConnId> {
+        self.rooms.get(room).into_iter().flatten().copied()
     }
 }

@@ -82,8 +82,9 @@ impl Registry {
     /// True while the operator's log has room for one more line about the stream.
     fn is_news(&mut self, conn: ConnId) -> bool {
         let Some(connection) = self.connections.get_mut(conn) else { return false };
-        connection.faults = connection.faults.saturating_add(1);
-        connection.faults <= LOGGED
+        let Some(work) = &mut connection.work else { return true };
+        work.faults = work.faults.saturating_add(1);
+        work.faults <= LOGGED
     }
 
     /// Sends the request's own `<FAILURE> <404>`.

@@ -306,7 +306,9 @@ impl Registry {
         // As its creator spelled it.
         let room = session.and_then(|session| session.rooms.iter().find(|own| **own == room)).cloned();
         if let Some(room) = room {
-            let members = List::fitting(self.presence.members(&room).map(|(username, _)| username.clone()));
+            let members = self.presence.members(&room).filter_map(|conn| self.user(conn));
+            let members: BTreeSet<_> = members.collect();
+            let members = List::fitting(members.into_iter().cloned());
             self.charge_list(now, conn, members.len());
             self.send(conn, FromRegistry::Peers(PeerList::Room { room, members }));
         } else {

@@ -240,7 +240,7 @@ impl Registry {
     /// Ends a session at its user's wish, once its token is revoked.
     pub(super) fn log_out(&mut self, now: Time, conn: ConnId) {
         let Some(session) = self.connections.get(conn).and_then(Connection::session) else { return };
-        match session.current {
+        match session.current.as_deref().cloned() {
             None => self.logged_out(conn),
             Some(token) => {
                 let request = Write::RevokeTokens { username: session.username.clone(), only: Some(token) };
@@ -262,7 +262,7 @@ impl Registry {
         let limit = now + self.config.resume_grace;
         let until = self.leases.due(conn).map(|due| due.min(limit)).filter(|&until| until > now);
         let Some((until, connection)) = until.zip(self.connections.get_mut(conn)) else { return false };
-        let leaves = connection.op.and_then(|op| self.ops.get(op)).is_some_and(Op::is_logout);
+        let leaves = connection.op().and_then(|op| self.ops.get(op)).is_some_and(Op::is_logout);
         // As many wait as there may be streams.
         if self.draining || leaves || self.waiting >= self.config.connections {
             return false;
@@ -280,6 +280,10 @@ impl Registry {
             Phase::LoggedIn(session) => session,
             phase => return connection.phase = phase,
         };
+        let mut session = session;
+        // Only a LOGOUT would ask, and who comes back has another.
+        session.current = None;
+        session.rooms.shrink_to_fit();
         let (username, rooms) = (session.username.clone(), session.rooms.clone());
         let place = connection.without_stream(session, line);
         let place = self.connections.insert(place);

@@ -69,7 +69,7 @@ impl Registry {
 
         self.presence.claim(username.clone(), conn, epoch);
         for room in &rooms {
-            self.presence.enter(room, username.clone(), conn);
+            self.presence.enter(room, conn);
         }
         let lease = self.config.default_lease;
         let Some(connection) = self.connections.get_mut(conn) else { return Ok(()) };
@@ -86,7 +86,7 @@ impl Registry {
             last_answered: None,
             ticket: None,
             has_token: token.is_some(),
-            current,
+            current: current.map(Box::new),
         }));
         self.leases.set(conn, now + lease);
         let told = connection.has(Capability::Roster);
@@ -133,7 +133,7 @@ impl Registry {
         self.leases.cancel(conn);
         if self.presence.release(&session.username, session.epoch) {
             for room in &session.rooms {
-                self.presence.leave(room, &session.username);
+                self.presence.leave(room, conn);
             }
         }
         Some(*session)
@@ -225,7 +225,7 @@ impl Registry {
         username: &Username,
     ) -> BTreeSet<ConnId> {
         let members = rooms.into_iter().flat_map(|room| self.presence.members(room));
-        members.filter(|(member, _)| *member != username).map(|(_, conn)| conn).collect()
+        members.filter(|&conn| self.user(conn) != Some(username)).collect()
     }
 
     /// Sends what nobody asked for. The prototype takes every message for an answer, so it gets none.
