@@ -184,6 +184,8 @@ impl World {
         while handled < LEAST {
             rng.shuffle(&mut order);
             sequence += 1;
+            // Who was last in one round may be first in the next, and has no answer twice within a second.
+            self.now = self.now + Duration::from_secs(1);
             for chunk in order.chunks(CHUNK) {
                 let datagrams: Vec<_> = chunk
                     .iter()

@@ -76,7 +76,8 @@ pub(super) struct Session {
     /// Where the first keep-alive came from, or the last that proved a ticket. Without one, those from elsewhere may be
     /// forged: they can't make the session shorter.
     pub(super) datagrams: Option<SocketAddr>,
-    pub(super) last_answered: Option<Time>,
+    /// Until when further keep-alives are not answered.
+    pub(super) quiet_until: Time,
     /// What its keep-alives have to prove, once it was given to the peer.
     pub(super) ticket: Option<Ticket>,
     /// Its user was given a token, which continues it on another stream.

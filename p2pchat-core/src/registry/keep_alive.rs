@@ -121,8 +121,7 @@ impl Registry {
         let asked = asked.clamp(config.min_lease, config.max_lease);
         // Without a ticket, one from another port may be somebody else's: it can't make the session shorter.
         let usual = has_ticket || *session.datagrams.get_or_insert(from) == from;
-        let rested =
-            session.last_answered.is_none_or(|at| now.since(at) >= config.keep_alive_answer_interval);
+        let rested = now >= session.quiet_until;
         // No more often than that, as the peer answers a ticket with a keep-alive, which may come from yet another address.
         let moved = rested && session.ticket.as_mut().is_some_and(|ticket| ticket.has_moved_to(here));
         if has_ticket {
@@ -131,7 +130,7 @@ impl Registry {
         session.lease = if usual { asked } else { asked.max(session.lease) };
         self.leases.set(claim.conn, now + session.lease);
         if answers && rested {
-            session.last_answered = Some(now);
+            session.quiet_until = now + config.keep_alive_answer_interval;
             let message = match (&mut line, &mut session.ticket) {
                 (Line::Parked { wanted }, Some(ticket)) => {
                     // There is no stream to give it a new ticket on.

@@ -83,7 +83,7 @@ impl Registry {
             since: old.as_ref().map_or(now, |old| old.since),
             lease,
             datagrams: None,
-            last_answered: None,
+            quiet_until: Time::ZERO,
             ticket: None,
             has_token: token.is_some(),
             current: current.map(Box::new),
