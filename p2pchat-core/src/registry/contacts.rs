@@ -11,6 +11,7 @@ use super::{
     ConnId, Registry,
     connection::{Connection, Session},
     refusal::Refused,
+    report,
     requests::again_in,
 };
 use crate::time::Time;
@@ -157,6 +158,9 @@ impl Registry {
             self.refuse(conn, Refused::Contact, "too many have asked that user already");
         } else if let Err(wait) = self.guard.asks_contact(now, &me, self.config.contact_requests) {
             self.counts.refused_contacts += 1;
+            if let Some(connection) = self.connections.get(conn) {
+                report("contact requests", self.counts.refused_contacts, connection.remote.ip());
+            }
             let why = format!("you have asked too many people; {}", again_in(wait));
             self.hold_up(conn, Refused::Contact, wait, &why);
         } else {

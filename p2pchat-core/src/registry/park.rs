@@ -12,6 +12,7 @@ use super::{
     connection::{Line, Session},
     keep_alive::Ticket,
     refusal::Refused,
+    report,
 };
 
 impl Ticket {
@@ -51,6 +52,7 @@ impl Registry {
             "the registry is about to end"
         } else if full {
             self.counts.refused_parks += 1;
+            report("parked sessions", self.counts.refused_parks, connection.remote.ip());
             "as many sessions are parked as may be"
         } else {
             tracing::info!(?conn, %user, "parked");

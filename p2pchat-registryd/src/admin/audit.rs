@@ -1,8 +1,8 @@
 //! What operators have changed: a line before each change and one after it, in a file of its own and in the log.
 
 use std::{
-    fs::OpenOptions,
-    io::{self, Write},
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
@@ -103,9 +103,36 @@ impl Begun<'_> {
 
 /// Opened each time, so that a log rotation takes the file along whenever it likes.
 fn append(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     let is_new = file.metadata()?.len() == 0;
-    file.write_all(format!("{line}\n").as_bytes())?;
+    // What was cut short by a full disk or the end of the machine is not to take this line with it.
+    let line = if is_new || ends_with_line(&mut file)? { format!("{line}\n") } else { format!("\n{line}\n") };
+    file.write_all(line.as_bytes())?;
     file.sync_data()?;
     if is_new { files::sync_folder_of(path) } else { Ok(()) }
+}
+
+fn ends_with_line(file: &mut File) -> io::Result<bool> {
+    let mut last = [0];
+    file.seek(SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last == *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::append;
+
+    #[test]
+    fn a_line_that_was_cut_short_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        append(&path, "one").unwrap();
+        fs::write(&path, "one\n{\"half").unwrap();
+        append(&path, "two").unwrap();
+        append(&path, "three").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\n{\"half\ntwo\nthree\n");
+    }
 }
