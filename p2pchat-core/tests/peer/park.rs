@@ -44,7 +44,11 @@ fn answer(s: &mut Solo, answer: FromRegistryDatagram) {
 
 /// alice, logged in with token and ticket. Her keep-alives are answered before she parks.
 fn alice(agreed: &str) -> Solo {
-    let mut s = Solo::with(parking());
+    alice_with(parking(), agreed)
+}
+
+fn alice_with(config: Config, agreed: &str) -> Solo {
+    let mut s = Solo::with(config);
     s.log_in();
     s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
     s.registry(&format!("HELLO_BACK <SUCCESS> <200>{agreed}"));
@@ -183,6 +187,18 @@ fn what_the_application_wants_brings_the_session_back_and_is_asked_then_in_order
 }
 
 #[test]
+fn no_more_waits_for_the_session_to_come_back_than_for_any_other_answer() {
+    let (mut s, _) = parked();
+    let limit = Config::default().requests;
+    for _ in 0..limit {
+        s.peer.search(s.now, user("bob"));
+    }
+    assert_eq!(s.did(), ["disconnect", "connect"]);
+    s.peer.search(s.now, user("bob"));
+    assert_eq!(s.did(), [format!("failed: too much is waiting: at most {limit} requests")]);
+}
+
+#[test]
 fn what_is_wanted_while_the_registry_is_asked_to_park_waits_for_the_answer() {
     for success in [true, false] {
         let mut s = alice(AGREED);
@@ -224,6 +240,24 @@ fn nobody_parks_who_can_not_come_back_or_has_something_to_wait_for() {
     }
     let mut s = Solo::alice_with(Config::default(), AGREED);
     assert!(!s.wait(IDLE * 40).contains(&PARK.to_owned()), "never, unless told");
+
+    // An answer, or whoever wants a chat, is waited for on the stream.
+    let mut soon = parking();
+    soon.park_after = Some(SECOND * 5);
+    for (waits, agreed) in [
+        ("an answer", AGREED.to_owned()),
+        ("a wish", AGREED.replace(",park", ",park,contact")),
+        ("", AGREED.to_owned()),
+    ] {
+        let mut s = alice_with(soon.clone(), &agreed);
+        match waits {
+            "an answer" => drop(s.peer.search(s.now, user("bob"))),
+            "a wish" => s.registry("CONTACT_REQUEST <bob>"),
+            _ => {}
+        }
+        let did = s.wait(SECOND * 6);
+        assert_eq!(did.contains(&PARK.to_owned()), waits.is_empty(), "{waits}: {did:?}");
+    }
 
     let mut s = alice(AGREED);
     for _ in 0..4 {

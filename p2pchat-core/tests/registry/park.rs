@@ -164,6 +164,8 @@ fn who_may_not_park_is_told_why_and_keeps_the_stream() {
     };
     refused(&mut w, bob, "bob", "this connection has not agreed on park");
     refused(&mut w, alice.conn, "bob", "that is not your username");
+    let malformed = w.say(alice.conn, "PARK <a b>").concat();
+    assert!(malformed.starts_with(&format!("PARKED {NO} <")), "{malformed}");
     let stranger = greet(&mut w, "192.0.2.7", HELLO);
     refused(&mut w, stranger, "alice", "log in first");
     w.cut(stranger);

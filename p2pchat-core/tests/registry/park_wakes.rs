@@ -216,3 +216,17 @@ fn who_comes_back_on_a_stream_that_agreed_on_less_is_not_parked_and_gets_what_th
     assert_eq!(w.heard(bob), [""; 0]);
     assert_eq!(w.say(conn, "PARK <alice>"), ["PARKED <FAILURE> <404>"]);
 }
+
+#[test]
+fn a_keep_alive_that_is_answered_by_a_wake_counts_as_one() {
+    let mut w = World::new();
+    let mut alice = Someone::online(&mut w, "alice", HELLO);
+    alice.park(&mut w);
+    assert_eq!(alice.keep_alive(&mut w, 120), [alice.parked()]);
+    assert_eq!(w.registry.stats().wakes, 0);
+    w.wait(2 * SECOND);
+    // There is no stream on which she could get a ticket for where she is now.
+    let moved = alice.next(120);
+    assert_eq!(w.datagram("198.51.100.7:700", &moved), [to("198.51.100.7:700", alice.wake().trim_end())]);
+    assert_eq!(w.registry.stats().wakes, 1);
+}

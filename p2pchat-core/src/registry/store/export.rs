@@ -402,6 +402,38 @@ mod tests {
         }
     }
 
+    #[test]
+    fn each_rooms_bans_are_exported_with_it_until_nobody_wants_more() {
+        let mut requests: Vec<_> = (1..=3)
+            .map(|n| Write::Register { username: name(n), password: "a hash".into(), invite: None })
+            .collect();
+        for n in 1..=2 {
+            requests.push(Write::CreateRoom {
+                room: room_name(n),
+                owner: name(1),
+                password: None,
+                capacity: Capacity::new(4).unwrap(),
+                description: Description::default(),
+                rooms_per_user: 3,
+            });
+            let action = RoomAction::Ban { username: name(n + 1), reason: None };
+            requests.push(Write::Moderate { room: room_name(n), by: name(1), action, bans_per_room: 9 });
+        }
+        let store = filled(&requests);
+        let ban = |n| Entry::RoomBan { room: room_name(n), username: name(n + 1), reason: Reason::default() };
+        let bans: Vec<_> =
+            entries(&store).into_iter().filter(|entry| matches!(entry, Entry::RoomBan { .. })).collect();
+        assert_eq!(bans, [ban(1), ban(2)]);
+        let mut last = None;
+        export(&store, &mut |entry| {
+            let goes_on = !matches!(entry, Entry::RoomBan { .. });
+            last = Some(entry);
+            goes_on
+        })
+        .unwrap();
+        assert_eq!(last, Some(ban(1)));
+    }
+
     fn account_entry(n: u8, rooms: &[&str]) -> Entry {
         let rooms = rooms.iter().map(|room| RoomName::new(room).unwrap()).collect();
         Entry::Account { username: name(n), password: Secret("a hash".into()), rooms }
