@@ -157,14 +157,20 @@ fn a_name_alone_is_not_taken_for_who_was_let_come() {
     assert_eq!(s.peer(again, "CHAT_REQUEST <alice> <carol>"), ["carol wants to chat"]);
 }
 
-#[test]
-fn who_comes_before_the_registry_has_said_from_where_is_let_in_then() {
+/// bob has asked for contact and alice has said yes; the registry hasn't told yet where he is.
+fn alice_lets_bob_come() -> Solo {
     let mut s = Solo::alice_with(Config::default(), " <1> <reason,sender,contact>");
     s.registry("CONTACT_REQUEST <bob>");
     s.did();
     s.peer.accept(s.now, s.requests[0]);
     s.registry("CONTACT <SUCCESS> <200>");
     s.did();
+    s
+}
+
+#[test]
+fn who_comes_before_the_registry_has_said_from_where_is_let_in_then() {
+    let mut s = alice_lets_bob_come();
     let bob = s.accept_from([192, 0, 2, 7]);
     assert_eq!(s.peer(bob, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat"]);
     s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.7> <sender>");
@@ -379,12 +385,7 @@ fn a_wish_is_withdrawn_by_a_refusal_alone() {
 
 #[test]
 fn who_came_early_is_let_in_by_name_and_address_not_by_one_of_them() {
-    let mut s = Solo::alice_with(Config::default(), " <1> <reason,sender,contact>");
-    s.registry("CONTACT_REQUEST <bob>");
-    s.did();
-    s.peer.accept(s.now, s.requests[0]);
-    s.registry("CONTACT <SUCCESS> <200>");
-    s.did();
+    let mut s = alice_lets_bob_come();
     let impostor = s.accept_from([192, 0, 2, 66]);
     assert_eq!(s.peer(impostor, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat"]);
     let neighbour = s.accept_from([192, 0, 2, 7]);
