@@ -32,7 +32,8 @@ pub struct Config {
     /// How often a keep-alive is sent while parked and answered; one that isn't is repeated after `keep_alive_interval`.
     /// 30 s, so that most routers still know the way back.
     pub parked_interval: Duration,
-    /// For how long a session is parked at most before it comes back once, for a new token. 1 day.
+    /// How old a parked session's token gets before it comes back once, for a new one. 12 hours, half of the shortest time that
+    /// our registry lets tokens be good for.
     pub park_renewal: Duration,
     /// How long an unprompted greeting is waited for if the dialect is not known (§6.1). 200 ms.
     pub greeting_grace: Duration,
@@ -87,7 +88,7 @@ impl Default for Config {
             park_after: None,
             parked_lease: Duration::from_secs(120),
             parked_interval: Duration::from_secs(30),
-            park_renewal: Duration::from_secs(24 * 3_600),
+            park_renewal: Duration::from_secs(12 * 3_600),
             greeting_grace: Duration::from_millis(200),
             backoff_base: Duration::from_millis(500),
             backoff_cap: Duration::from_secs(30),

@@ -19,7 +19,6 @@ const LEAST_IDLE: Duration = Duration::from_secs(1);
 /// A session that is parked, or on its way back.
 #[derive(Debug)]
 pub(super) struct Parked {
-    since: Time,
     /// The number of the last keep-alive that was answered by PARKED.
     answered: u64,
     /// Since when there is a keep-alive without an answer.
@@ -85,7 +84,7 @@ impl Peer {
         let Some(session) = self.session.as_mut().filter(|_| accepted(outcome, None).is_ok()) else {
             return self.unparked(now);
         };
-        session.parked = Some(Parked { since: now, answered: 0, silent_since: None });
+        session.parked = Some(Parked { answered: 0, silent_since: None });
         self.link = Link::Parked { capabilities };
         for timer in [Timer::Reply, Timer::Settled, Timer::Park] {
             self.timers.cancel(timer);
@@ -98,12 +97,14 @@ impl Peer {
         }
     }
 
-    /// Keeps the session alive, or brings it back if nobody has answered for too long, or it was parked for too long.
+    /// Keeps the session alive, or brings it back if nobody has answered for too long, or its token is getting old.
     pub(super) fn keep_alive_parked(&mut self, now: Time) {
         let (limit, renewal) = (self.config.silence_timeout, self.config.park_renewal);
-        let Some(parked) = self.session.as_mut().and_then(|session| session.parked.as_mut()) else { return };
+        let Some(session) = &mut self.session else { return };
+        // The token expires by its own age, not by how long the session has been parked.
+        let old = now.since(session.renewed) >= renewal;
+        let Some(parked) = &mut session.parked else { return };
         let silent = now.since(*parked.silent_since.get_or_insert(now)) > limit;
-        let old = now.since(parked.since) >= renewal;
         if silent {
             return self.lose_link(now, "the registry fell silent", RequestError::NotConnected, true);
         }

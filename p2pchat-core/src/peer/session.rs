@@ -46,6 +46,8 @@ pub(super) struct Session {
     pub(super) credentials: Credentials,
     /// What brings it back without the password (§7.5). In memory only.
     token: Option<SessionToken>,
+    /// When the session was last begun or brought back, and so when its token came.
+    pub(super) renewed: Time,
     /// The token was used, and no answer came.
     unanswered: bool,
     /// So was the one before it. If that request comes to the registry only now, it takes the session over.
@@ -137,6 +139,7 @@ impl Peer {
                 self.session = Some(Session {
                     credentials,
                     token,
+                    renewed: now,
                     unanswered: false,
                     late: false,
                     live: true,
@@ -214,11 +217,13 @@ impl Peer {
             }
             // Somebody has the session who gave the password while we didn't listen, or the operator has ended it. The password
             // would push them out, and they us (§7.12).
-            AuthReply::Failure { .. } if way == Way::Token && session.parked.is_some() => {
-                let reason =
+            AuthReply::Failure { reason } if way == Way::Token && session.parked.is_some() => {
+                let why =
                     "while you were parked, somebody logged in as you, or the operator ended your session";
-                self.log_out(now, reason, true);
-                self.lose_link(now, reason, RequestError::NotConnected, true);
+                let said = reason.as_ref().map_or("no reason was given", Reason::as_str);
+                let reason = format!("{why} (the registry: {said})");
+                self.log_out(now, &reason, true);
+                self.lose_link(now, &reason, RequestError::NotConnected, true);
             }
             // The token isn't good any more; the password may be.
             AuthReply::Failure { .. } if way == Way::Token => {
@@ -270,6 +275,7 @@ impl Peer {
     fn session_begins(&mut self, now: Time) {
         let sender = self.has(Capability::Sender);
         if let Some(session) = &mut self.session {
+            session.renewed = now;
             session.sender = sender;
             session.ticket = None;
         }
