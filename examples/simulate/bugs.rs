@@ -44,6 +44,8 @@ pub(crate) enum Bug {
     ReuseToken,
     /// The registry sends TIMEOUT in place of REPLACED, so that a client that was replaced comes back.
     HideReplaced,
+    /// The registry answers a parked session by PARKED where something waits for it.
+    HideWake,
     /// A client sends one message in twenty a second time.
     DeliverTwice,
     /// A client confirms one message in twenty that its user never saw.

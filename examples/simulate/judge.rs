@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
+    num::NonZeroU64,
     sync::Arc,
     time::Duration,
 };
@@ -15,8 +16,8 @@ use p2pchat_core::{
     },
 };
 use p2pchat_proto::{
-    Capabilities, Capability, FromRegistry, HelloReply, Message, RoomChange, RoomName, SessionTicket,
-    ToRegistry, ToRegistryDatagram, Username, Verb,
+    Capabilities, Capability, FromRegistry, FromRegistryDatagram, HelloReply, Message, RoomChange, RoomName,
+    SessionTicket, ToRegistry, ToRegistryDatagram, Username, Verb,
 };
 
 use p2pchat_examples::truth::Truth;
@@ -86,6 +87,8 @@ pub(crate) struct Judge {
     pub(crate) checked: u64,
     /// How many sessions ended with their lease, how many were taken over, and how many began or went on by a token.
     pub(crate) ended: [u64; 3],
+    /// How many sessions went on without a stream.
+    pub(crate) parked: u64,
 }
 
 struct Conn {
@@ -104,8 +107,7 @@ struct Live {
     remote: SocketAddr,
     /// Something brings it back on another stream.
     token: bool,
-    /// There is no stream.
-    waits: bool,
+    line: Line,
     /// Their program can be asked for contact, unless they wait.
     can_be_asked: bool,
     port: u16,
@@ -115,6 +117,26 @@ struct Live {
     datagrams: Option<SocketAddr>,
     /// What keep-alives have to prove, and the largest number of one that has.
     ticket: Option<(SessionTicket, u64)>,
+}
+
+/// What a session has of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Open,
+    /// It has ended, and the session waits for a while.
+    Broken,
+    /// Its user does without.
+    Parked,
+}
+
+impl Live {
+    fn waits(&self) -> bool {
+        self.line == Line::Broken
+    }
+
+    fn has_stream(&self) -> bool {
+        self.line == Line::Open
+    }
 }
 
 impl Judge {
@@ -175,17 +197,19 @@ impl Judge {
             }
             _ => return,
         };
-        let Some(live) = self.live.get_mut(username).filter(|live| !live.waits) else { return };
-        let Some(conn) = self.conns.get_mut(&live.conn) else { return };
+        let Some(live) = self.live.get_mut(username).filter(|live| !live.waits()) else { return };
+        let conn = self.conns.get_mut(&live.conn);
         match (&mut live.ticket, sequence) {
             (Some((ticket, last)), Some(sequence)) if sequence > *last && datagram.proves(ticket) => {
                 *last = sequence;
                 live.datagrams = Some(from);
             }
-            (None, None) if conn.remote.ip() == from.ip() => {}
+            (None, None) if live.remote.ip() == from.ip() => {}
             _ => return,
         }
-        conn.heard = now;
+        if let Some(conn) = conn {
+            conn.heard = now;
+        }
         let asked = timeout.map_or(DEFAULT_LEASE, |seconds| Duration::from_secs(seconds.into()));
         let asked = asked.clamp(LEASES[0], LEASES[1]);
         let first = *live.datagrams.get_or_insert(from);
@@ -199,7 +223,7 @@ impl Judge {
         if let Write::OpenSession { username, .. } = request {
             let is_silent = |live: &Live| {
                 let heard = self.conns.get(&live.conn).map(|conn| conn.heard);
-                live.waits || heard.is_none_or(|heard| now.since(heard) >= live.lease / 3)
+                !live.has_stream() || heard.is_none_or(|heard| now.since(heard) >= live.lease / 3)
             };
             if !self.live.get(username).is_none_or(is_silent) || !self.by_password.insert(username.clone()) {
                 return Err(format!("{username}'s session is to be replaced, and isn't silent"));
@@ -286,7 +310,8 @@ impl Judge {
                 Ok(())
             }
             FromRegistry::Timeout { username } | FromRegistry::Replaced { username } => {
-                let is_theirs = self.live.get(username).is_some_and(|live| live.conn == conn && !live.waits);
+                let is_theirs =
+                    self.live.get(username).is_some_and(|live| live.conn == conn && live.has_stream());
                 let is_replaced = self.has(conn, Some(Capability::Resume)) && self.replaces(username);
                 match is_theirs && is_replaced == (message.verb() == Verb::Replaced) {
                     true => Ok(()),
@@ -332,7 +357,7 @@ impl Judge {
 
     /// The user has not come back in time.
     fn stop_waiting(&mut self, now: Time, username: &Username) {
-        let is_over = |live: &Live| live.waits && live.deadline <= now;
+        let is_over = |live: &Live| !live.has_stream() && live.deadline <= now;
         if let Some(live) = self.take_if(username, is_over) {
             self.ended[0] += 1;
             self.ties.end(username);
@@ -342,8 +367,10 @@ impl Judge {
     }
 
     fn logged_in(&mut self, now: Time, conn: ConnId, username: &Username, port: u16, token: bool) -> Checked {
-        if let Some(waiting) = self.take_if(username, |live| live.waits) {
-            self.replaced = Some((username.clone(), waiting.rooms));
+        let without_stream = self.take_if(username, |live| !live.has_stream());
+        let parked = without_stream.as_ref().is_some_and(|live| live.line == Line::Parked);
+        if let Some(live) = without_stream {
+            self.replaced = Some((username.clone(), live.rooms));
         }
         if self.is_online(username) {
             return Err(format!("{username} has two live sessions"));
@@ -361,6 +388,7 @@ impl Judge {
             _ => return Err(format!("{username} is logged in without their rooms")),
         };
         match &goes_on {
+            Some(_) if parked => self.ties_are_told(conn, username),
             Some(_) => self.ties_go_on(username),
             None => self.ties.end(username),
         }
@@ -369,7 +397,7 @@ impl Judge {
             conn,
             remote,
             token,
-            waits: false,
+            line: Line::Open,
             can_be_asked: self.has(conn, Some(Capability::Contact)),
             port,
             rooms: rooms.iter().cloned().collect(),
@@ -397,9 +425,12 @@ impl Judge {
         let Some(user) = view.user else { return Ok(()) };
         let replaces = self.replaces(&user);
         let Some(live) = self.live.get_mut(&user).filter(|live| live.conn == conn) else { return Ok(()) };
+        if live.line == Line::Parked {
+            return Ok(());
+        }
         let wants_out = view.leaves || matches!(view.asked.front(), Some(ToRegistry::Logout { .. }));
         if self.cause == Some(Cause::Disconnected) && live.token && !wants_out && live.deadline > now {
-            live.waits = true;
+            live.line = Line::Broken;
             live.deadline = live.deadline.min(now + RESUME_GRACE);
             return Ok(());
         }
@@ -429,15 +460,16 @@ impl Judge {
     /// The registry is gone, or shuts down: nobody is told anything.
     pub(crate) fn registry_gone(&mut self) {
         let (truth, invited) = (std::mem::take(&mut self.truth), std::mem::take(&mut self.invited));
-        let Self { rules, checked, ended, contacts, not_invited, .. } = *self;
-        *self = Self { truth, invited, rules, checked, ended, contacts, not_invited, ..Self::default() };
+        let Self { rules, checked, ended, parked, contacts, not_invited, .. } = *self;
+        *self =
+            Self { truth, invited, rules, checked, ended, parked, contacts, not_invited, ..Self::default() };
     }
 
     /// The registry has done what it does about one fact.
     pub(crate) fn end(&mut self, now: Time, stats: Stats) -> Checked {
         (self.compared, self.grounds) = (None, false);
         if self.cause.take() == Some(Cause::Time) {
-            let over = self.live.iter().filter(|(_, live)| live.waits && live.deadline <= now);
+            let over = self.live.iter().filter(|(_, live)| !live.has_stream() && live.deadline <= now);
             for username in over.map(|(username, _)| username.clone()).collect::<Vec<_>>() {
                 self.stop_waiting(now, &username);
             }
@@ -460,10 +492,12 @@ impl Judge {
             return Err(format!("{user}'s session was replaced by nothing"));
         }
         let (live, conns) = (self.live.len(), self.conns.len());
-        let waiting = self.live.values().filter(|live| live.waits).count();
-        if (stats.sessions, stats.connections, stats.waiting) != (live, conns, waiting) {
+        let count = |line| self.live.values().filter(|live| live.line == line).count();
+        let (waiting, parked) = (count(Line::Broken), count(Line::Parked));
+        if (stats.sessions, stats.connections, stats.waiting, stats.parked) != (live, conns, waiting, parked)
+        {
             return Err(format!(
-                "the registry counts {stats:?} instead of {live} sessions, {waiting} of them waiting, on {conns} streams"
+                "the registry counts {stats:?} instead of {live} sessions, {waiting} of them waiting and {parked} parked, on {conns} streams"
             ));
         }
         self.punctual(now)
@@ -477,6 +511,13 @@ impl Judge {
             }
             None => Ok(()),
         }
+    }
+
+    /// What the registry would answer to the last keep-alive of who is parked there, if nothing waited for them.
+    pub(crate) fn parked_answer(&self, at: SocketAddr) -> Option<FromRegistryDatagram> {
+        let is_there = |live: &&Live| live.line == Line::Parked && live.datagrams == Some(at);
+        let (ticket, last) = self.live.values().find(is_there)?.ticket.as_ref()?;
+        Some(FromRegistryDatagram::parked(ticket, NonZeroU64::new(*last)?))
     }
 
     /// Who is logged in on a stream.

@@ -80,6 +80,7 @@ impl Simulator for Machines {
         total.taken_over += world.taken_over;
         total.put_out += world.put_out;
         total.resumed += world.resumed;
+        total.parked += world.parked;
         total.guests += world.guests;
         total.not_invited += world.not_invited;
         total.addresses += world.addresses;
@@ -103,10 +104,11 @@ impl Simulator for Machines {
             total.commands, total.checks, total.delivered, total.acknowledged
         );
         println!(
-            "sessions: {} logins, {} reconnections, {} by token, {} leases ended, {} sessions taken over; all was well {} times",
+            "sessions: {} logins, {} reconnections, {} by token, {} parked, {} leases ended, {} sessions taken over; all was well {} times",
             total.logins,
             total.reconnected,
             total.resumed,
+            total.parked,
             total.leases_ended,
             total.taken_over,
             total.healed

@@ -78,6 +78,8 @@ impl Node {
             1 => [Capability::Roster].into_iter().collect(),
             _ => Capabilities::all(),
         };
+        // Some do without a stream as soon as they can.
+        config.park_after = schedule.percent(40).then(|| schedule.millis(1_000..=60_000));
         config.registry = RegistryName::new("registry.example:15600").ok();
         Self {
             user,
@@ -308,7 +310,8 @@ impl World {
                     }
                 }
             }
-            Effect::CloseRegistry => {
+            // Without a stream, only datagrams are left.
+            Effect::CloseRegistry | Effect::ParkRegistry => {
                 if let Some(link) = self.nodes[number].link.take() {
                     self.network.close(&mut self.schedule, link.line, Side::Dialer, "closed by the peer");
                 }

@@ -15,8 +15,8 @@ use p2pchat_core::{
     },
 };
 use p2pchat_proto::{
-    Dialect, FromRegistry, InviteCode, Limits, Message, SearchReply, ToRegistry, ToRegistryDatagram,
-    codec::RegistryCodec,
+    Dialect, FromRegistry, FromRegistryDatagram, InviteCode, Limits, Message, SearchReply, ToRegistry,
+    ToRegistryDatagram, codec::RegistryCodec,
 };
 use tokio_util::codec::Decoder;
 
@@ -80,7 +80,9 @@ pub(crate) struct Stream {
 
 impl RegistryHost {
     pub(crate) fn new(schedule: &mut Schedule) -> Self {
-        let lifetimes = [Duration::from_secs(20), Duration::from_secs(300), Config::default().token_lifetime];
+        let [short, usual] = [Duration::from_secs(20), Config::default().token_lifetime];
+        // Where they are good for less than a day nobody parks.
+        let lifetimes = [short, short * 15, usual, usual];
         Self {
             token_lifetime: schedule.pick(&lifetimes).unwrap_or_default(),
             machine: None,
@@ -320,6 +322,11 @@ impl World {
         {
             let (addr, contact) = ((node.port, node.ip), self.judge.sees_as_contact(asker, &user));
             bug.tamper_with_found(&mut self.schedule.rng, addr, contact, found);
+        }
+        if let (Bug::HideWake, Effect::SendDatagram { to, message }) = (bug, &mut effect)
+            && matches!(message, FromRegistryDatagram::Wake { .. })
+        {
+            *message = self.judge.parked_answer(*to)?;
         }
         bug.tamper_with_registry(&mut self.schedule.rng, effect)
     }

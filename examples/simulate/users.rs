@@ -14,7 +14,7 @@ use p2pchat_proto::{
     Capacity, Description, Detail, PasswordDigest, PeerPort, Reason, RoomName, RoomSetting, Username,
 };
 
-use crate::{bugs::Bug, schedule::Happening, world::World};
+use crate::{bugs::Bug, node::Node, schedule::Happening, world::World};
 
 pub(crate) const NAMES: [&str; 8] = ["alice", "Bob", "Çağla", "dmitri-7", "Ève.2", "فاطمة", "Straße", "h_8"];
 const ROOMS: [&str; 6] = ["den", "Attic", "the garden shed", "Küche", "r-5 (old)", "x"];
@@ -288,6 +288,12 @@ impl World {
     pub(crate) fn all_ask_for_all(&mut self) {
         let names: BTreeSet<_> = self.nodes.iter().map(|node| node.user.name.clone()).collect();
         for number in 0..self.nodes.len() {
+            let Node { machine, shared, .. } = &self.nodes[number];
+            // Who is parked may not have heard yet that the user's other program has come.
+            let is_sure = |peer: &Peer| peer.is_logged_in() && !(*shared && peer.is_parked());
+            if !machine.as_ref().is_some_and(is_sure) {
+                continue;
+            }
             for name in names.iter().cloned() {
                 if self.nodes[number].machine.as_ref().is_some_and(Peer::is_logged_in) {
                     let ask = Ask::Where(name.clone());

@@ -50,6 +50,8 @@ pub(crate) struct Stats {
     /// Memberships that an owner ended.
     pub(crate) put_out: u64,
     pub(crate) resumed: u64,
+    /// How often a session went on without a stream.
+    pub(crate) parked: u64,
     /// Accounts that were made by invitation.
     pub(crate) guests: u64,
     pub(crate) not_invited: u64,
@@ -137,6 +139,7 @@ impl World {
         self.leave()?;
         self.stats.checks = self.judge.checked;
         [self.stats.leases_ended, self.stats.taken_over, self.stats.resumed] = self.judge.ended;
+        self.stats.parked = self.judge.parked;
         (self.stats.guests, self.stats.not_invited) = (self.judge.invited(), self.judge.not_invited);
         let Counts { asked, agreed, declined, ended, kept } = self.judge.contacts;
         self.stats.contacts = [asked, agreed, declined, ended, kept];
@@ -166,6 +169,8 @@ impl World {
         self.run_until(self.schedule.now + (HEALED - QUIET))?;
         self.quiet = true;
         self.run_until(self.schedule.now + QUIET / 2)?;
+        let verdict = self.the_parked_are_woken();
+        self.check(verdict);
         self.all_ask_for_all();
         self.run_until(self.schedule.now + QUIET / 2)?;
         let verdict = self.all_is_well();
@@ -320,6 +325,24 @@ impl World {
             };
             if let Some((ask, at)) = pending.values().find(overdue) {
                 return Err(format!("{name} has waited for {ask:?} since {at}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is parked has been woken by what happened, and sees what there is.
+    fn the_parked_are_woken(&self) -> Result<(), String> {
+        for node in &self.nodes {
+            let Some(machine) = node.machine.as_ref().filter(|machine| machine.is_parked()) else { continue };
+            for room in machine.room_names() {
+                let roster: BTreeSet<_> = machine.roster(room).into_iter().flatten().cloned().collect();
+                let present = self.judge.present(room);
+                if roster != present {
+                    let name = &node.user.name;
+                    return Err(format!(
+                        "{name} is parked and sees {roster:?} in {room}, where {present:?} are"
+                    ));
+                }
             }
         }
         Ok(())

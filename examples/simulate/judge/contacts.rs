@@ -20,6 +20,8 @@ pub(super) struct Ties {
     asked: BTreeSet<(Username, Username)>,
     /// Who may see whom; each stands in it both ways.
     agreed: BTreeSet<(Username, Username)>,
+    /// Who is to be told of whom when they come back, since they are parked.
+    untold: BTreeSet<(Username, Username)>,
 }
 
 /// How often something has become of them.
@@ -50,14 +52,15 @@ impl Ties {
 
     fn cut(&mut self, user: &Username, other: &Username) {
         for tie in [(user.clone(), other.clone()), (other.clone(), user.clone())] {
-            self.asked.remove(&tie);
-            self.agreed.remove(&tie);
+            for ties in [&mut self.asked, &mut self.agreed, &mut self.untold] {
+                ties.remove(&tie);
+            }
         }
     }
 
     /// The user's session is over.
     pub(super) fn end(&mut self, user: &Username) {
-        for ties in [&mut self.asked, &mut self.agreed] {
+        for ties in [&mut self.asked, &mut self.agreed, &mut self.untold] {
             ties.retain(|(one, other)| one != user && other != user);
         }
     }
@@ -84,7 +87,7 @@ impl Judge {
     }
 
     fn reachable(&self, user: &Username) -> Option<ConnId> {
-        self.live.get(user).filter(|live| live.can_be_asked && !live.waits).map(|live| live.conn)
+        self.live.get(user).filter(|live| live.can_be_asked && !live.waits()).map(|live| live.conn)
     }
 
     /// True if `asker` is told that `user` can be asked through the registry.
@@ -93,9 +96,32 @@ impl Judge {
             && self.live.get(user).is_some_and(|live| live.can_be_asked)
     }
 
-    fn expect_answer(&mut self, to: Option<ConnId>, by: &Username, accepted: bool) {
-        let message = FromRegistry::ContactResponse { username: by.clone(), accepted };
-        self.pushes_due.extend(to.map(|conn| (conn, message)));
+    fn expect_answer(&mut self, to: &Username, by: &Username, accepted: bool) {
+        self.expect_told(to, by, FromRegistry::ContactResponse { username: by.clone(), accepted });
+    }
+
+    /// The user is told of another now, if they can be, or when they come back.
+    fn expect_told(&mut self, user: &Username, other: &Username, message: FromRegistry) {
+        match self.reachable(user) {
+            Some(conn) if self.conns.contains_key(&conn) => self.pushes_due.push((conn, message)),
+            Some(_) => drop(self.ties.untold.insert((user.clone(), other.clone()))),
+            None => {}
+        }
+    }
+
+    /// The user was parked and is back: they are told now what still holds.
+    pub(super) fn ties_are_told(&mut self, conn: ConnId, user: &Username) {
+        let (told, untold) = std::mem::take(&mut self.ties.untold)
+            .into_iter()
+            .partition::<BTreeSet<_>, _>(|(one, _)| one == user);
+        self.ties.untold = untold;
+        for username in told.into_iter().map(|(_, other)| other) {
+            if self.ties.has_asked(&username, user) {
+                self.pushes_due.push((conn, FromRegistry::ContactRequest { username }));
+            } else if self.ties.have_agreed(user, &username) {
+                self.pushes_due.push((conn, FromRegistry::ContactResponse { username, accepted: true }));
+            }
+        }
     }
 
     /// The registry answers a request for contact, or the answer to one.
@@ -112,7 +138,7 @@ impl Judge {
             ToRegistry::ContactRequest { username } => {
                 let may = knows && me != username && self.reachable(username).is_some();
                 if may && is_done {
-                    self.has_asked(conn, me, username);
+                    self.has_asked(me, username);
                 }
                 may == is_done
             }
@@ -134,24 +160,21 @@ impl Judge {
         }
     }
 
-    fn has_asked(&mut self, conn: ConnId, me: &Username, other: &Username) {
+    fn has_asked(&mut self, me: &Username, other: &Username) {
         if self.sees(me, other) {
-            self.expect_answer(Some(conn), other, true);
+            self.expect_answer(me, other, true);
         } else if self.ties.has_asked(other, me) {
             self.ties.agree(me, other);
             self.contacts.agreed += 1;
-            self.expect_answer(Some(conn), other, true);
-            self.expect_answer(self.reachable(other), me, true);
+            self.expect_answer(me, other, true);
+            self.expect_answer(other, me, true);
         } else if self.ties.asked.insert((me.clone(), other.clone())) {
             self.contacts.asked += 1;
-            let message = FromRegistry::ContactRequest { username: me.clone() };
-            let theirs = self.reachable(other);
-            self.pushes_due.extend(theirs.map(|conn| (conn, message)));
+            self.expect_told(other, me, FromRegistry::ContactRequest { username: me.clone() });
         }
     }
 
     fn has_answered(&mut self, me: &Username, other: &Username, accepted: bool) {
-        let theirs = self.reachable(other);
         if !accepted {
             let count = match self.ties.have_agreed(me, other) {
                 true => &mut self.contacts.ended,
@@ -159,11 +182,11 @@ impl Judge {
             };
             *count += 1;
             self.ties.cut(me, other);
-            self.expect_answer(theirs, me, false);
+            self.expect_answer(other, me, false);
         } else if !self.ties.have_agreed(me, other) {
             self.ties.agree(me, other);
             self.contacts.agreed += 1;
-            self.expect_answer(theirs, me, true);
+            self.expect_answer(other, me, true);
         }
     }
 
@@ -174,7 +197,7 @@ impl Judge {
             waiting.map(|(one, other)| if one == user { other.clone() } else { one.clone() }).collect();
         for other in waiting {
             self.ties.cut(user, &other);
-            self.expect_answer(self.reachable(&other), user, false);
+            self.expect_answer(&other, user, false);
         }
         let kept = self.ties.agreed.iter().filter(|(one, _)| one == user).count();
         self.contacts.kept += u64::try_from(kept).unwrap_or_default();

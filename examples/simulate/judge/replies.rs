@@ -11,7 +11,7 @@ use p2pchat_proto::{
     RegisterReply, RoomName, SearchReply, ToRegistry, Username, Verb,
 };
 
-use super::{Checked, Judge};
+use super::{Checked, Judge, Line};
 
 impl Judge {
     pub(super) fn replied(&mut self, now: Time, conn: ConnId, reply: &FromRegistry) -> Checked {
@@ -88,6 +88,7 @@ impl Judge {
             (_, FromRegistry::Contact(outcome), Some(user)) => {
                 self.contact_replied(conn, user, &request, outcome)
             }
+            (ToRegistry::Park { .. }, FromRegistry::Parked(outcome), Some(user)) => self.park(user, outcome),
             (_, FromRegistry::Contact(Outcome::Success), None) => Err("asks nobody".to_owned()),
             _ => Ok(()),
         };
@@ -125,6 +126,20 @@ impl Judge {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The user goes on without a stream, or is told that they can't.
+    fn park(&mut self, user: &Username, outcome: &Outcome) -> Checked {
+        let Some(live) = self.live.get_mut(user) else { return Err("is not online".to_owned()) };
+        let may = live.token && live.ticket.is_some();
+        if may != matches!(outcome, Outcome::Success) {
+            return Err(format!("{user} could come back: {may}"));
+        }
+        if may {
+            live.line = Line::Parked;
+            self.parked += 1;
+        }
+        Ok(())
     }
 
     /// The user is told where another is.
@@ -195,6 +210,7 @@ fn reply_to(request: &ToRegistry) -> Verb {
         | ToRegistry::SetRoom { .. } => Verb::Moderation,
         ToRegistry::ContactRequest { .. } | ToRegistry::ContactResponse { .. } => Verb::Contact,
         ToRegistry::ListBans { .. } => Verb::BanList,
+        ToRegistry::Park { .. } => Verb::Parked,
         _ => Verb::HelloBack,
     }
 }

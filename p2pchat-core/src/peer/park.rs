@@ -21,6 +21,8 @@ const LEAST_IDLE: Duration = Duration::from_secs(1);
 pub(super) struct Parked {
     /// The number of the last keep-alive that was answered by PARKED.
     answered: u64,
+    /// When the last answer came, or the session was parked.
+    heard: Time,
     /// Since when there is a keep-alive without an answer.
     silent_since: Option<Time>,
 }
@@ -54,6 +56,11 @@ impl Peer {
         self.requests.parking || self.session.as_ref().is_some_and(|s| s.live && s.parked.is_some())
     }
 
+    /// True if the session was parked and a stream for it is on its way.
+    pub(super) fn is_coming_back(&self) -> bool {
+        !self.is_parked() && self.session.as_ref().is_some_and(|session| session.parked.is_some())
+    }
+
     /// The registry link is in use: for a while nobody parks.
     pub(super) fn link_used(&mut self, now: Time) {
         if let Some(idle) = self.config.park_after
@@ -84,7 +91,7 @@ impl Peer {
         let Some(session) = self.session.as_mut().filter(|_| accepted(outcome, None).is_ok()) else {
             return self.unparked(now);
         };
-        session.parked = Some(Parked { answered: 0, silent_since: None });
+        session.parked = Some(Parked { answered: 0, heard: now, silent_since: None });
         self.link = Link::Parked { capabilities };
         for timer in [Timer::Reply, Timer::Settled, Timer::Park] {
             self.timers.cancel(timer);
@@ -99,13 +106,18 @@ impl Peer {
 
     /// Keeps the session alive, or brings it back if nobody has answered for too long, or its token is getting old.
     pub(super) fn keep_alive_parked(&mut self, now: Time) {
-        let (limit, renewal) = (self.config.silence_timeout, self.config.park_renewal);
+        let (limit, lease, renewal) =
+            (self.config.silence_timeout, self.config.parked_lease, self.config.park_renewal);
         let Some(session) = &mut self.session else { return };
         // The token expires by its own age, not by how long the session has been parked.
         let old = now.since(session.renewed) >= renewal;
         let Some(parked) = &mut session.parked else { return };
         let silent = now.since(*parked.silent_since.get_or_insert(now)) > limit;
-        if silent {
+        // After a long sleep there is no need to ask.
+        let is_over = now.since(parked.heard) > lease;
+        if silent || is_over {
+            // That nobody answers says nothing of a take-over: the way back is that of any link that is lost.
+            session.parked = None;
             return self.lose_link(now, "the registry fell silent", RequestError::NotConnected, true);
         }
         if old {
@@ -128,7 +140,7 @@ impl Peer {
         if !parked.takes(datagram, ticket, *next) {
             return;
         }
-        parked.silent_since = None;
+        (parked.heard, parked.silent_since) = (now, None);
         match datagram {
             FromRegistryDatagram::Wake { .. } => self.unpark(now),
             _ => self.arm(Timer::KeepAlive, now, self.config.parked_interval),

@@ -187,7 +187,8 @@ impl Peer {
         if purpose.needs_session() {
             self.me()?;
         }
-        if self.is_away() && purpose.needs_session() {
+        // Also what needs no session: after PARK nothing is answered on its stream.
+        if self.is_away() && purpose.way_back().is_none() {
             if self.requests.parked.len() >= self.config.requests && !purpose.is_internal() {
                 return Err(RequestError::TooMany { what: "requests", limit: self.config.requests });
             }

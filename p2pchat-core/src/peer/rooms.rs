@@ -175,8 +175,10 @@ impl Peer {
 
     /// Begins a broadcast with a roster as fresh as can be had.
     pub(super) fn broadcast_when_known(&mut self, now: Time, name: &RoomName, request: RequestId) {
-        let pushed = self.has(Capability::Roster);
-        let current = self.rooms.get(name).is_some_and(|room| room.known && pushed);
+        let pushed = self.has(Capability::Roster) && !self.is_coming_back();
+        // No broadcast overtakes one that waits.
+        let current =
+            self.rooms.get(name).is_some_and(|room| room.known && pushed && room.waiting.is_empty());
         if !current {
             self.refresh(now, name);
         }

@@ -6,6 +6,9 @@ use p2pchat_proto::{Capabilities, Capability, Limits};
 
 use super::{Addresses, Registration};
 
+/// For how long tokens have to be good where sessions may be parked.
+const LEAST_PARKED: Duration = Duration::from_secs(24 * 3_600);
+
 /// The registry machine's settings; [`Config::default`] is PROTOCOL.md's.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -52,7 +55,8 @@ pub struct Config {
     pub token_lifetime: Duration,
     /// For how long at most a session without a stream waits for its user to come back (§7.5). 10 s.
     pub resume_grace: Duration,
-    /// How many sessions may be parked (§7.12). With none, `park` isn't offered. 100,000.
+    /// How many sessions may be parked (§7.12). With none, `park` isn't offered, nor where a token is good for less than a day,
+    /// as peers count on that. 100,000.
     pub parked: usize,
     /// What strangers may do, for each place that they come from.
     pub prefixes: PrefixLimits,
@@ -67,7 +71,7 @@ impl Config {
             Capability::Resume => self.token_lifetime.as_secs() > 0,
             Capability::Invite => self.registration == Registration::Invite,
             Capability::Contact => self.addresses == Addresses::Contacts,
-            Capability::Park => self.parked > 0,
+            Capability::Park => self.parked > 0 && self.token_lifetime >= LEAST_PARKED,
             _ => true,
         };
         let agreed: Capabilities = self.capabilities.and(theirs).iter().filter(is_offered).collect();

@@ -276,11 +276,10 @@ impl Registry {
     /// Gives the session of a stream that has ended, or is about to, a place of its own until then.
     pub(super) fn leave_stream(&mut self, conn: ConnId, until: Option<Time>, line: Line) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
-        let session = match std::mem::replace(&mut connection.phase, Phase::Anonymous) {
+        let mut session = match std::mem::replace(&mut connection.phase, Phase::Anonymous) {
             Phase::LoggedIn(session) => session,
             phase => return connection.phase = phase,
         };
-        let mut session = session;
         // Only a LOGOUT would ask, and who comes back has another.
         session.current = None;
         session.rooms.shrink_to_fit();

@@ -12,7 +12,7 @@ use p2pchat_proto::{
 };
 
 use crate::{
-    solo::{SECOND, Solo, room, text, user},
+    solo::{SECOND, Solo, digest, room, text, user},
     world::World,
 };
 
@@ -291,6 +291,74 @@ fn who_was_replaced_while_parked_does_not_push_the_other_out() {
     );
     assert_eq!(s.wait(SECOND * 3_600), [""; 0]);
     assert_eq!(s.peer.poll_timeout(), None);
+}
+
+#[test]
+fn who_was_not_answered_or_slept_long_comes_back_as_anybody_does() {
+    for sleeps in [false, true] {
+        let (mut s, _) = parked();
+        let mut did = match sleeps {
+            true => {
+                s.now = s.now + SECOND * 8 * 86_400;
+                s.peer.handle_timeout(s.now);
+                s.did()
+            }
+            false => s.wait(SECOND * 23),
+        };
+        did.extend(s.wait(SECOND));
+        for step in ["lost: the registry fell silent", "connect"] {
+            assert!(did.contains(&step.to_owned()), "{did:?}");
+        }
+        assert_eq!(back(&mut s), [RESUME]);
+        // Much may have happened meanwhile that is no take-over.
+        s.registry("AUTH <FAILURE> <404>");
+        let did = s.did();
+        assert!(did[0].starts_with("> LOGIN <alice>"), "{did:?}");
+    }
+}
+
+#[test]
+fn what_is_wanted_while_park_is_on_its_way_is_asked_for_on_the_next_stream() {
+    let mut s = alice(AGREED);
+    while !s.wait(SECOND).contains(&PARK.to_owned()) {
+        s.datagram("KEEP_ALIVE_RESPONSE <SUCCESS> <200>");
+    }
+    // It needs no session, and is not answered on this stream all the same.
+    s.peer.register(s.now, user("carol"), digest("secret"));
+    assert_eq!(s.did(), [""; 0]);
+    s.registry("PARKED <SUCCESS> <200>");
+    assert_eq!(s.did().split_off(3), ["disconnect", "connect"]);
+    assert_eq!(back(&mut s), [RESUME]);
+    s.registry(&format!("AUTH <SUCCESS> <200> <{:064x}>", 2));
+    assert_eq!(s.did(), ["unparked", "> REGISTER <carol> <…>"]);
+    s.registry("REGISTER <SUCCESS> <200>");
+    assert_eq!(s.did(), ["ok Done"]);
+}
+
+#[test]
+fn broadcasts_keep_their_order_while_one_comes_back() {
+    let mut s = alice(AGREED);
+    s.registry("USER_JOINED <den> <alice>");
+    s.members("den", &["alice", "bob"]);
+    while !s.wait(SECOND).contains(&PARK.to_owned()) {
+        s.datagram("KEEP_ALIVE_RESPONSE <SUCCESS> <200>");
+    }
+    s.registry("PARKED <SUCCESS> <200>");
+    s.peer.search(s.now, user("carol"));
+    s.peer.broadcast(s.now, room("den"), text("one"));
+    s.did();
+    assert_eq!(back(&mut s), [RESUME]);
+    s.peer.broadcast(s.now, room("den"), text("two"));
+    assert_eq!(s.did(), [""; 0], "who is in the room is to be asked first");
+    s.registry(&format!("AUTH <SUCCESS> <200> <{:064x}>", 2));
+    s.registry("SEARCH_USER_RESPONSE <NOT_ONLINE> <300>");
+    s.members("den", &["alice", "bob"]);
+    let did = s.did();
+    assert_eq!(did.last().unwrap(), "> SEARCH_USER <bob>", "{did:?}");
+    s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender>");
+    s.did();
+    s.connected(0);
+    assert_eq!(s.did(), ["s0 DIRECT_BROADCAST <alice> <den> one", "s0 DIRECT_BROADCAST <alice> <den> two"]);
 }
 
 #[test]

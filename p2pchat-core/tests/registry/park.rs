@@ -220,10 +220,11 @@ fn park_is_agreed_on_only_with_what_it_needs_and_where_there_is_room() {
             if offered.starts_with("reason") { format!("reason,{agreed}") } else { agreed.to_owned() };
         assert_eq!(told, [format!("HELLO_BACK {OK} <1> <{agreed}>")], "{offered}");
     }
-    for lacks in ["room", "tokens"] {
+    for lacks in ["room", "tokens", "tokens for a day"] {
         let mut config = Config::default();
         match lacks {
             "room" => config.parked = 0,
+            "tokens for a day" => config.token_lifetime = Duration::from_secs(24 * 3_600 - 1),
             _ => config.token_lifetime = Duration::ZERO,
         }
         let mut w = World::with(config);
