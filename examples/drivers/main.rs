@@ -53,6 +53,7 @@ struct Stats {
     events: u64,
     logins: u64,
     reconnected: u64,
+    parked: u64,
     read: u64,
     confirmed: u64,
     commits: u64,
@@ -100,6 +101,7 @@ impl Simulator for Drivers {
         total.events += world.events;
         total.logins += world.logins;
         total.reconnected += world.reconnected;
+        total.parked += world.parked;
         total.read += world.read;
         total.confirmed += world.confirmed;
         total.commits += world.commits;
@@ -123,8 +125,8 @@ impl Simulator for Drivers {
             total.commands, total.events, total.read, total.confirmed
         );
         println!(
-            "{} logins, {} reconnections, {} commits; all was well {} times, for {} programs",
-            total.logins, total.reconnected, total.commits, total.healed, total.audits
+            "{} logins, {} reconnections, {} parked, {} commits; all was well {} times, for {} programs",
+            total.logins, total.reconnected, total.parked, total.commits, total.healed, total.audits
         );
         println!(
             "{} members put out; {} chats by contact, {} addresses compared; {} accounts by invitation, {} tries without one",

@@ -10,7 +10,7 @@ use std::{
 
 use fastrand::Rng;
 use p2pchat_core::{
-    peer::{Event, RequestError},
+    peer::{self, Event, RequestError},
     tokio::{ClientConfig, Error, Events, Fingerprint, Peer, Trust},
 };
 use p2pchat_examples::letters::To;
@@ -45,9 +45,12 @@ pub(crate) async fn program(site: Site, number: usize, fingerprint: Fingerprint)
         dice
     };
     while site.book().phase != Phase::Leave {
+        let mut machine = peer::Config::default();
+        machine.park_after = (dice.u8(0..100) < 40).then(|| Duration::from_millis(dice.u64(1_000..60_000)));
         let config = ClientConfig::new(REGISTRY, TCP, Trust::Pinned(fingerprint))
             .listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
             .network(Arc::new(site.network.clone()))
+            .machine(machine)
             .seed(dice.u64(..));
         match Peer::connect(config).await {
             Ok((peer, events)) => use_it(&site, number, peer, events, &mut dice).await,
@@ -427,6 +430,7 @@ impl Me {
         book.stats.events += 1;
         match event {
             Event::Reconnected => book.stats.reconnected += 1,
+            Event::Parked => book.stats.parked += 1,
             Event::Fault { culprit, what } => {
                 book.fail(format!("{} hears that {culprit} {what}", self.name));
             }
