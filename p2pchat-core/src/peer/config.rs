@@ -32,6 +32,8 @@ pub struct Config {
     /// How often a keep-alive is sent while parked and answered; one that isn't is repeated after `keep_alive_interval`.
     /// 30 s, so that most routers still know the way back.
     pub parked_interval: Duration,
+    /// Within how long a parked session that is woken comes back, at random: one push may wake a whole room. 1 s.
+    pub wake_spread: Duration,
     /// How old a parked session's token gets before it comes back once, for a new one. 12 hours, half of the shortest time that
     /// our registry lets tokens be good for.
     pub park_renewal: Duration,
@@ -88,6 +90,7 @@ impl Default for Config {
             park_after: None,
             parked_lease: Duration::from_secs(120),
             parked_interval: Duration::from_secs(30),
+            wake_spread: Duration::from_secs(1),
             park_renewal: Duration::from_secs(12 * 3_600),
             greeting_grace: Duration::from_millis(200),
             backoff_base: Duration::from_millis(500),

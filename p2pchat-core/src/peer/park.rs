@@ -25,6 +25,8 @@ pub(super) struct Parked {
     heard: Time,
     /// Since when there is a keep-alive without an answer.
     silent_since: Option<Time>,
+    /// WAKE has come, and it comes back in a moment.
+    woken: bool,
 }
 
 impl Parked {
@@ -91,7 +93,7 @@ impl Peer {
         let Some(session) = self.session.as_mut().filter(|_| accepted(outcome, None).is_ok()) else {
             return self.unparked(now);
         };
-        session.parked = Some(Parked { answered: 0, heard: now, silent_since: None });
+        session.parked = Some(Parked { answered: 0, heard: now, silent_since: None, woken: false });
         self.link = Link::Parked { capabilities };
         for timer in [Timer::Reply, Timer::Settled, Timer::Park] {
             self.timers.cancel(timer);
@@ -112,6 +114,7 @@ impl Peer {
         // The token expires by its own age, not by how long the session has been parked.
         let old = now.since(session.renewed) >= renewal;
         let Some(parked) = &mut session.parked else { return };
+        let is_woken = parked.woken;
         let silent = now.since(*parked.silent_since.get_or_insert(now)) > limit;
         // After a long sleep there is no need to ask.
         let is_over = now.since(parked.heard) > lease;
@@ -120,7 +123,7 @@ impl Peer {
             session.parked = None;
             return self.lose_link(now, "the registry fell silent", RequestError::NotConnected, true);
         }
-        if old {
+        if old || is_woken {
             return self.unpark(now);
         }
         self.send_keep_alive(self.config.parked_lease);
@@ -142,15 +145,24 @@ impl Peer {
         }
         (parked.heard, parked.silent_since) = (now, None);
         match datagram {
-            FromRegistryDatagram::Wake { .. } => self.unpark(now),
+            // What woke us may have woken many.
+            FromRegistryDatagram::Wake { .. } if !std::mem::replace(&mut parked.woken, true) => {
+                let spread = u64::try_from(self.config.wake_spread.as_micros()).unwrap_or(u64::MAX);
+                let pause = Duration::from_micros(self.rng.u64(0..=spread));
+                self.arm(Timer::KeepAlive, now, pause);
+            }
+            FromRegistryDatagram::Wake { .. } => {}
+            _ if parked.woken => {}
             _ => self.arm(Timer::KeepAlive, now, self.config.parked_interval),
         }
     }
 
-    /// Brings a parked session back on a stream.
+    /// Brings a parked session back on a stream. From now on it lasts no longer than one whose stream has broken, should that
+    /// come to nothing.
     pub(super) fn unpark(&mut self, now: Time) {
         if self.is_parked() {
             self.timers.cancel(Timer::KeepAlive);
+            self.send_keep_alive(self.config.lease);
             self.effects.push_back(Effect::CloseRegistry);
             self.dial_registry(now);
         }

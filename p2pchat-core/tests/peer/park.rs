@@ -86,6 +86,11 @@ fn back(s: &mut Solo) -> Vec<String> {
     s.did()[1..].to_vec()
 }
 
+/// What a session does that comes back after keep-alive `last`: should that fail, it is over as soon as any that is lost.
+fn leaving_its_place(last: u64) -> [String; 3] {
+    [keep_alive(10, last + 1), "disconnect".to_owned(), "connect".to_owned()]
+}
+
 const RESUME: &str =
     "> RESUME <alice> <0000000000000000000000000000000000000000000000000000000000000001> <4000>";
 
@@ -138,6 +143,7 @@ fn an_answer_counts_once_and_only_to_one_of_the_last_keep_alives() {
     answer(&mut s, FromRegistryDatagram::wake(&ticket(1), number(last - 1)));
     assert!(s.peer.is_parked());
     answer(&mut s, FromRegistryDatagram::wake(&ticket(1), number(last)));
+    s.wait(SECOND);
     assert!(!s.peer.is_parked(), "one that was answered may have a WAKE all the same");
 }
 
@@ -145,7 +151,10 @@ fn an_answer_counts_once_and_only_to_one_of_the_last_keep_alives() {
 fn a_wake_brings_the_session_back_and_a_further_one_changes_nothing() {
     let (mut s, last) = parked();
     answer(&mut s, FromRegistryDatagram::wake(&ticket(1), number(last)));
-    assert_eq!(s.did(), ["disconnect", "connect"]);
+    answer(&mut s, FromRegistryDatagram::parked(&ticket(1), number(last)));
+    answer(&mut s, FromRegistryDatagram::wake(&ticket(1), number(last)));
+    assert_eq!(s.did(), [""; 0], "others may have been woken by the same");
+    assert_eq!(s.wait(SECOND), leaving_its_place(last));
     answer(&mut s, FromRegistryDatagram::wake(&ticket(1), number(last)));
     assert_eq!(s.did(), [""; 0]);
     assert!(s.peer.is_logged_in(), "for its user it was never away");
@@ -164,10 +173,10 @@ fn a_wake_brings_the_session_back_and_a_further_one_changes_nothing() {
 
 #[test]
 fn what_the_application_wants_brings_the_session_back_and_is_asked_then_in_order() {
-    let (mut s, _) = parked();
+    let (mut s, last) = parked();
     s.peer.search(s.now, user("bob"));
     s.peer.join(s.now, room("den"), None);
-    assert_eq!(s.did(), ["disconnect", "connect"]);
+    assert_eq!(s.did(), leaving_its_place(last));
     s.peer.leave(s.now, room("attic"));
     assert_eq!(back(&mut s), [RESUME]);
     s.peer.search(s.now, user("carol"));
@@ -189,12 +198,12 @@ fn what_the_application_wants_brings_the_session_back_and_is_asked_then_in_order
 
 #[test]
 fn no_more_waits_for_the_session_to_come_back_than_for_any_other_answer() {
-    let (mut s, _) = parked();
+    let (mut s, last) = parked();
     let limit = Config::default().requests;
     for _ in 0..limit {
         s.peer.search(s.now, user("bob"));
     }
-    assert_eq!(s.did(), ["disconnect", "connect"]);
+    assert_eq!(s.did(), leaving_its_place(last));
     s.peer.search(s.now, user("bob"));
     assert_eq!(s.did(), [format!("failed: too much is waiting: at most {limit} requests")]);
 }
@@ -209,7 +218,7 @@ fn what_is_wanted_while_the_registry_is_asked_to_park_waits_for_the_answer() {
         assert_eq!(s.did(), [""; 0]);
         if success {
             s.registry("PARKED <SUCCESS> <200>");
-            assert_eq!(s.did().split_off(3), ["disconnect", "connect"]);
+            assert_eq!(s.did().split_off(4), ["disconnect", "connect"]);
             assert_eq!(back(&mut s), [RESUME]);
             s.registry(&format!("AUTH <SUCCESS> <200> <{:064x}>", 2));
             assert_eq!(s.did(), ["unparked", "> SEARCH_USER <bob>"]);
@@ -274,7 +283,7 @@ fn nobody_parks_who_can_not_come_back_or_has_something_to_wait_for() {
 fn who_was_replaced_while_parked_does_not_push_the_other_out() {
     let (mut s, last) = parked();
     answer(&mut s, FromRegistryDatagram::wake(&ticket(1), number(last)));
-    s.did();
+    assert_eq!(s.wait(SECOND), leaving_its_place(last));
     // Not even after an attempt that failed.
     s.peer.handle_registry_closed(s.now, "refused".to_owned());
     assert_eq!(s.did(), ["lost: refused"]);
@@ -327,7 +336,7 @@ fn what_is_wanted_while_park_is_on_its_way_is_asked_for_on_the_next_stream() {
     s.peer.register(s.now, user("carol"), digest("secret"));
     assert_eq!(s.did(), [""; 0]);
     s.registry("PARKED <SUCCESS> <200>");
-    assert_eq!(s.did().split_off(3), ["disconnect", "connect"]);
+    assert_eq!(s.did().split_off(4), ["disconnect", "connect"]);
     assert_eq!(back(&mut s), [RESUME]);
     s.registry(&format!("AUTH <SUCCESS> <200> <{:064x}>", 2));
     assert_eq!(s.did(), ["unparked", "> REGISTER <carol> <…>"]);
@@ -385,7 +394,8 @@ fn a_parked_session_comes_back_for_a_new_token_before_the_old_one_is_a_day_old()
         last += 1;
     }
     assert!(s.now.since(Time::ZERO) >= SECOND * 12 * 3_600 - SECOND * 30);
-    assert_eq!(s.did().split_off(usize::try_from(last - 11).unwrap()), ["disconnect", "connect"]);
+    let did = s.did();
+    assert_eq!(did[did.len() - 3..], leaving_its_place(last - 1));
 }
 
 /// Two with an eye on the other, of whom the first is parked.
@@ -415,6 +425,7 @@ fn a_parked_user_is_woken_by_who_joins_their_room_and_sees_them() {
     w.nodes[1].solo.peer.join(w.now, room("den"), None);
     w.run();
     assert_eq!(w.told(1), ["ok Done", "in den with [\"alice\", \"bob\"]"]);
+    w.wait(SECOND);
     assert_eq!(w.told(0), ["unparked", "bob is in den"]);
     assert!(!w.nodes[0].solo.peer.is_parked() && w.nodes[0].solo.peer.is_connected());
 }
@@ -441,6 +452,7 @@ fn a_request_through_the_registry_reaches_who_is_parked() {
     let mut w = two(settings);
     wait_until_parked(&mut w);
     w.nodes[1].solo.peer.chat(w.now, user("alice"));
+    w.wait(SECOND);
     assert_eq!(w.told(0), ["unparked", "bob wants to chat"]);
     let request = *w.nodes[0].solo.requests.last().unwrap();
     w.nodes[0].solo.peer.accept(w.now, request);
