@@ -14,7 +14,7 @@ use p2pchat_proto::{
     Capacity, Description, Detail, PasswordDigest, PeerPort, Reason, RoomName, RoomSetting, Username,
 };
 
-use crate::{bugs::Bug, node::Node, schedule::Happening, world::World};
+use crate::{bugs::Bug, schedule::Happening, world::World};
 
 pub(crate) const NAMES: [&str; 8] = ["alice", "Bob", "Çağla", "dmitri-7", "Ève.2", "فاطمة", "Straße", "h_8"];
 const ROOMS: [&str; 6] = ["den", "Attic", "the garden shed", "Küche", "r-5 (old)", "x"];
@@ -288,12 +288,6 @@ impl World {
     pub(crate) fn all_ask_for_all(&mut self) {
         let names: BTreeSet<_> = self.nodes.iter().map(|node| node.user.name.clone()).collect();
         for number in 0..self.nodes.len() {
-            let Node { machine, shared, .. } = &self.nodes[number];
-            // Who is parked may not have heard yet that the user's other program has come.
-            let is_sure = |peer: &Peer| peer.is_logged_in() && !(*shared && peer.is_parked());
-            if !machine.as_ref().is_some_and(is_sure) {
-                continue;
-            }
             for name in names.iter().cloned() {
                 if self.nodes[number].machine.as_ref().is_some_and(Peer::is_logged_in) {
                     let ask = Ask::Where(name.clone());
@@ -435,6 +429,7 @@ impl World {
         self.stats.commands += 1;
         let now = self.schedule.now;
         let settled = !matches!(outcome, Err(RequestError::Interrupted | RequestError::TimedOut));
+        let shared = self.nodes[number].shared;
         let user = &mut self.nodes[number].user;
         let name = user.name.clone();
         match (ask, outcome) {
@@ -444,6 +439,8 @@ impl World {
             (Ask::Guest { name, .. }, Ok(_)) if !self.judge.truth.has_account(name) => {
                 self.fail(format!("{name} is told of an account that there is not"));
             }
+            // Who was parked learns only now that the user's other program has come.
+            (Ask::Where(_), Err(RequestError::NotConnected)) if shared => {}
             (Ask::Where(other), outcome) => self.check_where(&name, other, outcome),
             (Ask::Login { right: false }, Ok(_)) => {
                 self.fail(format!("{name} is logged in with a wrong password"));
