@@ -53,6 +53,9 @@ pub(crate) fn print(soaked: &Soaked) -> bool {
 
     let mut checks = Checks { all_good: true };
     checks.say(errors == 0, "every answer is as it has to be");
+    for what in tally.first_errors() {
+        println!("      not so: {what}");
+    }
     checks.starved(soaked);
     checks.record(&soaked.samples);
     checks.back_to_idle(soaked);

@@ -20,6 +20,8 @@ pub(crate) struct Tally {
     texts: AtomicU64,
     errors: AtomicU64,
     excused: AtomicU64,
+    /// The first errors.
+    told: Mutex<Vec<String>>,
     /// In microseconds, since they were last taken.
     lookups: Mutex<Vec<u32>>,
 }
@@ -49,6 +51,7 @@ impl Tally {
         let so_far = self.errors.fetch_add(1, Relaxed) + 1;
         if so_far <= TOLD {
             println!("error {so_far}: {what}");
+            self.told.lock().unwrap_or_else(PoisonError::into_inner).push(what.to_owned());
         }
     }
 
@@ -78,6 +81,11 @@ impl Tally {
 
     pub(crate) fn errors(&self) -> u64 {
         self.errors.load(Relaxed)
+    }
+
+    /// The first of them.
+    pub(crate) fn first_errors(&self) -> Vec<String> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Median and 99th percentile of the look-ups since the last call, in milliseconds; 0 of none.

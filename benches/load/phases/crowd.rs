@@ -5,7 +5,7 @@ use std::{ops::Range, time::Instant};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::{Figures, Load, Work, logins::enter};
+use super::{Figures, Load, Work, logins::enter, lookups::open};
 use crate::{
     Outcome,
     client::{Line, Target},
@@ -19,6 +19,9 @@ const STORM: usize = 2_000;
 /// What somebody does during a day, each with how many times of a hundred.
 const ACTS: [(&str, usize); 5] =
     [("lookup", 70), ("keep-alive", 12), ("join and leave", 8), ("come back", 8), ("list", 2)];
+
+const LOOKUP: usize = 0;
+const JOIN_AND_LEAVE: usize = 2;
 
 impl Load {
     pub(super) async fn storm(&mut self) -> Outcome<Figures> {
@@ -68,15 +71,18 @@ impl Load {
             users.push(Person::come(&target, user, Rng::with_seed(seed + user as u64)).await?);
         }
         let owner = users.first_mut().ok_or("nobody is there")?;
-        owner.line.send(words::create_room(ROOM).as_bytes()).await?;
-        _ = owner.line.text_line().await?;
+        open(&mut owner.line, ROOM).await?;
         let meter = self.meter()?;
         let end = Instant::now() + self.time();
         let days = users.into_iter().map(|mut person| {
             tokio::spawn(async move {
                 let mut times: [Times; ACTS.len()] = Default::default();
                 while Instant::now() < end {
-                    let act = person.choose();
+                    let act = match person.choose() {
+                        // A room is gone with its last member, so whoever opened it stays.
+                        JOIN_AND_LEAVE if person.user == first => LOOKUP,
+                        act => act,
+                    };
                     let begun = Instant::now();
                     person.act(act, first..first + count).await?;
                     times.get_mut(act).ok_or("no such act")?.since(begun);
@@ -138,13 +144,13 @@ impl Person {
                 Some(rest) => chance = rest,
             }
         }
-        0
+        LOOKUP
     }
 
     /// `users` are those whose day it is; the fleet's, who come before them, are online and do nothing.
     async fn act(&mut self, act: usize, users: Range<usize>) -> Outcome {
         match act {
-            0 => {
+            LOOKUP => {
                 let other = self.rng.usize(users);
                 let answer = words::found(other, self.target.own_ip());
                 self.line.ask(words::search(other).as_bytes(), answer.as_bytes()).await
@@ -160,7 +166,7 @@ impl Person {
                 }
                 Ok(())
             }
-            2 => {
+            JOIN_AND_LEAVE => {
                 self.line.ask(words::join(ROOM).as_bytes(), words::JOINED.as_bytes()).await?;
                 let leave = words::leave(self.user, ROOM);
                 self.line.ask(leave.as_bytes(), words::LEFT.as_bytes()).await

@@ -63,6 +63,16 @@ impl Questions {
     }
 }
 
+/// A room that may be there from before, and is then as good.
+pub(super) async fn open(line: &mut Line, room: &str) -> Outcome {
+    line.send(words::create_room(room).as_bytes()).await?;
+    let answer = line.text_line().await?;
+    if answer.starts_with("CREATION <") {
+        return Ok(());
+    }
+    Err(format!("{answer:?} answers the creation of a room").into())
+}
+
 impl Load {
     pub(super) async fn lookups(&mut self, depth: usize) -> Outcome<Figures> {
         let count = self.arguments.connections;
@@ -111,12 +121,7 @@ impl Load {
         self.fleet.grow(count).await?;
         let room = |n: usize| format!("room {}", n % ROOMS);
         for (n, line) in self.fleet.lines.iter_mut().take(ROOMS).enumerate() {
-            line.send(words::create_room(&room(n)).as_bytes()).await?;
-            // It may be there from before, and is then as good.
-            let answer = line.text_line().await?;
-            if !answer.starts_with("CREATION <") {
-                return Err(format!("{answer:?} answers the creation of a room").into());
-            }
+            open(line, &room(n)).await?;
         }
         // The rooms' owners are members and stay it.
         self.drive(count, move |user, mut line, end| async move {
