@@ -232,9 +232,7 @@ impl Person {
     /// Takes what happens to the client, until it ends.
     async fn listen(self: Arc<Self>, world: Arc<World>, peer: Peer, mut events: Events) {
         while let Some(event) = events.next().await {
-            if let Err(what) = self.take(&world, &peer, event).await
-                && !world.end.is_cancelled()
-            {
+            if let Err(what) = self.take(&world, &peer, event).await {
                 world.fault(&what);
             }
         }

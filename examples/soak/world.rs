@@ -90,14 +90,18 @@ impl World {
             }
         };
         tokio::select! {
-            () = days => {}
+            biased;
             () = self.end.cancelled() => {}
+            () = days => {}
         }
         person.leave().await;
     }
 
-    /// Something is not as it has to be.
+    /// Something is not as it has to be. Once everybody is leaving, whoever leaves first cuts others off.
     pub(crate) fn fault(&self, what: &str) {
+        if self.end.is_cancelled() {
+            return;
+        }
         if self.starved.is_felt() {
             self.tally.excused(what);
         } else {

@@ -57,7 +57,8 @@ pub struct Config {
     pub redial_pause: Duration,
     /// For how long an address where something answers that isn't this protocol is not dialled again (§7.11). 1 minute.
     pub misdial_pause: Duration,
-    /// How long a peer stream without a chat may be idle before it is closed. 2 minutes.
+    /// How long a peer stream without a chat may be idle before who dialled it closes it; the other end gives it
+    /// `delivery_timeout` more (§8.1). 2 minutes.
     pub idle_timeout: Duration,
     /// How often a room's members are asked for if the registry doesn't push them (no capability `roster`). 30 s.
     pub roster_interval: Duration,

@@ -105,7 +105,7 @@ impl Peer {
         let Some(open) = self.streams.get_mut(&stream).filter(|stream| !stream.connected) else { return };
         open.connected = true;
         let (peer, introduction) = (open.peer.clone(), open.introduction.take());
-        self.arm(Timer::Stream(stream), now, self.config.idle_timeout);
+        self.stream_used(now, stream);
         let Some(peer) = peer else { return };
         if let (Some(registry), Some(sender)) = (introduction, self.username().cloned()) {
             let recipient = peer.clone();
@@ -122,7 +122,7 @@ impl Peer {
     pub fn handle_stream_message(&mut self, now: Time, stream: StreamId, message: PeerMessage) {
         let Some(open) = self.streams.get_mut(&stream).filter(|stream| stream.connected) else { return };
         let first = !std::mem::replace(&mut open.heard, true);
-        self.arm(Timer::Stream(stream), now, self.config.idle_timeout);
+        self.stream_used(now, stream);
         match message {
             PeerMessage::ChatRequest { recipient, sender } => {
                 self.chat_requested(now, stream, recipient, sender);
@@ -281,7 +281,15 @@ impl Peer {
 
     pub(super) fn send_peer(&mut self, now: Time, stream: StreamId, message: PeerMessage) {
         self.effects.push_back(Effect::SendPeer { stream, message });
-        self.arm(Timer::Stream(stream), now, self.config.idle_timeout);
+        self.stream_used(now, stream);
+    }
+
+    /// A stream is kept for a while longer. Who dialled it, and speaks on it, is the one to close it: the other end waits for
+    /// longer, so that nothing is said into a stream that is being closed.
+    fn stream_used(&mut self, now: Time, id: StreamId) {
+        let dialled = self.streams.get(&id).is_some_and(|stream| stream.dialled);
+        let more = if dialled { Duration::ZERO } else { self.config.delivery_timeout };
+        self.arm(Timer::Stream(id), now, self.config.idle_timeout + more);
     }
 
     /// Notes who is at the other end, as they say: the first name that they use is the one that holds (§8.1).
@@ -323,7 +331,7 @@ impl Peer {
         let reason = match stream {
             Stream { connected: false, .. } => "no connection in time",
             Stream { chat: Chat::Open | Chat::Asked(_) | Chat::AskedUs(_), .. } => {
-                self.arm(Timer::Stream(id), now, self.config.idle_timeout);
+                self.stream_used(now, id);
                 return;
             }
             _ => "idle",

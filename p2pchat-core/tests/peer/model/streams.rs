@@ -17,7 +17,12 @@ impl Model {
 
     pub(super) fn writes(&mut self, id: usize, line: &str) {
         self.does(&format!("s{id} {line}"));
-        self.streams.get_mut(&id).unwrap().idle = self.now + 120 * SECOND;
+        self.used(id);
+    }
+
+    fn used(&mut self, id: usize) {
+        let stream = self.streams.get_mut(&id).unwrap();
+        stream.idle = self.now + if stream.dialled { 120 } else { 130 } * SECOND;
     }
 
     pub(super) fn reach(&mut self, user: Name, want: Want) {
@@ -65,10 +70,10 @@ impl Model {
     }
 
     pub(super) fn stream_up(&mut self, id: usize) {
-        let idle = self.now + 120 * SECOND;
         let Some(stream) = self.streams.get_mut(&id).filter(|stream| !stream.connected) else { return };
-        (stream.connected, stream.idle) = (true, idle);
+        stream.connected = true;
         let user = stream.peer.unwrap();
+        self.used(id);
         if let Some(Way::Dialling(wants)) = self.ways.insert(user, Way::Open(id)) {
             for want in wants {
                 self.fulfil(id, user, want);
@@ -232,7 +237,6 @@ impl Model {
     }
 
     pub(super) fn said(&mut self, id: usize, what: &Said) {
-        let idle = self.now + 120 * SECOND;
         let Some(stream) = self.streams.get_mut(&id) else { return };
         if let Said::Nonsense = what {
             self.does("fault of …");
@@ -242,7 +246,9 @@ impl Model {
         if !stream.connected {
             return;
         }
-        (stream.idle, stream.heard) = (idle, true);
+        stream.heard = true;
+        self.used(id);
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         match *what {
             Said::Asks { recipient, sender } => self.asked_for_chat(id, recipient, sender),
             Said::Answers { accept, username } => {
