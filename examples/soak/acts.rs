@@ -340,7 +340,13 @@ async fn chat(world: &World, me: &Person, rng: &mut fastrand::Rng) -> Outcome {
         return Err(format!("{names:?} said {said:?} and heard {heard:?}"));
     }
     world.post.end(id);
-    peers[0].hang_up(&names[1]).await.map_err(told("hanging up"))
+    let ended = other.chats_ended();
+    peers[0].hang_up(&names[1]).await.map_err(told("hanging up"))?;
+    // Who doesn't know it yet would speak into a stream that is closed.
+    match until(PATIENCE, || other.chats_ended() > ended).await {
+        true => Ok(()),
+        false => Err(format!("{} was not told that {} hung up", names[1], names[0])),
+    }
 }
 
 /// Something for a room: heard by all who are in it and online, by each once.

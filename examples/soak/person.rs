@@ -30,6 +30,8 @@ pub(crate) struct Person {
     standing: Mutex<Standing>,
     /// How often the client said that it had come back by itself.
     returns: AtomicU64,
+    /// How many chats have ended, as the client said.
+    chats_ended: AtomicU64,
 }
 
 /// Where somebody stands.
@@ -83,11 +85,16 @@ impl Person {
             errand: tokio::sync::Mutex::new(()),
             standing: Mutex::new(standing),
             returns: AtomicU64::new(0),
+            chats_ended: AtomicU64::new(0),
         })
     }
 
     pub(crate) fn look(&self) -> Standing {
         self.lock().clone()
+    }
+
+    pub(crate) fn chats_ended(&self) -> u64 {
+        self.chats_ended.load(Relaxed)
     }
 
     pub(crate) fn name(&self) -> String {
@@ -252,6 +259,10 @@ impl Person {
                 world.tally.text();
                 let room = room.as_ref().map(|room| room.as_str());
                 world.post.hear(&name, from.as_str(), room, text.as_str())?;
+            }
+            Event::ChatClosed { .. } => {
+                world.tally.operation();
+                self.chats_ended.fetch_add(1, Relaxed);
             }
             Event::Reconnected => {
                 self.returns.fetch_add(1, Relaxed);
