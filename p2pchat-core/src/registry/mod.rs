@@ -349,8 +349,19 @@ impl Registry {
             tracing::warn!(?conn, remote = %connection.remote, limit = pipeline, "too many requests are waiting");
             return self.fail(conn, &format!("more than {pipeline} requests are waiting"));
         }
-        work.inbox.push_back(incoming);
+        // Seldom: usually it is the only one, and needs no place.
+        let waits = work.op.is_some() || !work.inbox.is_empty();
+        let own = match waits {
+            true => {
+                work.inbox.push_back(incoming);
+                None
+            }
+            false => Some(incoming),
+        };
         self.charge(now, conn, 1);
+        if let Some(incoming) = own {
+            self.answer(now, conn, incoming);
+        }
         self.advance(now, conn);
     }
 
@@ -502,10 +513,14 @@ impl Registry {
             && let Some(work) = connection.work.as_mut().filter(|work| work.op.is_none())
             && let Some(incoming) = work.inbox.pop_front()
         {
-            match incoming {
-                Incoming::Message(message) => self.request(now, conn, message),
-                Incoming::Malformed(malformed) => self.malformed(conn, &malformed),
-            }
+            self.answer(now, conn, incoming);
+        }
+    }
+
+    fn answer(&mut self, now: Time, conn: ConnId, incoming: Incoming) {
+        match incoming {
+            Incoming::Message(message) => self.request(now, conn, message),
+            Incoming::Malformed(malformed) => self.malformed(conn, &malformed),
         }
     }
 

@@ -19,13 +19,18 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> Time {
-        Time::ZERO + self.origin.elapsed()
+        self.time(self.instant_now())
     }
 
     /// Now, as tokio's timers count.
     #[allow(clippy::disallowed_methods)]
     pub(super) fn instant_now(&self) -> Instant {
         Instant::now()
+    }
+
+    /// A moment of tokio's clock on the machine's.
+    pub(super) fn time(&self, instant: Instant) -> Time {
+        Time::ZERO + instant.saturating_duration_since(self.origin)
     }
 
     /// Now, in seconds since 1970.

@@ -2,27 +2,36 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     sync::{Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{Dialect, Message};
-use tokio::sync::Notify;
+
+/// What is written at once of what is queued, at most, where chunks have no meaning of their own.
+const PIECE: usize = 64 * 1024;
 
 /// The queue between a machine's owner, who never waits, and the task that writes a stream.
 #[derive(Debug)]
 pub(super) struct Outbox {
     state: Mutex<State>,
-    changed: Notify,
     limit: usize,
 }
 
 #[derive(Debug, Default)]
 struct State {
     dialect: Dialect,
-    chunks: VecDeque<BytesMut>,
+    /// Complete ones, in their order.
+    chunks: VecDeque<Bytes>,
+    /// What comes after them, and is still added to.
+    open: BytesMut,
     bytes: usize,
     fate: Fate,
+    /// Something was queued, or the stream is to be closed, since the writer last knew.
+    changed: bool,
+    writer: Option<Waker>,
 }
 
 /// What becomes of the stream.
@@ -36,52 +45,133 @@ pub(super) enum Fate {
     Overflowed,
 }
 
-impl Outbox {
-    /// An outbox that holds `limit` bytes.
-    pub(super) fn new(limit: usize) -> Self {
-        Self { state: Mutex::default(), changed: Notify::new(), limit }
-    }
+/// An outbox that is held while several messages are queued. Its writer isn't woken: it is who holds it, or is woken by
+/// [`Outbox`]'s own methods.
+pub(super) struct Filling<'a> {
+    state: MutexGuard<'a, State>,
+    limit: usize,
+}
 
-    pub(super) fn set_dialect(&self, dialect: Dialect) {
-        self.lock().dialect = dialect;
+impl Filling<'_> {
+    /// There will be about so many messages.
+    pub(super) fn reserve(&mut self, messages: usize) {
+        const USUAL: usize = 64;
+        self.state.open.reserve(messages * USUAL);
     }
 
     /// Queues a message. In the prototype's dialect it becomes a chunk of its own, hence a TLS record of its own.
-    pub(super) fn push(&self, message: &impl Message) {
-        let mut state = self.lock();
+    pub(super) fn push(&mut self, message: &impl Message) {
+        let state = &mut *self.state;
         if state.fate != Fate::Open {
             return;
         }
-        let dialect = state.dialect;
-        let mut chunk = match dialect {
-            Dialect::Canonical => state.chunks.pop_back().unwrap_or_default(),
-            _ => BytesMut::new(),
-        };
-        let before = chunk.len();
-        message.encode(&mut chunk, dialect);
-        state.bytes += chunk.len() - before;
-        state.chunks.push_back(chunk);
-        if state.bytes > self.limit {
-            state.fate = Fate::Overflowed;
-            state.chunks.clear();
+        let before = state.open.len();
+        message.encode(&mut state.open, state.dialect);
+        let size = state.open.len() - before;
+        if state.dialect == Dialect::Prototype {
+            state.seal();
         }
-        drop(state);
-        self.changed.notify_one();
+        self.count(size);
+    }
+
+    /// Has the stream closed once everything queued is written.
+    pub(super) fn close(&mut self) {
+        if self.state.fate == Fate::Open {
+            self.state.fate = Fate::Closing;
+        }
+    }
+
+    /// How many bytes wait.
+    pub(super) fn queued(&self) -> usize {
+        self.state.bytes
+    }
+
+    pub(super) fn fate(&self) -> Fate {
+        self.state.fate
+    }
+
+    fn count(&mut self, size: usize) {
+        self.state.bytes += size;
+        if self.state.bytes > self.limit {
+            self.state.fate = Fate::Overflowed;
+            self.state.chunks.clear();
+            self.state.open = BytesMut::new();
+        }
+    }
+
+    /// Ends the holding, and wakes the writer.
+    fn wake(mut self) {
+        self.state.changed = true;
+        let writer = self.state.writer.take();
+        drop(self);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+}
+
+impl State {
+    /// Nothing is added to what is open any more.
+    fn seal(&mut self) {
+        if !self.open.is_empty() {
+            self.chunks.push_back(std::mem::take(&mut self.open).freeze());
+        }
+    }
+
+    fn has_writer(&mut self, cx: &Context<'_>) {
+        match &mut self.writer {
+            Some(writer) => writer.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+}
+
+impl Outbox {
+    /// An outbox that holds `limit` bytes.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { state: Mutex::default(), limit }
+    }
+
+    pub(super) fn set_dialect(&self, dialect: Dialect) {
+        let mut state = self.lock();
+        // What was said in another stays a chunk of its own.
+        state.seal();
+        state.dialect = dialect;
+    }
+
+    /// Holds the outbox. Whoever holds it must not call its methods.
+    pub(super) fn fill(&self) -> Filling<'_> {
+        Filling { state: self.lock(), limit: self.limit }
+    }
+
+    /// Queues a message, and wakes the writer.
+    pub(super) fn push(&self, message: &impl Message) {
+        let mut filling = self.fill();
+        filling.push(message);
+        filling.wake();
     }
 
     /// Has the stream closed once everything queued is written.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
-        if state.fate == Fate::Open {
-            state.fate = Fate::Closing;
-        }
-        drop(state);
-        self.changed.notify_one();
+        let mut filling = self.fill();
+        filling.close();
+        filling.wake();
     }
 
     /// The next chunk to be written. It counts as queued until [`written`](Self::written).
     pub(super) fn take(&self) -> Option<Bytes> {
-        self.lock().chunks.pop_front().map(BytesMut::freeze)
+        let mut state = self.lock();
+        if let Some(chunk) = state.chunks.pop_front() {
+            if state.chunks.is_empty() {
+                state.chunks = VecDeque::new();
+            }
+            return Some(chunk);
+        }
+        match state.open.len() {
+            0 => None,
+            ..=PIECE => Some(std::mem::take(&mut state.open).freeze()),
+            _ => Some(state.open.split_to(PIECE).freeze()),
+        }
     }
 
     /// A chunk of so many bytes has been written.
@@ -94,14 +184,30 @@ impl Outbox {
         self.lock().fate
     }
 
-    /// How many bytes wait.
-    pub(super) fn queued(&self) -> usize {
-        self.lock().bytes
+    /// How many bytes wait, and what becomes of the stream.
+    pub(super) fn state(&self) -> (usize, Fate) {
+        let state = self.lock();
+        (state.bytes, state.fate)
+    }
+
+    /// The writer is about to look at everything, and is woken by what is queued from now on.
+    pub(super) fn listen(&self, cx: &Context<'_>) {
+        let mut state = self.lock();
+        state.changed = false;
+        state.has_writer(cx);
     }
 
     /// Waits until something was queued or the stream is to be closed. May return early.
     pub(super) async fn changed(&self) {
-        self.changed.notified().await;
+        poll_fn(|cx| {
+            let mut state = self.lock();
+            if std::mem::take(&mut state.changed) {
+                return Poll::Ready(());
+            }
+            state.has_writer(cx);
+            Poll::Pending
+        })
+        .await;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -136,9 +242,9 @@ mod tests {
         let outbox = Outbox::new(100);
         outbox.push(&HELLO);
         let chunk = outbox.take().unwrap();
-        assert_eq!(outbox.queued(), chunk.len());
+        assert_eq!(outbox.state(), (chunk.len(), Fate::Open));
         outbox.written(chunk.len());
-        assert_eq!((outbox.queued(), outbox.fate()), (0, Fate::Open));
+        assert_eq!(outbox.state(), (0, Fate::Open));
         for _ in 0..5 {
             outbox.push(&HELLO);
         }

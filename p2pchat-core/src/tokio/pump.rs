@@ -4,7 +4,7 @@ use std::{
     future::poll_fn,
     io,
     pin::Pin,
-    task::{Poll, ready},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -42,26 +42,35 @@ pub(super) async fn step<S: AsyncBufRead + AsyncWrite + Unpin>(
         if !may_read {
             return Poll::Pending;
         }
-        let read = match ready!(Pin::new(&mut *stream).poll_fill_buf(cx)) {
-            // A TLS stream that was cut without its close_notify. A frame that is cut shows by itself.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Poll::Ready(Ok(Progress::End));
-            }
-            read => read?,
-        };
-        let count = read.len();
-        inbox.extend_from_slice(read);
-        Pin::new(&mut *stream).consume(count);
-        Poll::Ready(Ok(if count == 0 { Progress::End } else { Progress::Read }))
+        poll_read(stream, inbox, cx)
     })
     .await
 }
 
+/// Ready once something was added to the inbox, or nothing will be any more.
+pub(super) fn poll_read<S: AsyncBufRead + Unpin>(
+    stream: &mut S,
+    inbox: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Progress>> {
+    let read = match ready!(Pin::new(&mut *stream).poll_fill_buf(cx)) {
+        // A TLS stream that was cut without its close_notify. A frame that is cut shows by itself.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            return Poll::Ready(Ok(Progress::End));
+        }
+        read => read?,
+    };
+    let count = read.len();
+    inbox.extend_from_slice(read);
+    Pin::new(&mut *stream).consume(count);
+    Poll::Ready(Ok(if count == 0 { Progress::End } else { Progress::Read }))
+}
+
 /// Ready once there was a chunk and all of it is flushed.
-fn poll_write_all<S: AsyncWrite + Unpin>(
+pub(super) fn poll_write_all<S: AsyncWrite + Unpin>(
     stream: &mut S,
     chunk: &mut Option<Bytes>,
-    cx: &mut std::task::Context<'_>,
+    cx: &mut Context<'_>,
 ) -> Poll<io::Result<()>> {
     let Some(left) = chunk else { return Poll::Pending };
     while !left.is_empty() {

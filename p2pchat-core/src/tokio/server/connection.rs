@@ -1,12 +1,20 @@
 //! One peer's registry stream: TLS handshake, reading, writing, time limits, closing.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{Dialect, Malformed, Message, ToRegistry, codec::RegistryCodec};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, Sleep, sleep_until, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::codec::Decoder;
@@ -24,6 +32,13 @@ use crate::{
 
 /// While more than this waits to be written, requests wait too: their answers would only add to it.
 const ENOUGH_QUEUED: usize = 64 * 1024;
+/// How many messages the machine is handed at once, at most: others wait for it meanwhile.
+const BATCH: usize = 32;
+/// About as short as a request is.
+const SHORT_REQUEST: usize = 20;
+/// How often a stream is read from, and how much is written to it, before others have their turn.
+const TURNS: usize = 8;
+const SHARE: usize = 64 * 1024;
 
 /// Serves a stream from its TLS handshake to its end.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
@@ -58,7 +73,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
         }
         return;
     };
-    let handshake = TlsAcceptor::from(config.tls.config.clone()).accept(stream);
+    // In memory of its own, so that the stream doesn't keep it.
+    let handshake = Box::pin(TlsAcceptor::from(config.tls.config.clone()).accept(stream));
     let handshake = timeout(config.times.handshake, handshake).await;
     drop(open);
     let stream = match handshake {
@@ -102,11 +118,36 @@ struct Connection<'a, S> {
     stream: TlsStream<S>,
     codec: RegistryCodec,
     inbox: BytesMut,
+    /// What has come and has to wait, in its order.
+    batch: VecDeque<Result<ToRegistry, Malformed>>,
     chunk: Option<Bytes>,
     /// The size of `chunk` when it was taken.
     chunk_size: usize,
     dialect: Option<Dialect>,
     waits: Waits,
+    /// Sleeps until the next limit, if there is one.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// What there is to be handed to the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    /// There was no more: bytes are needed.
+    All,
+    /// There may be more.
+    Some,
+    /// What comes next has to wait.
+    Waits,
+}
+
+/// How much of what is queued is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    All,
+    /// What the peer takes now.
+    Some,
+    /// As much as is written before others have their turn.
+    Share,
 }
 
 /// What is being waited for, and since when.
@@ -136,6 +177,11 @@ impl Waits {
         self.ready = registry.is_ready(conn);
         self.held = registry.held_until(now, conn);
         self.session = registry.has_session(conn);
+    }
+
+    /// True if the next message can be handed to the machine while so much is queued.
+    fn may_take(&self, queued: usize, fate: Fate) -> bool {
+        self.ready && self.held.is_none() && queued <= ENOUGH_QUEUED && fate == Fate::Open
     }
 }
 
@@ -197,111 +243,213 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             stream,
             codec,
             inbox: BytesMut::new(),
+            batch: VecDeque::new(),
             chunk: None,
             chunk_size: 0,
             dialect: None,
             waits,
+            timer: None,
         }
     }
 
     async fn run(mut self) -> End {
-        loop {
-            let starved = self.take_messages();
-            if self.chunk.is_none() {
-                self.chunk = self.outbox.take();
-                self.chunk_size = self.chunk.as_ref().map_or(0, Bytes::len);
-            }
-            match self.outbox.fate() {
+        let end = poll_fn(|cx| self.poll(cx)).await;
+        if matches!(end, End::Closed) {
+            pump::close(&mut self.stream).await;
+        }
+        end
+    }
+
+    /// Does what can be done at once. Ready once the stream is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        for _ in 0..TURNS {
+            // Before anything is looked at, so that nothing is missed.
+            self.outbox.listen(cx);
+            let taken = self.take_messages();
+            let written = match self.write(cx) {
+                Ok(written) => written,
+                Err(error) => return Poll::Ready(End::Broken(error.kind())),
+            };
+            match self.outbox.state().1 {
                 Fate::Open => {}
-                Fate::Overflowed => return self.slow_reader(),
-                Fate::Closing if self.chunk.is_none() => {
-                    pump::close(&mut self.stream).await;
-                    return End::Closed;
-                }
+                Fate::Overflowed => return Poll::Ready(self.slow_reader()),
+                Fate::Closing if written == Written::All => return Poll::Ready(End::Closed),
                 Fate::Closing => {
                     self.waits.closing.get_or_insert_with(|| self.shared.clock.instant_now());
                 }
             }
-            self.note_unread();
-            let may_read = starved && self.waits.closing.is_none();
-            let before = self.inbox.len();
-            let next = self.next_limit();
-            let (deadline, limit) = next.unzip();
-            let sleep = async {
-                if let Some(deadline) = deadline {
-                    sleep_until(deadline).await;
-                }
+            let goes_on = match taken {
+                _ if written == Written::Share => break,
+                Taken::Some => true,
+                Taken::Waits => written == Written::All && self.may_take(),
+                Taken::All if self.waits.closing.is_some() => false,
+                Taken::All => match self.read(cx) {
+                    Ok(has_read) => has_read,
+                    Err(error) => return Poll::Ready(End::Broken(error.kind())),
+                },
             };
-            tokio::select! {
-                biased;
-                () = sleep, if deadline.is_some() => match limit {
-                    Some(Limit::Hello) => {
-                        self.waits.hello = None;
-                        self.codec.grace_expired();
+            if !goes_on {
+                match self.poll_limit(cx) {
+                    Poll::Ready(None) => {}
+                    Poll::Ready(Some(end)) => return Poll::Ready(end),
+                    Poll::Pending => {
+                        // Nobody keeps room for messages on a stream that may be idle from now on.
+                        self.batch.shrink_to_fit();
+                        return Poll::Pending;
                     }
-                    Some(Limit::Flush) => return self.slow_reader(),
-                    Some(Limit::Unread) if self.reads_nothing() => return self.slow_reader(),
-                    Some(Limit::Unread | Limit::Held) => {}
-                    Some(limit) => self.give_up(limit),
-                    None => {}
-                },
-                progress = pump::step(&mut self.stream, &mut self.chunk, &mut self.inbox, may_read) => match progress {
-                    Ok(Progress::Read) => self.shared.counters.bytes_received.add(self.inbox.len() - before),
-                    Ok(Progress::Written) => {
-                        self.shared.counters.bytes_sent.add(self.chunk_size);
-                        self.waits.unread = None;
-                        self.outbox.written(self.chunk_size);
-                    }
-                    Ok(Progress::End) => self.end_of_input(),
-                    Err(error) => return End::Broken(error.kind()),
-                },
-                () = self.outbox.changed() => {}
+                }
             }
+        }
+        if let Poll::Ready(Some(end)) = self.poll_limit(cx) {
+            return Poll::Ready(end);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Writes what is queued, as far as the peer takes it.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<Written> {
+        let mut share = SHARE;
+        loop {
+            if self.chunk.is_none() {
+                self.chunk = self.outbox.take();
+                self.chunk_size = self.chunk.as_ref().map_or(0, Bytes::len);
+            }
+            if self.chunk.is_none() {
+                return Ok(Written::All);
+            }
+            match pump::poll_write_all(&mut self.stream, &mut self.chunk, cx)? {
+                Poll::Pending => return Ok(Written::Some),
+                Poll::Ready(()) => {}
+            }
+            self.shared.counters.bytes_sent.add(self.chunk_size);
+            self.waits.unread = None;
+            self.outbox.written(self.chunk_size);
+            share = match share.checked_sub(self.chunk_size) {
+                Some(share) => share,
+                None => return Ok(Written::Share),
+            };
         }
     }
 
-    /// Hands the machine every message that has come, up to the first that has to wait. True if more bytes are needed.
-    fn take_messages(&mut self) -> bool {
+    /// True if something came.
+    fn read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let before = self.inbox.len();
+        match pump::poll_read(&mut self.stream, &mut self.inbox, cx)? {
+            Poll::Pending => return Ok(false),
+            Poll::Ready(Progress::End) => self.end_of_input(),
+            Poll::Ready(Progress::Read | Progress::Written) => {
+                self.shared.counters.bytes_received.add(self.inbox.len() - before);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ready once a time limit was reached, and with the stream's end if that is what it means.
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        self.note_unread();
+        let Some((at, limit)) = self.next_limit() else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() != at {
+            timer.as_mut().reset(at);
+        }
+        ready!(timer.as_mut().poll(cx));
+        self.timer = None;
+        match limit {
+            Limit::Hello => {
+                self.waits.hello = None;
+                self.codec.grace_expired();
+            }
+            Limit::Flush => return Poll::Ready(Some(self.slow_reader())),
+            Limit::Unread if self.reads_nothing() => return Poll::Ready(Some(self.slow_reader())),
+            Limit::Unread | Limit::Held => {}
+            limit => self.give_up(limit),
+        }
+        Poll::Ready(None)
+    }
+
+    /// True if the next message can be handed to the machine.
+    fn may_take(&self) -> bool {
+        let (queued, fate) = self.outbox.state();
+        self.waits.may_take(queued, fate)
+    }
+
+    /// Hands the machine some of the messages that have come.
+    fn take_messages(&mut self) -> Taken {
         if !self.waits.ready || self.waits.held.is_some() {
             let (conn, waits) = (self.conn, &mut self.waits);
             self.shared.act(|registry, now| waits.ask(registry, now, conn));
         }
-        loop {
-            if !self.waits.ready
-                || self.waits.held.is_some()
-                || self.outbox.queued() > ENOUGH_QUEUED
-                || self.outbox.fate() != Fate::Open
-            {
-                // The peer isn't waited for while it is not read from.
-                (self.waits.frame, self.waits.hello) = (None, None);
-                return false;
+        let mut is_all = false;
+        if self.may_take() {
+            is_all = !self.decode();
+            if !self.batch.is_empty() {
+                self.hand_over();
             }
-            // The decoder's error type is what its trait asks for; it has none of its own.
-            let Ok(Some(item)) = self.codec.decode(&mut self.inbox) else { break };
-            self.take(item);
         }
-        let now = self.shared.clock.instant_now();
-        let awaits = |since: &mut Option<Instant>, awaited: bool| {
-            *since = if awaited { since.or(Some(now)) } else { None };
-        };
+        if !self.batch.is_empty() || !self.may_take() {
+            // The peer isn't waited for while it is not read from.
+            (self.waits.frame, self.waits.hello) = (None, None);
+            return Taken::Waits;
+        }
+        if !is_all {
+            return Taken::Some;
+        }
         let hello = self.codec.awaits_grace(&self.inbox);
+        let frame = !hello && !self.inbox.is_empty();
+        let clock = self.shared.clock;
+        let awaits = |since: &mut Option<Instant>, awaited: bool| {
+            *since = if awaited { since.or_else(|| Some(clock.instant_now())) } else { None };
+        };
         awaits(&mut self.waits.hello, hello);
-        awaits(&mut self.waits.frame, !hello && !self.inbox.is_empty());
+        awaits(&mut self.waits.frame, frame);
+        Taken::All
+    }
+
+    /// Makes messages of what has come. False if there are no more in it.
+    fn decode(&mut self) -> bool {
+        while self.batch.len() < BATCH {
+            // The decoder's error type is what its trait asks for; it has none of its own.
+            let Ok(Some(item)) = self.codec.decode(&mut self.inbox) else { return false };
+            if self.batch.capacity() == 0 {
+                self.batch.reserve((1 + self.inbox.len() / SHORT_REQUEST).min(BATCH));
+            }
+            self.batch.push_back(item);
+            // The first shows in which dialect it is to be answered.
+            if self.dialect.is_none() {
+                return true;
+            }
+        }
         true
     }
 
-    fn take(&mut self, item: Result<ToRegistry, Malformed>) {
-        let (conn, waits) = (self.conn, &mut self.waits);
+    /// Hands the machine the messages of the batch, up to the first that has to wait.
+    fn hand_over(&mut self) {
+        let now = self.shared.clock.instant_now();
+        let (conn, waits, batch) = (self.conn, &mut self.waits, &mut self.batch);
         waits.greeted = true;
         waits.frame = None;
-        waits.heard = self.shared.clock.instant_now();
-        let found = self.codec.dialect().filter(|&dialect| self.dialect != Some(dialect));
+        waits.heard = now;
+        let mut found = self.codec.dialect().filter(|&dialect| self.dialect != Some(dialect));
         if let Some(dialect) = found {
             self.dialect = Some(dialect);
             self.outbox.set_dialect(dialect);
         }
-        self.shared.act(|registry, now| {
-            if let Some(dialect) = found {
+        let mut is_first = true;
+        self.shared.converse(now, (conn, &self.outbox), |registry, now, filling| {
+            if std::mem::take(&mut is_first) {
+                filling.reserve(batch.len());
+            } else {
+                waits.ask(registry, now, conn);
+            }
+            if !waits.may_take(filling.queued(), filling.fate()) {
+                return false;
+            }
+            let Some(item) = batch.pop_front() else { return false };
+            if let Some(dialect) = found.take() {
                 registry.handle_dialect(conn, dialect);
             }
             match item {
@@ -311,14 +459,16 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 }
                 Err(malformed) => registry.handle_malformed(now, conn, malformed),
             }
-            waits.ask(registry, now, conn);
+            true
         });
     }
 
     /// The peer will say nothing more: what is cut off is answered, and that is the end.
     fn end_of_input(&mut self) {
         if let Ok(Some(item)) = self.codec.decode_eof(&mut self.inbox) {
-            self.take(item);
+            self.batch.push_back(item);
+            self.hand_over();
+            self.batch.clear();
         }
         self.shared.disconnect(self.conn);
         self.outbox.close();
@@ -326,8 +476,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     fn note_unread(&mut self) {
         if !self.reads_nothing() {
-            let now = self.shared.clock.instant_now();
-            self.waits.unread = self.chunk.as_ref().map(|chunk| (now, chunk.len()));
+            self.waits.unread =
+                self.chunk.as_ref().map(|chunk| (self.shared.clock.instant_now(), chunk.len()));
         }
     }
 

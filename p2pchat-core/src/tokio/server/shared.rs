@@ -25,7 +25,12 @@ use crate::{
         self, ConnId, Effect, HashAnswer, OpId, Refused, Registry, TokenAnswer,
         store::{StoreAnswer, StoreError, StoreRequest},
     },
-    tokio::{clock::Clock, network::Datagrams, outbox::Outbox, store::Store},
+    tokio::{
+        clock::Clock,
+        network::Datagrams,
+        outbox::{Filling, Outbox},
+        store::Store,
+    },
 };
 
 /// What every task of the server can reach.
@@ -119,6 +124,24 @@ impl Shared {
         result
     }
 
+    /// Tells the machine one thing after the other that a stream's peer has sent, for as long as `tell` has something, and
+    /// carries out what follows from each. What is sent to that stream itself is the caller's to write, who isn't woken.
+    pub(super) fn converse(
+        &self,
+        now: Instant,
+        (conn, outbox): (ConnId, &Outbox),
+        mut tell: impl FnMut(&mut Registry, Time, &mut Filling<'_>) -> bool,
+    ) {
+        let now = self.clock.time(now);
+        let mut core = self.lock();
+        let mut filling = outbox.fill();
+        while tell(&mut core.registry, now, &mut filling) {
+            self.carry_out_effects(&mut core, Some((conn, &mut filling)));
+        }
+        drop(filling);
+        self.mind_deadline(&mut core);
+    }
+
     /// Takes a new stream on.
     pub(super) fn connect(&self, remote: SocketAddr, outbox: Arc<Outbox>) -> Result<ConnId, Refused> {
         let mut core = self.lock();
@@ -155,17 +178,30 @@ impl Shared {
     }
 
     fn carry_out(&self, core: &mut Core) {
+        self.carry_out_effects(core, None);
+        self.mind_deadline(core);
+    }
+
+    /// `own` is a stream whose outbox is held.
+    fn carry_out_effects(&self, core: &mut Core, mut own: Option<(ConnId, &mut Filling<'_>)>) {
         while let Some(effect) = core.registry.poll_effect() {
             match effect {
                 Effect::Send { conn, message } => {
+                    if let Some((_, filling)) = own.as_mut().filter(|(own, _)| *own == conn) {
+                        tracing::trace!(?conn, verb = %message.verb(), "sending");
+                        filling.push(&message);
+                        continue;
+                    }
                     if let Some(outbox) = core.outboxes.get(conn) {
                         tracing::trace!(?conn, verb = %message.verb(), "sending");
                         outbox.push(&message);
                     }
                 }
                 Effect::Close { conn } => {
-                    if let Some(outbox) = core.outboxes.remove(conn) {
-                        outbox.close();
+                    let outbox = core.outboxes.remove(conn);
+                    match &mut own {
+                        Some((own, filling)) if *own == conn => filling.close(),
+                        _ => outbox.iter().for_each(|outbox| outbox.close()),
                     }
                 }
                 Effect::SendDatagram { to, message } => self.send_datagram(to, &message),
@@ -189,6 +225,10 @@ impl Shared {
                 Effect::Publish(event) => tracing::debug!(?event, "there is no other node to be told"),
             }
         }
+    }
+
+    /// Wakes the task of deadlines if there is an earlier one.
+    fn mind_deadline(&self, core: &mut Core) {
         if let Some(next) = core.registry.poll_timeout()
             && core.awaited.is_none_or(|awaited| next < awaited)
         {
