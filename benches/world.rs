@@ -136,7 +136,7 @@ impl World {
                     self.registry.handle_hashed(self.now, op, HashAnswer::Match { upgraded: None });
                 }
                 other => {
-                    self.sent += u64::from(matches!(other, Effect::Send { .. }));
+                    self.sent += u64::from(matches!(other, Effect::Send { .. } | Effect::SendPeers { .. }));
                     last = Some(other);
                 }
             }

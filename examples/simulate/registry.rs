@@ -337,7 +337,15 @@ impl World {
         let Some(machine) = &mut self.registry.machine else { return };
         self.judge.begin(cause);
         fact(machine, now);
-        while let Some(effect) = self.registry.machine.as_mut().and_then(Registry::poll_effect) {
+        while let Some(mut effect) = self.registry.machine.as_mut().and_then(Registry::poll_effect) {
+            if let Effect::SendPeers { conn, peers } = effect {
+                match peers.to_message() {
+                    Ok(message) => effect = Effect::Send { conn, message },
+                    Err(error) => {
+                        return self.fail(format!("the registry sends a list that is none: {error}"));
+                    }
+                }
+            }
             let effect = match self.bug {
                 Some(bug) => self.tamper_with_registry(bug, effect),
                 None => Some(effect),

@@ -51,6 +51,7 @@ mod value;
 mod verb;
 
 pub use dialect::Dialect;
+pub use encode::{EncodedPeers, PeerRecords, PeerRecordsWriter};
 pub use error::{FrameError, Malformed, ParseError, Problem};
 pub use invite::InviteCode;
 pub use limits::Limits;

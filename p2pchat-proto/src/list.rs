@@ -20,6 +20,8 @@ pub struct List<T> {
 
 /// Room for the verb, phrase, code and a room's name before a list's first record.
 const HEADER: usize = 512;
+/// What is left of a reply of the protocol's size.
+pub(crate) const ROOM: usize = limits::LIST_REPLY_BYTES - HEADER;
 /// ` , `
 const SEPARATOR: usize = 3;
 

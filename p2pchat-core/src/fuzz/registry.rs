@@ -143,7 +143,7 @@ impl World {
     fn drain(&mut self, registry: &mut Registry) {
         while let Some(effect) = registry.poll_effect() {
             match self.backend.ask(effect) {
-                Some(Effect::Send { conn, .. }) => {
+                Some(Effect::Send { conn, .. } | Effect::SendPeers { conn, .. }) => {
                     let open = self.conns.iter().any(|stream| stream.id == conn && !stream.closed);
                     assert!(open, "nothing is sent to a stream that is closed");
                 }

@@ -341,6 +341,11 @@ impl World {
                 Some(Effect::Send { conn, message }) => {
                     self.stream(conn).expect("nothing is sent to a stream that is closed").send(&message);
                 }
+                Some(Effect::SendPeers { conn, peers }) => {
+                    let message = peers.to_message().expect("it was made of records");
+                    assert_eq!(message.to_bytes(Dialect::Canonical), peers.to_bytes());
+                    self.stream(conn).expect("nothing is sent to a stream that is closed").send(&message);
+                }
                 Some(Effect::Close { conn }) => {
                     self.stream(conn).expect("a stream is closed once").open = false;
                 }

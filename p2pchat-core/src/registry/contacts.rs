@@ -60,6 +60,12 @@ impl Contacts {
         self.0.get(user)?.get(other).map(|&(tie, _)| tie)
     }
 
+    /// Whom the user is in contact with.
+    pub(super) fn agreed(&self, user: &Username) -> impl Iterator<Item = &Username> {
+        let ties = self.0.get(user).into_iter().flatten();
+        ties.filter(|(_, (tie, _))| *tie == Tie::Agreed).map(|(other, _)| other)
+    }
+
     fn has_room(&self, user: &Username, tie: Tie, limit: usize) -> bool {
         let count = |ties: &Ties| ties.values().filter(|&&(other, _)| other == tie).count();
         self.0.get(user).is_none_or(|ties| count(ties) < limit)

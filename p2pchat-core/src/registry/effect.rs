@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc};
 
-use p2pchat_proto::{FromRegistry, FromRegistryDatagram, PasswordDigest, SessionToken};
+use p2pchat_proto::{EncodedPeers, FromRegistry, FromRegistryDatagram, PasswordDigest, SessionToken};
 
 use super::{bus::BusEvent, store::StoreRequest};
 
@@ -25,6 +25,14 @@ pub enum Effect {
         conn: ConnId,
         /// What.
         message: FromRegistry,
+    },
+    /// Write a list of everybody online to a stream, in its turn among the messages: its bytes, most of which are shared with
+    /// other lists. Only to streams in the canonical dialect.
+    SendPeers {
+        /// Which stream.
+        conn: ConnId,
+        /// What.
+        peers: EncodedPeers,
     },
     /// Flush what was sent to a stream, then close it. The machine has forgotten it already.
     Close {

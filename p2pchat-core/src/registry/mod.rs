@@ -50,6 +50,7 @@ mod guard;
 mod guesses;
 mod invites;
 mod keep_alive;
+mod listing;
 mod memory;
 mod moderation;
 mod operator;
@@ -82,6 +83,7 @@ use self::{
     connection::{Connection, Incoming, Line},
     contacts::Contacts,
     guard::{Guard, Prefix},
+    listing::Listings,
     presence::Presence,
     store::StoreAnswer,
 };
@@ -243,6 +245,7 @@ pub struct Registry {
     connections: SlotMap<ConnId, Connection>,
     ops: SlotMap<OpId, Op>,
     presence: Presence,
+    listings: Listings,
     leases: Timers<ConnId>,
     /// How many of `connections` are sessions whose stream has ended.
     waiting: usize,
@@ -280,6 +283,7 @@ impl Registry {
             connections: SlotMap::with_key(),
             ops: SlotMap::with_key(),
             presence: Presence::default(),
+            listings: Listings::default(),
             leases: Timers::new(),
             waiting: 0,
             parked: 0,
@@ -294,6 +298,9 @@ impl Registry {
         let streams = self.connections.values().filter(|connection| connection.has_stream());
         self.guard.set_limits(config.prefixes, streams.map(|connection| connection.remote.ip()));
         self.admission.set_limits(config.hashes, config.longest_retry);
+        if self.config.addresses != config.addresses {
+            self.listings.clear();
+        }
         self.config = config;
     }
 
@@ -489,6 +496,7 @@ impl Registry {
         (self.waiting, self.parked) = (0, 0);
         self.guard = Guard::new(self.config.prefixes);
         self.presence = Presence::default();
+        self.listings.clear();
         self.contacts = Contacts::default();
     }
 

@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use p2pchat_proto::{
-    AuthReply, Capabilities, Capability, Detail, Extensions, Found, FromRegistry, HelloReply, List, Outcome,
-    PROTOCOL_VERSION, PasswordDigest, PeerList, PeerRecord, RoomName, SearchReply, ToRegistry, Username,
+    AuthReply, Capabilities, Capability, Extensions, Found, FromRegistry, HelloReply, List, Outcome,
+    PROTOCOL_VERSION, PasswordDigest, PeerList, RoomName, SearchReply, ToRegistry, Username,
 };
 
 use super::{
@@ -241,8 +241,8 @@ impl Registry {
     }
 
     fn search(&mut self, now: Time, conn: ConnId, username: Username) {
-        if self.session(conn, Refused::Search).is_none() {
-            return;
+        if self.user(conn).is_none() {
+            return _ = self.session(conn, Refused::Search);
         }
         match self.find(conn, &username) {
             Some(found) => self.send(conn, FromRegistry::Search(SearchReply::Found(found))),
@@ -271,36 +271,6 @@ impl Registry {
         })
     }
 
-    fn discover_peers(&mut self, now: Time, conn: ConnId, detail: Detail) {
-        let others = || self.presence.iter().filter(|(_, claim)| claim.conn != conn);
-        let (records, list) = match detail {
-            Detail::Partial => {
-                let names = List::fitting(others().map(|(username, _)| username.clone()));
-                (names.len(), PeerList::Partial(names))
-            }
-            Detail::Detailed => {
-                let Some(asker) = self.connections.get(conn).and_then(Connection::session) else { return };
-                let own: BTreeSet<_> = asker.rooms.iter().collect();
-                let record = |(username, claim): (&Username, super::presence::Claim)| {
-                    let peer = self.connections.get(claim.conn)?;
-                    let session = peer.session()?;
-                    let room = session.rooms.iter().find(|room| own.contains(room)).cloned();
-                    let seen = room.is_some() || self.sees_beyond_rooms(asker, session);
-                    let (port, ip) = shown_address(seen, peer, session);
-                    Some(PeerRecord { username: username.clone(), room, port, ip })
-                };
-                let peers = List::fitting(others().filter_map(record));
-                (peers.len(), PeerList::Detailed(peers))
-            }
-        };
-        if others().next().is_none() {
-            self.refuse(conn, Refused::Peers, "nobody else is online");
-        } else {
-            self.charge_list(now, conn, records);
-            self.send(conn, FromRegistry::Peers(list));
-        }
-    }
-
     fn discover_room(&mut self, now: Time, conn: ConnId, room: RoomName) {
         let session = self.connections.get(conn).and_then(|connection| connection.session());
         // As its creator spelled it.
@@ -318,7 +288,7 @@ impl Registry {
 }
 
 /// A user's port and address, as is told to who sees them, or doesn't.
-fn shown_address(seen: bool, found: &Connection, session: &Session) -> (u16, IpAddr) {
+pub(super) fn shown_address(seen: bool, found: &Connection, session: &Session) -> (u16, IpAddr) {
     match seen {
         true => (session.port.map_or(0, |port| port.get()), found.remote.ip().to_canonical()),
         false => (0, HIDDEN),

@@ -67,6 +67,7 @@ impl Registry {
         }
         self.counts.resumed += u64::from(resumes);
 
+        self.listings.changed(&username);
         self.presence.claim(username.clone(), conn, epoch);
         for room in &rooms {
             self.presence.enter(room, conn);
@@ -132,6 +133,7 @@ impl Registry {
         };
         self.leases.cancel(conn);
         if self.presence.release(&session.username, session.epoch) {
+            self.listings.changed(&session.username);
             for room in &session.rooms {
                 self.presence.leave(room, conn);
             }

@@ -74,6 +74,16 @@ impl Filling<'_> {
         self.count(size);
     }
 
+    /// Queues a message that is encoded already, each piece a chunk.
+    pub(super) fn push_pieces(&mut self, pieces: Vec<Bytes>) {
+        if self.state.fate == Fate::Open {
+            self.state.seal();
+            let size = pieces.iter().map(Bytes::len).sum();
+            self.state.chunks.extend(pieces);
+            self.count(size);
+        }
+    }
+
     /// Has the stream closed once everything queued is written.
     pub(super) fn close(&mut self) {
         if self.state.fate == Fate::Open {
@@ -148,6 +158,13 @@ impl Outbox {
     pub(super) fn push(&self, message: &impl Message) {
         let mut filling = self.fill();
         filling.push(message);
+        filling.wake();
+    }
+
+    /// Queues a message that is encoded already, each piece a chunk, and wakes the writer.
+    pub(super) fn push_pieces(&self, pieces: Vec<Bytes>) {
+        let mut filling = self.fill();
+        filling.push_pieces(pieces);
         filling.wake();
     }
 

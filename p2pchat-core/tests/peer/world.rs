@@ -321,6 +321,10 @@ impl World {
                     node.solo.peer.handle_registry_message(now, message.unwrap());
                 }
             }
+            registry::Effect::SendPeers { conn, peers } => {
+                let message = peers.to_message().unwrap();
+                self.registry_effect(registry::Effect::Send { conn, message });
+            }
             registry::Effect::Close { conn } => {
                 if let Some(node) = self.nodes.iter_mut().find(|node| node.is_on(conn)) {
                     node.link = None;

@@ -326,6 +326,13 @@ impl World {
                     self.sent.entry(conn).or_default().push(line);
                     continue;
                 }
+                Effect::SendPeers { conn, peers } => {
+                    assert!(!self.closed.contains(&conn), "sent a list to a closed stream");
+                    let bytes = peers.to_bytes();
+                    let line = str::from_utf8(&bytes).unwrap().trim_end().to_owned();
+                    self.sent.entry(conn).or_default().push(line);
+                    continue;
+                }
                 Effect::Close { conn } => {
                     self.closed.push(conn);
                     continue;

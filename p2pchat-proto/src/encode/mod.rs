@@ -6,6 +6,7 @@
 mod list;
 mod moderation;
 mod peer;
+mod records;
 mod registry;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 
 use bytes::{BufMut, BytesMut};
 
+pub use self::records::{EncodedPeers, PeerRecords, PeerRecordsWriter};
 use crate::{
     dialect::Dialect,
     parse::is_blank,

@@ -197,6 +197,14 @@ impl Shared {
                         outbox.push(&message);
                     }
                 }
+                Effect::SendPeers { conn, peers } => {
+                    tracing::trace!(?conn, "sending a list");
+                    match (&mut own, core.outboxes.get(conn)) {
+                        (Some((own, filling)), _) if *own == conn => filling.push_pieces(peers.into_pieces()),
+                        (_, Some(outbox)) => outbox.push_pieces(peers.into_pieces()),
+                        _ => {}
+                    }
+                }
                 Effect::Close { conn } => {
                     let outbox = core.outboxes.remove(conn);
                     match &mut own {
