@@ -242,7 +242,9 @@ impl Registry {
 
     fn search(&mut self, now: Time, conn: ConnId, username: Username) {
         if self.user(conn).is_none() {
-            return _ = self.session(conn, Refused::Search);
+            // It is refused there.
+            self.session(conn, Refused::Search);
+            return;
         }
         match self.find(conn, &username) {
             Some(found) => self.send(conn, FromRegistry::Search(SearchReply::Found(found))),

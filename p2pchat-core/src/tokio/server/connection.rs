@@ -65,20 +65,38 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let registered = Registered { shared, conn };
     let shared = &registered.shared;
 
-    let Some(open) = shared.handshakes.take() else {
+    // In memory of its own, which the stream doesn't keep.
+    let Some(stream) = Box::pin(shake_hands(shared, &config, conn, remote, stream)).await else { return };
+    let mut connection = Connection::new(shared, config, conn, remote, outbox, stream);
+    let end = poll_fn(|cx| connection.poll(cx)).await;
+    if matches!(end, End::Closed) {
+        Box::pin(pump::close(&mut connection.stream)).await;
+    }
+    tracing::debug!(?conn, %remote, ?end, "disconnected");
+}
+
+async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    shared: &Shared,
+    config: &ServerConfig,
+    conn: ConnId,
+    remote: SocketAddr,
+    stream: S,
+) -> Option<TlsStream<S>> {
+    let Some(_open) = shared.handshakes.take() else {
         let so_far = shared.counters.refused_handshakes.one();
         if so_far.is_power_of_two() {
             let limit = shared.handshakes.limit();
             tracing::warn!(%remote, limit, so_far, "refused a connection: too many TLS handshakes are going on");
         }
-        return;
+        return None;
     };
-    // In memory of its own, so that the stream doesn't keep it.
-    let handshake = Box::pin(TlsAcceptor::from(config.tls.config.clone()).accept(stream));
-    let handshake = timeout(config.times.handshake, handshake).await;
-    drop(open);
-    let stream = match handshake {
-        Ok(Ok(stream)) => stream,
+    let handshake = TlsAcceptor::from(config.tls.config.clone()).accept(stream);
+    match timeout(config.times.handshake, handshake).await {
+        Ok(Ok(stream)) => {
+            shared.counters.finished_handshakes.one();
+            tracing::debug!(?conn, %remote, "connected");
+            Some(stream)
+        }
         failed => {
             let so_far = shared.counters.failed_handshakes.one();
             let error = failed.map_or_else(|late| late.to_string(), |result| format!("{:?}", result.err()));
@@ -88,14 +106,9 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
             } else {
                 tracing::debug!(?conn, %remote, error, so_far, "a TLS handshake failed");
             }
-            return;
+            None
         }
-    };
-    shared.counters.finished_handshakes.one();
-    tracing::debug!(?conn, %remote, "connected");
-    let connection = Connection::new(shared, config, conn, remote, outbox, stream);
-    let end = connection.run().await;
-    tracing::debug!(?conn, %remote, ?end, "disconnected");
+    }
 }
 
 struct Registered {
@@ -252,14 +265,6 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
     }
 
-    async fn run(mut self) -> End {
-        let end = poll_fn(|cx| self.poll(cx)).await;
-        if matches!(end, End::Closed) {
-            pump::close(&mut self.stream).await;
-        }
-        end
-    }
-
     /// Does what can be done at once. Ready once the stream is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         for _ in 0..TURNS {
@@ -293,8 +298,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                     Poll::Ready(None) => {}
                     Poll::Ready(Some(end)) => return Poll::Ready(end),
                     Poll::Pending => {
-                        // Nobody keeps room for messages on a stream that may be idle from now on.
-                        self.batch.shrink_to_fit();
+                        self.keep_no_room();
                         return Poll::Pending;
                     }
                 }
@@ -305,6 +309,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// No room for messages is kept for a stream that may be idle from now on.
+    fn keep_no_room(&mut self) {
+        self.batch.shrink_to_fit();
+        if self.inbox.is_empty() && self.dialect != Some(Dialect::Prototype) {
+            self.inbox = BytesMut::new();
+        }
     }
 
     /// Writes what is queued, as far as the peer takes it.
@@ -530,5 +542,22 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         } else {
             tracing::debug!(?conn, %remote, why, so_far, "gave a connection up");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// There may be many thousands of them that do nothing.
+    #[test]
+    fn a_stream_takes_little_more_memory_than_its_encryption() {
+        fn size<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (own, encryption) = (size(serve::<TcpStream>), size_of::<TlsStream<TcpStream>>());
+        assert!(own <= encryption + 768, "{own} bytes, {encryption} of them for its encryption");
     }
 }
