@@ -255,6 +255,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_encoded_already_keeps_its_place_and_counts() {
+        let outbox = Outbox::new(200_000);
+        outbox.push(&HELLO);
+        outbox.push_pieces(vec![Bytes::from_static(b"some"), Bytes::from_static(b"more")]);
+        outbox.push(&HELLO);
+        let size = outbox.state().0;
+        let taken: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
+        assert_eq!(taken.len(), 4);
+        assert_eq!((taken[0].len(), &taken[1][..], &taken[2][..]), (27, &b"some"[..], &b"more"[..]));
+        assert_eq!((taken[3].len(), size), (27, 27 + 8 + 27));
+        // Too much for one write comes in several.
+        for _ in 0..4_000 {
+            outbox.push(&HELLO);
+        }
+        assert_eq!(outbox.take().map(|chunk| chunk.len()), Some(PIECE));
+        outbox.push_pieces(vec![vec![0; 200_000].into()]);
+        assert_eq!((outbox.fate(), outbox.take()), (Fate::Overflowed, None));
+    }
+
+    #[test]
     fn what_is_not_written_counts_and_too_much_of_it_ends_the_stream() {
         let outbox = Outbox::new(100);
         outbox.push(&HELLO);

@@ -139,6 +139,38 @@ async fn a_cut_off_frame_is_answered() {
 }
 
 #[tokio::test]
+async fn whatever_is_asked_at_once_is_answered_in_its_order() {
+    let registry = Registry::start().await;
+    let digest = PasswordDigest::of_password("x");
+    let raw = registry.raw().await;
+    let mut asked = format!("HELLO_P2P\nREGISTER <al> <{0}>\nLOGIN <al> <{0}> <2000>\n", digest.expose());
+    let mut wanted = "HELLO_BACK <SUCCESS> <200>\nREGISTER <SUCCESS> <200>\nAUTH <SUCCESS> <200>\n".to_owned();
+    // More than is handed to the machine at once; some of it waits for the store, some is malformed, some needs neither.
+    for n in 0..500 {
+        asked += "SEARCH_USER <al>\nDISCOVER_PEERS <PARTIAL>\n";
+        wanted += "SEARCH_USER_RESPONSE <SUCCESS> <200> <al> <2000> <127.0.0.1>\nPEER_LIST <FAILURE> <404>\n";
+        if n % 20 == 3 {
+            asked += "SEARCH_USER <nobody>\nJOIN_CHAT_ROOM <attic> <> <increment>\nROOM_EXIT <al>\n";
+            wanted += "SEARCH_USER_RESPONSE <NOT_FOUND> <404>\nJOIN <FAILURE> <404>\n";
+            wanted += "ROOM_EXIT_RESPONSE <FAILURE> <404>\n";
+        }
+    }
+    asked += "LOGOUT\n";
+    let (mut reader, mut writer) = tokio::io::split(raw.0);
+    let ask = async {
+        writer.write_all(asked.as_bytes()).await.unwrap();
+        writer.flush().await.unwrap();
+    };
+    let mut answered = String::new();
+    let hear = async { _ = reader.read_to_string(&mut answered).await };
+    timeout(PATIENCE, async { tokio::join!(ask, hear) }).await.unwrap();
+    let differs = answered.lines().zip(wanted.lines()).position(|(one, other)| one != other);
+    assert_eq!(differs.map(|line| answered.lines().nth(line)), None);
+    assert_eq!(answered.lines().count(), wanted.lines().count());
+    assert_eq!(registry.handle.stats().registry.requests, asked.lines().count() as u64);
+}
+
+#[tokio::test]
 async fn who_does_not_read_is_dropped() {
     let registry = Registry::start_with(|config| config.send_queue_bytes = 4 * 1024).await;
     let (_watched, _events) = registry.newcomer("watched").await;
