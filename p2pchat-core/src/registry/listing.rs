@@ -119,7 +119,7 @@ impl Listing {
                 if writer.size() + LARGE_RECORD > BLOCK {
                     let full = std::mem::take(&mut writer).finish();
                     size += full.size();
-                    let after = std::mem::replace(&mut after, Some(username.clone()));
+                    let after = after.replace(username.clone());
                     self.blocks.push(Block { after, records: Some(full) });
                     if size > ENOUGH {
                         break;

@@ -186,7 +186,7 @@ impl Outbox {
         }
         match state.open.len() {
             0 => None,
-            ..=PIECE => Some(std::mem::take(&mut state.open).freeze()),
+            1..=PIECE => Some(std::mem::take(&mut state.open).freeze()),
             _ => Some(state.open.split_to(PIECE).freeze()),
         }
     }

@@ -144,7 +144,8 @@ async fn whatever_is_asked_at_once_is_answered_in_its_order() {
     let digest = PasswordDigest::of_password("x");
     let raw = registry.raw().await;
     let mut asked = format!("HELLO_P2P\nREGISTER <al> <{0}>\nLOGIN <al> <{0}> <2000>\n", digest.expose());
-    let mut wanted = "HELLO_BACK <SUCCESS> <200>\nREGISTER <SUCCESS> <200>\nAUTH <SUCCESS> <200>\n".to_owned();
+    let mut wanted =
+        "HELLO_BACK <SUCCESS> <200>\nREGISTER <SUCCESS> <200>\nAUTH <SUCCESS> <200>\n".to_owned();
     // More than is handed to the machine at once; some of it waits for the store, some is malformed, some needs neither.
     for n in 0..500 {
         asked += "SEARCH_USER <al>\nDISCOVER_PEERS <PARTIAL>\n";
