@@ -10,6 +10,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{Dialect, Message};
 
+use super::pump::SLICES;
+
 /// What is written at once of what is queued, at most, where chunks have no meaning of their own.
 const PIECE: usize = 64 * 1024;
 
@@ -128,6 +130,20 @@ impl State {
         }
     }
 
+    fn next(&mut self) -> Option<Bytes> {
+        if let Some(chunk) = self.chunks.pop_front() {
+            if self.chunks.is_empty() {
+                self.chunks = VecDeque::new();
+            }
+            return Some(chunk);
+        }
+        match self.open.len() {
+            0 => None,
+            1..=PIECE => Some(std::mem::take(&mut self.open).freeze()),
+            _ => Some(self.open.split_to(PIECE).freeze()),
+        }
+    }
+
     fn has_writer(&mut self, cx: &Context<'_>) {
         match &mut self.writer {
             Some(writer) => writer.clone_from(cx.waker()),
@@ -177,18 +193,21 @@ impl Outbox {
 
     /// The next chunk to be written. It counts as queued until [`written`](Self::written).
     pub(super) fn take(&self) -> Option<Bytes> {
+        self.lock().next()
+    }
+
+    /// Takes as many chunks as can be written at once, and says how many bytes that is. In the prototype's dialect that is one.
+    pub(super) fn take_some(&self, some: &mut VecDeque<Bytes>) -> usize {
         let mut state = self.lock();
-        if let Some(chunk) = state.chunks.pop_front() {
-            if state.chunks.is_empty() {
-                state.chunks = VecDeque::new();
+        let mut size = 0;
+        while let Some(chunk) = state.next() {
+            size += chunk.len();
+            some.push_back(chunk);
+            if size >= PIECE || some.len() >= SLICES || state.dialect == Dialect::Prototype {
+                break;
             }
-            return Some(chunk);
         }
-        match state.open.len() {
-            0 => None,
-            1..=PIECE => Some(std::mem::take(&mut state.open).freeze()),
-            _ => Some(state.open.split_to(PIECE).freeze()),
-        }
+        size
     }
 
     /// A chunk of so many bytes has been written.
@@ -270,6 +289,9 @@ mod tests {
             outbox.push(&HELLO);
         }
         assert_eq!(outbox.take().map(|chunk| chunk.len()), Some(PIECE));
+        outbox.push_pieces(vec![Bytes::from_static(b"list"); 9]);
+        let mut some = VecDeque::new();
+        assert_eq!((outbox.take_some(&mut some), some.len()), (4_000 * 27 - PIECE + 28, 8));
         outbox.push_pieces(vec![vec![0; 200_000].into()]);
         assert_eq!((outbox.fate(), outbox.take()), (Fate::Overflowed, None));
     }

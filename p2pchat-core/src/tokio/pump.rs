@@ -1,8 +1,9 @@
 //! Reading and writing one stream from one task.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -13,6 +14,9 @@ use tokio::{
     io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
+
+/// How many chunks are written at once, at most.
+pub(super) const SLICES: usize = 8;
 
 /// What a step brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +71,7 @@ pub(super) fn poll_read<S: AsyncBufRead + Unpin>(
 }
 
 /// Ready once there was a chunk and all of it is flushed.
-pub(super) fn poll_write_all<S: AsyncWrite + Unpin>(
+fn poll_write_all<S: AsyncWrite + Unpin>(
     stream: &mut S,
     chunk: &mut Option<Bytes>,
     cx: &mut Context<'_>,
@@ -82,6 +86,37 @@ pub(super) fn poll_write_all<S: AsyncWrite + Unpin>(
     ready!(Pin::new(&mut *stream).poll_flush(cx))?;
     *chunk = None;
     Poll::Ready(Ok(()))
+}
+
+/// Ready once all of `chunks` are flushed. What has been written is gone from them.
+pub(super) fn poll_write_chunks<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    chunks: &mut VecDeque<Bytes>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>> {
+    while !chunks.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let mut count = 0;
+        for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
+            *slice = IoSlice::new(chunk);
+            count += 1;
+        }
+        let slices = slices.get(..count).unwrap_or_default();
+        let mut written = ready!(Pin::new(&mut *stream).poll_write_vectored(cx, slices))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        while let Some(chunk) = chunks.front_mut() {
+            let part = written.min(chunk.len());
+            chunk.advance(part);
+            written -= part;
+            if !chunk.is_empty() {
+                break;
+            }
+            chunks.pop_front();
+        }
+    }
+    Pin::new(&mut *stream).poll_flush(cx)
 }
 
 /// Ends a stream so that what was written last arrives: closing with unread bytes would make the system throw it away, so

@@ -133,9 +133,10 @@ struct Connection<'a, S> {
     inbox: BytesMut,
     /// What has come and has to wait, in its order.
     batch: VecDeque<Result<ToRegistry, Malformed>>,
-    chunk: Option<Bytes>,
-    /// The size of `chunk` when it was taken.
-    chunk_size: usize,
+    /// What is being written.
+    chunks: VecDeque<Bytes>,
+    /// The size of `chunks` when they were taken; 0 if nothing is being written.
+    taken: usize,
     dialect: Option<Dialect>,
     waits: Waits,
     /// Sleeps until the next limit, if there is one.
@@ -179,7 +180,7 @@ struct Waits {
     frame: Option<Instant>,
     /// A hello without a line ending.
     hello: Option<Instant>,
-    /// The peer has read nothing, and so much of the chunk has been left.
+    /// The peer has read nothing, and so much of what is being written has been left.
     unread: Option<(Instant, usize)>,
     /// The stream is to be closed.
     closing: Option<Instant>,
@@ -257,8 +258,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             codec,
             inbox: BytesMut::new(),
             batch: VecDeque::new(),
-            chunk: None,
-            chunk_size: 0,
+            chunks: VecDeque::new(),
+            taken: 0,
             dialect: None,
             waits,
             timer: None,
@@ -314,6 +315,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     /// No room for messages is kept for a stream that may be idle from now on.
     fn keep_no_room(&mut self) {
         self.batch.shrink_to_fit();
+        self.chunks.shrink_to_fit();
         if self.inbox.is_empty() && self.dialect != Some(Dialect::Prototype) {
             self.inbox = BytesMut::new();
         }
@@ -323,21 +325,21 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<Written> {
         let mut share = SHARE;
         loop {
-            if self.chunk.is_none() {
-                self.chunk = self.outbox.take();
-                self.chunk_size = self.chunk.as_ref().map_or(0, Bytes::len);
+            if self.taken == 0 {
+                self.taken = self.outbox.take_some(&mut self.chunks);
             }
-            if self.chunk.is_none() {
+            if self.taken == 0 {
                 return Ok(Written::All);
             }
-            match pump::poll_write_all(&mut self.stream, &mut self.chunk, cx)? {
+            match pump::poll_write_chunks(&mut self.stream, &mut self.chunks, cx)? {
                 Poll::Pending => return Ok(Written::Some),
                 Poll::Ready(()) => {}
             }
-            self.shared.counters.bytes_sent.add(self.chunk_size);
+            let written = std::mem::take(&mut self.taken);
+            self.shared.counters.bytes_sent.add(written);
             self.waits.unread = None;
-            self.outbox.written(self.chunk_size);
-            share = match share.checked_sub(self.chunk_size) {
+            self.outbox.written(written);
+            share = match share.checked_sub(written) {
                 Some(share) => share,
                 None => return Ok(Written::Share),
             };
@@ -488,14 +490,19 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
 
     fn note_unread(&mut self) {
         if !self.reads_nothing() {
-            self.waits.unread =
-                self.chunk.as_ref().map(|chunk| (self.shared.clock.instant_now(), chunk.len()));
+            let is_writing = self.taken > 0;
+            self.waits.unread = is_writing.then(|| (self.shared.clock.instant_now(), self.left()));
         }
     }
 
-    /// True if there is as much of the chunk left as when that was last noted.
+    /// How much of what is being written is left.
+    fn left(&self) -> usize {
+        self.chunks.iter().map(Bytes::len).sum()
+    }
+
+    /// True if there is as much of it left as when that was last noted.
     fn reads_nothing(&self) -> bool {
-        self.chunk.as_ref().zip(self.waits.unread).is_some_and(|(chunk, (_, before))| chunk.len() == before)
+        self.taken > 0 && self.waits.unread.is_some_and(|(_, before)| self.left() == before)
     }
 
     fn next_limit(&self) -> Option<(Instant, Limit)> {
