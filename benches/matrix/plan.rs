@@ -254,8 +254,10 @@ impl Plan {
             let row = pairs.row(what, "server_cpu_us", "µs", goal)?;
             Ok(Row { value: 1.0 / row.value, spread: (1.0 / row.spread.1, 1.0 / row.spread.0), ..row })
         };
+        let many = "  what 100,000 of them would take, by a line through 2,000, 6,000 and 18,000";
         Ok(vec![
             idle_row,
+            idle.row(many, "mib_of_100000", "MiB", Goal::None)?,
             alone(
                 "  processor that all of them take, idle (share of one)",
                 "",

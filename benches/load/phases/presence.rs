@@ -19,6 +19,9 @@ const ROUND: Duration = Duration::from_millis(1_100);
 /// How many sessions with tickets there are.
 const TICKETS: usize = 2_000;
 
+/// How many connections there would be on a machine with more descriptors.
+const MANY: f64 = 100_000.0;
+
 /// A request for a list, and about how many bytes answer it.
 #[derive(Clone)]
 pub(super) struct ListQuestion {
@@ -31,7 +34,7 @@ impl Load {
         let most = self.arguments.connections;
         let mut sizes = vec![json!([0, self.server.rss_kib()?])];
         let mut points = Vec::new();
-        for size in [most / 4, most / 2, most] {
+        for size in [most / 9, most / 3, most] {
             self.fleet.grow(size).await?;
             sleep(Duration::from_secs(1)).await;
             let rss = self.server.rss_kib()?;
@@ -42,12 +45,10 @@ impl Load {
         sleep(Duration::from_secs(3)).await;
         let idle = Work { operations: 1, ..Work::default() };
         let figures = self.figures(&meter, most, idle)?;
-        // Between the first size and the last: what the first connections bring beside themselves isn't counted.
-        let slope = match points.as_slice() {
-            [first, .., last] => (last.1 - first.1) / (last.0 - first.0).max(1.0),
-            _ => return Err("no sizes".into()),
-        };
-        Ok(figures.with("kib_each", slope).with("connections_and_rss_kib", sizes))
+        let (first, each) = line(&points).ok_or("no sizes")?;
+        let many = (first + each * MANY) / 1024.0;
+        let figures = figures.with("mib_of_100000", many);
+        Ok(figures.with("kib_each", each).with("connections_and_rss_kib", sizes))
     }
 
     pub(super) async fn keep_alives(&mut self) -> Outcome<Figures> {
@@ -205,6 +206,17 @@ impl Load {
         };
         ListQuestion { question, size }
     }
+}
+
+/// The line that is nearest to the points: where it begins, and how steep it is. Not from nothing on, so that what the first
+/// connections bring beside themselves isn't counted for each.
+fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let count = points.len() as f64;
+    let sum = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>();
+    let (x, y) = (sum(|point| point.0) / count, sum(|point| point.1) / count);
+    let spread: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
+    let slope = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum::<f64>() / spread;
+    slope.is_finite().then_some((y - slope * x, slope))
 }
 
 /// What comes back for a keep-alive.
