@@ -119,7 +119,7 @@ impl World {
     fn with_parked(sessions: usize) -> Self {
         let mut config = Config::default();
         (config.prefixes, config.parked) = (PrefixLimits::NONE, sessions);
-        let mut world = Self { registry: Registry::new(config), now: Time::ZERO, tokens: 0, user: 0 };
+        let mut world = Self { registry: Registry::new(config, 7), now: Time::ZERO, tokens: 0, user: 0 };
         let extensions = Some(Extensions {
             version: PROTOCOL_VERSION,
             capabilities: Capabilities::parse("reason,resume,ticket,park"),

@@ -62,7 +62,7 @@ impl World {
         config.max_lease = Duration::from_secs(1_000_000);
         config.default_lease = config.max_lease;
         let mut world = Self {
-            registry: Registry::new(config),
+            registry: Registry::new(config, 7),
             store: MemoryStore::new(),
             conns: Vec::with_capacity(users),
             sent: 0,

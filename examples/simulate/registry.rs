@@ -129,7 +129,7 @@ impl World {
                 config.addresses = Addresses::Contacts;
             }
             config.contact_requests = Rate::UNLIMITED;
-            let mut machine = Registry::new(config);
+            let mut machine = Registry::new(config, 7);
             machine.handle_calendar(self.schedule.now, unix(self.schedule.now));
             self.registry.machine = Some(machine);
             self.trace(|| "the registry starts".to_owned());

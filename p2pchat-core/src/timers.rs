@@ -49,11 +49,6 @@ impl<K: Ord + Copy> Timers<K> {
         }
     }
 
-    /// `key`'s deadline.
-    pub(crate) fn due(&self, key: K) -> Option<Time> {
-        self.deadlines.get(&key).map(|deadline| deadline.due)
-    }
-
     /// When to call [`pop_due`](Self::pop_due) next. May be earlier than the earliest deadline, never later.
     pub(crate) fn next(&self) -> Option<Time> {
         self.queue.first().map(|&(at, _)| at)

@@ -50,7 +50,7 @@ struct Stream {
 /// Feeds a registry machine a sequence of operations and checks what must hold after each.
 pub fn registry(data: &[u8]) {
     let mut input = Unstructured::new(data);
-    let mut registry = Registry::new(config(data));
+    let mut registry = Registry::new(config(data), 7);
     let mut world = World::default();
     let mut now = Time::ZERO;
     world.begin(&mut registry, data);

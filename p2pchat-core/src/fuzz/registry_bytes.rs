@@ -120,7 +120,7 @@ impl World {
         let mut config = config(data);
         config.limits.frame_bytes = FRAME_BYTES;
         let limits = config.limits;
-        let (registry, backend) = (Registry::new(config), Backend::default());
+        let (registry, backend) = (Registry::new(config, 7), Backend::default());
         Self {
             registry,
             backend,

@@ -525,7 +525,7 @@ impl Registry {
 
     fn live(&self, user: Option<Username>) -> Option<(Username, ConnId)> {
         let user = user?;
-        let claim = self.presence.find(&user)?;
-        Some((user, claim.conn))
+        let conn = self.place(&user)?;
+        Some((user, conn))
     }
 }

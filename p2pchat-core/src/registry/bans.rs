@@ -122,9 +122,7 @@ impl Registry {
         }
         let words = held.words(now);
         let concerned: Vec<_> = match &target {
-            BanTarget::User(username) => {
-                self.presence.find(username).map(|claim| claim.conn).into_iter().collect()
-            }
+            BanTarget::User(username) => self.place(username).into_iter().collect(),
             BanTarget::Subnet(subnet) => {
                 let from_there = |(_, c): &(_, &super::Connection)| subnet.contains(c.remote.ip());
                 self.connections.iter().filter(from_there).map(|(conn, _)| conn).collect()

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use p2pchat_proto::{Capabilities, Capability, Dialect, Malformed, PeerPort, RoomName, ToRegistry, Username};
 
-use super::{effect::OpId, keep_alive::Ticket, store::TokenDigest};
+use super::{effect::OpId, keep_alive::Ticket, leases::End, store::TokenDigest};
 use crate::time::Time;
 
 #[derive(Debug)]
@@ -67,12 +67,14 @@ pub(super) struct Session {
     pub(super) port: Option<PeerPort>,
     /// The rooms that the user is a member of, as their creators spelled them.
     pub(super) rooms: Vec<RoomName>,
-    /// Which claim in the presence directory is this session's.
+    /// The place of its claim in the order of all.
     pub(super) epoch: u64,
     /// When it began.
     pub(super) since: Time,
     /// How long the session lives after a keep-alive.
     pub(super) lease: Duration,
+    /// Until when it lives.
+    pub(super) end: End,
     /// Where the first keep-alive came from, or the last that proved a ticket. Without one, those from elsewhere may be
     /// forged: they can't make the session shorter.
     pub(super) datagrams: Option<SocketAddr>,

@@ -236,7 +236,7 @@ impl Registry {
 
     /// Where a user can be asked.
     fn reachable(&self, user: &Username) -> Option<ConnId> {
-        let conn = self.presence.find(user)?.conn;
+        let conn = self.place(user)?;
         let can_be_asked = |c: &&Connection| c.has(Capability::Contact) && !c.waits();
         self.connections.get(conn).filter(can_be_asked).map(|_| conn)
     }

@@ -99,9 +99,9 @@ impl Registry {
             _ => return false,
         };
         let config = &self.config;
-        let Some(claim) = self.presence.find(username) else { return false };
+        let Some(conn) = self.place(username) else { return false };
         // One that waits for its user doesn't wait longer for it.
-        let Some(connection) = self.connections.get_mut(claim.conn).filter(|c| !c.waits()) else {
+        let Some(connection) = self.connections.get_mut(conn).filter(|c| !c.waits()) else {
             return false;
         };
         let (home, here) = (connection.remote.ip().to_canonical(), from.ip().to_canonical());
@@ -128,7 +128,7 @@ impl Registry {
             session.datagrams = Some(from);
         }
         session.lease = if usual { asked } else { asked.max(session.lease) };
-        self.leases.set(claim.conn, now + session.lease);
+        self.leases.renew(conn, &mut session.end, now + session.lease);
         if answers && rested {
             session.quiet_until = now + config.keep_alive_answer_interval;
             let message = match (&mut line, &mut session.ticket) {
@@ -145,7 +145,7 @@ impl Registry {
         connection.line = line;
         connection.heard(now);
         if moved && connection.has_stream() {
-            self.ask_for_ticket(claim.conn);
+            self.ask_for_ticket(conn);
         }
         self.counts.keep_alives += 1;
         true

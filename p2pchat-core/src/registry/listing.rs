@@ -108,14 +108,14 @@ impl Listing {
                 continue;
             }
             let mut writer = PeerRecordsWriter::with_capacity(BLOCK);
-            for (username, claim) in presence.after(after.clone().as_ref()) {
+            for (username, conn) in presence.after(after.clone().as_ref()) {
                 while writer.size() < SMALL_BLOCK
                     && old.next_if(|next| next.after.as_ref() < Some(username)).is_some()
                 {}
                 if old.peek().is_some_and(|next| next.after.as_ref() < Some(username)) {
                     break;
                 }
-                write(&mut writer, username, claim.conn);
+                write(&mut writer, username, conn);
                 if writer.size() + LARGE_RECORD > BLOCK {
                     let full = std::mem::take(&mut writer).finish();
                     size += full.size();
@@ -154,8 +154,8 @@ impl Listing {
             if concerned.contains(&number) || records.size() > room {
                 let mut writer = PeerRecordsWriter::with_capacity(records.size() + LARGE_RECORD);
                 let those = presence.after(block.after.as_ref()).take(records.count());
-                for (index, (username, claim)) in those.enumerate() {
-                    match claim.conn {
+                for (index, (username, conn)) in those.enumerate() {
+                    match conn {
                         conn if conn == asker => {}
                         conn if special.contains_key(&conn) => write(&mut writer, username, conn),
                         _ => writer.copy(records, index),
@@ -179,7 +179,7 @@ impl Listing {
 impl Registry {
     pub(super) fn discover_peers(&mut self, now: Time, conn: ConnId, detail: Detail) {
         let Some(connection) = self.connections.get(conn) else { return };
-        if self.presence.iter().all(|(_, claim)| claim.conn == conn) {
+        if self.presence.iter().all(|(_, place)| place == conn) {
             return self.refuse(conn, Refused::Peers, "nobody else is online");
         }
         if connection.dialect == Dialect::Canonical {
@@ -202,7 +202,7 @@ impl Registry {
         let mut special = BTreeMap::from([(conn, &asker.username)]);
         if detail == Detail::Detailed {
             let contacts = self.contacts.agreed(&asker.username).filter(|_| !in_public);
-            let contacts = contacts.filter_map(|contact| Some(self.presence.find(contact)?.conn));
+            let contacts = contacts.filter_map(|contact| self.place(contact));
             let members = asker.rooms.iter().flat_map(|room| self.presence.members(room));
             special.extend(members.chain(contacts).filter_map(|conn| Some((conn, self.user(conn)?))));
         }
@@ -231,14 +231,14 @@ impl Registry {
     /// The list, made for the asker alone, and how many are in it.
     fn list(&self, conn: ConnId, detail: Detail) -> Option<(usize, PeerList)> {
         let asker = self.connections.get(conn)?.session()?;
-        let others = self.presence.iter().filter(|(_, claim)| claim.conn != conn);
+        let others = self.presence.iter().filter(|&(_, place)| place != conn);
         Some(match detail {
             Detail::Partial => {
                 let names = List::fitting(others.map(|(username, _)| username.clone()));
                 (names.len(), PeerList::Partial(names))
             }
             Detail::Detailed => {
-                let records = others.filter_map(|(username, claim)| self.record(asker, username, claim.conn));
+                let records = others.filter_map(|(username, place)| self.record(asker, username, place));
                 let peers = List::fitting(records);
                 (peers.len(), PeerList::Detailed(peers))
             }
@@ -278,7 +278,7 @@ mod tests {
             let config = Config { addresses, connections: users + 1, ..Config::default() };
             // Long ones, for many blocks.
             let users = (0..users).map(|n| (format!("{n:->32}").parse().unwrap(), None)).collect();
-            let (registry, store, lists) = (Registry::new(config), MemoryStore::new(), Vec::new());
+            let (registry, store, lists) = (Registry::new(config, 7), MemoryStore::new(), Vec::new());
             Self { registry, store, users, lists }
         }
 

@@ -17,7 +17,7 @@
 //! use p2pchat_core::{Time, proto::{FromRegistry, HelloReply, ToRegistry}};
 //! use p2pchat_core::registry::{Config, Effect, HashAnswer, Registry, TokenAnswer, store::MemoryStore};
 //!
-//! let mut registry = Registry::new(Config::default());
+//! let mut registry = Registry::new(Config::default(), 7); // a real one has randomness
 //! let mut store = MemoryStore::new();
 //! let now = Time::ZERO;
 //!
@@ -50,6 +50,7 @@ mod guard;
 mod guesses;
 mod invites;
 mod keep_alive;
+mod leases;
 mod listing;
 mod memory;
 mod moderation;
@@ -83,6 +84,7 @@ use self::{
     connection::{Connection, Incoming, Line},
     contacts::Contacts,
     guard::{Guard, Prefix},
+    leases::Leases,
     listing::Listings,
     presence::Presence,
     store::StoreAnswer,
@@ -97,7 +99,7 @@ pub use self::{
     operator::SessionInfo,
     subnet::{Subnet, SubnetError},
 };
-use crate::{time::Time, timers::Timers};
+use crate::time::Time;
 
 /// Why a stream was not taken on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -246,7 +248,7 @@ pub struct Registry {
     ops: SlotMap<OpId, Op>,
     presence: Presence,
     listings: Listings,
-    leases: Timers<ConnId>,
+    leases: Leases,
     /// How many of `connections` are sessions whose stream has ended.
     waiting: usize,
     /// How many of them are parked.
@@ -268,8 +270,9 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// A registry with nobody connected.
-    pub fn new(config: Config) -> Self {
+    /// A registry with nobody connected. `seed` should be true randomness: strangers who know it can choose names that all
+    /// take long to find. Nothing else goes by it.
+    pub fn new(config: Config, seed: u128) -> Self {
         Self {
             guard: Guard::new(config.prefixes),
             admission: Admission::new(config.hashes, config.longest_retry),
@@ -282,9 +285,9 @@ impl Registry {
             config,
             connections: SlotMap::with_key(),
             ops: SlotMap::with_key(),
-            presence: Presence::default(),
+            presence: Presence::new(seed),
             listings: Listings::default(),
-            leases: Timers::new(),
+            leases: Leases::default(),
             waiting: 0,
             parked: 0,
             opening: BTreeMap::new(),
@@ -469,8 +472,12 @@ impl Registry {
 
     /// The time has come that [`poll_timeout`](Self::poll_timeout) named, or any other.
     pub fn handle_timeout(&mut self, now: Time) {
-        while let Some(conn) = self.leases.pop_due(now) {
-            self.time_out(conn);
+        while let Some(conn) = self.leases.pop(now) {
+            let session = self.connections.get_mut(conn).and_then(Connection::session_mut);
+            match session.filter(|session| session.end.due() > now) {
+                Some(session) => session.end = self.leases.begin(conn, session.end.due()),
+                None => self.time_out(conn),
+            }
         }
     }
 
@@ -486,8 +493,8 @@ impl Registry {
 
     /// Closes every stream, as the registry shuts down. Sessions end without a push: everybody's does.
     pub fn disconnect_all(&mut self) {
+        self.leases = Leases::default();
         for (conn, connection) in &self.connections {
-            self.leases.cancel(conn);
             if connection.has_stream() {
                 self.effects.push_back(Effect::Close { conn });
             }
@@ -495,7 +502,7 @@ impl Registry {
         self.connections.clear();
         (self.waiting, self.parked) = (0, 0);
         self.guard = Guard::new(self.config.prefixes);
-        self.presence = Presence::default();
+        self.presence.clear();
         self.listings.clear();
         self.contacts = Contacts::default();
     }
@@ -547,6 +554,11 @@ impl Registry {
         if self.forget(conn) {
             self.effects.push_back(Effect::Close { conn });
         }
+    }
+
+    /// Where the user's session is, if they are online.
+    fn place(&self, username: &Username) -> Option<ConnId> {
+        self.presence.find(username, |conn| self.user(conn))
     }
 
     /// The logged-in user of a stream.

@@ -146,12 +146,12 @@ impl Registry {
     pub(super) fn deliver_put_out(&mut self, event: &BusEvent) {
         let BusEvent::PutOut { room, username, by, reason, banned } = event else { return };
         let mut conns = self.others([room], by);
-        if let Some(claim) = self.presence.find(username) {
-            if let Some(session) = self.connections.get_mut(claim.conn).and_then(|c| c.session_mut()) {
+        if let Some(conn) = self.place(username) {
+            if let Some(session) = self.connections.get_mut(conn).and_then(|c| c.session_mut()) {
                 session.rooms.retain(|other| other != room);
-                conns.insert(claim.conn);
+                conns.insert(conn);
             }
-            self.presence.leave(room, claim.conn);
+            self.presence.leave(room, conn);
         }
 
         let (room, username, by, reason) = (room.clone(), username.clone(), by.clone(), reason.clone());

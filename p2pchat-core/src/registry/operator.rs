@@ -62,12 +62,12 @@ impl Registry {
     pub fn sessions(&self, now: Time, after: Option<&Username>) -> impl Iterator<Item = SessionInfo> {
         self.presence
             .after(after)
-            .filter_map(move |(_, claim)| SessionInfo::of(now, claim.conn, self.connections.get(claim.conn)?))
+            .filter_map(move |(_, conn)| SessionInfo::of(now, conn, self.connections.get(conn)?))
     }
 
     /// The user's session, if they are online.
     pub fn session_of(&self, now: Time, username: &Username) -> Option<SessionInfo> {
-        let conn = self.presence.find(username)?.conn;
+        let conn = self.place(username)?;
         SessionInfo::of(now, conn, self.connections.get(conn)?)
     }
 
@@ -94,11 +94,11 @@ impl Registry {
     }
 
     fn put_offline(&mut self, username: &Username, why: &str) -> bool {
-        let claim = self.presence.find(username);
-        if let Some(claim) = claim {
-            self.fail(claim.conn, why);
+        let conn = self.place(username);
+        if let Some(conn) = conn {
+            self.fail(conn, why);
         }
-        claim.is_some()
+        conn.is_some()
     }
 
     /// The store has deleted the user's account, and with it its memberships of `rooms`, each of which has gone to an heir if

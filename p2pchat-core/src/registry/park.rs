@@ -56,8 +56,9 @@ impl Registry {
             "as many sessions are parked as may be"
         } else {
             tracing::info!(?conn, %user, "parked");
+            let Some(until) = connection.session().map(|session| session.end.due()) else { return };
             self.send(conn, FromRegistry::Parked(Outcome::Success));
-            self.leave_stream(conn, self.leases.due(conn), Line::Parked { wanted: false });
+            self.leave_stream(conn, until, Line::Parked { wanted: false });
             return self.close(conn);
         };
         self.refuse(conn, Refused::Park, why);

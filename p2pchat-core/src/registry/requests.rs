@@ -258,7 +258,7 @@ impl Registry {
     /// Where a user who is online can be dialled, as the asker is told.
     pub(super) fn find(&self, asker: ConnId, username: &Username) -> Option<Found> {
         let asker = self.connections.get(asker)?;
-        let found = self.connections.get(self.presence.find(username)?.conn)?;
+        let found = self.connections.get(self.place(username)?)?;
         let session = found.session()?;
         let seen = asker.session().is_some_and(|asker| self.sees(asker, session));
         let (port, ip) = shown_address(seen, found, session);

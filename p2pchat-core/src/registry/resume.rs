@@ -133,7 +133,7 @@ impl Registry {
     /// True if the user has a live session, or is about to by their password: of two logins at once one gets in. A `RESUME`
     /// counts for nothing here until the store has looked at its token: anybody could keep the user out with a wrong one.
     fn is_taken(&self, now: Time, username: &Username) -> bool {
-        let session = self.presence.find(username).and_then(|claim| self.connections.get(claim.conn));
+        let session = self.place(username).and_then(|conn| self.connections.get(conn));
         self.opening.contains_key(username) || session.is_some_and(|session| !session.is_silent(now))
     }
 
@@ -260,21 +260,24 @@ impl Registry {
     /// there is none that could go on elsewhere.
     pub(super) fn keep_waiting(&mut self, now: Time, conn: ConnId) -> bool {
         let limit = now + self.config.resume_grace;
-        let until = self.leases.due(conn).map(|due| due.min(limit)).filter(|&until| until > now);
-        let Some((until, connection)) = until.zip(self.connections.get_mut(conn)) else { return false };
+        let Some(connection) = self.connections.get(conn) else { return false };
         let leaves = connection.op().and_then(|op| self.ops.get(op)).is_some_and(Op::is_logout);
         // As many wait as there may be streams.
         if self.draining || leaves || self.waiting >= self.config.connections {
             return false;
         }
         let Some(session) = connection.session().filter(|session| session.has_token) else { return false };
+        let until = session.end.due().min(limit);
+        if until <= now {
+            return false;
+        }
         tracing::info!(?conn, user = %session.username, "the stream has ended: waits for its user");
-        self.leave_stream(conn, Some(until), Line::Broken);
+        self.leave_stream(conn, until, Line::Broken);
         true
     }
 
     /// Gives the session of a stream that has ended, or is about to, a place of its own until then.
-    pub(super) fn leave_stream(&mut self, conn: ConnId, until: Option<Time>, line: Line) {
+    pub(super) fn leave_stream(&mut self, conn: ConnId, until: Time, line: Line) {
         let Some(connection) = self.connections.get_mut(conn) else { return };
         let mut session = match std::mem::replace(&mut connection.phase, Phase::Anonymous) {
             Phase::LoggedIn(session) => session,
@@ -284,18 +287,18 @@ impl Registry {
         session.current = None;
         session.rooms.shrink_to_fit();
         let (username, rooms) = (session.username.clone(), session.rooms.clone());
+        self.leases.cancel(conn, session.end);
         let place = connection.without_stream(session, line);
         let place = self.connections.insert(place);
+        if let Some(session) = self.connections.get_mut(place).and_then(Connection::session_mut) {
+            session.end = self.leases.begin(place, until);
+        }
         match line {
             Line::Open => {}
             Line::Broken => self.waiting += 1,
             Line::Parked { .. } => self.parked += 1,
         }
         self.presence.moves(&username, &rooms, place);
-        self.leases.cancel(conn);
-        if let Some(until) = until {
-            self.leases.set(place, until);
-        }
     }
 }
 

@@ -43,19 +43,21 @@ impl Registry {
         if self.deleted.contains(&username) {
             return Err(AuthReply::Failure { reason: self.reason(conn, ACCOUNT_DELETED) });
         }
-        let old = match self.presence.find(&username) {
+        let old = self.place(&username).and_then(|old| Some((old, self.connections.get(old)?)));
+        let old = match old
+            .map(|(old, place)| (old, place.session().map(|session| session.epoch), place.is_parked()))
+        {
             // The store had that one opened after this one, and took what was given out here back.
-            Some(old) if old.epoch > epoch => {
+            Some((_, Some(later), _)) if later > epoch => {
                 return Err(match resumes {
                     true => AuthReply::Failure { reason: self.reason(conn, NOT_GOOD) },
                     // The password was right: no peer is to take it for a wrong one.
                     false => AuthReply::Online { reason: self.reason(conn, ELSEWHERE) },
                 });
             }
-            Some(old) => {
+            Some((old, _, parked)) => {
                 tracing::info!(user = %username, resumes, "the session before is replaced");
-                let parked = self.connections.get(old.conn).is_some_and(Connection::is_parked);
-                self.evict(old.conn, resumes).map(|old| (old, parked))
+                self.evict(old, resumes).map(|old| (old, parked))
             }
             None => None,
         };
@@ -68,7 +70,7 @@ impl Registry {
         self.counts.resumed += u64::from(resumes);
 
         self.listings.changed(&username);
-        self.presence.claim(username.clone(), conn, epoch);
+        self.presence.claim(username.clone(), conn);
         for room in &rooms {
             self.presence.enter(room, conn);
         }
@@ -83,13 +85,13 @@ impl Registry {
             epoch,
             since: old.as_ref().map_or(now, |old| old.since),
             lease,
+            end: self.leases.begin(conn, now + lease),
             datagrams: None,
             quiet_until: Time::ZERO,
             ticket: None,
             has_token: token.is_some(),
             current: current.map(Box::new),
         }));
-        self.leases.set(conn, now + lease);
         let told = connection.has(Capability::Roster);
         self.send(conn, FromRegistry::Auth(AuthReply::Success { token }));
         self.ask_for_ticket(conn);
@@ -131,8 +133,8 @@ impl Registry {
             connection.phase = phase;
             return None;
         };
-        self.leases.cancel(conn);
-        if self.presence.release(&session.username, session.epoch) {
+        self.leases.cancel(conn, session.end);
+        if self.presence.release(&session.username, conn) {
             self.listings.changed(&session.username);
             for room in &session.rooms {
                 self.presence.leave(room, conn);

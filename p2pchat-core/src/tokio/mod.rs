@@ -28,6 +28,8 @@
 //! ```
 
 mod accept;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod batches;
 mod client;
 mod clock;
 mod error;

@@ -58,6 +58,12 @@ pub trait Datagrams: Send + Sync {
 
     /// Sends at once or fails: datagrams may be lost anyway.
     fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()>;
+
+    /// The system's socket, if this is one and nothing else has to see the datagrams: then the server receives and sends many
+    /// of them a call, where the system can.
+    fn socket(&self) -> Option<&UdpSocket> {
+        None
+    }
 }
 
 /// The operating system's network.
@@ -115,16 +121,23 @@ impl Datagrams for UdpSocket {
     }
 
     fn try_send(&self, datagram: &[u8], to: SocketAddr) -> io::Result<()> {
-        let to = match (Self::local_addr(self)?, to.ip()) {
-            // A socket for both kinds of addresses wants IPv4's in a form of its own.
-            (SocketAddr::V6(_), IpAddr::V4(ip)) => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
-            _ => to,
-        };
-        self.try_send_to(datagram, to).map(drop)
+        self.try_send_to(datagram, on_socket(Self::local_addr(self)?, to)).map(drop)
+    }
+
+    fn socket(&self) -> Option<&UdpSocket> {
+        Some(self)
     }
 }
 
-fn canonical(addr: SocketAddr) -> SocketAddr {
+/// An address as the socket that is bound to `local` wants it: one for both kinds of addresses has IPv4's in a form of its own.
+pub(super) fn on_socket(local: SocketAddr, to: SocketAddr) -> SocketAddr {
+    match (local, to.ip()) {
+        (SocketAddr::V6(_), IpAddr::V4(ip)) => SocketAddr::new(ip.to_ipv6_mapped().into(), to.port()),
+        _ => to,
+    }
+}
+
+pub(super) fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr.ip().to_canonical() {
         ip @ IpAddr::V4(_) => SocketAddr::new(ip, addr.port()),
         IpAddr::V6(_) => addr,

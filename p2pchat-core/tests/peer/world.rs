@@ -81,7 +81,7 @@ impl World {
 
     /// With a registry of these settings.
     pub(crate) fn of(names: &[&str], config: &Config, settings: registry::Config) -> Self {
-        let registry = Some(Registry::new(settings.clone()));
+        let registry = Some(Registry::new(settings.clone(), 7));
         let mut world = Self {
             now: Time::ZERO,
             nodes: Vec::new(),
@@ -136,7 +136,7 @@ impl World {
 
     pub(crate) fn restart_registry(&mut self) {
         self.kill_registry();
-        self.registry = Some(Registry::new(self.settings.clone()));
+        self.registry = Some(Registry::new(self.settings.clone(), 7));
     }
 
     /// Cuts a peer's registry link without a word to either end's application.

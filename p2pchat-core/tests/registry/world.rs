@@ -99,7 +99,7 @@ impl World {
 
     pub(crate) fn with(config: Config) -> Self {
         Self {
-            registry: Registry::new(config.clone()),
+            registry: Registry::new(config.clone(), 7),
             store: MemoryStore::new(),
             now: Time::ZERO,
             config,

@@ -3,6 +3,7 @@
 
 mod config;
 mod connection;
+mod datagrams;
 mod hash;
 mod operator;
 mod places;
@@ -17,8 +18,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
-use p2pchat_proto::{Dialect, Message, ToRegistryDatagram};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{mpsc, watch},
@@ -33,14 +32,11 @@ pub use self::{
     stats::{Figure, FigureValue, Latencies, ServerStats},
 };
 use self::{
+    datagrams::DatagramSocket,
     hash::HashPool,
     shared::{Answer, Shared},
 };
-use super::{
-    accept::AcceptFailures,
-    network::{Datagrams, Listener},
-    store::Store,
-};
+use super::{accept::AcceptFailures, network::Listener, store::Store};
 
 /// A registry on its sockets: bound, and serving while [`run`](Self::run) runs.
 pub struct Server {
@@ -62,15 +58,15 @@ impl Server {
     ///
     /// # Errors
     /// The sockets', [`io::ErrorKind::InvalidInput`] for parameters that the password hash can't work with, and
-    /// [`io::ErrorKind::Other`] for bans that can't be read.
+    /// [`io::ErrorKind::Other`] for bans that can't be read, and where there is no randomness.
     pub async fn bind(config: ServerConfig, store: Arc<dyn Store>) -> io::Result<Self> {
         let hashes = HashPool::new(&config.hash).await?;
         let listener = config.network.listen(config.tcp).await?;
-        let datagrams: Arc<dyn Datagrams> = config.network.bind(config.udp).await?.into();
-        let (tcp, udp) = (listener.local_addr()?, datagrams.local_addr()?);
+        let datagrams = DatagramSocket::new(config.network.bind(config.udp).await?)?;
+        let (tcp, udp) = (listener.local_addr()?, datagrams.local_addr());
         let (answer, answers) = mpsc::unbounded_channel();
         let bans = operator::stored_bans(&store).await.map_err(io::Error::other)?;
-        let shared = Arc::new(Shared::new(config, store, hashes, datagrams, answer));
+        let shared = Arc::new(Shared::new(config, store, hashes, datagrams, answer)?);
         // Nobody has come yet: none of them ends anything.
         bans.iter().for_each(|ban| _ = shared.hold(ban));
         Ok(Self { shared, listener, answers, tcp, udp })
@@ -99,7 +95,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
         let Self { shared, listener, answers, .. } = self;
         let mut loops = JoinSet::new();
-        loops.spawn(receive_datagrams(shared.clone()));
+        loops.spawn(datagrams::receive(shared.clone()));
         loops.spawn(keep_deadlines(shared.clone()));
         loops.spawn(take_answers(shared.clone(), answers));
 
@@ -207,33 +203,6 @@ async fn wait_until(mut deadline: watch::Receiver<Option<Instant>>) {
             biased;
             Ok(()) = deadline.changed() => {}
             () = arrives => return,
-        }
-    }
-}
-
-async fn receive_datagrams(shared: Arc<Shared>) {
-    // The longest datagram that UDP can carry, so that none is cut and taken for a shorter one.
-    let mut buffer = vec![0; 65_536];
-    loop {
-        let (size, from) = match shared.datagrams.receive(&mut buffer).await {
-            Ok(received) => received,
-            Err(error) => {
-                // Such as a report that an earlier answer didn't arrive.
-                tracing::debug!(%error, "can't receive a datagram");
-                tokio::task::yield_now().await;
-                continue;
-            }
-        };
-        shared.counters.datagrams_received.one();
-        shared.counters.datagram_bytes_received.add(size);
-        let frame = Bytes::copy_from_slice(buffer.get(..size).unwrap_or_default());
-        let limits = &shared.config().machine.limits;
-        match ToRegistryDatagram::parse(&frame, Dialect::Canonical, limits) {
-            Ok(message) => shared.act(|registry, now| registry.handle_datagram(now, from, message)),
-            Err(error) => {
-                shared.counters.malformed_datagrams.one();
-                tracing::debug!(%from, %error, "malformed datagram");
-            }
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The registry machine behind its lock, and the carrying out of its effects.
 
 use std::{
-    fmt,
+    fmt, io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use p2pchat_proto::{Dialect, FromRegistryDatagram, Message, SessionToken};
+use p2pchat_proto::{Message, SessionToken};
 use slotmap::SecondaryMap;
 use tokio::{
     sync::{Mutex as AsyncMutex, Notify, mpsc, watch},
@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     ServerConfig,
+    datagrams::{DatagramSocket, Outgoing},
     hash::HashPool,
     places::Places,
     stats::{Counters, ServerStats},
@@ -27,7 +28,6 @@ use crate::{
     },
     tokio::{
         clock::Clock,
-        network::Datagrams,
         outbox::{Filling, Outbox},
         store::Store,
     },
@@ -38,7 +38,7 @@ pub(super) struct Shared {
     /// Replaced as a whole; a stream goes by those that it began with.
     config: RwLock<Arc<ServerConfig>>,
     pub(super) clock: Clock,
-    pub(super) datagrams: Arc<dyn Datagrams>,
+    pub(super) datagrams: DatagramSocket,
     /// The machine's next deadline is earlier than it was.
     pub(super) deadline_moved: Notify,
     pub(super) counters: Arc<Counters>,
@@ -80,11 +80,14 @@ impl Shared {
         config: ServerConfig,
         store: Arc<dyn Store>,
         hashes: HashPool,
-        datagrams: Arc<dyn Datagrams>,
+        datagrams: DatagramSocket,
         answer: mpsc::UnboundedSender<Answer>,
-    ) -> Self {
-        let registry = Registry::new(machine_config(&config));
-        Self {
+    ) -> io::Result<Self> {
+        let mut seed = [0; 16];
+        let random = config.tls.config.crypto_provider().secure_random;
+        random.fill(&mut seed).map_err(|_| io::Error::other("the system has no randomness"))?;
+        let registry = Registry::new(machine_config(&config), u128::from_le_bytes(seed));
+        Ok(Self {
             handshakes: Places::new(config.handshakes),
             config: RwLock::new(Arc::new(config)),
             clock: Clock::start(),
@@ -97,7 +100,7 @@ impl Shared {
             hashes: RwLock::new(Arc::new(hashes)),
             answer,
             core: Mutex::new(Core { registry, outboxes: SecondaryMap::new(), awaited: None }),
-        }
+        })
     }
 
     /// The settings as they are now.
@@ -118,9 +121,21 @@ impl Shared {
 
     /// Tells the machine something and carries out what follows from it.
     pub(super) fn act<T>(&self, act: impl FnOnce(&mut Registry, Time) -> T) -> T {
+        self.act_and_send(&mut Outgoing::default(), act)
+    }
+
+    /// The same, with a place for the datagrams that are to go.
+    pub(super) fn act_and_send<T>(
+        &self,
+        outgoing: &mut Outgoing,
+        act: impl FnOnce(&mut Registry, Time) -> T,
+    ) -> T {
         let mut core = self.lock();
         let result = act(&mut core.registry, self.clock.now());
-        self.carry_out(&mut core);
+        self.carry_out(&mut core, outgoing);
+        drop(core);
+        // Nobody else has to wait for the system calls.
+        self.datagrams.send(outgoing, &self.counters);
         result
     }
 
@@ -132,14 +147,16 @@ impl Shared {
         (conn, outbox): (ConnId, &Outbox),
         mut tell: impl FnMut(&mut Registry, Time, &mut Filling<'_>) -> bool,
     ) {
-        let now = self.clock.time(now);
+        let (now, mut outgoing) = (self.clock.time(now), Outgoing::default());
         let mut core = self.lock();
         let mut filling = outbox.fill();
         while tell(&mut core.registry, now, &mut filling) {
-            self.carry_out_effects(&mut core, Some((conn, &mut filling)));
+            self.carry_out_effects(&mut core, &mut outgoing, Some((conn, &mut filling)));
         }
         drop(filling);
         self.mind_deadline(&mut core);
+        drop(core);
+        self.datagrams.send(&mut outgoing, &self.counters);
     }
 
     /// Takes a new stream on.
@@ -155,10 +172,13 @@ impl Shared {
 
     /// The stream is gone, or is given up.
     pub(super) fn disconnect(&self, conn: ConnId) {
+        let mut outgoing = Outgoing::default();
         let mut core = self.lock();
         core.outboxes.remove(conn);
         core.registry.handle_disconnected(self.clock.now(), conn);
-        self.carry_out(&mut core);
+        self.carry_out(&mut core, &mut outgoing);
+        drop(core);
+        self.datagrams.send(&mut outgoing, &self.counters);
     }
 
     /// The machine's next deadline, which the caller is going to sleep until.
@@ -177,13 +197,18 @@ impl Shared {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn carry_out(&self, core: &mut Core) {
-        self.carry_out_effects(core, None);
+    fn carry_out(&self, core: &mut Core, outgoing: &mut Outgoing) {
+        self.carry_out_effects(core, outgoing, None);
         self.mind_deadline(core);
     }
 
     /// `own` is a stream whose outbox is held.
-    fn carry_out_effects(&self, core: &mut Core, mut own: Option<(ConnId, &mut Filling<'_>)>) {
+    fn carry_out_effects(
+        &self,
+        core: &mut Core,
+        outgoing: &mut Outgoing,
+        mut own: Option<(ConnId, &mut Filling<'_>)>,
+    ) {
         while let Some(effect) = core.registry.poll_effect() {
             match effect {
                 Effect::Send { conn, message } => {
@@ -212,7 +237,7 @@ impl Shared {
                         _ => outbox.iter().for_each(|outbox| outbox.close()),
                     }
                 }
-                Effect::SendDatagram { to, message } => self.send_datagram(to, &message),
+                Effect::SendDatagram { to, message } => outgoing.push(to, &message),
                 Effect::Store { op, request } => self.ask_store(op, request),
                 Effect::Hash { op, request } => {
                     let (answers, counters) = (self.answer.clone(), self.counters.clone());
@@ -253,17 +278,6 @@ impl Shared {
                 TokenAnswer::Fresh { token: SessionToken::from_random(bits), unix_now: self.clock.unix_now() }
             }
             Err(_) => TokenAnswer::Failed,
-        }
-    }
-
-    fn send_datagram(&self, to: SocketAddr, message: &FromRegistryDatagram) {
-        let datagram = message.to_bytes(Dialect::Canonical);
-        match self.datagrams.try_send(&datagram, to) {
-            Ok(()) => {
-                self.counters.datagrams_sent.one();
-                self.counters.datagram_bytes_sent.add(datagram.len());
-            }
-            Err(error) => tracing::debug!(%to, %error, "can't send a datagram"),
         }
     }
 
