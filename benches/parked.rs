@@ -34,7 +34,9 @@ const IN_A_ROOM: usize = 50;
 /// Every session is kept alive once in so long.
 const ROUND: Duration = Duration::from_secs(30);
 /// So many keep-alives are made, and then handled, at a time.
-const CHUNK: usize = 10_000;
+const CHUNK: usize = 1_000;
+/// As the driver does: so many are received at once.
+const TOGETHER: usize = 32;
 /// How much each size is measured at least.
 const LEAST: usize = 1_000_000;
 
@@ -65,6 +67,8 @@ struct World {
     tokens: u64,
     /// Who logs in.
     user: usize,
+    /// What has come at once.
+    messages: Vec<(SocketAddr, ToRegistryDatagram)>,
 }
 
 fn main() {
@@ -119,7 +123,13 @@ impl World {
     fn with_parked(sessions: usize) -> Self {
         let mut config = Config::default();
         (config.prefixes, config.parked) = (PrefixLimits::NONE, sessions);
-        let mut world = Self { registry: Registry::new(config, 7), now: Time::ZERO, tokens: 0, user: 0 };
+        let mut world = Self {
+            registry: Registry::new(config, 7),
+            now: Time::ZERO,
+            tokens: 0,
+            user: 0,
+            messages: Vec::new(),
+        };
         let extensions = Some(Extensions {
             version: PROTOCOL_VERSION,
             capabilities: Capabilities::parse("reason,resume,ticket,park"),
@@ -195,8 +205,8 @@ impl World {
                     / u32::try_from(sessions).expect("fewer");
                 self.now = self.now + pause;
                 let before = cpu();
-                for (from, datagram) in &datagrams {
-                    self.receive(*from, datagram, &mut answer);
+                for together in datagrams.chunks(TOGETHER) {
+                    self.receive(together, &mut answer);
                 }
                 self.registry.handle_timeout(self.now);
                 spent += cpu() - before;
@@ -208,17 +218,23 @@ impl World {
         spent / u32::try_from(handled).expect("fewer")
     }
 
-    fn receive(&mut self, from: SocketAddr, datagram: &Bytes, answer: &mut BytesMut) {
-        let message = ToRegistryDatagram::parse(datagram, Dialect::Canonical, &Limits::DEFAULT);
-        self.registry.handle_datagram(self.now, from, message.expect("a keep-alive"));
-        answer.clear();
-        match self.registry.poll_effect() {
-            Some(Effect::SendDatagram { message: message @ FromRegistryDatagram::Parked { .. }, to })
-                if to == from =>
-            {
-                message.encode(answer, Dialect::Canonical);
+    fn receive(&mut self, together: &[(SocketAddr, Bytes)], answer: &mut BytesMut) {
+        let parse =
+            |datagram: &Bytes| ToRegistryDatagram::parse(datagram, Dialect::Canonical, &Limits::DEFAULT);
+        let message = |(from, datagram): &(_, _)| (*from, parse(datagram).expect("a keep-alive"));
+        self.messages.extend(together.iter().map(message));
+        self.registry.handle_datagrams(self.now, &self.messages);
+        self.messages.clear();
+        for (from, _) in together {
+            answer.clear();
+            match self.registry.poll_effect() {
+                Some(Effect::SendDatagram { message: message @ FromRegistryDatagram::Parked { .. }, to })
+                    if to == *from =>
+                {
+                    message.encode(answer, Dialect::Canonical);
+                }
+                other => panic!("no answer but {other:?}"),
             }
-            other => panic!("no answer but {other:?}"),
         }
     }
 }

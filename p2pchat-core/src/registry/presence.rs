@@ -65,7 +65,7 @@ impl Presence {
         self.rooms.clear();
     }
 
-    fn hash(&self, username: &Username) -> u32 {
+    pub(super) fn hash(&self, username: &Username) -> u32 {
         let mut hasher = self.hasher;
         hasher.write(username.folded().as_bytes());
         // The lower half is as good as the whole.
@@ -124,8 +124,14 @@ impl Presence {
         username: &Username,
         name_of: impl Fn(ConnId) -> Option<&'a Username>,
     ) -> Option<ConnId> {
-        let is_it = |entry: &Hashed| name_of(entry.conn) == Some(username);
-        self.hashed.find(Hashed::spread(self.hash(username)), is_it).map(|entry| entry.conn)
+        let hash = self.hash(username);
+        let is_it = |entry: &Hashed| entry.hash == hash && name_of(entry.conn) == Some(username);
+        self.hashed.find(Hashed::spread(hash), is_it).map(|entry| entry.conn)
+    }
+
+    /// Where the first session is whose name has this hash, which is nearly always the only one.
+    pub(super) fn first_of(&self, hash: u32) -> Option<ConnId> {
+        self.hashed.find(Hashed::spread(hash), |entry| entry.hash == hash).map(|entry| entry.conn)
     }
 
     /// Everybody online, by name.

@@ -9,6 +9,7 @@
 
 mod abuse;
 mod bad_input;
+mod datagrams;
 mod other_network;
 mod overheard;
 mod park;

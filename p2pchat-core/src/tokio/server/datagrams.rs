@@ -45,10 +45,9 @@ pub(super) async fn receive(shared: Arc<Shared>) {
             }
         }
         shared.act_and_send(&mut outgoing, |registry, now| {
-            for (from, message) in messages.drain(..) {
-                registry.handle_datagram(now, from, message);
-            }
+            registry.handle_datagrams(now, &messages);
         });
+        messages.clear();
         // A flood of them doesn't keep streams from their turn.
         if count > 1 {
             yield_now().await;
