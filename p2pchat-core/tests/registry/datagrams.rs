@@ -1,8 +1,13 @@
 //! What datagrams can make the registry send, in bytes: the table of PROTOCOL.md §9, computed.
 
-use std::num::NonZeroU64;
+use std::{net::SocketAddr, num::NonZeroU64};
 
 use p2pchat_proto::{Dialect, FromRegistryDatagram, Message, SessionTicket, ToRegistryDatagram, Username};
+
+use p2pchat_core::{
+    Time,
+    registry::{Config, PrefixLimits, Stats},
+};
 
 use crate::{SECOND, world::World};
 
@@ -85,4 +90,52 @@ fn cannon_rule_2_the_prototypes_sessions_are_sent_nothing_but_the_farewell() {
     }
     w.wait(10 * SECOND);
     assert_eq!(w.datagrams(), [("192.0.2.1:700".parse().unwrap(), "TIMEOUT <alice>".to_owned())]);
+}
+
+/// What a registry of fifty sessions sends in two minutes of keep-alives, good and bad, and who is left.
+fn after_batches(
+    batch: &dyn Fn(&mut World, &[(SocketAddr, ToRegistryDatagram)]),
+) -> (Vec<(Vec<(SocketAddr, String)>, Option<Time>)>, Stats) {
+    let (mut config, mut dice) = (Config::default(), fastrand::Rng::with_seed(11));
+    config.prefixes = PrefixLimits::NONE;
+    let (mut w, mut said) = (World::with(config), Vec::new());
+    for n in 0..50 {
+        w.online(&format!("peer{n}"));
+    }
+    for _ in 0..120 {
+        let mut datagrams = Vec::new();
+        for _ in 0..dice.usize(0..80) {
+            let username = Username::new(&format!("PEER{}", dice.u8(0..60))).unwrap();
+            let timeout = Some(dice.u32(0..40));
+            let datagram = match dice.u8(0..9) {
+                0 => ToRegistryDatagram::prove(
+                    &SessionTicket::from_random([1; 32]),
+                    username,
+                    40,
+                    NonZeroU64::MIN,
+                ),
+                _ => ToRegistryDatagram::KeepAlive { username, timeout },
+            };
+            let from = SocketAddr::from(([192, 0, 2, dice.u8(1..3)], dice.u16(700..703)));
+            datagrams.push((from, datagram));
+        }
+        batch(&mut w, &datagrams);
+        w.run();
+        said.push((w.datagrams(), w.registry.poll_timeout()));
+        w.wait(SECOND);
+    }
+    let stats = w.registry.stats();
+    assert!(stats.timed_out > 5 && stats.sessions > 5 && stats.refused_datagrams > 100, "{stats:?}");
+    (said, stats)
+}
+
+#[test]
+fn datagrams_that_come_together_are_taken_as_if_each_came_alone() {
+    let together = after_batches(&|w, datagrams| w.registry.handle_datagrams(w.now, datagrams));
+    let alone = after_batches(&|w, datagrams| {
+        for (from, datagram) in datagrams {
+            w.registry.handle_datagram(w.now, *from, datagram.clone());
+        }
+    });
+    assert_eq!(together, alone);
 }
