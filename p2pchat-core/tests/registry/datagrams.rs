@@ -92,10 +92,11 @@ fn cannon_rule_2_the_prototypes_sessions_are_sent_nothing_but_the_farewell() {
     assert_eq!(w.datagrams(), [("192.0.2.1:700".parse().unwrap(), "TIMEOUT <alice>".to_owned())]);
 }
 
+/// Datagrams, and the next deadline.
+type Sent = (Vec<(SocketAddr, String)>, Option<Time>);
+
 /// What a registry of fifty sessions sends in two minutes of keep-alives, good and bad, and who is left.
-fn after_batches(
-    batch: &dyn Fn(&mut World, &[(SocketAddr, ToRegistryDatagram)]),
-) -> (Vec<(Vec<(SocketAddr, String)>, Option<Time>)>, Stats) {
+fn after_batches(batch: &dyn Fn(&mut World, &[(SocketAddr, ToRegistryDatagram)])) -> (Vec<Sent>, Stats) {
     let (mut config, mut dice) = (Config::default(), fastrand::Rng::with_seed(11));
     config.prefixes = PrefixLimits::NONE;
     let (mut w, mut said) = (World::with(config), Vec::new());
