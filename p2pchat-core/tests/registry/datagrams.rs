@@ -92,11 +92,13 @@ fn cannon_rule_2_the_prototypes_sessions_are_sent_nothing_but_the_farewell() {
     assert_eq!(w.datagrams(), [("192.0.2.1:700".parse().unwrap(), "TIMEOUT <alice>".to_owned())]);
 }
 
+type Received = (SocketAddr, ToRegistryDatagram);
+
 /// Datagrams, and the next deadline.
 type Sent = (Vec<(SocketAddr, String)>, Option<Time>);
 
 /// What a registry of fifty sessions sends in two minutes of keep-alives, good and bad, and who is left.
-fn after_batches(batch: &dyn Fn(&mut World, &[(SocketAddr, ToRegistryDatagram)])) -> (Vec<Sent>, Stats) {
+fn after_batches(batch: fn(&mut World, &[Received])) -> (Vec<Sent>, Stats) {
     let (mut config, mut dice) = (Config::default(), fastrand::Rng::with_seed(11));
     config.prefixes = PrefixLimits::NONE;
     let (mut w, mut said) = (World::with(config), Vec::new());
@@ -132,8 +134,8 @@ fn after_batches(batch: &dyn Fn(&mut World, &[(SocketAddr, ToRegistryDatagram)])
 
 #[test]
 fn datagrams_that_come_together_are_taken_as_if_each_came_alone() {
-    let together = after_batches(&|w, datagrams| w.registry.handle_datagrams(w.now, datagrams));
-    let alone = after_batches(&|w, datagrams| {
+    let together = after_batches(|w, datagrams| w.registry.handle_datagrams(w.now, datagrams));
+    let alone = after_batches(|w, datagrams| {
         for (from, datagram) in datagrams {
             w.registry.handle_datagram(w.now, *from, datagram.clone());
         }
