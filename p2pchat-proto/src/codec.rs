@@ -26,7 +26,7 @@ use crate::{
     dialect::Detector,
     error::{FrameError, ParseError},
     frame::FrameFinder,
-    parse,
+    parse::{self, Origin},
 };
 
 /// An idle connection's buffer that is larger than this is replaced by one of [`IDLE_CAPACITY`] bytes.
@@ -57,22 +57,38 @@ impl Inbox {
         self.detector.dialect().unwrap_or_default()
     }
 
+    #[inline(always)]
     fn next_frame(&mut self, buf: &mut BytesMut) -> Option<Result<Bytes, FrameError>> {
         self.roomy |= buf.capacity() > ROOMY;
         let frame = match self.detector.dialect() {
             Some(Dialect::Canonical) => self.finder.next_frame(buf),
-            Some(Dialect::Prototype) => self.next_record(buf),
-            None => self.first_frame(buf),
+            dialect => self.other_frame(dialect, buf),
         };
         if frame.is_none() && buf.is_empty() {
-            if std::mem::take(&mut self.roomy) {
-                *buf = BytesMut::with_capacity(IDLE_CAPACITY);
-            }
-            if self.detector.dialect() == Some(Dialect::Prototype) {
-                buf.reserve(self.record);
-            }
+            self.idle(buf);
         }
         frame
+    }
+
+    #[cold]
+    fn other_frame(
+        &mut self,
+        dialect: Option<Dialect>,
+        buf: &mut BytesMut,
+    ) -> Option<Result<Bytes, FrameError>> {
+        match dialect {
+            Some(_) => self.next_record(buf),
+            None => self.first_frame(buf),
+        }
+    }
+
+    fn idle(&mut self, buf: &mut BytesMut) {
+        if std::mem::take(&mut self.roomy) {
+            *buf = BytesMut::with_capacity(IDLE_CAPACITY);
+        }
+        if self.detector.dialect() == Some(Dialect::Prototype) {
+            buf.reserve(self.record);
+        }
     }
 
     fn first_frame(&mut self, buf: &mut BytesMut) -> Option<Result<Bytes, FrameError>> {
@@ -107,6 +123,7 @@ impl Inbox {
     }
 
     /// The next frame as `parse` reads it.
+    #[inline]
     fn next_message<M>(
         &mut self,
         buf: &mut BytesMut,
@@ -164,9 +181,9 @@ impl Decoder for RegistryCodec {
 
     fn decode(&mut self, buf: &mut BytesMut) -> io::Result<Option<Self::Item>> {
         let limits = &self.limits;
-        Ok(self
-            .inbox
-            .next_message(buf, |frame, dialect| parse::message(frame, dialect, limits, |_| ToRegistry::read)))
+        Ok(self.inbox.next_message(buf, |frame, dialect| {
+            parse::message(frame, Origin::Stream, dialect, limits, |_| ToRegistry::read)
+        }))
     }
 
     fn decode_eof(&mut self, buf: &mut BytesMut) -> io::Result<Option<Self::Item>> {
@@ -220,7 +237,9 @@ impl Decoder for ClientCodec {
             Verb::RoomsList => asked_rooms.pop_front(),
             _ => None,
         };
-        Ok(inbox.next_message(buf, |frame, dialect| FromRegistry::parse_asked(frame, dialect, limits, asked)))
+        Ok(inbox.next_message(buf, |frame, dialect| {
+            FromRegistry::parse_asked(frame, Origin::Stream, dialect, limits, asked)
+        }))
     }
 
     fn decode_eof(&mut self, buf: &mut BytesMut) -> io::Result<Option<Self::Item>> {
@@ -252,7 +271,7 @@ impl Decoder for PeerCodec {
     fn decode(&mut self, buf: &mut BytesMut) -> io::Result<Option<Self::Item>> {
         let limits = &self.limits;
         Ok(self.inbox.next_message(buf, |frame, _| {
-            parse::message(frame, Dialect::Canonical, limits, |_| PeerMessage::read)
+            parse::message(frame, Origin::Stream, Dialect::Canonical, limits, |_| PeerMessage::read)
         }))
     }
 

@@ -46,6 +46,7 @@ impl FrameFinder {
     }
 
     /// Takes the next frame out of `buf`, without its LF or CR LF; `None` if none is complete.
+    #[inline(always)]
     pub fn next_frame(&mut self, buf: &mut BytesMut) -> Option<Result<Bytes, FrameError>> {
         while let Some(end) = self.line_end(buf) {
             let mut line = buf.split_to(end + 1).freeze();
@@ -58,6 +59,12 @@ impl FrameFinder {
             }
             return Some(if line.len() > self.limit { Err(self.too_long()) } else { Ok(line) });
         }
+        self.unfinished(buf).map(Err)
+    }
+
+    /// What to say of a line whose end hasn't come yet.
+    #[inline(never)]
+    fn unfinished(&mut self, buf: &mut BytesMut) -> Option<FrameError> {
         if self.discarding {
             self.drop_all(buf);
             return None;
@@ -67,7 +74,7 @@ impl FrameFinder {
         if size > self.limit {
             self.drop_all(buf);
             self.discarding = true;
-            return Some(Err(self.too_long()));
+            return Some(self.too_long());
         }
         None
     }
@@ -82,6 +89,7 @@ impl FrameFinder {
     }
 
     /// Where the next LF is; if there is none yet, these bytes aren't looked at again.
+    #[inline]
     fn line_end(&mut self, buf: &BytesMut) -> Option<usize> {
         let new = buf.get(self.scanned..).unwrap_or_default();
         let found = memchr::memchr(b'\n', new);

@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use smol_str::SmolStr;
+use compact_str::CompactString;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::{error::Problem, limits::Limits};
@@ -16,10 +16,10 @@ use crate::{error::Problem, limits::Limits};
 #[derive(Clone)]
 struct Name {
     /// NFC.
-    spelled: SmolStr,
+    spelled: CompactString,
     /// NFC of the case folding of the NFD (Unicode D145); `None` if that is `spelled` itself.
     /// Boxed, as few have one and many are kept.
-    folded: Option<Box<SmolStr>>,
+    folded: Option<Box<CompactString>>,
 }
 
 impl Name {
@@ -31,15 +31,26 @@ impl Name {
         // Most names are short and ASCII: normal as they are, and a character a byte.
         let (all, any) = classes(text);
         if all & class != 0 && text.len() <= limit {
-            let folded = (any & UPPERCASE != 0).then(|| Box::new(text.to_ascii_lowercase().into()));
-            return Ok(Self { spelled: SmolStr::new(text), folded });
+            let folded = if any & UPPERCASE == 0 { None } else { Some(lowercase(text)) };
+            return Ok(Self { spelled: CompactString::new(text), folded });
         }
+        let (spelled, folded) = Self::of_any_script(text, limit, allowed)?;
+        Ok(Self { spelled, folded })
+    }
+
+    /// Spelled and folded.
+    #[cold]
+    fn of_any_script(
+        text: &str,
+        limit: usize,
+        allowed: impl Fn(char) -> bool,
+    ) -> Result<(CompactString, Option<Box<CompactString>>), Problem> {
         // Normalising at most doubles or triples a name's characters, so what is far too long is refused unseen.
         let too_long = |size| Problem::TooLong { limit, size, unit: "characters" };
         if text.len() > limit.saturating_mul(16) {
             return Err(too_long(text.chars().count()));
         }
-        let spelled = if is_nfc(text) { SmolStr::new(text) } else { text.nfc().collect() };
+        let spelled = if is_nfc(text) { CompactString::new(text) } else { text.nfc().collect() };
         if let Some(found) = spelled.chars().find(|&c| !allowed(c)) {
             return Err(Problem::Forbidden { found });
         }
@@ -47,10 +58,10 @@ impl Name {
         if size > limit {
             return Err(too_long(size));
         }
-        let folded: SmolStr =
+        let folded: CompactString =
             caseless::default_case_fold_str(&spelled.nfd().collect::<String>()).nfc().collect();
         let folded = (folded != spelled).then(|| Box::new(folded));
-        Ok(Self { spelled, folded })
+        Ok((spelled, folded))
     }
 
     fn folded(&self) -> &str {
@@ -58,8 +69,13 @@ impl Name {
     }
 }
 
+#[cold]
+fn lowercase(text: &str) -> Box<CompactString> {
+    Box::new(text.to_ascii_lowercase().into())
+}
+
 macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $limit:ident, $class:ident, $allowed:expr, $extra:expr) => {
+    ($(#[$doc:meta])* $name:ident, $limit:ident, $class:ident, $allowed:expr $(, $check:expr)?) => {
         $(#[$doc])*
         ///
         /// Two names are equal if they are the same after NFC and case folding; [`as_str`](Self::as_str) keeps the
@@ -74,10 +90,10 @@ macro_rules! name {
             }
 
             /// Checks against a program's own limits.
+            #[inline]
             pub fn with_limits(text: &str, limits: &Limits) -> Result<Self, Problem> {
                 let name = Name::new(text, limits.$limit, $class, $allowed)?;
-                let check: fn(&str) -> Result<(), Problem> = $extra;
-                check(name.folded())?;
+                $($check(name.folded())?;)?
                 Ok(Self(name))
             }
 
@@ -203,7 +219,7 @@ fn classes(text: &str) -> (u8, u8) {
 
 name! {
     /// A user's name: 1–32 letters, digits, `_`, `-`, `.` of any script.
-    Username, username_chars, USERNAME, is_username_char, |_| Ok(())
+    Username, username_chars, USERNAME, is_username_char
 }
 
 name! {
@@ -211,7 +227,11 @@ name! {
     ///
     /// `DETAILED`, `PARTIAL` and `SIMPLE` are reserved in any case, since `DISCOVER_PEERS` has a list type or a room's
     /// name in the same place.
-    RoomName, room_name_chars, ROOM_NAME, is_room_char, |folded| match folded {
+    RoomName, room_name_chars, ROOM_NAME, is_room_char, check_room
+}
+
+fn check_room(folded: &str) -> Result<(), Problem> {
+    match folded {
         "detailed" | "partial" | "simple" => Err(Problem::Reserved),
         _ if folded.starts_with(' ') || folded.ends_with(' ') => Err(Problem::Forbidden { found: ' ' }),
         _ => Ok(()),

@@ -102,9 +102,13 @@ impl<'a> Writer<'a> {
         }
         self.out.reserve(bytes.len() + 2);
         self.out.put_u8(b' ');
-        let blanks = bytes.iter().take_while(|&&byte| is_blank(byte)).count();
-        let (blanks, mut rest) = bytes.split_at(blanks);
-        self.out.put_slice(blanks);
+        let mut rest = bytes;
+        if let [b' ' | b'\t', ..] = bytes {
+            let blanks = bytes.iter().take_while(|&&byte| is_blank(byte)).count();
+            let (blanks, after) = bytes.split_at(blanks);
+            self.out.put_slice(blanks);
+            rest = after;
+        }
         if let Some(after) = rest.strip_prefix(b"<") {
             self.out.put_slice(br"\<");
             rest = after;

@@ -11,7 +11,7 @@ use crate::{
     error::ParseError,
     limits::Limits,
     name::Username,
-    parse,
+    parse::{self, Origin},
     secret::{KeepAliveProof, ParkProof, SessionTicket},
     value::Reason,
     verb::Verb,
@@ -130,7 +130,7 @@ fn answered(verb: Verb, sequence: NonZeroU64) -> String {
 
 impl Message for ToRegistryDatagram {
     fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
-        parse::message(parse::without_line_ending(frame), dialect, limits, |_| Self::read)
+        parse::message(parse::without_line_ending(frame), Origin::Elsewhere, dialect, limits, |_| Self::read)
     }
 
     fn encode(&self, out: &mut BytesMut, dialect: Dialect) {
@@ -146,7 +146,7 @@ impl Message for ToRegistryDatagram {
 
 impl Message for FromRegistryDatagram {
     fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
-        parse::message(parse::without_line_ending(frame), dialect, limits, |_| Self::read)
+        parse::message(parse::without_line_ending(frame), Origin::Elsewhere, dialect, limits, |_| Self::read)
     }
 
     fn encode(&self, out: &mut BytesMut, dialect: Dialect) {

@@ -9,7 +9,7 @@ use crate::{
     error::ParseError,
     limits::Limits,
     name::{RoomName, Username},
-    parse,
+    parse::{self, Origin},
     value::{Reason, RegistryName, Text},
     verb::Verb,
 };
@@ -113,7 +113,7 @@ pub enum Delivery {
 /// Peer streams have no other dialect: whatever is asked for, they are canonical.
 impl Message for PeerMessage {
     fn parse(frame: &Bytes, _: Dialect, limits: &Limits) -> Result<Self, ParseError> {
-        parse::message(frame.clone(), Dialect::Canonical, limits, |_| Self::read)
+        parse::message(frame.clone(), Origin::Elsewhere, Dialect::Canonical, limits, |_| Self::read)
     }
 
     fn encode(&self, out: &mut BytesMut, _: Dialect) {

@@ -16,7 +16,7 @@ use crate::{
     invite::InviteCode,
     limits::Limits,
     name::{RoomName, Username},
-    parse,
+    parse::{self, Origin},
     secret::{PasswordDigest, SessionTicket, SessionToken},
     value::{Capabilities, Capacity, Description, PeerPort, Reason},
     verb::Verb,
@@ -437,7 +437,7 @@ pub enum Detail {
 
 impl Message for ToRegistry {
     fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError> {
-        parse::message(frame.clone(), dialect, limits, |_| Self::read)
+        parse::message(frame.clone(), Origin::Elsewhere, dialect, limits, |_| Self::read)
     }
 
     fn encode(&self, out: &mut BytesMut, dialect: Dialect) {

@@ -26,9 +26,22 @@ use crate::{
     verb::Verb,
 };
 
+/// Where a frame comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A stream, in which it was cut at its LF: it holds none.
+    Stream,
+    /// Anywhere else.
+    Elsewhere,
+}
+
 /// Reads a frame: its verb, which chooses how, its fields, and nothing after them but fields that a later version added.
+// Values that are handed over in memory at once cost as much again as reading them, so this is inlined, as is what it
+// calls most.
+#[inline(always)]
 pub(crate) fn message<T, R>(
     frame: Bytes,
+    origin: Origin,
     dialect: Dialect,
     limits: &Limits,
     reader: impl FnOnce(Verb) -> R,
@@ -43,23 +56,30 @@ where
         _ => limits.frame_bytes,
     };
     if frame.len() > limit {
-        let problem = Problem::TooLong { limit, size: frame.len(), unit: "bytes" };
-        return Err(ParseError { verb: None, field: "frame", offset: 0, problem });
+        return Err(error(None, "frame", 0, Problem::TooLong { limit, size: frame.len(), unit: "bytes" }));
     }
     let begun = found.map(|(verb, at)| (verb, at, reader(verb)));
     // Bytes that are not even text are the sender's first mistake, whatever else they make of a field.
-    let frame = ByteString::try_from(frame).map_err(|utf8| ParseError {
-        verb: known,
-        field: "frame",
-        offset: utf8.valid_up_to(),
-        problem: Problem::NotUtf8,
-    })?;
-    let (verb, at, read) = begun?;
+    let frame = match ByteString::try_from(frame) {
+        Ok(frame) => frame,
+        Err(utf8) => return Err(error(known, "frame", utf8.valid_up_to(), Problem::NotUtf8)),
+    };
+    let (verb, at, read) = match begun {
+        Ok(begun) => begun,
+        Err((offset, problem)) => return Err(error(None, "verb", offset, problem)),
+    };
     let rest = frame.get(at..).unwrap_or_default();
-    let mut fields = Fields { frame: &frame, rest, verb, dialect, limits };
-    let message = read(&mut fields)?;
-    fields.finish()?;
-    Ok(message)
+    let mut fields = Fields { frame: &frame, rest, verb, origin, dialect, limits };
+    let message = read(&mut fields);
+    if message.is_ok() {
+        fields.finish()?;
+    }
+    message
+}
+
+#[cold]
+fn error(verb: Option<Verb>, field: &'static str, offset: usize, problem: Problem) -> ParseError {
+    ParseError { verb, field, offset, problem }
 }
 
 /// A datagram is a frame whose line ending is optional.
@@ -69,13 +89,13 @@ pub(crate) fn without_line_ending(datagram: &Bytes) -> Bytes {
     datagram.slice(..line.len())
 }
 
-/// The frame's verb, and where what comes after it begins.
-fn verb(frame: &[u8]) -> Result<(Verb, usize), ParseError> {
+/// The frame's verb, and where what comes after it begins; or where it is wrong.
+#[inline]
+fn verb(frame: &[u8]) -> Result<(Verb, usize), (usize, Problem)> {
     let (start, _) = token::blanks(frame).unwrap_or((frame, &[]));
-    let error =
-        |problem| ParseError { verb: None, field: "verb", offset: frame.len() - start.len(), problem };
-    let (rest, word) = token::verb(start).map_err(|_| error(Problem::Missing))?;
-    let verb = Verb::from_bytes(word).ok_or_else(|| error(Problem::UnknownVerb))?;
+    let offset = frame.len() - start.len();
+    let (rest, word) = token::verb(start).map_err(|_| (offset, Problem::Missing))?;
+    let verb = Verb::from_bytes(word).ok_or((offset, Problem::UnknownVerb))?;
     Ok((verb, frame.len() - rest.len()))
 }
 
@@ -92,6 +112,7 @@ pub(crate) struct Fields<'a> {
     frame: &'a ByteString,
     rest: &'a str,
     verb: Verb,
+    origin: Origin,
     dialect: Dialect,
     limits: &'a Limits,
 }
@@ -104,8 +125,14 @@ impl<'a> Fields<'a> {
         field: &'static str,
         read: impl FnOnce(&str, &Limits) -> Result<T, Problem>,
     ) -> Result<T, ParseError> {
-        match self.optional(field, read)? {
-            Some(value) => Ok(value),
+        if let Some(raw) = self.plain() {
+            return match read(raw, self.limits) {
+                Ok(value) => Ok(value),
+                Err(problem) => Err(self.error(field, self.offset() - raw.len() - "<>".len(), problem)),
+            };
+        }
+        match self.token(field)? {
+            Some((at, token)) => self.value(field, at, token, read),
             None => Err(self.error(field, self.offset(), Problem::Missing)),
         }
     }
@@ -118,11 +145,33 @@ impl<'a> Fields<'a> {
         read: impl FnOnce(&str, &Limits) -> Result<T, Problem>,
     ) -> Result<Option<T>, ParseError> {
         let Some((at, token)) = self.token(field)? else { return Ok(None) };
+        self.value(field, at, token, read).map(Some)
+    }
+
+    /// What nearly every field is: in brackets, after one blank, without escapes. Leaves everything else to
+    /// [`token`](Self::token).
+    #[inline]
+    fn plain(&mut self) -> Option<&'a str> {
+        let (rest, raw) = token::plain(self.rest).ok()?;
+        self.rest = rest;
+        Some(raw)
+    }
+
+    fn value<T>(
+        &self,
+        field: &'static str,
+        at: usize,
+        token: Token<'a>,
+        read: impl FnOnce(&str, &Limits) -> Result<T, Problem>,
+    ) -> Result<T, ParseError> {
         let value = match token.escaped {
             false => read(token.raw, self.limits),
             true => token::unescape(token.raw).and_then(|text| read(&text, self.limits)),
         };
-        value.map(Some).map_err(|problem| self.error(field, at, problem))
+        match value {
+            Ok(value) => Ok(value),
+            Err(problem) => Err(self.error(field, at, problem)),
+        }
     }
 
     /// A field that may be left out, and is only meant if it is in brackets, since text may follow it.
@@ -131,7 +180,11 @@ impl<'a> Fields<'a> {
         field: &'static str,
         read: impl FnOnce(&str, &Limits) -> Result<T, Problem>,
     ) -> Result<Option<T>, ParseError> {
-        if self.after_blanks().starts_with('<') { self.optional(field, read) } else { Ok(None) }
+        if self.after_blanks().as_bytes().first() == Some(&b'<') {
+            self.optional(field, read)
+        } else {
+            Ok(None)
+        }
     }
 
     /// The phrase and its code. `expected` says in words what `allowed` holds.
@@ -169,11 +222,17 @@ impl<'a> Fields<'a> {
     }
 
     /// The rest of the line, after one blank and after fields that a later version added.
+    #[inline(always)]
     fn text(&mut self, field: &'static str) -> Result<Text, ParseError> {
         self.pass_extensions()?;
-        self.rest = self.rest.strip_prefix([' ', '\t']).unwrap_or(self.rest);
+        if let [b' ' | b'\t', ..] = self.rest.as_bytes() {
+            self.rest = self.rest.get(1..).unwrap_or_default();
+        }
         let (at, raw) = (self.offset(), std::mem::take(&mut self.rest));
         let bytes = raw.as_bytes();
+        if self.origin == Origin::Stream && memchr::memchr3(b'\\', b'\r', b'\0', bytes).is_none() {
+            return self.shared(field, at, raw, false);
+        }
         if let Some(i) = memchr::memchr3(b'\r', b'\n', b'\0', bytes) {
             let found = bytes.get(i).copied().unwrap_or_default().into();
             return Err(self.error(field, at, Problem::Forbidden { found }));
@@ -181,7 +240,7 @@ impl<'a> Fields<'a> {
         self.shared(field, at, raw, memchr::memchr(b'\\', bytes).is_some())
     }
 
-    #[inline]
+    #[inline(always)]
     fn shared(&self, field: &'static str, at: usize, raw: &str, escaped: bool) -> Result<Text, ParseError> {
         let (limit, size) = (self.limits.text_bytes, token::unescaped_len(raw, escaped));
         let text = if size > limit {
@@ -202,7 +261,6 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field, or nothing at the end of the frame or of a list's record.
-    #[inline]
     fn token(&mut self, field: &'static str) -> Result<Option<(usize, Token<'a>)>, ParseError> {
         self.rest = self.after_blanks();
         if self.rest.is_empty() {
@@ -225,17 +283,24 @@ impl<'a> Fields<'a> {
 
     /// Passes over bracketed fields that this version doesn't know; leaves the blanks after them.
     fn pass_extensions(&mut self) -> Result<(), ParseError> {
-        while self.after_blanks().starts_with('<') {
-            self.rest = self.after_blanks();
+        loop {
+            let next = self.after_blanks();
+            if next.as_bytes().first() != Some(&b'<') {
+                return Ok(());
+            }
+            self.rest = next;
             let at = self.offset();
             let (rest, token) = self.scan("extension", token::bracketed)?;
             token.text().map_err(|problem| self.error("extension", at, problem))?;
             self.rest = rest;
         }
-        Ok(())
     }
 
+    #[inline]
     fn finish(mut self) -> Result<(), ParseError> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
         self.pass_extensions()?;
         self.rest = self.after_blanks();
         match self.rest.is_empty() {
@@ -248,20 +313,25 @@ impl<'a> Fields<'a> {
     fn scan<T>(
         &self,
         field: &'static str,
-        scanner: fn(&'a str) -> token::Scan<'a, T>,
+        scanner: impl Fn(&'a str) -> token::Scan<'a, T>,
     ) -> Result<(&'a str, T), ParseError> {
-        scanner(self.rest).finish().map_err(|token::Fault(problem)| self.error(field, self.offset(), problem))
+        match scanner(self.rest).finish() {
+            Ok(scanned) => Ok(scanned),
+            Err(token::Fault(problem)) => Err(self.error(field, self.offset(), problem)),
+        }
     }
 
     #[inline]
     fn after_blanks(&self) -> &'a str {
-        self.rest.trim_start_matches([' ', '\t'])
+        token::after_blanks(self.rest)
     }
 
+    #[inline]
     fn offset(&self) -> usize {
         self.frame.len() - self.rest.len()
     }
 
+    #[cold]
     fn error(&self, field: &'static str, offset: usize, problem: Problem) -> ParseError {
         ParseError { verb: Some(self.verb), field, offset, problem }
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Code, Fields, value};
+use super::{Code, Fields, Origin, value};
 use crate::{
     dialect::Dialect,
     error::{ParseError, Problem},
@@ -126,17 +126,18 @@ impl FromRegistry {
         limits: &Limits,
         shape: Option<PeerListShape>,
     ) -> Result<Self, ParseError> {
-        Self::parse_asked(frame.clone(), dialect, limits, |_| shape)
+        Self::parse_asked(frame.clone(), Origin::Elsewhere, dialect, limits, |_| shape)
     }
 
     /// As [`parse_expecting`](Self::parse_expecting); `asked` is called once, with the frame's verb if it is known.
     pub(crate) fn parse_asked(
         frame: Bytes,
+        origin: Origin,
         dialect: Dialect,
         limits: &Limits,
         asked: impl FnOnce(Verb) -> Option<PeerListShape>,
     ) -> Result<Self, ParseError> {
-        super::message(frame, dialect, limits, |verb| {
+        super::message(frame, origin, dialect, limits, |verb| {
             let shape = asked(verb);
             move |fields: &mut Fields<'_>| Self::read(fields, shape)
         })
@@ -227,7 +228,7 @@ impl RawList {
     ) -> Result<PeerList, ParseError> {
         let line = FromRegistry::Peers(PeerList::Raw(self)).to_bytes(dialect);
         let frame = super::without_line_ending(&line);
-        super::message(frame, dialect, limits, |_| {
+        super::message(frame, Origin::Elsewhere, dialect, limits, |_| {
             |fields: &mut Fields<'_>| {
                 fields.success_or_failure(Code::Required)?;
                 fields.peers(Some(shape))

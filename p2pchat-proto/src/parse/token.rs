@@ -56,25 +56,45 @@ pub(super) fn blanks(input: &[u8]) -> IResult<&[u8], &[u8], Fault> {
     take_while(is_blank)(input)
 }
 
+/// What comes after any run of blanks.
+#[inline]
+pub(super) fn after_blanks(text: &str) -> &str {
+    let blanks = text.bytes().take_while(|&byte| is_blank(byte)).count();
+    text.get(blanks..).unwrap_or_default()
+}
+
 /// The word before the fields; `Missing` if the frame has none.
+#[inline]
 pub(super) fn verb(input: &[u8]) -> IResult<&[u8], &[u8], Fault> {
-    take_till1(|byte| is_special(byte) && ends_word(byte))(input)
+    take_till1(ends_word)(input)
 }
 
 /// A field in brackets, or a bare word that stands for one; `Missing` at the end.
 #[inline]
 pub(super) fn token(input: &str) -> Scan<'_, Token<'_>> {
-    if input.starts_with('<') { bracketed(input) } else { word(input) }
+    if input.as_bytes().first() == Some(&b'<') { bracketed(input) } else { word(input) }
+}
+
+/// A blank, and a field in brackets that holds no escape; an error if anything else is there.
+#[inline]
+pub(super) fn plain(input: &str) -> IResult<&str, &str, ()> {
+    let bytes = input.as_bytes();
+    let [b' ', b'<', inside @ ..] = bytes else { return Err(nom::Err::Error(())) };
+    let end = 2 + inside.iter().position(|&byte| classes(byte) & FIELD != 0).unwrap_or_default();
+    match (input.get(2..end), bytes.get(end), input.get(end + 1..)) {
+        (Some(raw), Some(b'>'), Some(rest)) => Ok((rest, raw)),
+        _ => Err(nom::Err::Error(())),
+    }
 }
 
 /// A field in brackets; `Missing` if something else is there.
 #[inline]
 pub(super) fn bracketed(input: &str) -> Scan<'_, Token<'_>> {
     let (inside, _) = char('<')(input)?;
-    let (end, (raw, escaped)) = run(inside, |byte| byte == b'>')?;
-    match end.strip_prefix('>') {
-        Some(rest) => Ok((rest, Token { raw, escaped, bracketed: true })),
-        None => Err(nom::Err::Failure(Fault(Problem::Unclosed))),
+    let (end, (raw, escaped)) = run(inside, FIELD, |byte| byte == b'>')?;
+    match end.as_bytes() {
+        [b'>', ..] => Ok((end.get(1..).unwrap_or_default(), Token { raw, escaped, bracketed: true })),
+        _ => Err(nom::Err::Failure(Fault(Problem::Unclosed))),
     }
 }
 
@@ -84,7 +104,7 @@ const fn ends_word(byte: u8) -> bool {
 
 #[inline]
 fn word(input: &str) -> Scan<'_, Token<'_>> {
-    let (rest, (raw, escaped)) = run(input, ends_word)?;
+    let (rest, (raw, escaped)) = run(input, WORD, ends_word)?;
     if raw.is_empty() {
         return Err(nom::Err::Error(Fault(Problem::Missing)));
     }
@@ -92,46 +112,48 @@ fn word(input: &str) -> Scan<'_, Token<'_>> {
 }
 
 /// What comes before the first unescaped byte that `ends`, and whether it holds escapes. Bytes that are only allowed
-/// escaped are refused.
+/// escaped are refused. `class` has all of them.
 #[inline]
-fn run(input: &str, ends: impl Fn(u8) -> bool) -> Scan<'_, (&str, bool)> {
+fn run(input: &str, class: u8, ends: impl Fn(u8) -> bool) -> Scan<'_, (&str, bool)> {
     let bytes = input.as_bytes();
     let mut escaped = false;
     let mut at = 0;
     loop {
         let left = bytes.get(at..).unwrap_or_default();
-        at += left.iter().position(|&byte| is_special(byte)).unwrap_or(left.len());
+        at += left.iter().position(|&byte| classes(byte) & class != 0).unwrap_or(left.len());
         match bytes.get(at) {
-            None => return Ok(("", (input, escaped))),
-            Some(b'\\') => {
-                escaped = true;
-                at += 2;
-            }
             Some(&byte) if ends(byte) => {
                 let (run, rest) = input.split_at(at);
                 return Ok((rest, (run, escaped)));
             }
-            Some(&byte) if !is_blank(byte) => {
-                return Err(nom::Err::Failure(Fault(Problem::Forbidden { found: byte.into() })));
+            Some(b'\\') => {
+                escaped = true;
+                at += 2;
             }
-            Some(_) => at += 1,
+            Some(&byte) => return Err(nom::Err::Failure(Fault(Problem::Forbidden { found: byte.into() }))),
+            None => return Ok(("", (input, escaped))),
         }
     }
 }
 
-/// True for all that could end a field or a word, stands for something else, or is refused in both.
+/// Bits of [`classes`]: what could end a field, stands for something else there, or is refused; and in a word.
+const FIELD: u8 = 1;
+const WORD: u8 = 2;
+
 #[allow(clippy::indexing_slicing, reason = "a byte has a place in 256")]
-const fn is_special(byte: u8) -> bool {
-    static SPECIAL: [bool; 256] = {
-        let mut special = [false; 256];
-        let mut bytes: &[u8] = b" \t<>\\\r\n\0";
+const fn classes(byte: u8) -> u8 {
+    static CLASSES: [u8; 256] = {
+        let mut classes = [0; 256];
+        let mut bytes: &[u8] = b"<>\\\r\n\0";
         while let [byte, rest @ ..] = bytes {
-            special[*byte as usize] = true;
+            classes[*byte as usize] = FIELD | WORD;
             bytes = rest;
         }
-        special
+        classes[b' ' as usize] = WORD;
+        classes[b'\t' as usize] = WORD;
+        classes
     };
-    SPECIAL[byte as usize]
+    CLASSES[byte as usize]
 }
 
 /// The characters that `escaped` stands for. Every escape has the same meaning in a field and in text.
