@@ -1,28 +1,34 @@
 //! Decoding and encoding, each beside its floor.
 #![allow(clippy::expect_used, missing_docs)] // a benchmark that can't run fails by panicking
 
+mod cpu_time;
+
 use std::hint::black_box;
 
 use bytes::{Bytes, BytesMut};
-use criterion::{
-    BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main, measurement::WallTime,
-};
+use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use p2pchat_benches::{
-    floor,
+    field, fields, floor,
     frames::{asking_codec, list, message, registry_codec, request},
 };
 use p2pchat_proto::{Dialect, Limits, Message, codec::PeerCodec};
-use tokio_util::codec::Decoder;
+use tokio_util::codec::{Decoder, LinesCodec};
 
-/// Decodes a buffer of frames, `frames` times `wire`, by the codec and by the floor.
+use crate::cpu_time::CpuTime;
+
+/// Where a line's fields are, or nothing for what has more of them than a floor says anything about.
+type Slices = fn(&str) -> bool;
+
+/// Decodes a buffer of frames, `frames` times `wire`, by the codec and by the floors.
 fn decode<C: Decoder>(
-    group: &mut BenchmarkGroup<'_, WallTime>,
+    group: &mut BenchmarkGroup<'_, CpuTime>,
     wire: &Bytes,
     frames: usize,
+    slices: Option<Slices>,
     codec: impl Fn() -> C,
 ) {
     let buffer = BytesMut::from(wire.repeat(frames).as_slice());
-    group.throughput(Throughput::Elements(frames as u64));
+    group.throughput(cpu_time::each(frames));
     group.bench_function("floor", |b| {
         b.iter_batched_ref(
             || buffer.clone(),
@@ -34,6 +40,19 @@ fn decode<C: Decoder>(
             BatchSize::SmallInput,
         );
     });
+    if let Some(slices) = slices {
+        group.bench_function("floor with field slices", |b| {
+            b.iter_batched_ref(
+                || buffer.clone(),
+                |buf| {
+                    while let Some(line) = floor_with(buf, slices) {
+                        black_box(line);
+                    }
+                },
+                BatchSize::SmallInput,
+            );
+        });
+    }
     group.bench_function("codec", |b| {
         b.iter_batched_ref(
             || (codec(), buffer.clone()),
@@ -47,11 +66,17 @@ fn decode<C: Decoder>(
     });
 }
 
+fn floor_with(buf: &mut BytesMut, slices: Slices) -> Option<bool> {
+    let end = memchr::memchr(b'\n', buf)?;
+    let line = buf.split_to(end + 1).freeze();
+    Some(str::from_utf8(&line).is_ok_and(slices))
+}
+
 /// Encodes a message `frames` times into one buffer, and copies its bytes as often.
-fn encode<M: Message>(group: &mut BenchmarkGroup<'_, WallTime>, message: &M, frames: usize) {
+fn encode<M: Message>(group: &mut BenchmarkGroup<'_, CpuTime>, message: &M, frames: usize) {
     let wire = message.to_bytes(Dialect::Canonical);
     let buffer = BytesMut::with_capacity(wire.len() * frames + 1024);
-    group.throughput(Throughput::Elements(frames as u64));
+    group.throughput(cpu_time::each(frames));
     group.bench_function("floor", |b| {
         b.iter_batched_ref(
             || BytesMut::with_capacity(buffer.capacity()),
@@ -76,40 +101,45 @@ fn encode<M: Message>(group: &mut BenchmarkGroup<'_, WallTime>, message: &M, fra
     });
 }
 
-fn decoding(c: &mut Criterion) {
+fn decoding(c: &mut Criterion<CpuTime>) {
     let peer_codec = || PeerCodec::new(Limits::DEFAULT);
     decode(
         &mut c.benchmark_group("decode/short request"),
         &request().to_bytes(Dialect::Canonical),
         64,
+        Some(|line| black_box(field(line)).is_some()),
         registry_codec,
     );
     decode(
         &mut c.benchmark_group("decode/64-byte message"),
         &message(64).to_bytes(Dialect::Canonical),
         64,
+        Some(|line| black_box(fields(line)).is_some()),
         peer_codec,
     );
     decode(
         &mut c.benchmark_group("decode/16 KiB message"),
         &message(16_384).to_bytes(Dialect::Canonical),
-        4,
+        // One more, and the buffer would be larger than what a codec keeps.
+        3,
+        None,
         peer_codec,
     );
     decode(
         &mut c.benchmark_group("decode/1,000-record list"),
         &list().to_bytes(Dialect::Canonical),
         1,
+        None,
         asking_codec,
     );
 }
 
-/// One frame that arrives whole, in pieces of 16 bytes, and byte by byte.
-fn chunked(c: &mut Criterion) {
+/// One frame that arrives whole, in pieces of 16 bytes, and byte by byte; beside it tokio-util's codec for lines, and
+/// putting the pieces into the buffer.
+fn chunked(c: &mut Criterion<CpuTime>) {
     for size in [1_024, 16_384] {
         let wire = message(size).to_bytes(Dialect::Canonical);
         let mut group = c.benchmark_group(format!("chunked/{size}-byte message"));
-        group.throughput(Throughput::Bytes(wire.len() as u64));
         for piece in [wire.len(), 16, 1] {
             group.bench_function(format!("pieces of {piece}"), |b| {
                 b.iter_batched_ref(
@@ -123,16 +153,39 @@ fn chunked(c: &mut Criterion) {
                     BatchSize::SmallInput,
                 );
             });
+            group.bench_function(format!("lines of {piece}"), |b| {
+                b.iter_batched_ref(
+                    || (LinesCodec::new_with_max_length(65_536), BytesMut::with_capacity(wire.len())),
+                    |(codec, buf)| {
+                        for piece in wire.chunks(piece) {
+                            buf.extend_from_slice(piece);
+                            black_box(codec.decode(buf).expect("a line"));
+                        }
+                    },
+                    BatchSize::SmallInput,
+                );
+            });
+            group.bench_function(format!("buffering of {piece}"), |b| {
+                b.iter_batched_ref(
+                    || BytesMut::with_capacity(wire.len()),
+                    |buf| {
+                        for piece in wire.chunks(piece) {
+                            buf.extend_from_slice(black_box(piece));
+                        }
+                    },
+                    BatchSize::SmallInput,
+                );
+            });
         }
     }
 }
 
-fn encoding(c: &mut Criterion) {
+fn encoding(c: &mut Criterion<CpuTime>) {
     encode(&mut c.benchmark_group("encode/short request"), &request(), 64);
     encode(&mut c.benchmark_group("encode/64-byte message"), &message(64), 64);
     encode(&mut c.benchmark_group("encode/16 KiB message"), &message(16_384), 4);
     encode(&mut c.benchmark_group("encode/1,000-record list"), &list(), 1);
 }
 
-criterion_group!(benches, decoding, chunked, encoding);
+criterion_group!(name = benches; config = cpu_time::criterion(); targets = decoding, chunked, encoding);
 criterion_main!(benches);

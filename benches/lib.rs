@@ -20,3 +20,10 @@ pub fn fields(line: &str) -> Option<[&str; 4]> {
     let (second, text) = rest.split_once("> ")?;
     Some([verb, first, second, text])
 }
+
+/// The same of a request with one field.
+pub fn field(line: &str) -> Option<[&str; 2]> {
+    let (verb, rest) = line.split_once(" <")?;
+    let (first, _) = rest.split_once('>')?;
+    Some([verb, first])
+}
