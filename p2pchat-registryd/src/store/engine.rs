@@ -271,8 +271,8 @@ impl Engine {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Opening {
-    /// At start: the file is made if need be, and checked from end to end, so that a damaged one is refused here and
-    /// not found out in the midst of service.
+    /// At start: the file is made if need be, and [tried out](try_out), so that a damaged one is refused here and not
+    /// found out in the midst of service.
     First,
     /// After a failure.
     Again,
@@ -283,19 +283,15 @@ fn open(path: &Path, cache_bytes: usize, opening: Opening) -> Result<Database, O
         return Err(OpenError::Foreign { path: path.into() });
     }
     let mut builder = Builder::new();
-    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(opening == Opening::First);
-    let database = match opening {
-        Opening::First => {
-            if is_missing(path).map_err(|source| io(path, source))? {
-                make(path, &builder)?;
-            }
-            try_out(path, &builder)?;
-            files::make_private(path).map_err(|source| io(path, source))?;
-            builder.open(path)
+    builder.set_cache_size(cache_bytes);
+    if opening == Opening::First {
+        if is_missing(path).map_err(|source| io(path, source))? {
+            make(path, &builder)?;
         }
-        Opening::Again => builder.open(path),
-    };
-    let database = database.map_err(|error| refused(path, error))?;
+        try_out(path, cache_bytes)?;
+        files::make_private(path).map_err(|source| io(path, source))?;
+    }
+    let database = builder.open(path).map_err(|error| refused(path, error))?;
     let upgraded = make_current(path, &database, |older| keep_copy(path, &database, older))?;
     if let Some(older) = upgraded {
         tracing::info!(?path, from = older, to = FORMAT, "the store has been upgraded");
@@ -346,9 +342,12 @@ fn keep_copy(path: &Path, database: &Database, older: u64) -> Result<(), OpenErr
     Ok(())
 }
 
-/// Refuses a file that is not to be used. Even a damaged or foreign one would be written to by opening it: what the engine
-/// would do to it here, and how it would come out, happens in memory.
-fn try_out(path: &Path, builder: &Builder) -> Result<(), OpenError> {
+/// Refuses a file that is not to be used: it is read from end to end, and every page compared with its checksum. Even a
+/// damaged or foreign one would be written to by opening it: what the engine would do to it here, and how it would come
+/// out, happens in memory. Once is enough: what is opened afterwards is what was found good a moment ago.
+fn try_out(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
     let file = File::options().read(true).write(true).open(path).map_err(|source| io(path, source))?;
     let database = Trial::new(file).and_then(|trial| builder.create_with_backend(trial));
     let database = database.map_err(|error| refused(path, error))?;

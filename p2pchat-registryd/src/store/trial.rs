@@ -69,6 +69,15 @@ impl Trial {
     }
 }
 
+impl Changes {
+    /// True if these bytes are as they are in the file. `count` is within the length.
+    fn are_elsewhere(&self, offset: u64, count: usize) -> bool {
+        let end = offset.saturating_add(count as u64);
+        let pages = offset / PAGE as u64..end.div_ceil(PAGE as u64);
+        end <= self.kept && self.pages.range(pages).next().is_none()
+    }
+}
+
 /// The pieces of `count` bytes from `offset` on: page, place in the page, size.
 fn pieces(offset: u64, count: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let (mut offset, mut left) = (offset, count);
@@ -94,6 +103,9 @@ impl StorageBackend for Trial {
     fn read(&self, offset: u64, mut out: &mut [u8]) -> io::Result<()> {
         let changes = self.changes();
         is_within(changes.len, offset, out.len())?;
+        if changes.are_elsewhere(offset, out.len()) {
+            return self.file.read(offset, out);
+        }
         for (page, at, size) in pieces(offset, out.len()) {
             let Some((piece, rest)) = std::mem::take(&mut out).split_at_mut_checked(size) else { break };
             let original;
