@@ -43,6 +43,8 @@ struct State {
     read_only: bool,
     /// False if a sync is acknowledged and not done.
     syncs: bool,
+    /// How many syncs there have been.
+    synced: usize,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,7 @@ impl Disk {
             is_on: true,
             read_only: false,
             syncs: true,
+            synced: 0,
         })))
     }
 
@@ -72,6 +75,11 @@ impl Disk {
     /// From now on syncs do nothing.
     pub(super) fn lie(&self) {
         self.state().syncs = false;
+    }
+
+    /// How many syncs it has been asked for.
+    pub(super) fn synced(&self) -> usize {
+        self.state().synced
     }
 
     /// What a loss of power would leave if nothing else were.
@@ -176,6 +184,7 @@ impl StorageBackend for Disk {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.change()?;
+        state.synced += 1;
         if state.syncs {
             state.durable = state.seen.clone();
             state.unsynced.clear();

@@ -286,3 +286,30 @@ fn what_needs_no_write_is_answered_also_beside_what_cannot_be_written() {
     );
     assert_eq!(writer.health.fault(), None);
 }
+
+#[test]
+fn a_registration_alone_costs_one_sync_and_those_that_wait_share_one() {
+    let disk = Disk::new(Vec::new());
+    let engine = Arc::new(disk.engine().unwrap());
+    let writer = Writer { health: StoreHealth::new(&engine), engine, waiting: sync_channel(1).1 };
+    // Their syncs, and whether the file grew, which has one of its own.
+    let cost = |requests: Vec<StoreRequest>| {
+        let (syncs, len) = (disk.synced(), disk.durable().len());
+        let answers = settle(&writer, requests);
+        (disk.synced() - syncs, disk.durable().len() > len, answers)
+    };
+    let mut lone = 0;
+    for n in 0..40 {
+        let (syncs, grew, answers) = cost(vec![register(&format!("user{n}"))]);
+        assert!(matches!(answers[..], [StoreAnswer::Registered]));
+        assert_eq!(syncs, 1 + usize::from(grew), "registration {n}");
+        lone += usize::from(!grew);
+    }
+    assert!(lone >= 30, "the file grew {} times", 40 - lone);
+    let (syncs, _, answers) = cost((0..WRITE_BATCH).map(|n| register(&format!("other{n}"))).collect());
+    assert!(answers.iter().all(|answer| matches!(answer, StoreAnswer::Registered)));
+    assert!((1..=4).contains(&syncs) && answers.len() == WRITE_BATCH, "{syncs}");
+    // What changes nothing needs none.
+    let (syncs, _, answers) = cost(vec![register("user1")]);
+    assert!(syncs == 0 && matches!(answers[..], [StoreAnswer::NameTaken]));
+}
