@@ -24,6 +24,8 @@ use crate::files::{self, Unfinished};
 /// Says that the file is a registry's, and in which format.
 pub(super) const ABOUT: TableDefinition<'static, &str, u64> = TableDefinition::new("p2pchat registry");
 const FORMAT_KEY: &str = "format";
+/// What is read once, from end to end, isn't wanted in memory again.
+const TRIAL_CACHE: usize = 4 << 20;
 const NOT_WRITABLE: &str = "the database can't be written to";
 
 /// Why a store can't be opened.
@@ -288,7 +290,7 @@ fn open(path: &Path, cache_bytes: usize, opening: Opening) -> Result<Database, O
         if is_missing(path).map_err(|source| io(path, source))? {
             make(path, &builder)?;
         }
-        try_out(path, cache_bytes)?;
+        try_out(path)?;
         files::make_private(path).map_err(|source| io(path, source))?;
     }
     let database = builder.open(path).map_err(|error| refused(path, error))?;
@@ -345,9 +347,9 @@ fn keep_copy(path: &Path, database: &Database, older: u64) -> Result<(), OpenErr
 /// Refuses a file that is not to be used: it is read from end to end, and every page compared with its checksum. Even a
 /// damaged or foreign one would be written to by opening it: what the engine would do to it here, and how it would come
 /// out, happens in memory. Once is enough: what is opened afterwards is what was found good a moment ago.
-fn try_out(path: &Path, cache_bytes: usize) -> Result<(), OpenError> {
+fn try_out(path: &Path) -> Result<(), OpenError> {
     let mut builder = Builder::new();
-    builder.set_cache_size(cache_bytes).set_check_integrity_on_open(true);
+    builder.set_cache_size(TRIAL_CACHE).set_check_integrity_on_open(true);
     let file = File::options().read(true).write(true).open(path).map_err(|source| io(path, source))?;
     let database = Trial::new(file).and_then(|trial| builder.create_with_backend(trial));
     let database = database.map_err(|error| refused(path, error))?;

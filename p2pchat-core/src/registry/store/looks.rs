@@ -9,13 +9,15 @@ use unicode_security::UNICODE_VERSION;
 use super::{Account, ReadTransaction, Room, StoreError, Table, WriteTransaction, decode, encode};
 
 /// A name that is to look like no other of its kind.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Name<'a> {
-    kind: Kind,
     /// As it was spelled, and as it is shown.
     spelled: &'a str,
     /// As it is compared, which is how others may write it.
     folded: &'a str,
+    /// The beginnings of its keys. Its two forms may look like different things: `paypaI` is `paypal` as it is shown, and
+    /// `paypai` to who types it.
+    prefixes: Vec<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -27,13 +29,13 @@ enum Kind {
 
 impl<'a> From<&'a Username> for Name<'a> {
     fn from(name: &'a Username) -> Self {
-        Self { kind: Kind::User, spelled: name.as_str(), folded: name.folded() }
+        Self::new(Kind::User, name.as_str(), name.folded())
     }
 }
 
 impl<'a> From<&'a RoomName> for Name<'a> {
     fn from(name: &'a RoomName) -> Self {
-        Self { kind: Kind::Room, spelled: name.as_str(), folded: name.folded() }
+        Self::new(Kind::Room, name.as_str(), name.folded())
     }
 }
 
@@ -45,27 +47,28 @@ fn look(text: &str) -> String {
     default_case_fold_str(&skeleton).nfd().collect()
 }
 
-impl Name<'_> {
-    /// The beginnings of its keys. Its two forms may look like different things: `paypaI` is `paypal` as it is shown, and
-    /// `paypai` to who types it.
-    fn prefixes(&self) -> Vec<Vec<u8>> {
-        let prefix = |form| [&[self.kind as u8][..], look(form).as_bytes(), &[0]].concat();
-        let mut prefixes = vec![prefix(self.spelled), prefix(self.folded)];
-        prefixes.dedup();
-        prefixes
+impl<'a> Name<'a> {
+    fn new(kind: Kind, spelled: &'a str, folded: &'a str) -> Self {
+        let prefix = |form| [&[kind as u8][..], look(form).as_bytes(), &[0]].concat();
+        let mut prefixes = vec![prefix(spelled)];
+        if folded != spelled {
+            prefixes.push(prefix(folded));
+            prefixes.dedup();
+        }
+        Self { spelled, folded, prefixes }
     }
 
     /// Its keys; no name holds the NUL that parts a look from whose it is.
     fn keys(&self) -> impl Iterator<Item = Vec<u8>> {
-        self.prefixes().into_iter().map(|prefix| [&prefix[..], self.folded.as_bytes()].concat())
+        self.prefixes.iter().map(|prefix| [&prefix[..], self.folded.as_bytes()].concat())
     }
 
     /// Who or what is called something that looks like it, as that is spelled.
     pub(super) fn double(&self, transaction: &impl ReadTransaction) -> Result<Option<Box<str>>, StoreError> {
-        for prefix in self.prefixes() {
+        for prefix in &self.prefixes {
             let mut found = None;
-            transaction.scan(Table::Looks, &prefix, &mut |key, spelled| {
-                if key.starts_with(&prefix) {
+            transaction.scan(Table::Looks, prefix, &mut |key, spelled| {
+                if key.starts_with(prefix) {
                     found = Some(String::from_utf8_lossy(spelled).into());
                 }
                 false
@@ -148,7 +151,7 @@ fn enter(
 ) -> Result<(), StoreError> {
     let folded = String::from_utf8_lossy(key);
     let spelled = spelled.as_deref().unwrap_or(&folded);
-    Name { kind, spelled, folded: &folded }.enter(transaction)
+    Name::new(kind, spelled, &folded).enter(transaction)
 }
 
 /// Has `change` see each entry of a table. However many there are, few are in memory at once.
@@ -180,8 +183,8 @@ mod tests {
 
     fn alike(one: &str, other: &str) -> bool {
         let (one, other) = (Username::new(one).unwrap(), Username::new(other).unwrap());
-        let others = Name::from(&other).prefixes();
-        Name::from(&one).prefixes().iter().any(|prefix| others.contains(prefix))
+        let others = Name::from(&other).prefixes;
+        Name::from(&one).prefixes.iter().any(|prefix| others.contains(prefix))
     }
 
     #[test]
@@ -232,6 +235,6 @@ mod tests {
     #[test]
     fn a_user_and_a_room_may_look_alike() {
         let (user, room) = (Username::new("den").unwrap(), RoomName::new("den").unwrap());
-        assert_ne!(Name::from(&user).prefixes(), Name::from(&room).prefixes());
+        assert_ne!(Name::from(&user).prefixes, Name::from(&room).prefixes);
     }
 }
