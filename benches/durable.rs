@@ -8,6 +8,7 @@
 //! Prints a JSON object a line: commits and registrations a second of the engine alone and of the store, for each size of a
 //! batch, the median ratio of some pairs, one after the other. The files are on `--dir`'s disk.
 #![allow(clippy::print_stdout)] // printing is what it is for
+#![allow(clippy::disallowed_methods)] // it measures the real clock
 
 use std::{
     path::{Path, PathBuf},
