@@ -176,6 +176,8 @@ impl Load {
             let list = list.clone();
             async move {
                 let mut work = Work::default();
+                // The same once more is as right, and to say so takes no longer than to look at the floor's.
+                let mut right = Vec::new();
                 while Instant::now() < end {
                     let begun = Instant::now();
                     line.send(list.question.as_bytes()).await?;
@@ -183,11 +185,14 @@ impl Load {
                     work.done(begun);
                     let is_right = match floor {
                         true => reply.len() == list.size,
-                        false => words::listed(&reply, asker, online, ip) == Some(online - 1),
+                        false => {
+                            reply == right || words::listed(&reply, asker, online, ip) == Some(online - 1)
+                        }
                     };
                     if !is_right {
                         return Err("a list that isn't right".into());
                     }
+                    right = reply;
                 }
                 Ok((line, work))
             }

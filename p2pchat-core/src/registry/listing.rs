@@ -49,11 +49,18 @@ struct Listing {
 struct Block {
     after: Option<Username>,
     /// `None` if they are to be written anew.
-    records: Option<PeerRecords>,
+    fresh: Option<Fresh>,
+}
+
+#[derive(Debug)]
+struct Fresh {
+    records: PeerRecords,
+    /// Whose each is.
+    places: Vec<ConnId>,
 }
 
 impl Listings {
-    /// Somebody has come or gone.
+    /// Somebody has come or gone, or their session is elsewhere.
     pub(super) fn changed(&mut self, username: &Username) {
         for kept in [&mut self.detailed, &mut self.partial] {
             if let Some(listing) = kept {
@@ -61,7 +68,7 @@ impl Listings {
                 if listing.unused >= UNUSED {
                     *kept = None;
                 } else if let Some(block) = listing.block_of(username) {
-                    block.records = None;
+                    block.fresh = None;
                 }
             }
         }
@@ -77,7 +84,7 @@ impl Listings {
             Detail::Detailed => &mut self.detailed,
             Detail::Partial => &mut self.partial,
         };
-        kept.get_or_insert_with(|| Listing { blocks: vec![Block { after: None, records: None }], unused: 0 })
+        kept.get_or_insert_with(|| Listing { blocks: vec![Block { after: None, fresh: None }], unused: 0 })
     }
 }
 
@@ -96,18 +103,18 @@ impl Listing {
         self.unused = 0;
         let mut size = 0;
         let mut old = std::mem::take(&mut self.blocks).into_iter().peekable();
-        while let Some(Block { mut after, records }) = old.next() {
+        while let Some(Block { mut after, fresh }) = old.next() {
             if size > ENOUGH {
                 // Nobody is shown these: one block, never written, stands for all of them.
-                self.blocks.push(Block { after, records: None });
+                self.blocks.push(Block { after, fresh: None });
                 return;
             }
-            if let Some(fresh) = records {
-                size += fresh.size();
-                self.blocks.push(Block { after, records: Some(fresh) });
+            if let Some(fresh) = fresh {
+                size += fresh.records.size();
+                self.blocks.push(Block { after, fresh: Some(fresh) });
                 continue;
             }
-            let mut writer = PeerRecordsWriter::with_capacity(BLOCK);
+            let mut writer = FreshWriter::new();
             for (username, conn) in presence.after(after.clone().as_ref()) {
                 while writer.size() < SMALL_BLOCK
                     && old.next_if(|next| next.after.as_ref() < Some(username)).is_some()
@@ -115,23 +122,22 @@ impl Listing {
                 if old.peek().is_some_and(|next| next.after.as_ref() < Some(username)) {
                     break;
                 }
-                write(&mut writer, username, conn);
+                writer.add(conn, |writer| write(writer, username, conn));
                 if writer.size() + LARGE_RECORD > BLOCK {
-                    let full = std::mem::take(&mut writer).finish();
-                    size += full.size();
-                    let after = after.replace(username.clone());
-                    self.blocks.push(Block { after, records: Some(full) });
+                    size += writer.size();
+                    let (after, fresh) = (after.replace(username.clone()), writer.finish());
+                    self.blocks.push(Block { after, fresh: Some(fresh) });
+                    writer = FreshWriter::new();
                     if size > ENOUGH {
                         break;
                     }
                 }
             }
             if writer.size() > 0 {
-                let rest = writer.finish();
-                size += rest.size();
-                self.blocks.push(Block { after, records: Some(rest) });
+                size += writer.size();
+                self.blocks.push(Block { after, fresh: Some(writer.finish()) });
             } else if size > ENOUGH || self.blocks.is_empty() {
-                self.blocks.push(Block { after, records: None });
+                self.blocks.push(Block { after, fresh: None });
             }
         }
     }
@@ -140,7 +146,6 @@ impl Listing {
     /// adds the record of one of them.
     fn compose(
         &self,
-        presence: &Presence,
         asker: ConnId,
         special: &BTreeMap<ConnId, &Username>,
         write: impl Fn(&mut PeerRecordsWriter, &Username, ConnId),
@@ -149,16 +154,15 @@ impl Listing {
             special.values().filter_map(|username| self.number_of(username)).collect();
         let (mut parts, mut room) = (Vec::with_capacity(self.blocks.len()), EncodedPeers::MOST_BYTES);
         for (number, block) in self.blocks.iter().enumerate() {
-            let Some(records) = &block.records else { break };
+            let Some(Fresh { records, places }) = &block.fresh else { break };
             let mut part = None;
             if concerned.contains(&number) || records.size() > room {
                 let mut writer = PeerRecordsWriter::with_capacity(records.size() + LARGE_RECORD);
-                let those = presence.after(block.after.as_ref()).take(records.count());
-                for (index, (username, conn)) in those.enumerate() {
-                    match conn {
-                        conn if conn == asker => {}
-                        conn if special.contains_key(&conn) => write(&mut writer, username, conn),
-                        _ => writer.copy(records, index),
+                for (index, conn) in places.iter().enumerate() {
+                    match special.get(conn) {
+                        Some(_) if *conn == asker => {}
+                        Some(username) => write(&mut writer, username, *conn),
+                        None => writer.copy(records, index),
                     }
                     if writer.size() > room {
                         writer.undo();
@@ -173,6 +177,35 @@ impl Listing {
             parts.push(part);
         }
         parts
+    }
+}
+
+/// Writes a block.
+struct FreshWriter {
+    records: PeerRecordsWriter,
+    places: Vec<ConnId>,
+}
+
+impl FreshWriter {
+    fn new() -> Self {
+        Self { records: PeerRecordsWriter::with_capacity(BLOCK), places: Vec::new() }
+    }
+
+    fn size(&self) -> usize {
+        self.records.size()
+    }
+
+    fn add(&mut self, conn: ConnId, write: impl FnOnce(&mut PeerRecordsWriter)) {
+        let before = self.size();
+        write(&mut self.records);
+        if self.size() > before {
+            self.places.push(conn);
+        }
+    }
+
+    fn finish(mut self) -> Fresh {
+        self.places.shrink_to_fit();
+        Fresh { records: self.records.finish(), places: self.places }
     }
 }
 
@@ -216,7 +249,7 @@ impl Registry {
                 }
             }
         });
-        let parts = listing.compose(&self.presence, conn, &special, |writer, username, conn| match detail {
+        let parts = listing.compose(conn, &special, |writer, username, conn| match detail {
             Detail::Partial => writer.partial(username),
             Detail::Detailed => {
                 if let Some(PeerRecord { room, port, ip, .. }) = self.record(asker, username, conn) {
@@ -259,7 +292,7 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use fastrand::Rng;
-    use p2pchat_proto::{Message, PasswordDigest, RoomName, ToRegistry};
+    use p2pchat_proto::{Extensions, Message, PROTOCOL_VERSION, PasswordDigest, RoomName, ToRegistry};
 
     use super::{
         super::{Config, HashAnswer, TokenAnswer, store::MemoryStore},
@@ -297,7 +330,11 @@ mod tests {
                         };
                         self.registry.handle_hashed(Time::ZERO, op, answer);
                     }
-                    Effect::Token { op } => self.registry.handle_token(Time::ZERO, op, TokenAnswer::Failed),
+                    Effect::Token { op } => {
+                        let token = p2pchat_proto::SessionToken::from_random([7; 32]);
+                        let answer = TokenAnswer::Fresh { token, unix_now: 0 };
+                        self.registry.handle_token(Time::ZERO, op, answer);
+                    }
                     Effect::SendPeers { peers, .. } => self.lists.push(peers),
                     _ => {}
                 }
@@ -309,7 +346,11 @@ mod tests {
             let conn = self.registry.handle_connected(Time::ZERO, remote).unwrap();
             let username = self.users[user].0.clone();
             let password = PasswordDigest::of_password("password");
-            self.say(conn, ToRegistry::Hello { extensions: None });
+            // The session of every other one waits once its stream is gone, at another place.
+            let capabilities =
+                [p2pchat_proto::Capability::Resume].into_iter().filter(|_| user % 2 == 1).collect();
+            let extensions = Extensions { version: PROTOCOL_VERSION, capabilities };
+            self.say(conn, ToRegistry::Hello { extensions: Some(extensions) });
             let register =
                 ToRegistry::Register { username: username.clone(), password: password.clone(), invite: None };
             self.say(conn, register);
@@ -324,6 +365,14 @@ mod tests {
             self.registry.handle_disconnected(Time::ZERO, conn);
         }
 
+        fn log_out(&mut self, user: usize) {
+            if self.users[user].1.is_none() {
+                self.come(user);
+            }
+            let conn = self.users[user].1.take().unwrap();
+            self.say(conn, ToRegistry::Logout { username: None });
+        }
+
         /// Compares what `user` gets with a list that is made for them alone.
         fn check(&mut self, user: usize) -> PeerList {
             let conn = self.users[user].1.unwrap();
@@ -335,7 +384,7 @@ mod tests {
                 assert!(kept.to_bytes() == anew.to_bytes(Dialect::Canonical), "a list for {user}");
                 let kept_size = |listing: &Option<Listing>| {
                     let blocks = listing.iter().flat_map(|listing| &listing.blocks);
-                    blocks.filter_map(|block| Some(block.records.as_ref()?.size())).sum::<usize>()
+                    blocks.filter_map(|block| Some(block.fresh.as_ref()?.records.size())).sum::<usize>()
                 };
                 let listings = &self.registry.listings;
                 assert!(kept_size(&listings.detailed).max(kept_size(&listings.partial)) < ENOUGH + BLOCK);
@@ -363,7 +412,7 @@ mod tests {
                 let description = p2pchat_proto::Description::new("").unwrap();
                 world.say(owner, ToRegistry::CreateRoom { room, password: None, capacity, description });
             }
-            let mut most_blocks = 0;
+            let (mut most_blocks, mut most_waiting) = (0, 0);
             for _ in 0..600 {
                 let user = rng.usize(3..800);
                 match (world.users[user].1, rng.u8(0..6)) {
@@ -381,14 +430,15 @@ mod tests {
                 }
                 let blocks = world.registry.listings.detailed.as_ref().map_or(0, |kept| kept.blocks.len());
                 most_blocks = most_blocks.max(blocks);
+                most_waiting = most_waiting.max(world.registry.stats().waiting);
             }
-            assert!(most_blocks > 2, "{most_blocks} blocks are too few to show anything");
+            assert!(most_blocks > 2 && most_waiting > 2, "{most_blocks} blocks, {most_waiting} waiting");
             // All but one at the end go, whose blocks go with them, and come back.
             for user in 0..798 {
                 if world.users[user].1.is_some() {
                     world.check(user);
-                    world.go(user);
                 }
+                world.log_out(user);
             }
             for user in 798..800 {
                 if world.users[user].1.is_none() {

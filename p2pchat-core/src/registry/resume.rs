@@ -298,6 +298,7 @@ impl Registry {
             Line::Broken => self.waiting += 1,
             Line::Parked { .. } => self.parked += 1,
         }
+        self.listings.changed(&username);
         self.presence.moves(&username, &rooms, place);
     }
 }
