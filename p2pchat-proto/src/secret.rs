@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::{error::Problem, value::serde_as_str};
 
 /// The first bytes, two digits each, as hexadecimal digits.
-fn hex<const DIGITS: usize>(bytes: impl IntoIterator<Item = u8>) -> [u8; DIGITS] {
+pub(crate) fn hex<const DIGITS: usize>(bytes: impl IntoIterator<Item = u8>) -> [u8; DIGITS] {
     const ALPHABET: &[u8; 16] = b"0123456789abcdef";
     let mut hex = [0; DIGITS];
     for (pair, byte) in hex.chunks_exact_mut(2).zip(bytes) {
@@ -18,6 +18,23 @@ fn hex<const DIGITS: usize>(bytes: impl IntoIterator<Item = u8>) -> [u8; DIGITS]
         }
     }
     hex
+}
+
+/// The bytes of exactly as many lower-case hexadecimal digits as they need.
+pub(crate) fn unhex<const BYTES: usize>(digits: &str) -> Option<[u8; BYTES]> {
+    let value = |digit| match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some((digit - b'a') + 10),
+        _ => None,
+    };
+    let mut bytes = [0; BYTES];
+    if digits.len() != 2 * BYTES {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
+        *byte = pair.iter().try_fold(0, |byte, &digit| Some(byte << 4 | value(digit)?))?;
+    }
+    Some(bytes)
 }
 
 macro_rules! secret {
@@ -116,12 +133,7 @@ impl SessionTicket {
 
     /// Its bits, which take half the memory. A secret as well.
     pub fn to_bits(&self) -> [u8; 32] {
-        let mut bits = [0; 32];
-        let value = |digit: u8| if digit.is_ascii_digit() { digit - b'0' } else { (digit - b'a') + 10 };
-        for (bits, pair) in bits.iter_mut().zip(self.0.chunks_exact(2)) {
-            *bits = pair.iter().fold(0, |byte, &digit| byte << 4 | value(digit));
-        }
-        bits
+        unhex(self.expose()).unwrap_or_default()
     }
 
     /// The ticket of a token's bits, where those were made for it.

@@ -5,7 +5,11 @@ use std::{fmt, str::FromStr};
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use crate::{error::Problem, limits::Limits};
+use crate::{
+    error::Problem,
+    limits::Limits,
+    secret::{hex, unhex},
+};
 
 /// The protocol version that this crate speaks in an extended hello.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -282,6 +286,56 @@ impl fmt::Display for Text {
 
 serde_as_str!(Text);
 
+/// A peer's public key of its own streams (capability `keys`, PROTOCOL.md §7.13): Ed25519 (RFC 8032), 32 bytes, as 64
+/// lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct LinkKey([u8; 32]);
+
+impl LinkKey {
+    /// Takes what is in hexadecimal digits.
+    pub fn new(hex: &str) -> Result<Self, Problem> {
+        unhex(hex).map(Self).ok_or(Problem::NotADigest)
+    }
+
+    /// The key of these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for LinkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(str::from_utf8(&hex::<64>(self.0)).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for LinkKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for LinkKey {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for LinkKey {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let hex = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        Self::new(&hex).map_err(serde::de::Error::custom)
+    }
+}
+
 /// An optional part of the protocol that both ends of a link have to know (PROTOCOL.md §7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
@@ -311,6 +365,8 @@ pub enum Capability {
     Origin,
     /// A session may go on without a stream, by its keep-alives alone, and is woken when something waits for it.
     Park,
+    /// Peers publish the keys of their streams in the directory, and have them encrypted and authenticated by these.
+    Keys,
 }
 
 impl Capability {
@@ -327,6 +383,7 @@ impl Capability {
         Self::Contact,
         Self::Origin,
         Self::Park,
+        Self::Keys,
     ];
 
     /// The word on the wire.
@@ -343,6 +400,7 @@ impl Capability {
             Self::Contact => "contact",
             Self::Origin => "origin",
             Self::Park => "park",
+            Self::Keys => "keys",
         }
     }
 }

@@ -118,6 +118,8 @@ verbs! {
     Ticket = "TICKET",
     /// registry → peer, before a refusal, capability `retry`
     RetryAfter = "RETRY_AFTER",
+    /// both ways, capability `keys`
+    LinkKey = "LINK_KEY",
     /// peer → registry, capability `park`
     Park = "PARK",
     /// registry → peer, stream and UDP, capability `park`

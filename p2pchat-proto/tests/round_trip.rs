@@ -255,6 +255,7 @@ fn carried_reply(message: FromRegistry) -> FromRegistry {
         FromRegistry::RoomExit(it) => FromRegistry::RoomExit(outcome(it)),
         FromRegistry::Contact(it) => FromRegistry::Contact(outcome(it)),
         FromRegistry::Parked(it) => FromRegistry::Parked(outcome(it)),
+        FromRegistry::LinkKey(it) => FromRegistry::LinkKey(outcome(it)),
         FromRegistry::Moderation(it) => FromRegistry::Moderation(outcome(it)),
         FromRegistry::Bans(BanList::NotFound { .. }) => {
             FromRegistry::Bans(BanList::NotFound { reason: None })
@@ -266,6 +267,7 @@ fn carried_reply(message: FromRegistry) -> FromRegistry {
         FromRegistry::Search(SearchReply::Found(mut found)) => {
             found.username = None;
             found.capabilities = Capabilities::NONE;
+            found.key = None;
             FromRegistry::Search(SearchReply::Found(found))
         }
         FromRegistry::Search(SearchReply::NotOnline { .. }) => {

@@ -20,8 +20,9 @@ pub use self::records::{EncodedPeers, PeerRecords, PeerRecordsWriter};
 use crate::{
     dialect::Dialect,
     parse::is_blank,
+    secret::hex,
     status::Phrase,
-    value::{Reason, Text},
+    value::{LinkKey, Reason, Text},
     verb::Verb,
 };
 
@@ -181,6 +182,12 @@ impl Plain for IpAddr {
             }
             Self::V6(ip) => Shown(ip).put(out),
         }
+    }
+}
+
+impl Plain for LinkKey {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_slice(&hex::<64>(*self.as_bytes()));
     }
 }
 

@@ -81,6 +81,7 @@ impl ToRegistry {
                 writer.room_setting(setting);
             }
             Self::ListBans { room } => writer.plain(room.as_str()),
+            Self::LinkKey { key } => writer.plain(*key),
             Self::Park { username } => writer.plain(username.as_str()),
             Self::ContactRequest { username } => writer.plain(username.as_str()),
             Self::ContactResponse { username, accepted } => writer.contact_response(username, *accepted),
@@ -115,7 +116,8 @@ impl FromRegistry {
             | Self::RoomExit(outcome)
             | Self::Moderation(outcome)
             | Self::Contact(outcome)
-            | Self::Parked(outcome) => match outcome {
+            | Self::Parked(outcome)
+            | Self::LinkKey(outcome) => match outcome {
                 Outcome::Success => writer.status(Phrase::Success),
                 Outcome::Failure { reason } => writer.refusal(Phrase::Failure, reason.as_ref()),
             },
@@ -202,8 +204,12 @@ impl Writer<'_> {
             }
             (_, Dialect::Prototype) | (None, _) => self.word(Shown(SocketAddr::new(found.ip, found.port))),
         }
-        if !found.capabilities.is_empty() && self.dialect == Dialect::Canonical {
+        // The key stands after the capabilities, also if there are none.
+        if (!found.capabilities.is_empty() || found.key.is_some()) && self.dialect == Dialect::Canonical {
             self.plain(Shown(found.capabilities));
+            if let Some(key) = found.key {
+                self.plain(key);
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     name::{RoomName, Username},
     parse::{self, Origin},
     secret::{PasswordDigest, SessionTicket, SessionToken},
-    value::{Capabilities, Capacity, Description, PeerPort, Reason},
+    value::{Capabilities, Capacity, Description, LinkKey, PeerPort, Reason},
     verb::Verb,
 };
 
@@ -111,6 +111,11 @@ pub enum ToRegistry {
     Logout {
         /// The session's own name.
         username: Option<Username>,
+    },
+    /// `LINK_KEY <key>`: the key by which others know this peer on peer streams (capability `keys`, §7.13).
+    LinkKey {
+        /// It holds for the session that begins on this stream next.
+        key: LinkKey,
     },
     /// `PARK <username>`: the session goes on without this stream (capability `park`, §7.12).
     Park {
@@ -215,6 +220,8 @@ pub enum FromRegistry {
     },
     /// `PARKED <SUCCESS> <200>`, after which the stream is closed, or `<FAILURE> <404>`: answers `PARK` (§7.12).
     Parked(Outcome),
+    /// `LINK_KEY <SUCCESS> <200>` or `<FAILURE> <404>`: whether the key was taken (capability `keys`, §7.13).
+    LinkKey(Outcome),
     /// `RETRY_AFTER <seconds>`, under `retry` before the refusal that it belongs to: what is refused may be tried again
     /// then (§7.8).
     RetryAfter {
@@ -410,6 +417,8 @@ pub struct Found {
     /// What the user's program understands on peer streams (capability `sender`); empty and not sent otherwise. With
     /// `contact`, their address is hidden and they can be asked (§7.10).
     pub capabilities: Capabilities,
+    /// The key of the user's peer streams (capability `keys`, §7.13).
+    pub key: Option<LinkKey>,
 }
 
 impl Found {
@@ -459,6 +468,7 @@ impl Message for ToRegistry {
             Self::SearchUser { .. } => Verb::SearchUser,
             Self::DiscoverPeers { .. } | Self::DiscoverRoom { .. } => Verb::DiscoverPeers,
             Self::Logout { .. } => Verb::Logout,
+            Self::LinkKey { .. } => Verb::LinkKey,
             Self::Park { .. } => Verb::Park,
             Self::Kick { .. } => Verb::RoomKick,
             Self::Ban { .. } => Verb::RoomBan,
@@ -498,6 +508,7 @@ impl Message for FromRegistry {
             Self::Replaced { .. } => Verb::Replaced,
             Self::Ticket { .. } => Verb::Ticket,
             Self::Parked(_) => Verb::Parked,
+            Self::LinkKey(_) => Verb::LinkKey,
             Self::RetryAfter { .. } => Verb::RetryAfter,
             Self::Contact(_) => Verb::Contact,
             Self::ContactRequest { .. } => Verb::ContactRequest,

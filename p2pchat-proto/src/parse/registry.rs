@@ -65,6 +65,7 @@ impl ToRegistry {
             }
             Verb::DiscoverPeers => fields.discover()?,
             Verb::Logout => Self::Logout { username: fields.optional("username", Username::with_limits)? },
+            Verb::LinkKey => Self::LinkKey { key: fields.required("key", value::link_key)? },
             Verb::Park => Self::Park { username: fields.required("username", Username::with_limits)? },
             Verb::RoomKick => Self::Kick {
                 room: fields.required("room", RoomName::with_limits)?,
@@ -175,6 +176,7 @@ impl FromRegistry {
             }
             Verb::Ticket => Self::Ticket { ticket: fields.required("ticket", value::ticket)? },
             Verb::Parked => Self::Parked(fields.outcome(Code::Required)?),
+            Verb::LinkKey => Self::LinkKey(fields.outcome(Code::Required)?),
             Verb::RetryAfter => Self::RetryAfter { seconds: fields.required("seconds", value::u32)? },
             Verb::UserJoined => Self::UserJoined {
                 room: fields.required("room", RoomName::with_limits)?,
@@ -313,6 +315,7 @@ impl Fields<'_> {
             (Some(username), self.required("port", value::u16)?, self.required("ip", value::ip)?)
         };
         let capabilities = self.optional("capabilities", value::capabilities)?.unwrap_or_default();
-        Ok(Found { username, port, ip, capabilities })
+        let key = self.optional("key", value::link_key)?;
+        Ok(Found { username, port, ip, capabilities, key })
     }
 }

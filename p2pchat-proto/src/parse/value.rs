@@ -11,7 +11,7 @@ use crate::{
     limits::Limits,
     name::RoomName,
     secret::{KeepAliveProof, ParkProof, PasswordDigest, SessionTicket, SessionToken},
-    value::{Capabilities, Capacity, PeerPort},
+    value::{Capabilities, Capacity, LinkKey, PeerPort},
 };
 
 /// A decimal number without sign, from `min` to `max`.
@@ -47,6 +47,10 @@ pub(super) fn token(text: &str, _: &Limits) -> Result<SessionToken, Problem> {
 
 pub(super) fn ticket(text: &str, _: &Limits) -> Result<SessionTicket, Problem> {
     SessionTicket::new(text)
+}
+
+pub(super) fn link_key(text: &str, _: &Limits) -> Result<LinkKey, Problem> {
+    LinkKey::new(text)
 }
 
 pub(super) fn invite(text: &str, _: &Limits) -> Result<InviteCode, Problem> {
