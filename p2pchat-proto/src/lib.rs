@@ -65,7 +65,8 @@ pub use message::{
 pub use name::{RoomName, Username};
 pub use secret::{KeepAliveProof, ParkProof, PasswordDigest, SessionTicket, SessionToken};
 pub use value::{
-    Capabilities, Capability, Capacity, Description, LinkKey, PROTOCOL_VERSION, PeerPort, Reason, RegistryName, Text,
+    Capabilities, Capability, Capacity, Description, LinkKey, PROTOCOL_VERSION, PeerPort, Reason,
+    RegistryName, Text,
 };
 pub use verb::Verb;
 

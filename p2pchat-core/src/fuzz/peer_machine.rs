@@ -351,7 +351,7 @@ impl World {
                     let up = self.link.as_ref().is_some_and(|link| link.up);
                     assert!(up || self.parked, "a keep-alive without a link");
                 }
-                Effect::Dial { stream, addr } => {
+                Effect::Dial { stream, addr, .. } => {
                     let ip = addr.ip();
                     assert!(
                         addr.port() >= 1_024 && !ip.is_unspecified() && !ip.is_multicast(),

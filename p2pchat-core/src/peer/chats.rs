@@ -1,6 +1,6 @@
 //! Chats: asked for, answered, ended (§8.2).
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use p2pchat_proto::{ChatReply, PeerMessage, Reason, Username};
 
@@ -86,7 +86,7 @@ impl Peer {
                 return Err(RequestError::NoChat);
             }
             for stream in streams {
-                peer.drop_stream(stream, "hung up", true);
+                peer.drop_stream(now, stream, "hung up", true);
             }
             peer.complete(request, Ok(Response::Done));
             Ok(())
@@ -123,14 +123,14 @@ impl Peer {
     }
 
     /// Closing the stream withdraws our request; theirs has been withdrawn by now, or holds a place that is others' too.
-    pub(super) fn chat_request_overdue(&mut self, id: StreamId) {
+    pub(super) fn chat_request_overdue(&mut self, now: Time, id: StreamId) {
         let Some(stream) = self.streams.get(&id) else { return };
         if let Chat::Asked(requests) = &stream.chat {
             for request in requests.clone() {
                 self.complete(request, Err(RequestError::TimedOut));
             }
         }
-        self.drop_stream(id, "no answer to the chat request", true);
+        self.drop_stream(now, id, "no answer to the chat request", true);
     }
 
     pub(super) fn chat_requested(
@@ -155,10 +155,11 @@ impl Peer {
             return;
         }
         let Some(stream) = self.streams.get(&id) else { return };
-        let addr = stream.addr;
+        // Who has proven their key may come from anywhere.
+        let from = (!stream.is_proven()).then(|| stream.addr.ip().to_canonical());
         let both = sender
             .as_ref()
-            .is_some_and(|sender| self.wants_chat(sender, addr) || self.takes_expected(sender, addr));
+            .is_some_and(|sender| self.wants_chat(sender, from) || self.takes_expected(sender, from));
         let Some(stream) = self.streams.get(&id) else { return };
         match &stream.chat {
             // Both ends want it.
@@ -172,14 +173,14 @@ impl Peer {
                 self.decline(now, id, recipient, "too many chat requests are waiting");
             }
             Chat::None => {
-                let (from, addr) = (stream.peer.clone(), stream.addr);
+                let (from, addr, secured) = (stream.peer.clone(), stream.addr, stream.is_proven());
                 let request = ChatRequestId(self.next_id());
                 self.chat_requests.insert(request, id);
                 if let Some(stream) = self.streams.get_mut(&id) {
                     stream.chat = Chat::AskedUs(request);
                 }
                 self.arm(Timer::Asked(id), now, self.config.chat_timeout);
-                self.tell(Event::ChatRequested { request, from, addr });
+                self.tell(Event::ChatRequested { request, from, addr, secured });
             }
         }
     }
@@ -190,12 +191,13 @@ impl Peer {
         self.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Reject { username, reason }));
     }
 
-    /// True if we are asking `user` for a chat, or are in one, at the address that `addr` has too. A name alone proves nothing: who
-    /// claims it from elsewhere is the application's to judge.
-    fn wants_chat(&self, user: &Username, addr: SocketAddr) -> bool {
+    /// True if we are asking `user` for a chat, or are in one, at the address that they come `from`, unless they have proven
+    /// who they are. A name alone proves nothing: who claims it from elsewhere is the application's to judge.
+    fn wants_chat(&self, user: &Username, from: Option<IpAddr>) -> bool {
         let Some(Reach::Open(id)) = self.reaches.get(user) else { return false };
         self.streams.get(id).is_some_and(|stream| {
-            matches!(stream.chat, Chat::Asked(_) | Chat::Open) && stream.addr.ip() == addr.ip().to_canonical()
+            matches!(stream.chat, Chat::Asked(_) | Chat::Open)
+                && from.is_none_or(|from| stream.addr.ip() == from)
         })
     }
 
@@ -204,7 +206,8 @@ impl Peer {
         let Some(ip) = self.streams.get(&dialled).map(|stream| stream.addr.ip()) else { return };
         let theirs = self.streams.iter().filter_map(|(id, stream)| match stream.chat {
             Chat::AskedUs(request)
-                if stream.peer.as_ref() == Some(user) && stream.addr.ip().to_canonical() == ip =>
+                if stream.peer.as_ref() == Some(user)
+                    && (stream.is_proven() || stream.addr.ip().to_canonical() == ip) =>
             {
                 Some((*id, request))
             }
@@ -219,10 +222,10 @@ impl Peer {
     pub(super) fn accept_chat(&mut self, now: Time, id: StreamId) {
         let Some(username) = self.username().cloned() else { return };
         self.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Accept { username }));
-        self.open_chat(id);
+        self.open_chat(now, id);
     }
 
-    pub(super) fn chat_answered(&mut self, id: StreamId, reply: ChatReply) {
+    pub(super) fn chat_answered(&mut self, now: Time, id: StreamId, reply: ChatReply) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         // An answer that nothing asked for changes nothing.
         if !matches!(stream.chat, Chat::Asked(_)) {
@@ -231,9 +234,9 @@ impl Peer {
         match reply {
             ChatReply::Accept { username } if Some(&username) != stream.peer.as_ref() => {
                 self.fault(self.name_of(id), format!("answered as {username}"));
-                self.drop_stream(id, &format!("{username} answered instead"), true);
+                self.drop_stream(now, id, &format!("{username} answered instead"), true);
             }
-            ChatReply::Accept { .. } => self.open_chat(id),
+            ChatReply::Accept { .. } => self.open_chat(now, id),
             ChatReply::Reject { reason, .. } => {
                 let asked = std::mem::replace(&mut stream.chat, Chat::None);
                 self.timers.cancel(Timer::Asked(id));
@@ -248,7 +251,7 @@ impl Peer {
         }
     }
 
-    fn open_chat(&mut self, id: StreamId) {
+    fn open_chat(&mut self, now: Time, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let with = stream.peer.clone();
         let before = std::mem::replace(&mut stream.chat, Chat::Open);
@@ -256,8 +259,9 @@ impl Peer {
         match with {
             _ if matches!(before, Chat::Open) => {}
             Some(user) => self.name_chat(id, user),
-            None => self.tell(Event::ChatOpened { with: None }),
+            None => self.tell(Event::ChatOpened { with: None, secured: false }),
         }
+        self.unite(now, id);
         if let Chat::Asked(requests) = before {
             for request in requests {
                 self.complete(request, Ok(Response::Done));
@@ -268,13 +272,14 @@ impl Peer {
     /// It is known with whom the open chat on a stream is. A stream that we dialled is written to rather than one whose
     /// other end only says who it is.
     pub(super) fn name_chat(&mut self, id: StreamId, user: Username) {
-        let dialled = self.streams.get(&id).is_some_and(|stream| stream.dialled);
+        let Some(stream) = self.streams.get(&id) else { return };
+        let (dialled, secured) = (stream.dialled, stream.is_proven());
         let is_new = !self.chats.contains_key(&user);
         if is_new || dialled {
             self.chats.insert(user.clone(), id);
         }
         if is_new {
-            self.tell(Event::ChatOpened { with: Some(user) });
+            self.tell(Event::ChatOpened { with: Some(user), secured });
         }
     }
 

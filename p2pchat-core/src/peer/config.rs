@@ -57,6 +57,13 @@ pub struct Config {
     pub redial_pause: Duration,
     /// For how long an address where something answers that isn't this protocol is not dialled again (§7.11). 1 minute.
     pub misdial_pause: Duration,
+    /// By which key others know this peer, if its streams are to be encrypted: then the driver holds the private one, and
+    /// `keys` is asked for (§7.13). Nothing comes of it without a `registry`.
+    pub link_key: Option<p2pchat_proto::LinkKey>,
+    /// Whether to talk in the clear to users whose programs have no key (§7.13). True.
+    pub plain: bool,
+    /// How many users' keys are learned. 65,536: who comes beyond is new each time.
+    pub keys: usize,
     /// How long a peer stream without a chat may be idle before who dialled it closes it; the other end gives it
     /// `delivery_timeout` more (§8.1). 2 minutes.
     pub idle_timeout: Duration,
@@ -82,7 +89,7 @@ impl Default for Config {
         Self {
             limits: Limits::DEFAULT,
             capabilities: Capabilities::parse(
-                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry,park",
+                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry,park,keys",
             ),
             registry: None,
             lease: Duration::from_secs(10),
@@ -100,6 +107,9 @@ impl Default for Config {
             request_timeout: Duration::from_secs(15),
             chat_timeout: Duration::from_secs(120),
             delivery_timeout: Duration::from_secs(10),
+            link_key: None,
+            plain: true,
+            keys: 65_536,
             redial_pause: Duration::from_secs(1),
             misdial_pause: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(120),

@@ -117,7 +117,7 @@ impl Peer {
         self.contact_requests.insert(request, user.clone());
         self.contacts.insert(user.clone(), Contact::Wanted { request, due: now + self.config.chat_timeout });
         self.contacts_moved(now);
-        self.tell(Event::ChatRequested { request, from: Some(user), addr: NOWHERE });
+        self.tell(Event::ChatRequested { request, from: Some(user), addr: NOWHERE, secured: false });
     }
 
     /// Accepts once more; the time limit stays that of the user's consent.
@@ -207,7 +207,7 @@ impl Peer {
         let theirs = self.streams.iter().filter_map(|(id, stream)| match stream.chat {
             Chat::AskedUs(request)
                 if stream.peer.as_ref() == Some(user)
-                    && stream.addr.ip().to_canonical() == found.ip.to_canonical() =>
+                    && (stream.is_proven() || stream.addr.ip().to_canonical() == found.ip.to_canonical()) =>
             {
                 Some((*id, request))
             }
@@ -220,13 +220,13 @@ impl Peer {
         }
     }
 
-    /// True, once, if our user has let this one come, and they do from where the registry shows them. A name alone proves
-    /// nothing.
-    pub(super) fn takes_expected(&mut self, user: &Username, addr: SocketAddr) -> bool {
-        let expected = matches!(
-            self.contacts.get(user),
-            Some(Contact::Expected { from: Some(ip), .. }) if *ip == addr.ip().to_canonical()
-        );
+    /// True, once, if our user has let this one come, and they do `from` where the registry shows them, or have proven who
+    /// they are. A name alone proves nothing.
+    pub(super) fn takes_expected(&mut self, user: &Username, from: Option<IpAddr>) -> bool {
+        let expected = match self.contacts.get(user) {
+            Some(Contact::Expected { from: expected, .. }) => from.is_none() || from == *expected,
+            _ => false,
+        };
         if expected {
             self.contacts.remove(user);
         }

@@ -32,6 +32,9 @@ pub enum Effect {
         stream: StreamId,
         /// Where to: the address that the registry published.
         addr: SocketAddr,
+        /// For a stream that is encrypted (§7.13): write this one frame, then make a TLS handshake with raw public keys, and
+        /// answer with `handle_stream_secured`, whoever the other end has shown to be.
+        secure: Option<PeerMessage>,
     },
     /// Write a message to a peer stream.
     SendPeer {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use p2pchat_proto::Reason;
+use p2pchat_proto::{LinkKey, Reason};
 
 /// Why a command failed: who is at fault, and what the registry or the other peer said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +65,17 @@ pub enum RequestError {
     /// The user could not be reached, or the stream to them broke.
     #[error("that user can't be reached: {0}")]
     Unreachable(String),
+    /// The user has another key than the one they are known by, or shows none any more (§7.13).
+    #[error("that user's key has changed: nothing is sent to them before you decide whether it is them")]
+    KeyChanged {
+        /// The key that they had.
+        known: LinkKey,
+        /// The key that the registry shows now.
+        shown: Option<LinkKey>,
+    },
+    /// The user's program doesn't encrypt, and [`Config::plain`](super::Config::plain) says that this one has to.
+    #[error("that user's program doesn't encrypt, and streams in the clear are refused")]
+    Plain,
     /// The user said no.
     #[error("{}", .0.as_deref().map_or_else(|| "the request was declined".to_owned(), |reason| format!("declined: {reason}")))]
     Rejected(Option<String>),

@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use p2pchat_proto::{BanRecord, Found, PeerRecord, Reason, RoomChange, RoomName, RoomRecord, Text, Username};
+use p2pchat_proto::{
+    BanRecord, Found, LinkKey, PeerRecord, Reason, RoomChange, RoomName, RoomRecord, Text, Username,
+};
 
 use super::RequestError;
 
@@ -59,11 +61,33 @@ pub enum Event {
         from: Option<Username>,
         /// Where from; `0.0.0.0:0` if they asked through the registry, which hides addresses (§7.10).
         addr: SocketAddr,
+        /// Who it is was proven by their key, on an encrypted stream (§7.13).
+        secured: bool,
     },
     /// A chat is open: text can go both ways.
     ChatOpened {
         /// With whom; `None` if they asked without a name. What they say first tells it, and the event comes again.
         with: Option<Username>,
+        /// It is encrypted, and who they are is proven by their key (§7.13).
+        secured: bool,
+    },
+    /// A user's key was seen for the first time. From now on only who has it is that user; the application keeps it for
+    /// [`Peer::set_key`](super::Peer::set_key) (§7.13).
+    KeyLearned {
+        /// Whose.
+        user: Username,
+        /// Which.
+        key: LinkKey,
+    },
+    /// A user has another key than before, or none any more: a new device, or somebody else in their place. Nothing is sent
+    /// to them and nothing is taken until somebody decides, by [`Peer::set_key`](super::Peer::set_key).
+    KeyChanged {
+        /// Whose.
+        user: Username,
+        /// The key that they had.
+        known: LinkKey,
+        /// The key that the registry shows now.
+        shown: Option<LinkKey>,
     },
     /// A chat has ended, or the wish for it was withdrawn.
     ChatClosed {

@@ -219,6 +219,7 @@ impl Peer {
                 self.submit(now, register, Purpose::Register(request))
             }
             Waiting::Login(request, credentials) => {
+                self.announce_key(now)?;
                 self.submit(now, credentials.login(), Purpose::Login(request, credentials))
             }
         }
@@ -233,11 +234,18 @@ impl Peer {
     fn say_hello(&mut self, now: Time) {
         let Link::Greeting { dialect, asked } = &mut self.link else { return };
         *asked = true;
-        let bare = *dialect == Dialect::Prototype || self.config.capabilities.is_empty();
-        let capabilities = self.config.capabilities;
+        let prototype = *dialect == Dialect::Prototype;
+        let capabilities = self.offered();
+        let bare = prototype || capabilities.is_empty();
         let extensions = (!bare).then_some(Extensions { version: PROTOCOL_VERSION, capabilities });
         self.effects.push_back(Effect::SendRegistry(ToRegistry::Hello { extensions }));
         self.arm(Timer::Link, now, self.config.request_timeout);
+    }
+
+    /// What we know and have a use for.
+    fn offered(&self) -> Capabilities {
+        let has_use = |capability: &Capability| *capability != Capability::Keys || self.own_key().is_some();
+        self.config.capabilities.iter().filter(has_use).collect()
     }
 
     fn greeted(&mut self, now: Time, reply: HelloReply) {
@@ -245,7 +253,7 @@ impl Peer {
         match reply {
             HelloReply::Success { extensions } if asked => {
                 let agreed = extensions.map_or(Capabilities::NONE, |extensions| extensions.capabilities);
-                self.link = Link::Ready { dialect, capabilities: agreed.and(self.config.capabilities) };
+                self.link = Link::Ready { dialect, capabilities: agreed.and(self.offered()) };
                 self.timers.cancel(Timer::Link);
                 self.link_ready(now);
             }

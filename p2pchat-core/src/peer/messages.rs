@@ -31,6 +31,10 @@ impl Lane {
         self.flights.iter().map(|flight| flight.request)
     }
 
+    pub(super) fn is_idle(&self) -> bool {
+        self.flights.is_empty() && self.owed.is_empty()
+    }
+
     pub(super) fn receipts(&self) -> impl Iterator<Item = Receipt> {
         self.owed.iter().map(|owed| owed.receipt)
     }

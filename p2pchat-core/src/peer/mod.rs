@@ -39,6 +39,7 @@ mod effect;
 mod error;
 mod event;
 mod inbox;
+mod keys;
 mod link;
 mod messages;
 mod moderation;
@@ -55,7 +56,7 @@ use std::{
     time::Duration,
 };
 
-use p2pchat_proto::{RoomName, Username};
+use p2pchat_proto::{LinkKey, RoomName, Username};
 
 pub use self::{
     config::Config,
@@ -104,6 +105,8 @@ pub struct Peer {
     failed_dials: BTreeMap<SocketAddr, (Time, String)>,
     /// The open chats, and the stream that is written to for each.
     chats: BTreeMap<Username, StreamId>,
+    /// By which keys users are known.
+    keys: BTreeMap<Username, LinkKey>,
     chat_requests: BTreeMap<ChatRequestId, StreamId>,
     /// Those that came through the registry, and whose they are.
     contact_requests: BTreeMap<ChatRequestId, Username>,
@@ -158,6 +161,7 @@ impl Peer {
             reaches: BTreeMap::new(),
             failed_dials: BTreeMap::new(),
             chats: BTreeMap::new(),
+            keys: BTreeMap::new(),
             chat_requests: BTreeMap::new(),
             contact_requests: BTreeMap::new(),
             contacts: BTreeMap::new(),
@@ -189,7 +193,7 @@ impl Peer {
                 Timer::Doubts => self.doubts_due(now),
                 Timer::Contacts => self.contacts_due(now),
                 Timer::Stream(stream) => self.stream_idle(now, stream),
-                Timer::Asked(stream) => self.chat_request_overdue(stream),
+                Timer::Asked(stream) => self.chat_request_overdue(now, stream),
                 Timer::Delivery(stream, kind) => self.delivery_overdue(now, stream, kind),
             }
         }
@@ -209,7 +213,7 @@ impl Peer {
             peer.end_session(now, "closed");
             peer.lose_link(now, "closed", RequestError::Closed, true);
             for stream in peer.streams.keys().copied().collect::<Vec<_>>() {
-                peer.drop_stream(stream, "closed", true);
+                peer.drop_stream(now, stream, "closed", true);
             }
             peer.timers = Timers::new();
             peer.closed = true;

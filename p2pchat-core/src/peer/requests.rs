@@ -8,8 +8,8 @@ use p2pchat_proto::{
 };
 
 use super::{
-    Effect, Event, Peer, RequestError, RequestId, Response, Timer, link::Waiting, moderation::Removal,
-    session::Credentials,
+    Effect, Event, Peer, RequestError, RequestId, Response, StreamId, Timer, link::Waiting,
+    moderation::Removal, session::Credentials,
 };
 use crate::time::Time;
 
@@ -54,6 +54,10 @@ pub(super) enum Purpose {
     Resume(Way),
     /// Going on without the stream.
     Park,
+    /// To be known by our key.
+    LinkKey,
+    /// Whose key somebody should have who has dialled us.
+    Vouch(StreamId, Username),
     Search(RequestId),
     Peers(RequestId, Detail),
     Rooms(RequestId, Detail),
@@ -88,7 +92,7 @@ pub(super) enum Way {
 
 impl Purpose {
     fn needs_session(&self) -> bool {
-        !matches!(self, Self::Register(_) | Self::Login(..) | Self::Resume(_))
+        !matches!(self, Self::Register(_) | Self::Login(..) | Self::Resume(_) | Self::LinkKey)
     }
 
     fn way_back(&self) -> Option<Way> {
@@ -104,6 +108,8 @@ impl Purpose {
             self,
             Self::Resume(_)
                 | Self::Park
+                | Self::LinkKey
+                | Self::Vouch(..)
                 | Self::Find(_)
                 | Self::Roster(_, None)
                 | Self::Contact(_)
@@ -319,6 +325,14 @@ impl Peer {
             (Purpose::Find(username), FromRegistry::Search(reply)) => {
                 self.found(now, &username, found(reply))
             }
+            (Purpose::Vouch(stream, username), FromRegistry::Search(reply)) => {
+                self.vouched(now, stream, &username, found(reply));
+            }
+            (Purpose::LinkKey, FromRegistry::LinkKey(outcome)) => {
+                if let Err(error) = accepted(outcome, retry_after) {
+                    self.fault("registry", format!("doesn't take this program's key: {error}"));
+                }
+            }
             (Purpose::Contact(user), FromRegistry::Contact(outcome)) => {
                 if let Err(error) = accepted(outcome, retry_after) {
                     self.contact_failed(&user, &error);
@@ -417,7 +431,8 @@ impl Peer {
             Purpose::Find(username) => self.found(now, &username, Err(error)),
             Purpose::Contact(user) => self.contact_failed(&user, &error),
             Purpose::Consent(request, _) => self.complete(request, Err(error)),
-            Purpose::ConsentAgain(_) | Purpose::Withdraw | Purpose::Expect(_) => {}
+            Purpose::ConsentAgain(_) | Purpose::Withdraw | Purpose::Expect(_) | Purpose::LinkKey => {}
+            Purpose::Vouch(stream, username) => self.vouched(now, stream, &username, Err(error)),
             // A registry that doesn't know it after all. It is asked again when the link has been idle for as long again.
             Purpose::Park => {
                 self.requests.parking = false;

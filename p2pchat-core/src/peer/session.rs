@@ -61,6 +61,8 @@ pub(super) struct Session {
     refused_since: Option<Time>,
     /// The capability `sender` was negotiated when it was last live.
     pub(super) sender: bool,
+    /// So was `keys`: who has one can be told from who hasn't.
+    pub(super) keys: bool,
     /// When the registry last answered a keep-alive.
     pub(super) heard: Option<Time>,
     /// What its keep-alives prove (§7.6), and the number of the next one.
@@ -147,6 +149,7 @@ impl Peer {
                     timed_out: false,
                     refused_since: None,
                     sender: false,
+                    keys: false,
                     heard: None,
                     ticket: None,
                     parked: None,
@@ -173,7 +176,7 @@ impl Peer {
             Some(token) if resumes => (session.credentials.resume(token.clone()), Way::Token),
             _ => (session.credentials.login(), Way::Password),
         };
-        let asked = self.submit(now, message, Purpose::Resume(way));
+        let asked = self.announce_key(now).and_then(|()| self.submit(now, message, Purpose::Resume(way)));
         if let Err(error) = &asked {
             self.lose_link(now, &error.to_string(), error.clone(), true);
         }
@@ -273,10 +276,11 @@ impl Peer {
     }
 
     fn session_begins(&mut self, now: Time) {
-        let sender = self.has(Capability::Sender);
+        let (sender, keys) = (self.has(Capability::Sender), self.has(Capability::Keys));
         if let Some(session) = &mut self.session {
             session.renewed = now;
             session.sender = sender;
+            session.keys = keys;
             session.ticket = None;
         }
         if self.has(Capability::Ticket) {
@@ -307,7 +311,7 @@ impl Peer {
         }
         self.drop_rooms(now);
         self.drop_contacts(reason);
-        self.drop_streams(reason);
+        self.drop_streams(now, reason);
     }
 
     pub(super) fn session_timed_out(&mut self, now: Time, username: &Username) {

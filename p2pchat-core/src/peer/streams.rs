@@ -13,6 +13,7 @@ use p2pchat_proto::{
 use super::{
     Effect, Peer, RequestError, RequestId, StreamId, Timer,
     chats::Chat,
+    keys::Proof,
     messages::{Kind, Lane},
     requests::Purpose,
 };
@@ -31,6 +32,8 @@ pub(super) struct Stream {
     /// True once the other end has said something that makes sense.
     heard: bool,
     pub(super) peer: Option<Username>,
+    /// What is known of that.
+    pub(super) proof: Proof,
     /// Both ends have the capability `sender`: the long forms and reasons may be written (§7.4).
     pub(super) sender: bool,
     /// What we say first, if we dialled: which registry gave us the address (§7.11).
@@ -48,6 +51,7 @@ impl Stream {
             connected: peer.is_none(),
             heard: false,
             peer,
+            proof: Proof::None,
             sender,
             introduction: None,
             chat: Chat::None,
@@ -61,6 +65,11 @@ impl Stream {
             Kind::Direct => &mut self.direct,
             Kind::Broadcast => &mut self.rooms,
         }
+    }
+
+    /// True if nothing is on its way, in either direction, that has to be answered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.direct.is_idle() && self.rooms.is_idle()
     }
 
     /// A refusal's reason, if the other end is known to read it.
@@ -102,6 +111,14 @@ impl Peer {
 
     /// A stream that was dialled is open.
     pub fn handle_stream_connected(&mut self, now: Time, stream: StreamId) {
+        // Where a handshake is due, it has to tell.
+        if self.streams.get(&stream).is_some_and(|stream| !matches!(stream.proof, Proof::Expected(_))) {
+            self.stream_opened(now, stream);
+        }
+    }
+
+    /// A stream that was dialled may be spoken on.
+    pub(super) fn stream_opened(&mut self, now: Time, stream: StreamId) {
         let Some(open) = self.streams.get_mut(&stream).filter(|stream| !stream.connected) else { return };
         open.connected = true;
         let (peer, introduction) = (open.peer.clone(), open.introduction.take());
@@ -109,7 +126,8 @@ impl Peer {
         let Some(peer) = peer else { return };
         if let (Some(registry), Some(sender)) = (introduction, self.username().cloned()) {
             let recipient = peer.clone();
-            self.send_peer(now, stream, PeerMessage::IntroducedBy { registry, sender, recipient });
+            let introduction = PeerMessage::IntroducedBy { registry, sender, recipient, secure: false };
+            self.send_peer(now, stream, introduction);
         }
         if let Some(Reach::Dialling(wants)) = self.reaches.insert(peer.clone(), Reach::Open(stream)) {
             for want in wants {
@@ -120,6 +138,7 @@ impl Peer {
 
     /// A message came on a peer stream.
     pub fn handle_stream_message(&mut self, now: Time, stream: StreamId, message: PeerMessage) {
+        let Some(message) = self.admitted(now, stream, message) else { return };
         let Some(open) = self.streams.get_mut(&stream).filter(|stream| stream.connected) else { return };
         let first = !std::mem::replace(&mut open.heard, true);
         self.stream_used(now, stream);
@@ -127,7 +146,7 @@ impl Peer {
             PeerMessage::ChatRequest { recipient, sender } => {
                 self.chat_requested(now, stream, recipient, sender);
             }
-            PeerMessage::ChatReply(reply) => self.chat_answered(stream, reply),
+            PeerMessage::ChatReply(reply) => self.chat_answered(now, stream, reply),
             PeerMessage::DirectMessage { sender, recipient, text } => {
                 self.message_came(now, stream, sender, &recipient, text);
             }
@@ -140,13 +159,15 @@ impl Peer {
             PeerMessage::BroadcastNotification(notification) => {
                 self.notified(now, stream, Kind::Broadcast, &notification);
             }
-            PeerMessage::IntroducedBy { registry, sender, recipient } => {
+            PeerMessage::IntroducedBy { registry, sender, recipient, secure } => {
                 if let Err(why) = self.introduced(stream, first, &registry, &sender) {
                     self.fault(self.name_of(stream), format!("came by {registry}, and {why}"));
-                    self.drop_stream(stream, why, true);
+                    self.drop_stream(now, stream, why, true);
                 } else if !self.is_me(&recipient) {
                     // Nobody's fault: whoever was here before us may have been looked up in time.
-                    self.drop_stream(stream, "they expected somebody else here", true);
+                    self.drop_stream(now, stream, "they expected somebody else here", true);
+                } else if secure {
+                    self.handshake_announced(now, stream);
                 }
             }
             other => self.fault(self.name_of(stream), format!("sent what is not understood: {other:?}")),
@@ -179,14 +200,14 @@ impl Peer {
         if self.streams.contains_key(&stream) {
             self.fault(self.name_of(stream), format!("sent what is no message: {malformed}"));
             self.note_failed_dial(now, stream, self.config.misdial_pause, "what answers there is no peer");
-            self.drop_stream(stream, "they sent what is no message", true);
+            self.drop_stream(now, stream, "they sent what is no message", true);
         }
     }
 
     /// A stream could not be opened, or has ended.
     pub fn handle_stream_closed(&mut self, now: Time, stream: StreamId, reason: String) {
         self.note_failed_dial(now, stream, self.config.redial_pause, &reason);
-        self.drop_stream(stream, &reason, false);
+        self.drop_stream(now, stream, &reason, false);
     }
 
     /// Gets a stream of our own to `user`, to do with it what is wanted.
@@ -255,17 +276,28 @@ impl Peer {
         {
             return Err(RequestError::Unreachable(reason.clone()));
         }
+        let handshake = self.handshake(user, found)?;
         let id = StreamId(self.next_id());
         let both_have = |capability| found.capabilities.has(capability) && self.has(capability);
         let mut stream = Stream::new(addr, Some(user.clone()), both_have(Capability::Sender));
-        stream.introduction = self.config.registry.clone().filter(|_| both_have(Capability::Origin));
+        let secure = match (handshake, self.username().cloned()) {
+            (Some((key, registry)), Some(sender)) => {
+                stream.proof = Proof::Expected(key);
+                let recipient = user.clone();
+                Some(PeerMessage::IntroducedBy { registry, sender, recipient, secure: true })
+            }
+            _ => {
+                stream.introduction = self.config.registry.clone().filter(|_| both_have(Capability::Origin));
+                None
+            }
+        };
         self.streams.insert(id, stream);
-        self.effects.push_back(Effect::Dial { stream: id, addr });
+        self.effects.push_back(Effect::Dial { stream: id, addr, secure });
         self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
         Ok(())
     }
 
-    fn fulfil(&mut self, now: Time, stream: StreamId, user: &Username, want: Want) {
+    pub(super) fn fulfil(&mut self, now: Time, stream: StreamId, user: &Username, want: Want) {
         match want {
             Want::Chat(request) => self.ask(now, stream, request),
             Want::Broadcast(request) => self.send_broadcast(now, stream, user, request),
@@ -286,7 +318,7 @@ impl Peer {
 
     /// A stream is kept for a while longer. Who dialled it, and speaks on it, is the one to close it: the other end waits for
     /// longer, so that nothing is said into a stream that is being closed.
-    fn stream_used(&mut self, now: Time, id: StreamId) {
+    pub(super) fn stream_used(&mut self, now: Time, id: StreamId) {
         let dialled = self.streams.get(&id).is_some_and(|stream| stream.dialled);
         let more = if dialled { Duration::ZERO } else { self.config.delivery_timeout };
         self.arm(Timer::Stream(id), now, self.config.idle_timeout + more);
@@ -330,6 +362,9 @@ impl Peer {
         let Some(stream) = self.streams.get(&id) else { return };
         let reason = match stream {
             Stream { connected: false, .. } => "no connection in time",
+            Stream { proof: Proof::Announced | Proof::Asked { .. }, .. } => {
+                "no proof of who they are in time"
+            }
             Stream { chat: Chat::Open | Chat::Asked(_) | Chat::AskedUs(_), .. } => {
                 self.stream_used(now, id);
                 return;
@@ -337,12 +372,12 @@ impl Peer {
             _ => "idle",
         };
         self.note_failed_dial(now, id, self.config.redial_pause, reason);
-        self.drop_stream(id, reason, true);
+        self.drop_stream(now, id, reason, true);
     }
 
     /// A stream is about to be dropped: if we dialled it and nobody there said anything that makes sense, its address is
     /// left alone for a while.
-    fn note_failed_dial(&mut self, now: Time, id: StreamId, pause: Duration, reason: &str) {
+    pub(super) fn note_failed_dial(&mut self, now: Time, id: StreamId, pause: Duration, reason: &str) {
         let Some(stream) = self.streams.get(&id).filter(|stream| stream.dialled && !stream.heard) else {
             return;
         };
@@ -353,7 +388,7 @@ impl Peer {
     }
 
     /// Forgets a stream and ends what hung on it.
-    pub(super) fn drop_stream(&mut self, id: StreamId, reason: &str, close: bool) {
+    pub(super) fn drop_stream(&mut self, now: Time, id: StreamId, reason: &str, close: bool) {
         let Some(stream) = self.streams.remove(&id) else { return };
         for timer in [
             Timer::Stream(id),
@@ -374,11 +409,14 @@ impl Peer {
             self.receipts.remove(&receipt);
         }
         let unreachable = RequestError::Unreachable(reason.to_owned());
-        if let Some(user) = stream.peer.as_ref().filter(|_| stream.dialled) {
-            if let Some(Reach::Dialling(wants)) = self.reaches.remove(user) {
-                for want in wants {
-                    self.refuse(user, want, unreachable.clone());
-                }
+        if let Some(user) = &stream.peer {
+            let was_way = match self.reaches.get(user) {
+                Some(Reach::Open(open)) => *open == id,
+                Some(Reach::Dialling(_)) => stream.dialled,
+                _ => false,
+            };
+            if let Some(reach) = was_way.then(|| self.reaches.remove(user)).flatten() {
+                self.way_lost(now, user, reach, &unreachable);
             }
             for request in stream.rooms.flights() {
                 self.settle_broadcast(request, user, Err(unreachable.clone()));
@@ -390,10 +428,25 @@ impl Peer {
         self.chat_ended(id, stream.chat, stream.peer, reason);
     }
 
+    /// A stream is gone that led to a user. They may have come by one of their own.
+    fn way_lost(&mut self, now: Time, user: &Username, reach: Reach, error: &RequestError) {
+        let other = self.proven_stream(user);
+        if let Some(other) = other {
+            self.reaches.insert(user.clone(), Reach::Open(other));
+        }
+        let Reach::Dialling(wants) = reach else { return };
+        for want in wants {
+            match other {
+                Some(other) => self.fulfil(now, other, user, want),
+                None => self.refuse(user, want, error.clone()),
+            }
+        }
+    }
+
     /// Closes every stream, and gives up every dial, of a user who is leaving.
-    pub(super) fn drop_streams(&mut self, reason: &str) {
+    pub(super) fn drop_streams(&mut self, now: Time, reason: &str) {
         for stream in self.streams.keys().copied().collect::<Vec<_>>() {
-            self.drop_stream(stream, reason, true);
+            self.drop_stream(now, stream, reason, true);
         }
         let searching: BTreeMap<_, _> = std::mem::take(&mut self.reaches);
         for (user, reach) in searching {

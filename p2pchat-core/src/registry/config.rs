@@ -75,8 +75,12 @@ impl Config {
             _ => true,
         };
         let agreed: Capabilities = self.capabilities.and(theirs).iter().filter(is_offered).collect();
-        let can_park = agreed.has(Capability::Resume) && agreed.has(Capability::Ticket);
-        agreed.iter().filter(|&capability| can_park || capability != Capability::Park).collect()
+        let needs_others = |capability: &Capability| match capability {
+            Capability::Park => agreed.has(Capability::Resume) && agreed.has(Capability::Ticket),
+            Capability::Keys => agreed.has(Capability::Sender) && agreed.has(Capability::Origin),
+            _ => true,
+        };
+        agreed.iter().filter(needs_others).collect()
     }
 }
 
@@ -85,7 +89,7 @@ impl Default for Config {
         Self {
             limits: Limits::DEFAULT,
             capabilities: Capabilities::parse(
-                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry,park",
+                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry,park,keys",
             ),
             default_lease: Duration::from_secs(10),
             min_lease: Duration::from_secs(3),

@@ -2,7 +2,9 @@
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
-use p2pchat_proto::{Capabilities, Capability, Dialect, Malformed, PeerPort, RoomName, ToRegistry, Username};
+use p2pchat_proto::{
+    Capabilities, Capability, Dialect, LinkKey, Malformed, PeerPort, RoomName, ToRegistry, Username,
+};
 
 use super::{effect::OpId, keep_alive::Ticket, leases::End, store::TokenDigest};
 use crate::time::Time;
@@ -30,6 +32,8 @@ pub(super) struct Work {
     pub(super) inbox: VecDeque<Incoming>,
     /// How often something was wrong with what came.
     pub(super) faults: u32,
+    /// The link key of sessions that begin on the stream (§7.13).
+    pub(super) key: Option<Box<LinkKey>>,
 }
 
 /// What there is of a stream.
@@ -87,6 +91,8 @@ pub(super) struct Session {
     /// Which of the account's tokens was given out last when it began, to its user or, where the store couldn't write, before:
     /// revoking that one revokes them all, unless somebody has come by them since.
     pub(super) current: Option<Box<TokenDigest>>,
+    /// By which its user's peer streams are known (§7.13).
+    pub(super) key: Option<Box<LinkKey>>,
 }
 
 impl Connection {

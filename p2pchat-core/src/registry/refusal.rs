@@ -29,6 +29,7 @@ pub(super) enum Refused {
     Peers,
     Contact,
     Park,
+    LinkKey,
     Moderation,
     Bans,
 }
@@ -48,6 +49,7 @@ impl Refused {
             Some(Verb::RoomKick | Verb::RoomBan | Verb::RoomUnban | Verb::RoomSet) => Self::Moderation,
             Some(Verb::RoomBans) => Self::Bans,
             Some(Verb::Park) => Self::Park,
+            Some(Verb::LinkKey) => Self::LinkKey,
             // LOGOUT has no answer of its own.
             _ => Self::Hello,
         }
@@ -66,6 +68,7 @@ impl Refused {
             Self::Peers => FromRegistry::Peers(PeerList::Failure { reason }),
             Self::Contact => FromRegistry::Contact(Outcome::Failure { reason }),
             Self::Park => FromRegistry::Parked(Outcome::Failure { reason }),
+            Self::LinkKey => FromRegistry::LinkKey(Outcome::Failure { reason }),
             Self::Moderation => FromRegistry::Moderation(Outcome::Failure { reason }),
             Self::Bans => FromRegistry::Bans(BanList::Failure { reason }),
         }

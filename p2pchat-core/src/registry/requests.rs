@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use p2pchat_proto::{
-    AuthReply, Capabilities, Capability, Extensions, Found, FromRegistry, HelloReply, List, Outcome,
+    AuthReply, Capabilities, Capability, Extensions, Found, FromRegistry, HelloReply, LinkKey, List, Outcome,
     PROTOCOL_VERSION, PasswordDigest, PeerList, RoomName, SearchReply, ToRegistry, Username,
 };
 
@@ -110,6 +110,7 @@ impl Registry {
                 self.contact_response(conn, &username, accepted);
             }
             ToRegistry::Park { username } => self.park(conn, &username),
+            ToRegistry::LinkKey { key } => self.link_key(conn, key),
             ToRegistry::Kick { room, username, reason } => {
                 self.moderate(now, conn, room, RoomAction::Kick { username, reason });
             }
@@ -136,6 +137,22 @@ impl Registry {
         let capabilities = connection.capabilities;
         let extensions = extensions.map(|_| Extensions { version: PROTOCOL_VERSION, capabilities });
         self.send(conn, FromRegistry::Hello(HelloReply::Success { extensions }));
+    }
+
+    /// Takes the key by which the peer streams of the next session here are known (§7.13).
+    fn link_key(&mut self, conn: ConnId, key: LinkKey) {
+        if !self.greeted(conn, Refused::LinkKey) {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(conn) else { return };
+        if !connection.has(Capability::Keys) {
+            self.refuse(conn, Refused::LinkKey, "this connection has not agreed on keys");
+        } else if connection.session().is_some() {
+            self.refuse(conn, Refused::LinkKey, "a key is announced before the login");
+        } else if let Some(work) = &mut connection.work {
+            work.key = Some(Box::new(key));
+            self.send(conn, FromRegistry::LinkKey(Outcome::Success));
+        }
     }
 
     /// True if the stream has said hello; else the request is refused.
@@ -270,6 +287,8 @@ impl Registry {
             port,
             ip,
             capabilities: shown.filter(|&c| asker.has(c) && found.has(c)).collect(),
+            // Who isn't told where somebody is has no use for it.
+            key: session.key.as_deref().copied().filter(|_| seen && asker.has(Capability::Keys)),
         })
     }
 

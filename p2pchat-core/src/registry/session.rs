@@ -91,6 +91,7 @@ impl Registry {
             ticket: None,
             has_token: token.is_some(),
             current: current.map(Box::new),
+            key: connection.work.as_ref().and_then(|work| work.key.clone()),
         }));
         let told = connection.has(Capability::Roster);
         self.send(conn, FromRegistry::Auth(AuthReply::Success { token }));

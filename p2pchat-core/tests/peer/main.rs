@@ -6,6 +6,7 @@ mod broadcasts;
 mod chats;
 mod dials;
 mod hidden;
+mod keys;
 mod link;
 mod model;
 mod modelled;

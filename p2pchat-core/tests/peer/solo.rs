@@ -8,8 +8,9 @@ use p2pchat_core::{
     peer::{ChatRequestId, Config, Effect, Event, Peer, Receipt, StreamId},
 };
 use p2pchat_proto::{
-    Dialect, FromRegistry, FromRegistryDatagram, Limits, List, Message, PasswordDigest, PeerList,
-    PeerMessage, PeerPort, RoomName, SessionTicket, Text, ToRegistryDatagram, Username,
+    Capabilities, Capability, Dialect, FromRegistry, FromRegistryDatagram, Limits, List, Message,
+    PasswordDigest, PeerList, PeerMessage, PeerPort, RoomName, SessionTicket, Text, ToRegistryDatagram,
+    Username,
 };
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -204,9 +205,10 @@ impl Solo {
             Effect::ParkRegistry => "park".to_owned(),
             Effect::SendRegistry(message) => format!("> {}", words(&message)),
             Effect::SendDatagram(message) => format!("udp {}", words(&message)),
-            Effect::Dial { stream, addr } => {
+            Effect::Dial { stream, addr, secure } => {
                 self.streams.push(stream);
-                format!("dial s{} {addr}", self.streams.len() - 1)
+                let first = secure.map_or(String::new(), |first| format!(", {}", words(&first)));
+                format!("dial s{} {addr}{first}", self.streams.len() - 1)
             }
             Effect::SendPeer { stream, message } => format!("s{} {}", self.number(stream), words(&message)),
             Effect::ClosePeer { stream } => format!("close s{}", self.number(stream)),
@@ -220,11 +222,13 @@ impl Solo {
         match event {
             Event::Completed { outcome: Ok(response), .. } => format!("ok {response:?}"),
             Event::Completed { outcome: Err(error), .. } => format!("failed: {error}"),
-            Event::ChatRequested { request, from, .. } => {
+            Event::ChatRequested { request, from, secured, .. } => {
                 self.requests.push(request);
-                format!("{} wants to chat", name(from))
+                format!("{} wants to chat{}", name(from), if secured { " in private" } else { "" })
             }
-            Event::ChatOpened { with } => format!("chat with {}", name(with)),
+            Event::ChatOpened { with, secured } => {
+                format!("chat with {}{}", name(with), if secured { " in private" } else { "" })
+            }
             Event::ChatClosed { with, reason } => format!("no chat with {}: {reason}", name(with)),
             Event::Message { from, text, receipt } => {
                 self.receipts.push(receipt);
@@ -258,7 +262,11 @@ impl Solo {
 
 fn words(message: &impl Message) -> String {
     let bytes = message.to_bytes(Dialect::Canonical);
-    let offered = format!("<{}>", Config::default().capabilities);
+    // A peer without a key has no use for `keys`.
+    let offered = Config::default().capabilities;
+    let offered =
+        offered.iter().filter(|capability| *capability != Capability::Keys).collect::<Capabilities>();
+    let offered = format!("<{offered}>");
     String::from_utf8_lossy(&bytes)
         .trim_end_matches('\n')
         .replace(digest("secret").expose(), "…")

@@ -13,7 +13,7 @@ use p2pchat_core::{
     registry::{self, ConnId, HashAnswer, HashRequest, Registry, store::MemoryStore},
 };
 use p2pchat_proto::{
-    Dialect, FromRegistryDatagram, Limits, Message, SessionToken, ToRegistryDatagram,
+    Dialect, FromRegistryDatagram, Limits, LinkKey, Message, PeerMessage, SessionToken, ToRegistryDatagram,
     codec::{ClientCodec, PeerCodec, RegistryCodec},
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -46,6 +46,13 @@ pub(crate) struct Node {
     streams: BTreeMap<StreamId, End>,
 }
 
+impl Node {
+    /// How many streams it has.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.len()
+    }
+}
+
 struct Link {
     conn: ConnId,
     client: ClientCodec,
@@ -60,6 +67,11 @@ struct End {
 
 fn ip(node: usize) -> IpAddr {
     IpAddr::from([192, 0, 2, u8::try_from(node + 1).unwrap()])
+}
+
+/// The key that a node holds.
+pub(crate) fn link_key(node: usize) -> LinkKey {
+    LinkKey::from_bytes([u8::try_from(node).unwrap(); 32])
 }
 
 fn node_at(ip: IpAddr) -> usize {
@@ -93,7 +105,9 @@ impl World {
             hashed: 0,
         };
         for (seed, name) in (0..).zip(names) {
-            let solo = Solo::seeded(config.clone(), seed);
+            let mut config = config.clone();
+            config.link_key = config.link_key.map(|_| link_key(world.nodes.len()));
+            let solo = Solo::seeded(config, seed);
             let (log, ended) = (Vec::new(), BTreeMap::new());
             let node = world.nodes.len();
             world.nodes.push(Node { solo, log, ended, link: None, streams: BTreeMap::new() });
@@ -238,7 +252,7 @@ impl World {
                     registry.handle_datagram(now, SocketAddr::new(ip(node), 50_001), message.unwrap());
                 }
             }
-            Effect::Dial { stream, addr } => self.dial(node, stream, addr),
+            Effect::Dial { stream, addr, secure } => self.dial(node, stream, addr, secure),
             Effect::SendPeer { stream, message } => {
                 let Some(end) = self.nodes[node].streams.get_mut(&stream) else { return };
                 let mut bytes = BytesMut::new();
@@ -269,7 +283,7 @@ impl World {
         self.nodes[node].link = Some(Link { conn, client, server });
     }
 
-    fn dial(&mut self, node: usize, stream: StreamId, addr: SocketAddr) {
+    fn dial(&mut self, node: usize, stream: StreamId, addr: SocketAddr, secure: Option<PeerMessage>) {
         let (other, now) = (node_at(addr.ip()), self.now);
         if self.dead.contains(&other) {
             return;
@@ -280,6 +294,11 @@ impl World {
             return peer.handle_stream_closed(now, stream, "refused".to_owned());
         };
         peer.handle_stream_connected(now, stream);
+        if let Some(first) = secure {
+            self.nodes[other].solo.peer.handle_stream_message(now, theirs, first);
+            self.nodes[other].solo.peer.handle_stream_secured(now, theirs, link_key(node));
+            self.nodes[node].solo.peer.handle_stream_secured(now, stream, link_key(other));
+        }
         let end = |node, stream| End { node, stream, codec: PeerCodec::new(Limits::DEFAULT) };
         self.nodes[node].streams.insert(stream, end(other, theirs));
         self.nodes[other].streams.insert(theirs, end(node, stream));

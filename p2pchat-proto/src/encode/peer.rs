@@ -40,10 +40,13 @@ impl PeerMessage {
             Self::UnicastNotification(notification) | Self::BroadcastNotification(notification) => {
                 writer.notification(notification);
             }
-            Self::IntroducedBy { registry, sender, recipient } => {
+            Self::IntroducedBy { registry, sender, recipient, secure } => {
                 writer.field(registry.as_str());
                 writer.plain(sender.as_str());
                 writer.plain(recipient.as_str());
+                if *secure {
+                    writer.plain("tls");
+                }
             }
         }
     }

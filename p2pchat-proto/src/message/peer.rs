@@ -51,7 +51,7 @@ pub enum PeerMessage {
     },
     /// `DIRECT_BROADCAST_NOTIFICATION …`: whether a broadcast arrived (§4.16).
     BroadcastNotification(Notification),
-    /// `INTRODUCED_BY <registry> <sender> <recipient>`: what the dialler says first (capability `origin`, §7.11).
+    /// `INTRODUCED_BY <registry> <sender> <recipient> [<tls>]`: what the dialler says first (capability `origin`, §7.11).
     IntroducedBy {
         /// The registry that gave the address.
         registry: RegistryName,
@@ -59,6 +59,8 @@ pub enum PeerMessage {
         sender: Username,
         /// Who is expected at that address.
         recipient: Username,
+        /// A TLS handshake follows, and nothing else in the clear (capability `keys`, §7.13).
+        secure: bool,
     },
 }
 

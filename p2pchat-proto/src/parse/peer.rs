@@ -42,6 +42,7 @@ impl PeerMessage {
                 registry: fields.required("registry", RegistryName::with_limits)?,
                 sender: fields.required("sender", Username::with_limits)?,
                 recipient: fields.required("recipient", Username::with_limits)?,
+                secure: fields.optional("link", value::tls)?.is_some(),
             },
             _ => return fields.unknown_verb(),
         })

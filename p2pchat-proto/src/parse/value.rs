@@ -53,6 +53,15 @@ pub(super) fn link_key(text: &str, _: &Limits) -> Result<LinkKey, Problem> {
     LinkKey::new(text)
 }
 
+/// The one word for what may follow an introduction. Whoever doesn't know another can't go on.
+pub(super) fn tls(text: &str, _: &Limits) -> Result<(), Problem> {
+    if text.eq_ignore_ascii_case("tls") {
+        Ok(())
+    } else {
+        Err(Problem::Unexpected { expected: "the word tls" })
+    }
+}
+
 pub(super) fn invite(text: &str, _: &Limits) -> Result<InviteCode, Problem> {
     InviteCode::new(text)
 }

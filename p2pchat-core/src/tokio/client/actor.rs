@@ -375,7 +375,7 @@ impl Actor {
                 Effect::SendDatagram(message) => self.send_to_link(Outgoing::Datagram(message)),
                 Effect::CloseRegistry => self.link = None,
                 Effect::ParkRegistry => self.send_to_link(Outgoing::Park),
-                Effect::Dial { stream, addr } => {
+                Effect::Dial { stream, addr, .. } => {
                     let task = self.add_stream(stream);
                     self.tasks.spawn(task.dial(addr));
                 }

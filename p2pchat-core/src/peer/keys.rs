@@ -1,0 +1,335 @@
+//! Link keys: whose key is whose, and what a peer stream proves by them (PROTOCOL.md §7.13).
+//!
+//! A key is known from the first contact on ([`Event::KeyLearned`]), or because the application says so
+//! ([`Peer::set_key`]). Afterwards nobody is that user who has another: not the registry's word, not an address, only the
+//! application can change it.
+
+use p2pchat_proto::{Capability, Found, LinkKey, PeerMessage, RegistryName, ToRegistry, Username};
+
+use super::{
+    Event, Peer, RequestError, StreamId, Timer,
+    chats::Chat,
+    requests::Purpose,
+    streams::{Reach, Stream},
+};
+use crate::time::Time;
+
+/// How many messages may wait on one stream until the registry has said whose it is. Who is new says a greeting and a
+/// request.
+const HELD: usize = 8;
+
+const CLEAR: &str = "streams in the clear are refused";
+
+/// What is known of who is at the other end of a stream.
+#[derive(Debug)]
+pub(super) enum Proof {
+    /// Nothing is proven, and nothing was asked: they haven't said who they are, or keys aren't in use.
+    None,
+    /// We dialled somebody who has this key, and the handshake isn't over.
+    Expected(LinkKey),
+    /// They dialled, and the handshake that they have announced isn't over.
+    Announced,
+    /// The registry is being asked about who they say they are. What they say meanwhile waits.
+    Asked { key: Option<LinkKey>, held: Vec<PeerMessage> },
+    /// They don't encrypt, and the user that they say they are has no key.
+    Plain,
+    /// They hold this key, and it is that user's.
+    Proven(LinkKey),
+}
+
+impl Stream {
+    pub(super) fn is_proven(&self) -> bool {
+        matches!(self.proof, Proof::Proven(_))
+    }
+}
+
+impl Peer {
+    /// Sets by which key a user is known, or that none is: the next contact is the first again. For what the application
+    /// remembers from an earlier run, and for a user's decision after [`Event::KeyChanged`].
+    pub fn set_key(&mut self, user: Username, key: Option<LinkKey>) {
+        match key {
+            Some(key) => drop(self.keys.insert(user, key)),
+            None => drop(self.keys.remove(&user)),
+        }
+    }
+
+    /// By which key a user is known.
+    pub fn key_of(&self, user: &Username) -> Option<LinkKey> {
+        self.keys.get(user).copied()
+    }
+
+    /// True if there is a stream to the user that is encrypted and on which they have proven their key.
+    pub fn is_secured(&self, user: &Username) -> bool {
+        self.proven_stream(user).is_some()
+    }
+
+    /// A stream's TLS handshake is over, and the other end has shown that it holds this key (§7.13). For a stream that was
+    /// dialled with [`Effect::Dial::secure`](super::Effect::Dial) this comes in place of `handle_stream_connected`; on one
+    /// that was accepted, after the `INTRODUCED_BY` that announced it.
+    pub fn handle_stream_secured(&mut self, now: Time, stream: StreamId, key: LinkKey) {
+        let Some(open) = self.streams.get(&stream) else { return };
+        match (&open.proof, &open.peer) {
+            (Proof::Expected(wanted), Some(user)) => {
+                let (wanted, user) = (*wanted, user.clone());
+                if key != wanted {
+                    self.fault(
+                        self.name_of(stream),
+                        format!("answers at the address of {user} without their key"),
+                    );
+                    self.note_failed_dial(
+                        now,
+                        stream,
+                        self.config.misdial_pause,
+                        "somebody else answers there",
+                    );
+                    return self.drop_stream(now, stream, "somebody else answers there", true);
+                }
+                self.learn(&user, key);
+                self.prove(stream, key);
+                self.stream_opened(now, stream);
+            }
+            (Proof::Announced, Some(user)) => {
+                let user = user.clone();
+                self.check(now, stream, &user, Some(key));
+            }
+            _ => {}
+        }
+    }
+
+    /// The key that we announce, if the registry is one with which it is of any use.
+    pub(super) fn own_key(&self) -> Option<LinkKey> {
+        self.config.link_key.filter(|_| self.config.registry.is_some())
+    }
+
+    /// Says by which key we are known, before the login that it is for.
+    pub(super) fn announce_key(&mut self, now: Time) -> Result<(), RequestError> {
+        match self.own_key().filter(|_| self.has(Capability::Keys)) {
+            Some(key) => self.submit(now, ToRegistry::LinkKey { key }, Purpose::LinkKey),
+            None => Ok(()),
+        }
+    }
+
+    /// The handshake that a dial is to make: with whose key, and in what name. `None` for a stream in the clear.
+    pub(super) fn handshake(
+        &mut self,
+        user: &Username,
+        found: &Found,
+    ) -> Result<Option<(LinkKey, RegistryName)>, RequestError> {
+        let in_use = self.session.as_ref().is_some_and(|session| session.keys);
+        let shown = found.key.filter(|_| in_use);
+        match (self.key_of(user), shown) {
+            (Some(known), shown) if self.own_key().is_some() && shown != Some(known) => {
+                self.tell(Event::KeyChanged { user: user.clone(), known, shown });
+                Err(RequestError::KeyChanged { known, shown })
+            }
+            (_, Some(key)) => Ok(self.config.registry.clone().map(|registry| (key, registry))),
+            _ if self.config.plain => Ok(None),
+            _ => Err(RequestError::Plain),
+        }
+    }
+
+    /// Passes on what may be listened to now. On a stream whose other end says a name, only after it was checked.
+    pub(super) fn admitted(&mut self, now: Time, id: StreamId, message: PeerMessage) -> Option<PeerMessage> {
+        let in_use = self.session.as_ref().is_some_and(|session| session.keys);
+        let stream = self.streams.get_mut(&id)?;
+        match &mut stream.proof {
+            Proof::Plain | Proof::Proven(_) => Some(message),
+            Proof::Expected(_) | Proof::Announced => {
+                self.fault(self.name_of(id), "spoke before the handshake");
+                self.drop_stream(now, id, "they spoke before the handshake", true);
+                None
+            }
+            Proof::Asked { held, .. } if held.len() < HELD => {
+                held.push(message);
+                None
+            }
+            Proof::Asked { .. } => {
+                self.drop_stream(now, id, "they said too much before it was clear who they are", true);
+                None
+            }
+            Proof::None
+                if stream.dialled || matches!(message, PeerMessage::IntroducedBy { secure: true, .. }) =>
+            {
+                Some(message)
+            }
+            Proof::None => match claimed(&message).filter(|_| in_use) {
+                None if self.config.plain => Some(message),
+                None => {
+                    self.drop_stream(now, id, CLEAR, true);
+                    None
+                }
+                Some(name) => {
+                    let name = name.clone();
+                    stream.proof = Proof::Asked { key: None, held: vec![message] };
+                    self.check(now, id, &name, None);
+                    None
+                }
+            },
+        }
+    }
+
+    /// They have announced a handshake, in this name.
+    pub(super) fn handshake_announced(&mut self, now: Time, id: StreamId) {
+        if self.own_key().is_none() {
+            return self.drop_stream(
+                now,
+                id,
+                "they want an encrypted stream, for which there is no key here",
+                true,
+            );
+        }
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.proof = Proof::Announced;
+            self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+        }
+    }
+
+    /// Who dialled is `user`, they say, and has shown that they hold `key`, or none.
+    fn check(&mut self, now: Time, id: StreamId, user: &Username, key: Option<LinkKey>) {
+        let known = self.key_of(user);
+        if key.is_none() && known.is_some() {
+            self.fault(self.name_of(id), format!("says to be {user}, without {user}'s key"));
+            return self.drop_stream(now, id, "they came without their key", true);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let held = match &mut stream.proof {
+            Proof::Asked { held, .. } => std::mem::take(held),
+            _ => Vec::new(),
+        };
+        stream.proof = Proof::Asked { key, held };
+        if let Some(key) = key.filter(|&key| known == Some(key)) {
+            return self.admit(now, id, Proof::Proven(key));
+        }
+        self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+        let search = ToRegistry::SearchUser { username: user.clone() };
+        if let Err(error) = self.submit(now, search, Purpose::Vouch(id, user.clone())) {
+            self.vouched(now, id, user, Err(error));
+        }
+    }
+
+    /// The registry has said what key `user` has.
+    pub(super) fn vouched(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        user: &Username,
+        found: Result<Found, RequestError>,
+    ) {
+        let Some(Stream { proof: Proof::Asked { key, .. }, .. }) = self.streams.get(&id) else { return };
+        let (key, known) = (*key, self.key_of(user));
+        match (key, found.map(|found| found.key)) {
+            (Some(key), Ok(Some(shown))) if key == shown => match known {
+                Some(known) if known != key => {
+                    self.tell(Event::KeyChanged { user: user.clone(), known, shown: Some(key) });
+                    self.drop_stream(now, id, "their key has changed", true);
+                }
+                _ => {
+                    self.learn(user, key);
+                    self.admit(now, id, Proof::Proven(key));
+                }
+            },
+            (None, Ok(None)) if self.config.plain => self.admit(now, id, Proof::Plain),
+            (None, Ok(None)) => self.drop_stream(now, id, CLEAR, true),
+            (_, Ok(_)) => {
+                self.fault(self.name_of(id), format!("says to be {user}, without {user}'s key"));
+                self.drop_stream(now, id, "they came without their key", true);
+            }
+            (_, Err(error)) => {
+                let why = format!("the registry doesn't say whether they are {user}: {error}");
+                self.drop_stream(now, id, &why, true);
+            }
+        }
+    }
+
+    /// It is clear who they are, and what they have said meanwhile counts.
+    fn admit(&mut self, now: Time, id: StreamId, proof: Proof) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Proof::Asked { held, .. } = std::mem::replace(&mut stream.proof, proof) else { return };
+        if let Proof::Proven(key) = stream.proof {
+            self.prove(id, key);
+            self.unite(now, id);
+        }
+        self.stream_used(now, id);
+        for message in held {
+            self.handle_stream_message(now, id, message);
+        }
+    }
+
+    fn prove(&mut self, id: StreamId, key: LinkKey) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.proof = Proof::Proven(key);
+            // Whoever has a key knows the long forms.
+            stream.sender = true;
+        }
+    }
+
+    fn learn(&mut self, user: &Username, key: LinkKey) {
+        if self.key_of(user).is_none() && self.keys.len() < self.config.keys {
+            self.keys.insert(user.clone(), key);
+            self.tell(Event::KeyLearned { user: user.clone(), key });
+        }
+    }
+
+    pub(super) fn proven_stream(&self, user: &Username) -> Option<StreamId> {
+        let theirs =
+            |(_, stream): &(&StreamId, &Stream)| stream.is_proven() && stream.peer.as_ref() == Some(user);
+        self.streams.iter().find(theirs).map(|(id, _)| *id)
+    }
+
+    /// Somebody has come who is who they say: one stream serves both ends. If both have dialled, it is that of whose name
+    /// comes first, and each end closes its own that isn't, unless something is on its way there.
+    pub(super) fn unite(&mut self, now: Time, id: StreamId) {
+        let Some(theirs) = self.streams.get(&id).filter(|stream| stream.is_proven() && !stream.dialled)
+        else {
+            return;
+        };
+        let (Some(user), chat_is_open) = (theirs.peer.clone(), matches!(theirs.chat, Chat::Open)) else {
+            return;
+        };
+        let theirs_stays = self.username().is_some_and(|me| user < *me);
+        let own = self.streams.iter_mut().find(|(_, own)| own.dialled && own.peer.as_ref() == Some(&user));
+        let may_go = own.as_ref().is_none_or(|(_, own)| {
+            own.is_idle()
+                && match own.chat {
+                    Chat::None | Chat::Asked(_) => true,
+                    Chat::Open => chat_is_open,
+                    Chat::AskedUs(_) => false,
+                }
+        });
+        if own.is_some() && !(theirs_stays && may_go)
+            || matches!(self.reaches.get(&user), Some(Reach::Asking(_)))
+        {
+            return;
+        }
+        let mut asked = Vec::new();
+        let own = own.map(|(id, own)| {
+            if let Chat::Asked(requests) = &mut own.chat {
+                asked = std::mem::take(requests);
+            }
+            *id
+        });
+        let before = self.reaches.insert(user.clone(), Reach::Open(id));
+        if let Some(own) = own {
+            self.drop_stream(now, own, "they have come by themselves", true);
+        }
+        for request in asked {
+            self.ask(now, id, request);
+        }
+        if let Some(Reach::Searching(wants) | Reach::Dialling(wants)) = before {
+            for want in wants {
+                self.fulfil(now, id, &user, want);
+            }
+        }
+    }
+}
+
+/// The name in which somebody speaks.
+fn claimed(message: &PeerMessage) -> Option<&Username> {
+    match message {
+        PeerMessage::ChatRequest { sender, .. } => sender.as_ref(),
+        PeerMessage::DirectMessage { sender, .. }
+        | PeerMessage::DirectBroadcast { sender, .. }
+        | PeerMessage::IntroducedBy { sender, .. } => Some(sender),
+        _ => None,
+    }
+}

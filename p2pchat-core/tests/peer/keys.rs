@@ -1,0 +1,428 @@
+//! Link keys: who is talked to, who is listened to, and who has to decide (§7.13).
+
+use p2pchat_core::peer::{Config, Event};
+use p2pchat_proto::{LinkKey, PeerMessage, RegistryName};
+
+use crate::{
+    solo::{SECOND, Solo, user},
+    world::{World, link_key},
+};
+
+const AGREED: &str = " <1> <reason,roster,sender,origin,keys>";
+const REGISTRY: &str = "chat.example.org:15600";
+
+fn config() -> Config {
+    let mut config = Config::default();
+    config.registry = Some(RegistryName::new(REGISTRY).unwrap());
+    config.link_key = Some(key('a'));
+    config
+}
+
+fn key(letter: char) -> LinkKey {
+    LinkKey::new(&letter.to_string().repeat(64)).unwrap()
+}
+
+/// alice, whose key is `a`s, on a registry that knows keys.
+fn alice() -> Solo {
+    alice_with(config())
+}
+
+fn alice_with(config: Config) -> Solo {
+    let mut s = Solo::with(config);
+    s.log_in();
+    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
+    s.registry("LINK_KEY <SUCCESS> <200>");
+    s.registry("AUTH <SUCCESS> <200>");
+    s.did();
+    s
+}
+
+/// Where bob is, and whose key the registry says is his.
+fn bob(key: Option<LinkKey>) -> String {
+    let key = key.map_or(String::new(), |key| format!(" <{key}>"));
+    format!("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender,origin>{key}")
+}
+
+fn introduction(recipient: &str) -> String {
+    format!("INTRODUCED_BY <{REGISTRY}> <bob> <{recipient}>")
+}
+
+/// alice has asked for a chat with bob, whom the registry shows with that key; what she did then.
+fn asked(s: &mut Solo, shown: Option<LinkKey>) -> Vec<String> {
+    s.peer.chat(s.now, user("bob"));
+    s.registry(&bob(shown));
+    s.did()
+}
+
+/// Somebody dials, announces a handshake as bob, and shows that they hold that key.
+fn comes(s: &mut Solo, key: LinkKey) -> (usize, Vec<String>) {
+    let stream = s.accept();
+    s.hear(stream, &format!("{} <tls>", introduction("alice")));
+    s.peer.handle_stream_secured(s.now, s.streams[stream], key);
+    (stream, s.did())
+}
+
+fn knows_bob(key: LinkKey) -> Solo {
+    let mut s = alice();
+    s.peer.set_key(user("bob"), Some(key));
+    s
+}
+
+#[test]
+fn a_key_is_announced_before_each_login_and_only_where_it_is_of_use() {
+    let mut s = Solo::with(config());
+    s.log_in();
+    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    let hello = s.did().pop().unwrap();
+    assert!(hello.ends_with(",keys>"), "{hello}");
+    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
+    let announced = format!("> LINK_KEY <{}>", key('a'));
+    assert_eq!(s.did()[1..], [announced.clone(), "> LOGIN <alice> <…> <4000>".to_owned()]);
+    s.registry("LINK_KEY <SUCCESS> <200>");
+    s.registry("AUTH <SUCCESS> <200>");
+    s.did();
+    s.peer.handle_registry_closed(s.now, "gone".to_owned());
+    s.wait(SECOND * 5);
+    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
+    assert_eq!(s.did()[1..], [announced, "> LOGIN <alice> <…> <4000>".to_owned()]);
+
+    // A registry that doesn't know keys isn't shown one, nor does who has none ask for them.
+    let mut s = Solo::with(config());
+    s.log_in();
+    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.did();
+    s.registry("HELLO_BACK <SUCCESS> <200> <1> <sender,origin>");
+    assert_eq!(s.did()[1..], ["> LOGIN <alice> <…> <4000>"]);
+    for (key, registry) in [(None, Some(REGISTRY)), (Some(key('a')), None)] {
+        let mut config = config();
+        (config.link_key, config.registry) = (key, registry.map(|name| RegistryName::new(name).unwrap()));
+        let mut s = Solo::with(config);
+        s.log_in();
+        s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+        assert_eq!(s.did().pop().unwrap(), "> HELLO_P2P <1> <all>");
+    }
+}
+
+#[test]
+fn a_registry_that_refuses_the_key_is_at_fault_and_the_login_goes_on() {
+    let mut s = Solo::with(config());
+    s.log_in();
+    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
+    s.did();
+    s.registry("LINK_KEY <FAILURE> <404> <no keys today>");
+    assert_eq!(s.did(), ["fault of registry: doesn't take this program's key: no keys today"]);
+    s.registry("AUTH <SUCCESS> <200>");
+    assert!(s.peer.is_logged_in());
+}
+
+#[test]
+fn links_nothing_is_said_before_the_other_end_has_proven_the_key_that_the_registry_shows() {
+    let mut s = alice();
+    let dial = format!("dial s0 192.0.2.2:4000, INTRODUCED_BY <{REGISTRY}> <alice> <bob> <tls>");
+    assert_eq!(asked(&mut s, Some(key('b')))[1..], [dial]);
+    s.connected(0);
+    assert!(s.did().is_empty(), "a handshake is due");
+    s.peer.handle_stream_secured(s.now, s.streams[0], key('b'));
+    let learned = format!("{:?}", Event::KeyLearned { user: user("bob"), key: key('b') }).to_lowercase();
+    assert_eq!(s.did(), [learned, "s0 CHAT_REQUEST <bob> <alice>".to_owned()]);
+    assert_eq!(s.peer.key_of(&user("bob")), Some(key('b')));
+    assert!(s.peer.is_secured(&user("bob")));
+    assert_eq!(
+        s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>"),
+        ["chat with bob in private", "ok Done"]
+    );
+}
+
+#[test]
+fn links_who_answers_with_another_key_hears_nothing_and_is_left_alone() {
+    let mut s = alice();
+    asked(&mut s, Some(key('b')));
+    s.peer.handle_stream_secured(s.now, s.streams[0], key('c'));
+    let gone = "that user can't be reached: somebody else answers there";
+    assert_eq!(
+        s.did(),
+        [
+            "fault of bob at 192.0.2.2:4000: answers at the address of bob without their key".to_owned(),
+            "close s0".to_owned(),
+            format!("failed: {gone}"),
+        ]
+    );
+    assert_eq!(s.peer.key_of(&user("bob")), None);
+    s.wait(SECOND * 59);
+    assert_eq!(asked(&mut s, Some(key('b')))[1..], [format!("failed: {gone}")], "a minute has not passed");
+    s.wait(SECOND * 2);
+    assert!(asked(&mut s, Some(key('b'))).last().unwrap().starts_with("dial s1"));
+}
+
+#[test]
+fn links_what_comes_before_the_proof_ends_the_stream() {
+    let mut s = alice();
+    asked(&mut s, Some(key('b')));
+    let did = s.peer(0, "DIRECT_MESSAGE <bob> <alice> hi");
+    assert_eq!(did[..2], ["fault of bob at 192.0.2.2:4000: spoke before the handshake", "close s0"]);
+    let theirs = s.accept();
+    s.hear(theirs, &format!("{} <tls>", introduction("alice")));
+    let did = s.peer(theirs, "CHAT_REQUEST <alice> <bob>");
+    assert_eq!(did, ["fault of bob at 192.0.2.9:50000: spoke before the handshake", "close s1"]);
+}
+
+#[test]
+fn links_a_changed_key_stops_what_is_said_until_somebody_decides() {
+    let mut s = knows_bob(key('b'));
+    for shown in [Some(key('c')), None] {
+        let changed = Event::KeyChanged { user: user("bob"), known: key('b'), shown };
+        let did = asked(&mut s, shown);
+        assert_eq!(did[1], format!("{changed:?}").to_lowercase());
+        assert!(did[2].starts_with("failed: that user's key has changed"), "{did:?}");
+        assert_eq!(did.len(), 3, "nothing is dialled: {did:?}");
+    }
+    s.peer.set_key(user("bob"), Some(key('c')));
+    assert!(asked(&mut s, Some(key('c'))).last().unwrap().starts_with("dial s0"));
+    let mut s = knows_bob(key('b'));
+    s.peer.set_key(user("bob"), None);
+    assert_eq!(asked(&mut s, None)[1..], ["dial s0 192.0.2.2:4000"]);
+}
+
+#[test]
+fn links_who_comes_with_another_key_than_before_is_sent_away_and_it_is_said() {
+    let mut s = knows_bob(key('b'));
+    let (_, did) = comes(&mut s, key('c'));
+    assert_eq!(did, ["> SEARCH_USER <bob>"]);
+    s.registry(&bob(Some(key('c'))));
+    let changed = Event::KeyChanged { user: user("bob"), known: key('b'), shown: Some(key('c')) };
+    assert_eq!(s.did(), [format!("{changed:?}").to_lowercase(), "close s0".to_owned()]);
+    // The registry itself says that it is somebody else: an impostor, and no new device.
+    comes(&mut s, key('d'));
+    s.registry(&bob(Some(key('b'))));
+    let impostor = "fault of bob at 192.0.2.9:50000: says to be bob, without bob's key";
+    assert_eq!(s.did(), [impostor, "close s1"]);
+    assert_eq!(s.peer.key_of(&user("bob")), Some(key('b')));
+}
+
+#[test]
+fn links_who_is_known_is_let_in_at_once_and_who_is_new_once_the_registry_has_spoken() {
+    let mut s = knows_bob(key('b'));
+    let (stream, did) = comes(&mut s, key('b'));
+    assert!(did.is_empty(), "{did:?}");
+    assert_eq!(s.peer(stream, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat in private"]);
+
+    let mut s = alice();
+    let (stream, did) = comes(&mut s, key('b'));
+    assert_eq!(did, ["> SEARCH_USER <bob>"]);
+    assert!(s.peer(stream, "CHAT_REQUEST <alice> <bob>").is_empty(), "not before it is clear who they are");
+    s.registry(&bob(Some(key('b'))));
+    let learned = format!("{:?}", Event::KeyLearned { user: user("bob"), key: key('b') }).to_lowercase();
+    assert_eq!(s.did(), [learned, "bob wants to chat in private".to_owned()]);
+}
+
+#[test]
+fn links_who_says_a_name_without_its_key_is_not_listened_to() {
+    // Known: nothing has to be asked.
+    let mut s = knows_bob(key('b'));
+    let stream = s.accept();
+    let impostor = |n| format!("fault of 192.0.2.9:50000: says to be bob, without bob's key close s{n}");
+    assert_eq!(s.peer(stream, &introduction("alice")).join(" "), impostor(0));
+    // Unknown: whatever the message is that says the name first.
+    for (n, first) in [
+        introduction("alice"),
+        "CHAT_REQUEST <alice> <bob>".to_owned(),
+        "DIRECT_BROADCAST <bob> <den> hello".to_owned(),
+        "DIRECT_MESSAGE <bob> <alice> hello".to_owned(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        let mut s = alice();
+        for _ in 0..=n {
+            s.accept();
+        }
+        assert_eq!(s.peer(n, first), ["> SEARCH_USER <bob>"]);
+        s.registry(&bob(Some(key('b'))));
+        assert_eq!(s.did().join(" "), impostor(n));
+    }
+    // Nor who the registry doesn't know, or doesn't speak about.
+    let mut s = alice();
+    s.accept();
+    s.hear(0, &introduction("alice"));
+    s.registry("SEARCH_USER_RESPONSE <NOT_ONLINE> <300>");
+    assert_eq!(s.did()[1..], ["close s0"]);
+    s.accept();
+    s.hear(1, &introduction("alice"));
+    s.peer.handle_registry_closed(s.now, "gone".to_owned());
+    assert!(s.did().contains(&"close s1".to_owned()));
+}
+
+#[test]
+fn who_has_no_key_is_talked_to_in_the_clear_unless_that_is_refused() {
+    let mut s = alice();
+    assert_eq!(asked(&mut s, None)[1..], ["dial s0 192.0.2.2:4000"]);
+    s.connected(0);
+    assert_eq!(
+        s.did(),
+        [format!("s0 INTRODUCED_BY <{REGISTRY}> <alice> <bob>"), "s0 CHAT_REQUEST <bob> <alice>".to_owned()]
+    );
+    assert_eq!(s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>"), ["chat with bob", "ok Done"]);
+    s.accept();
+    s.hear(1, "CHAT_REQUEST <alice> <carol>");
+    s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <carol> <4000> <192.0.2.9> <sender,origin>");
+    assert_eq!(s.did(), ["> SEARCH_USER <carol>", "carol wants to chat"]);
+    s.accept();
+    assert_eq!(s.peer(2, "CHAT_REQUEST <alice>"), ["? wants to chat"], "there is nobody to ask about");
+
+    let mut strict = config();
+    strict.plain = false;
+    let mut s = alice_with(strict);
+    assert_eq!(
+        asked(&mut s, None)[1..],
+        ["failed: that user's program doesn't encrypt, and streams in the clear are refused"]
+    );
+    s.accept();
+    s.hear(0, "CHAT_REQUEST <alice> <bob>");
+    s.registry(&bob(None));
+    assert_eq!(s.did()[1..], ["close s0"]);
+    s.accept();
+    assert_eq!(s.peer(1, "CHAT_REQUEST <alice>"), ["close s1"]);
+}
+
+#[test]
+fn links_what_waits_for_the_registry_is_bounded_in_number_and_time() {
+    let mut s = alice();
+    s.accept();
+    for _ in 0..8 {
+        s.hear(0, "CHAT_REQUEST <alice> <bob>");
+    }
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>"]);
+    assert_eq!(s.peer(0, "CHAT_REQUEST <alice> <bob>"), ["close s0"]);
+    s.registry(&bob(None));
+    assert!(s.did().is_empty());
+
+    s.accept();
+    s.hear(1, &format!("{} <tls>", introduction("alice")));
+    assert_eq!(s.wait_quietly(SECOND * 10), ["close s1"], "a handshake takes ten seconds at most");
+}
+
+#[test]
+fn who_has_no_key_lets_nobody_in_who_wants_one() {
+    let mut s = Solo::alice();
+    s.accept();
+    assert_eq!(s.peer(0, &format!("{} <tls>", introduction("alice"))), ["close s0"]);
+}
+
+#[test]
+fn how_many_keys_are_learned_is_bounded() {
+    let mut config = config();
+    config.keys = 0;
+    let mut s = alice_with(config);
+    comes(&mut s, key('b'));
+    s.registry(&bob(Some(key('b'))));
+    assert!(s.did().is_empty());
+    assert_eq!((s.peer.key_of(&user("bob")), s.peer.is_secured(&user("bob"))), (None, true));
+}
+
+#[test]
+fn who_has_come_is_answered_on_the_stream_that_they_dialled() {
+    let mut s = knows_bob(key('b'));
+    comes(&mut s, key('b'));
+    s.peer.chat(s.now, user("bob"));
+    assert_eq!(s.did(), ["s0 CHAT_REQUEST <bob> <alice>"]);
+    assert_eq!(
+        s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>"),
+        ["chat with bob in private", "ok Done"]
+    );
+    // And once it is gone, nobody is spoken to on it.
+    s.closed(0);
+    s.did();
+    s.peer.chat(s.now, user("bob"));
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>"]);
+}
+
+/// alice, whose name comes first, or dave.
+fn dialling(me: &str) -> Solo {
+    let mut s = Solo::with(config());
+    let port = p2pchat_proto::PeerPort::new(4_000).unwrap();
+    s.peer.login(s.now, user(me), crate::solo::digest("secret"), Some(port));
+    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
+    s.registry("LINK_KEY <SUCCESS> <200>");
+    s.registry("AUTH <SUCCESS> <200>");
+    s.peer.set_key(user("bob"), Some(key('b')));
+    asked(&mut s, Some(key('b')));
+    let stream = s.accept();
+    s.hear(stream, &format!("{} <tls>", introduction(me)));
+    s
+}
+
+#[test]
+fn of_two_streams_that_were_dialled_at_once_the_one_of_the_first_name_stays() {
+    let came = |s: &mut Solo, stream: usize| {
+        s.peer.handle_stream_secured(s.now, s.streams[stream], key('b'));
+        s.did()
+    };
+    // alice's own stays: it is bob who closes his.
+    let mut s = dialling("alice");
+    assert!(came(&mut s, 1).is_empty());
+    assert_eq!(came(&mut s, 0), ["s0 CHAT_REQUEST <bob> <alice>"]);
+    s.closed(1);
+    assert!(s.did().is_empty());
+    // Unless he can't be reached.
+    let mut s = dialling("alice");
+    came(&mut s, 1);
+    s.closed(0);
+    assert_eq!(s.did(), ["s1 CHAT_REQUEST <bob> <alice>"]);
+    // bob's stays: dave gives up his dial, and has asked already where that is open.
+    let mut s = dialling("dave");
+    assert_eq!(came(&mut s, 1), ["close s0", "s1 CHAT_REQUEST <bob> <dave>"]);
+    let mut s = dialling("dave");
+    assert_eq!(came(&mut s, 0), ["s0 CHAT_REQUEST <bob> <dave>"]);
+    assert_eq!(came(&mut s, 1), ["close s0", "s1 CHAT_REQUEST <bob> <dave>"]);
+    assert_eq!(
+        s.peer(1, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>"),
+        ["chat with bob in private", "ok Done"]
+    );
+    // What is on its way is waited for.
+    let mut s = dialling("dave");
+    came(&mut s, 0);
+    s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>");
+    s.peer.send(s.now, user("bob"), crate::solo::text("hi"));
+    s.did();
+    assert!(came(&mut s, 1).is_empty());
+}
+
+#[test]
+fn peers_with_keys_talk_in_private_over_one_stream() {
+    let mut config = config();
+    config.registry = Some(RegistryName::new(REGISTRY).unwrap());
+    let mut w = World::with(&["alice", "bob", "carol"], &config);
+    w.nodes[0].solo.peer.chat(w.now, user("bob"));
+    w.run();
+    let request = w.nodes[1].solo.requests[0];
+    w.nodes[1].solo.peer.accept(w.now, request);
+    w.run();
+    w.send(0, "bob", "hello");
+    w.send(1, "alice", "hello yourself");
+    for (node, other) in [(0, "bob"), (1, "alice")] {
+        let solo = &w.nodes[node].solo;
+        assert!(solo.peer.is_secured(&user(other)), "{:?}", w.nodes[node].log);
+        assert_eq!(solo.peer.key_of(&user(other)), Some(link_key(1 - node)));
+        assert_eq!(w.nodes[node].streams(), 1);
+    }
+    // Both at once.
+    w.nodes[0].solo.peer.chat(w.now, user("carol"));
+    w.nodes[2].solo.peer.chat(w.now, user("alice"));
+    w.run();
+    w.send(2, "alice", "both of us");
+    assert!(w.nodes[0].log.contains(&"carol: both of us".to_owned()), "{:?}", w.nodes[0].log);
+    assert_eq!((w.nodes[0].streams(), w.nodes[2].streams()), (2, 1));
+}
+
+#[test]
+fn a_message_that_names_nobody_is_no_claim() {
+    let mut s = alice();
+    s.accept();
+    let reply = PeerMessage::ChatReply(p2pchat_proto::ChatReply::Accept { username: user("bob") });
+    s.peer.handle_stream_message(s.now, s.streams[0], reply);
+    assert!(s.did().is_empty());
+}
