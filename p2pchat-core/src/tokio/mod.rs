@@ -34,6 +34,7 @@ mod client;
 mod clock;
 mod error;
 mod fingerprint;
+mod identity;
 pub(crate) mod known;
 mod network;
 mod outbox;
@@ -42,9 +43,10 @@ mod server;
 mod store;
 mod tls;
 
-pub use client::{ClientConfig, Events, Peer, SeenCertificate, Trust};
+pub use client::{ClientConfig, Events, KnownKey, Peer, SeenCertificate, Trust};
 pub use error::{CertificateError, Error};
 pub use fingerprint::Fingerprint;
+pub use identity::{LinkIdentity, LinkIdentityError};
 pub use network::{BoxFuture, BoxStream, Datagrams, Duplex, Listener, Network, TcpNetwork};
 pub use server::{
     BanError, Figure, FigureValue, HashConfig, InviteError, Latencies, Server, ServerConfig, ServerHandle,

@@ -10,8 +10,8 @@ use std::{
 };
 
 use p2pchat_proto::{
-    Capacity, Description, Detail, InviteCode, PasswordDigest, PeerMessage, PeerPort, Reason, RegistryName,
-    RoomName, RoomSetting, Text, Username,
+    Capacity, Description, Detail, InviteCode, LinkKey, PasswordDigest, PeerMessage, PeerPort, Reason,
+    RegistryName, RoomName, RoomSetting, Text, Username,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
@@ -21,6 +21,7 @@ use tokio::{
 
 use super::{
     ClientConfig,
+    handle::KnownKey,
     link::{LinkFact, LinkTask, Outgoing, Vouching},
     shared::Shared,
     streams::{StreamFact, StreamTask},
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     peer::{ChatRequestId, Effect, Event, Peer, Receipt, RequestError, RequestId, Response, StreamId},
     tokio::{
-        Error,
+        Error, LinkIdentity,
         accept::AcceptFailures,
         clock::Clock,
         network::{BoxStream, Listener},
@@ -48,6 +49,8 @@ const FLUSH: Duration = Duration::from_secs(3);
 pub(super) enum Command {
     Request(Request, oneshot::Sender<Result<Response, Error>>),
     Confirm(Receipt),
+    SetKey(Username, Option<LinkKey>),
+    KeyOf(Username, oneshot::Sender<KnownKey>),
     Close(oneshot::Sender<()>),
 }
 
@@ -102,6 +105,7 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
     let mut machine = config.machine.clone();
     // A host whose name no frame can hold is not said: peers take it as if nothing had been negotiated.
     machine.registry = machine.registry.or_else(|| RegistryName::new(&config.registry()).ok());
+    machine.link_key = config.identity.as_ref().map(LinkIdentity::key);
     let actor = Actor {
         machine: Peer::new(machine, seed),
         config: Arc::new(config),
@@ -203,6 +207,12 @@ impl Actor {
                             self.answers.insert(request, answer);
                         }
                         Some(Command::Confirm(receipt)) => self.machine.confirm(self.clock.now(), receipt),
+                        Some(Command::SetKey(user, key)) => self.machine.set_key(user, key),
+                        Some(Command::KeyOf(user, answer)) => {
+                            let (key, secured) = (self.machine.key_of(&user), self.machine.is_secured(&user));
+                            // An error means that the caller has stopped waiting.
+                            let _ = answer.send(KnownKey { key, secured });
+                        }
                         Some(Command::Close(closed)) => break Some(closed),
                         None => break None,
                     }
@@ -324,6 +334,7 @@ impl Actor {
         let now = self.clock.now();
         match fact {
             StreamFact::Connected => self.machine.handle_stream_connected(now, stream),
+            StreamFact::Secured(key) => self.machine.handle_stream_secured(now, stream, key),
             StreamFact::Received(Ok(message), permit) => {
                 let is_talk = matches!(
                     message,
@@ -375,9 +386,9 @@ impl Actor {
                 Effect::SendDatagram(message) => self.send_to_link(Outgoing::Datagram(message)),
                 Effect::CloseRegistry => self.link = None,
                 Effect::ParkRegistry => self.send_to_link(Outgoing::Park),
-                Effect::Dial { stream, addr, .. } => {
+                Effect::Dial { stream, addr, secure } => {
                     let task = self.add_stream(stream);
-                    self.tasks.spawn(task.dial(addr));
+                    self.tasks.spawn(task.dial(addr, secure));
                 }
                 Effect::SendPeer { stream, message } => {
                     if let Some(outbox) = self.streams.get(&stream) {

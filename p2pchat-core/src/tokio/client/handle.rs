@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use p2pchat_proto::{
-    BanRecord, Capacity, Description, Detail, Found, InviteCode, PasswordDigest, PeerPort, PeerRecord,
-    Reason, RoomName, RoomRecord, RoomSetting, Text, Username,
+    BanRecord, Capacity, Description, Detail, Found, InviteCode, LinkKey, PasswordDigest, PeerPort,
+    PeerRecord, Reason, RoomName, RoomRecord, RoomSetting, Text, Username,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +27,16 @@ pub struct SeenCertificate {
     /// True if it was taken on trust because this registry was unknown
     /// ([`Trust::KnownRegistries`](super::Trust::KnownRegistries)): a person should compare it.
     pub first_use: bool,
+}
+
+/// What is known of a user's link key (§7.13).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KnownKey {
+    /// The key by which they are known; `None` if there has been no contact.
+    pub key: Option<LinkKey>,
+    /// There is an encrypted stream to them now, on which they have proven it.
+    pub secured: bool,
 }
 
 /// A client of a registry: cheap to clone, every clone is the same client.
@@ -263,6 +273,23 @@ impl Peer {
             // An error means that the client is gone already.
             let _ = ended.await;
         }
+    }
+
+    /// Sets by which link key a user is known, or that none is: the next contact is the first again. For what a program
+    /// remembers from an earlier run, before anybody is talked to, and for its user's decision after
+    /// [`Event::KeyChanged`](crate::peer::Event::KeyChanged) (§7.13).
+    pub async fn set_key(&self, username: &str, key: Option<LinkKey>) -> Result<(), Error> {
+        let command = Command::SetKey(name(username)?, key);
+        self.commands.send(command).await.map_err(|_| Error::Request(RequestError::Closed))
+    }
+
+    /// By which link key a user is known, and whether there is an encrypted stream to them (§7.13).
+    pub async fn key_of(&self, username: &str) -> Result<KnownKey, Error> {
+        let closed = || Error::Request(RequestError::Closed);
+        let (answer, known) = oneshot::channel();
+        let command = Command::KeyOf(name(username)?, answer);
+        self.commands.send(command).await.map_err(|_| closed())?;
+        known.await.map_err(|_| closed())
     }
 
     /// The port on which peer streams are accepted.

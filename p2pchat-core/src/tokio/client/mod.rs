@@ -13,4 +13,4 @@ mod streams;
 
 pub use config::{ClientConfig, Trust};
 pub use events::Events;
-pub use handle::{Peer, SeenCertificate};
+pub use handle::{KnownKey, Peer, SeenCertificate};

@@ -1,11 +1,17 @@
 //! Peer streams: a task for each, dialled or accepted.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use bytes::{Bytes, BytesMut};
-use p2pchat_proto::{Malformed, PeerMessage, codec::PeerCodec};
+use p2pchat_proto::{Dialect, LinkKey, Malformed, Message, PeerMessage, codec::PeerCodec};
 use tokio::{
-    io::BufReader,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep_until, timeout},
 };
@@ -25,6 +31,8 @@ use crate::{
 /// What happens on a peer stream.
 pub(super) enum StreamFact {
     Connected,
+    /// The handshake is over, and the other end holds this key.
+    Secured(LinkKey),
     /// Nothing more is read from the stream until the permit is dropped.
     Received(Result<PeerMessage, Malformed>, OwnedSemaphorePermit),
     /// The last fact, unless the machine closed the stream itself.
@@ -41,28 +49,55 @@ pub(super) struct StreamTask {
 }
 
 impl StreamTask {
-    /// Dials, then carries messages.
-    pub(super) async fn dial(self, addr: SocketAddr) {
-        let dialled = tokio::select! {
-            biased;
-            dialled = timeout(self.config.connect_timeout, self.config.network.dial(addr)) => dialled,
-            () = closed(&self.outbox) => return,
+    /// Dials, makes the handshake that `secure` announces, then carries messages.
+    pub(super) async fn dial(self, addr: SocketAddr, secure: Option<PeerMessage>) {
+        let connect = async {
+            let mut stream = self.config.network.dial(addr).await?;
+            let (Some(first), Some(identity)) = (secure, &self.config.identity) else {
+                return Ok((stream, StreamFact::Connected));
+            };
+            stream.write_all(&first.to_bytes(Dialect::Canonical)).await?;
+            let (stream, key) = identity.dial(stream).await?;
+            Ok((stream, StreamFact::Secured(key)))
         };
-        match dialled {
-            Ok(Ok(stream)) => {
-                self.tell(StreamFact::Connected).await;
-                self.carry(stream).await;
-            }
-            Ok(Err(error)) => self.tell(StreamFact::Closed(error.to_string())).await,
-            Err(_) => self.tell(StreamFact::Closed("connecting took too long".into())).await,
+        if let Some((stream, fact)) = self.in_time(connect, "connecting").await {
+            self.tell(fact).await;
+            self.carry(stream).await;
         }
     }
 
     /// Carries messages until either end has enough.
-    pub(super) async fn carry(self, stream: BoxStream) {
-        if let Some(reason) = self.exchange(stream).await {
-            self.tell(StreamFact::Closed(reason)).await;
+    pub(super) async fn carry(self, mut stream: BoxStream) {
+        loop {
+            match self.exchange(stream).await {
+                Exchanged::Closed(None) => return,
+                Exchanged::Closed(Some(reason)) => return self.tell(StreamFact::Closed(reason)).await,
+                Exchanged::Announced(begun) => {
+                    // The machine refuses those for whom there is no key.
+                    let Some(identity) = &self.config.identity else { return closed(&self.outbox).await };
+                    let handshake = identity.accept(Box::new(begun));
+                    let Some((secured, key)) = self.in_time(handshake, "the handshake").await else { return };
+                    self.tell(StreamFact::Secured(key)).await;
+                    stream = secured;
+                }
+            }
         }
+    }
+
+    /// What comes of an attempt, within its time limit and as long as the stream is wanted.
+    async fn in_time<T>(&self, attempt: impl Future<Output = io::Result<T>>, what: &str) -> Option<T> {
+        let attempted = tokio::select! {
+            biased;
+            attempted = timeout(self.config.connect_timeout, attempt) => attempted,
+            () = closed(&self.outbox) => return None,
+        };
+        let reason = match attempted {
+            Ok(Ok(done)) => return Some(done),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("{what} took too long"),
+        };
+        self.tell(StreamFact::Closed(reason)).await;
+        None
     }
 
     async fn tell(&self, fact: StreamFact) {
@@ -70,8 +105,8 @@ impl StreamTask {
         let _ = self.facts.send(Fact::Stream(self.id, fact)).await;
     }
 
-    /// Says why the stream ended if it wasn't closed from here.
-    async fn exchange(&self, stream: BoxStream) -> Option<String> {
+    /// Carries messages until something ends that, a handshake among others.
+    async fn exchange(&self, stream: BoxStream) -> Exchanged {
         let mut stream = BufReader::new(stream);
         let mut codec = PeerCodec::new(self.config.machine.limits);
         let mut inbox = BytesMut::new();
@@ -87,7 +122,7 @@ impl StreamTask {
                 let item = if ended { codec.decode_eof(&mut inbox) } else { codec.decode(&mut inbox) };
                 received = item.ok().flatten();
                 if received.is_none() && ended {
-                    return Some("the other side closed the connection".into());
+                    return Exchanged::Closed(Some("the other side closed the connection".into()));
                 }
                 let partial = received.is_none() && !inbox.is_empty();
                 frame_since = if partial { frame_since.or(Some(self.clock.instant_now())) } else { None };
@@ -98,10 +133,10 @@ impl StreamTask {
             }
             match self.outbox.fate() {
                 Fate::Open => {}
-                Fate::Overflowed => return Some("the other side reads too slowly".into()),
+                Fate::Overflowed => return Exchanged::Closed(Some("the other side reads too slowly".into())),
                 Fate::Closing if chunk.is_none() => {
                     pump::close(&mut stream).await;
-                    return None;
+                    return Exchanged::Closed(None);
                 }
                 Fate::Closing => {
                     let flushed = timeout(
@@ -110,7 +145,7 @@ impl StreamTask {
                     );
                     match flushed.await {
                         Ok(Ok(_)) => continue,
-                        _ => return None,
+                        _ => return Exchanged::Closed(None),
                     }
                 }
             }
@@ -123,21 +158,66 @@ impl StreamTask {
             };
             tokio::select! {
                 biased;
-                () = overdue, if deadline.is_some() => return Some("a message took too long".into()),
+                () = overdue, if deadline.is_some() => return Exchanged::Closed(Some("a message took too long".into())),
                 permit = turn.clone().acquire_owned(), if received.is_some() => {
                     if let (Some(item), Ok(permit)) = (received.take(), permit) {
+                        let announced = matches!(item, Ok(PeerMessage::IntroducedBy { secure: true, .. }));
                         self.tell(StreamFact::Received(item, permit)).await;
+                        if announced {
+                            // Until the machine has heard it: it may not go on.
+                            drop(turn.acquire().await);
+                            return Exchanged::Announced(Begun { read: inbox, stream });
+                        }
                     }
                 }
                 progress = pump::step(&mut stream, &mut chunk, &mut inbox, may_read) => match progress {
                     Ok(Progress::Read) => {}
                     Ok(Progress::Written) => self.outbox.written(chunk_size),
                     Ok(Progress::End) => ended = true,
-                    Err(error) => return Some(error.to_string()),
+                    Err(error) => return Exchanged::Closed(Some(error.to_string())),
                 },
                 () = self.outbox.changed() => {}
             }
         }
+    }
+}
+
+/// How carrying messages ended.
+enum Exchanged {
+    /// Why, if the stream wasn't closed from here.
+    Closed(Option<String>),
+    /// The other end has announced a handshake.
+    Announced(Begun),
+}
+
+/// A stream of which more was read than belonged to what was read.
+struct Begun {
+    read: BytesMut,
+    stream: BufReader<BoxStream>,
+}
+
+impl AsyncRead for Begun {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.read.is_empty() {
+            return Pin::new(&mut this.stream).poll_read(cx, into);
+        }
+        into.put_slice(&this.read.split_to(into.remaining().min(this.read.len())));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Begun {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -1,0 +1,249 @@
+//! Peer streams that are encrypted, and those who stand in between (PROTOCOL.md §7.13).
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use p2pchat_core::{
+    peer::{Event, RequestError},
+    tokio::{
+        BoxFuture, BoxStream, Datagrams, Error, Events, LinkIdentity, Listener, Network, Peer, TcpNetwork,
+    },
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::support::{Registry, chat, until};
+
+fn identity() -> LinkIdentity {
+    LinkIdentity::from_pkcs8(&LinkIdentity::generate().unwrap()).unwrap()
+}
+
+/// The system's network, but that what is dialled is heard, and that whoever dials `from` gets to `to`.
+#[derive(Debug, Default, Clone)]
+struct Between {
+    heard: Arc<Mutex<Vec<u8>>>,
+    detour: Arc<Mutex<Option<(u16, u16)>>>,
+}
+
+impl Between {
+    fn lead(&self, from: u16, to: u16) {
+        *self.detour.lock().unwrap() = Some((from, to));
+    }
+
+    fn heard(&self) -> String {
+        String::from_utf8_lossy(&self.heard.lock().unwrap()).into_owned()
+    }
+}
+
+impl Network for Between {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        TcpNetwork.resolve(host, port)
+    }
+
+    fn dial(&self, mut addr: SocketAddr) -> BoxFuture<'_, io::Result<BoxStream>> {
+        if let Some((from, to)) = *self.detour.lock().unwrap()
+            && addr.port() == from
+        {
+            addr.set_port(to);
+        }
+        let heard = self.heard.clone();
+        Box::pin(async move {
+            let stream = TcpNetwork.dial(addr).await?;
+            Ok(Box::new(Heard(stream, heard)) as BoxStream)
+        })
+    }
+
+    fn listen(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>> {
+        TcpNetwork.listen(addr)
+    }
+
+    fn bind(&self, addr: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Datagrams>>> {
+        TcpNetwork.bind(addr)
+    }
+}
+
+struct Heard(BoxStream, Arc<Mutex<Vec<u8>>>);
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.0).poll_read(cx, buffer);
+        self.1.lock().unwrap().extend_from_slice(&buffer.filled()[before..]);
+        read
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.1.lock().unwrap().extend_from_slice(bytes);
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+async fn with_key(
+    registry: &Registry,
+    name: &str,
+    identity: LinkIdentity,
+    network: &Between,
+) -> (Peer, Events) {
+    let config = registry.client().identity(identity).network(Arc::new(network.clone()));
+    let (peer, events) = Peer::connect(config).await.unwrap();
+    drop(peer.register(name, "secret").await);
+    peer.login(name, "secret").await.unwrap();
+    (peer, events)
+}
+
+async fn hears(events: &mut Events, words: &str) {
+    until(events, |event| {
+        matches!(event, Event::Message { text, .. } if text.as_str() == words).then_some(())
+    })
+    .await;
+}
+
+async fn says(from: &Peer, to: &str, events: &mut Events, words: &str) {
+    let (sent, ()) = tokio::join!(from.send(to, words), hears(events, words));
+    sent.unwrap();
+}
+
+#[tokio::test]
+async fn links_who_hears_the_wire_reads_who_was_introduced_to_whom_and_nothing_that_is_said() {
+    let registry = Registry::start().await;
+    let wire = Between::default();
+    let (alice_key, bob_key) = (identity(), identity());
+    let (alice, mut alice_events) = with_key(&registry, "alice", alice_key.clone(), &wire).await;
+    let (bob, mut bob_events) = with_key(&registry, "bob", bob_key.clone(), &wire).await;
+    wire.heard.lock().unwrap().clear();
+    chat(&alice, "bob", &bob, &mut bob_events).await;
+    says(&alice, "bob", &mut bob_events, "the treasure is under the oak").await;
+    says(&bob, "alice", &mut alice_events, "which oak would that be").await;
+    // Whatever is as long as that: more than a word is not seen by chance.
+    says(&alice, "bob", &mut bob_events, &"x".repeat(16_000)).await;
+
+    for (peer, other, key) in [(&alice, "bob", &bob_key), (&bob, "alice", &alice_key)] {
+        let known = peer.key_of(other).await.unwrap();
+        assert_eq!((known.key, known.secured), (Some(key.key()), true));
+    }
+    let heard = wire.heard();
+    let introduction = format!("INTRODUCED_BY <127.0.0.1:{}> <alice> <bob> <tls>\n", registry.tcp.port());
+    assert_eq!(heard.matches(&introduction).count(), 1, "one stream, and it says first who is dialled why");
+    for secret in ["oak", "CHAT_REQUEST", "DIRECT_MESSAGE", "NOTIFICATION", "xxxx"] {
+        assert!(!heard.contains(secret), "{secret} was heard");
+    }
+}
+
+/// Who stands between two peers and ends the encryption on both sides has to show each of them a key.
+#[tokio::test]
+async fn links_a_man_in_the_middle_is_found_out_from_either_side() {
+    let (registry, elsewhere) = (Registry::start().await, Registry::start().await);
+    let (wire, tapped) = (Between::default(), Between::default());
+    let (alice, mut alice_events) = with_key(&registry, "alice", identity(), &wire).await;
+    let (bob, mut bob_events) = with_key(&registry, "bob", identity(), &Between::default()).await;
+    // Mallory says to be bob where alice dials him, and to be alice where bob listens.
+    let (as_bob, mut as_bob_events) = with_key(&elsewhere, "bob", identity(), &Between::default()).await;
+    let (as_alice, _as_alice_events) = with_key(&elsewhere, "alice", identity(), &tapped).await;
+
+    wire.lead(bob.port(), as_bob.port());
+    let refused = alice.chat("bob").await.unwrap_err();
+    assert_eq!(refused.to_string(), "that user can't be reached: somebody else answers there");
+    let fault = until(&mut alice_events, |event| match event {
+        Event::Fault { culprit, what } => Some(format!("{culprit} {what}")),
+        _ => None,
+    });
+    assert!(fault.await.contains("answers at the address of bob without their key"));
+    assert_eq!(alice.key_of("bob").await.unwrap().key, None);
+
+    tapped.lead(as_bob.port(), bob.port());
+    let refused = as_alice.chat("bob").await.unwrap_err();
+    assert!(matches!(refused, Error::Request(RequestError::Unreachable(_))), "{refused}");
+    assert_eq!(bob.key_of("alice").await.unwrap().key, None);
+    // Neither of them has been spoken to.
+    as_bob.close().await;
+    bob.close().await;
+    let none_came = |event: &Event| !matches!(event, Event::ChatRequested { .. } | Event::Message { .. });
+    while let Some(event) = as_bob_events.next().await {
+        assert!(none_came(&event), "{event:?}");
+    }
+    while let Some(event) = bob_events.next().await {
+        assert!(none_came(&event), "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn links_who_comes_back_with_another_key_is_not_talked_to_before_somebody_has_decided() {
+    let registry = Registry::start().await;
+    let wire = Between::default();
+    let (alice, mut events) = with_key(&registry, "alice", identity(), &wire).await;
+    let (first, second) = (identity(), identity());
+    let (bob, mut bob_events) = with_key(&registry, "bob", first.clone(), &wire).await;
+    chat(&alice, "bob", &bob, &mut bob_events).await;
+    let learned = until(&mut events, |event| match event {
+        Event::KeyLearned { user, key } => Some((user, key)),
+        _ => None,
+    });
+    assert_eq!(learned.await, (p2pchat_proto::Username::new("bob").unwrap(), first.key()));
+    bob.logout().await.unwrap();
+    bob.close().await;
+
+    let (bob, mut bob_events) = with_key(&registry, "bob", second.clone(), &wire).await;
+    let refused = alice.chat("bob").await.unwrap_err();
+    let changed = RequestError::KeyChanged { known: first.key(), shown: Some(second.key()) };
+    assert_eq!(refused, Error::Request(changed));
+    let told = until(&mut events, |event| matches!(event, Event::KeyChanged { .. }).then_some(()));
+    told.await;
+    alice.set_key("bob", Some(second.key())).await.unwrap();
+    chat(&alice, "bob", &bob, &mut bob_events).await;
+    says(&alice, "bob", &mut bob_events, "it is you").await;
+}
+
+#[tokio::test]
+async fn who_has_no_key_is_talked_to_in_the_clear_and_it_is_said() {
+    let registry = Registry::start().await;
+    let wire = Between::default();
+    let (alice, mut alice_events) = with_key(&registry, "alice", identity(), &wire).await;
+    let (bob, mut bob_events) = registry.newcomer("bob").await;
+    chat(&alice, "bob", &bob, &mut bob_events).await;
+    let opened = until(&mut alice_events, |event| match event {
+        Event::ChatOpened { secured, .. } => Some(secured),
+        _ => None,
+    });
+    assert!(!opened.await);
+    says(&alice, "bob", &mut bob_events, "anybody can read this").await;
+    assert!(wire.heard().contains("anybody can read this"));
+    alice.hang_up("bob").await.unwrap();
+    until(&mut bob_events, |event| matches!(event, Event::ChatClosed { .. }).then_some(())).await;
+    chat(&bob, "alice", &alice, &mut alice_events).await;
+    says(&bob, "alice", &mut alice_events, "and this").await;
+}
+
+#[tokio::test]
+async fn a_room_is_spoken_to_in_private() {
+    let registry = Registry::start().await;
+    let wire = Between::default();
+    let (alice, _alice_events) = with_key(&registry, "alice", identity(), &wire).await;
+    let (bob, mut bob_events) = with_key(&registry, "bob", identity(), &wire).await;
+    alice.create("den", None, 5, "").await.unwrap();
+    bob.join("den", None).await.unwrap();
+    let heard = until(&mut bob_events, |event| match event {
+        Event::Broadcast { text, .. } => Some(text),
+        _ => None,
+    });
+    let (report, text) = tokio::join!(alice.broadcast("den", "good morning"), heard);
+    assert_eq!((report.unwrap().delivered.len(), text.as_str()), (1, "good morning"));
+    assert!(!wire.heard().contains("morning"));
+}
