@@ -7,6 +7,7 @@ mod counts;
 mod datagrams;
 mod guessing;
 mod invites;
+mod keys;
 mod limits;
 mod model;
 mod modelled;

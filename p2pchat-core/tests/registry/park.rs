@@ -38,6 +38,10 @@ impl Someone {
     pub(crate) fn online(w: &mut World, user: &'static str, hello: &str) -> Self {
         w.register(user);
         let conn = greet(w, "192.0.2.1", hello);
+        Self::logging_in(w, user, conn)
+    }
+
+    pub(crate) fn logging_in(w: &mut World, user: &'static str, conn: ConnId) -> Self {
         let told = w.say(conn, &login(user));
         Self { user, conn, token: token_in(&told), ticket: ticket_in(&told), sequence: 0 }
     }
