@@ -57,9 +57,6 @@ pub struct Config {
     pub redial_pause: Duration,
     /// For how long an address where something answers that isn't this protocol is not dialled again (§7.11). 1 minute.
     pub misdial_pause: Duration,
-    /// By which key others know this peer, if its streams are to be encrypted: then the driver holds the private one, and
-    /// `keys` is asked for (§7.13). Nothing comes of it without a `registry`.
-    pub link_key: Option<p2pchat_proto::LinkKey>,
     /// Whether to talk in the clear to users whose programs have no key (§7.13). True.
     pub plain: bool,
     /// How many users' keys are learned. 65,536: who comes beyond is new each time.
@@ -107,7 +104,6 @@ impl Default for Config {
             request_timeout: Duration::from_secs(15),
             chat_timeout: Duration::from_secs(120),
             delivery_timeout: Duration::from_secs(10),
-            link_key: None,
             plain: true,
             keys: 65_536,
             redial_pause: Duration::from_secs(1),

@@ -44,6 +44,17 @@ impl Stream {
 }
 
 impl Peer {
+    /// Sets the key by which others know this peer, whose private half the driver holds, or that there is none. It counts from the next
+    /// login on, and only where a [`Config::registry`](super::Config::registry) is named. Refused while there is a session:
+    /// others have been told its key.
+    pub fn set_link_key(&mut self, key: Option<LinkKey>) -> Result<(), RequestError> {
+        if self.session.is_some() && self.link_key != key {
+            return Err(RequestError::AlreadyLoggedIn);
+        }
+        self.link_key = key;
+        Ok(())
+    }
+
     /// Sets by which key a user is known, or that none is: the next contact is the first again. For what the application
     /// remembers from an earlier run, and for a user's decision after [`Event::KeyChanged`].
     pub fn set_key(&mut self, user: Username, key: Option<LinkKey>) {
@@ -98,7 +109,7 @@ impl Peer {
 
     /// The key that we announce, if the registry is one with which it is of any use.
     pub(super) fn own_key(&self) -> Option<LinkKey> {
-        self.config.link_key.filter(|_| self.config.registry.is_some())
+        self.link_key.filter(|_| self.config.registry.is_some())
     }
 
     /// Says by which key we are known, before the login that it is for.

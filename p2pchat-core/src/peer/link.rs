@@ -244,7 +244,8 @@ impl Peer {
 
     /// What we know and have a use for.
     fn offered(&self) -> Capabilities {
-        let has_use = |capability: &Capability| *capability != Capability::Keys || self.own_key().is_some();
+        let has_use =
+            |capability: &Capability| *capability != Capability::Keys || self.config.registry.is_some();
         self.config.capabilities.iter().filter(has_use).collect()
     }
 

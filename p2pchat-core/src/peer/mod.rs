@@ -105,6 +105,7 @@ pub struct Peer {
     failed_dials: BTreeMap<SocketAddr, (Time, String)>,
     /// The open chats, and the stream that is written to for each.
     chats: BTreeMap<Username, StreamId>,
+    link_key: Option<LinkKey>,
     /// By which keys users are known.
     keys: BTreeMap<Username, LinkKey>,
     chat_requests: BTreeMap<ChatRequestId, StreamId>,
@@ -161,6 +162,7 @@ impl Peer {
             reaches: BTreeMap::new(),
             failed_dials: BTreeMap::new(),
             chats: BTreeMap::new(),
+            link_key: None,
             keys: BTreeMap::new(),
             chat_requests: BTreeMap::new(),
             contact_requests: BTreeMap::new(),

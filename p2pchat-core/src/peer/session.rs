@@ -61,7 +61,7 @@ pub(super) struct Session {
     refused_since: Option<Time>,
     /// The capability `sender` was negotiated when it was last live.
     pub(super) sender: bool,
-    /// So was `keys`: who has one can be told from who hasn't.
+    /// So was `keys`, and we have one: who else has one can be told from who hasn't.
     pub(super) keys: bool,
     /// When the registry last answered a keep-alive.
     pub(super) heard: Option<Time>,
@@ -276,7 +276,8 @@ impl Peer {
     }
 
     fn session_begins(&mut self, now: Time) {
-        let (sender, keys) = (self.has(Capability::Sender), self.has(Capability::Keys));
+        let (sender, keys) =
+            (self.has(Capability::Sender), self.has(Capability::Keys) && self.own_key().is_some());
         if let Some(session) = &mut self.session {
             session.renewed = now;
             session.sender = sender;

@@ -1,6 +1,6 @@
 //! Link keys: who is talked to, who is listened to, and who has to decide (§7.13).
 
-use p2pchat_core::peer::{Config, Event};
+use p2pchat_core::peer::{Config, Event, RequestError};
 use p2pchat_proto::{LinkKey, PeerMessage, RegistryName};
 
 use crate::{
@@ -14,8 +14,14 @@ const REGISTRY: &str = "chat.example.org:15600";
 fn config() -> Config {
     let mut config = Config::default();
     config.registry = Some(RegistryName::new(REGISTRY).unwrap());
-    config.link_key = Some(key('a'));
     config
+}
+
+/// A program with a key.
+fn with_key(config: Config) -> Solo {
+    let mut s = Solo::with(config);
+    s.peer.set_link_key(Some(key('a'))).unwrap();
+    s
 }
 
 fn key(letter: char) -> LinkKey {
@@ -28,7 +34,7 @@ fn alice() -> Solo {
 }
 
 fn alice_with(config: Config) -> Solo {
-    let mut s = Solo::with(config);
+    let mut s = with_key(config);
     s.log_in();
     s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
     s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
@@ -71,7 +77,7 @@ fn knows_bob(key: LinkKey) -> Solo {
 
 #[test]
 fn a_key_is_announced_before_each_login_and_only_where_it_is_of_use() {
-    let mut s = Solo::with(config());
+    let mut s = with_key(config());
     s.log_in();
     s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
     let hello = s.did().pop().unwrap();
@@ -88,26 +94,31 @@ fn a_key_is_announced_before_each_login_and_only_where_it_is_of_use() {
     s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
     assert_eq!(s.did()[1..], [announced, "> LOGIN <alice> <…> <4000>".to_owned()]);
 
-    // A registry that doesn't know keys isn't shown one, nor does who has none ask for them.
-    let mut s = Solo::with(config());
+    // A registry that doesn't know keys isn't shown one, nor is one shown that isn't there.
+    let mut s = with_key(config());
     s.log_in();
     s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
     s.did();
     s.registry("HELLO_BACK <SUCCESS> <200> <1> <sender,origin>");
     assert_eq!(s.did()[1..], ["> LOGIN <alice> <…> <4000>"]);
-    for (key, registry) in [(None, Some(REGISTRY)), (Some(key('a')), None)] {
-        let mut config = config();
-        (config.link_key, config.registry) = (key, registry.map(|name| RegistryName::new(name).unwrap()));
-        let mut s = Solo::with(config);
-        s.log_in();
-        s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
-        assert_eq!(s.did().pop().unwrap(), "> HELLO_P2P <1> <all>");
-    }
+    let mut s = with_key(Config::default());
+    s.log_in();
+    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    assert_eq!(s.did().pop().unwrap(), "> HELLO_P2P <1> <all>", "no registry to be introduced by");
+    let mut s = Solo::with(config());
+    s.log_in();
+    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
+    assert_eq!(s.did().pop().unwrap(), "> LOGIN <alice> <…> <4000>", "no key to announce");
+    // Others have been told the key.
+    let mut s = alice();
+    assert_eq!(s.peer.set_link_key(None), Err(RequestError::AlreadyLoggedIn));
+    assert_eq!(s.peer.set_link_key(Some(key('a'))), Ok(()));
 }
 
 #[test]
 fn a_registry_that_refuses_the_key_is_at_fault_and_the_login_goes_on() {
-    let mut s = Solo::with(config());
+    let mut s = with_key(config());
     s.log_in();
     s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
     s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
@@ -341,7 +352,7 @@ fn who_has_come_is_answered_on_the_stream_that_they_dialled() {
 
 /// alice, whose name comes first, or dave.
 fn dialling(me: &str) -> Solo {
-    let mut s = Solo::with(config());
+    let mut s = with_key(config());
     let port = p2pchat_proto::PeerPort::new(4_000).unwrap();
     s.peer.login(s.now, user(me), crate::solo::digest("secret"), Some(port));
     s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
@@ -393,9 +404,7 @@ fn of_two_streams_that_were_dialled_at_once_the_one_of_the_first_name_stays() {
 
 #[test]
 fn peers_with_keys_talk_in_private_over_one_stream() {
-    let mut config = config();
-    config.registry = Some(RegistryName::new(REGISTRY).unwrap());
-    let mut w = World::with(&["alice", "bob", "carol"], &config);
+    let mut w = World::with(&["alice", "bob", "carol"], &config());
     w.nodes[0].solo.peer.chat(w.now, user("bob"));
     w.run();
     let request = w.nodes[1].solo.requests[0];

@@ -105,9 +105,8 @@ impl World {
             hashed: 0,
         };
         for (seed, name) in (0..).zip(names) {
-            let mut config = config.clone();
-            config.link_key = config.link_key.map(|_| link_key(world.nodes.len()));
-            let solo = Solo::seeded(config, seed);
+            let mut solo = Solo::seeded(config.clone(), seed);
+            solo.peer.set_link_key(Some(link_key(world.nodes.len()))).unwrap();
             let (log, ended) = (Vec::new(), BTreeMap::new());
             let node = world.nodes.len();
             world.nodes.push(Node { solo, log, ended, link: None, streams: BTreeMap::new() });

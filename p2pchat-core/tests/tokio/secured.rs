@@ -102,8 +102,9 @@ async fn with_key(
     identity: LinkIdentity,
     network: &Between,
 ) -> (Peer, Events) {
-    let config = registry.client().identity(identity).network(Arc::new(network.clone()));
+    let config = registry.client().network(Arc::new(network.clone()));
     let (peer, events) = Peer::connect(config).await.unwrap();
+    peer.set_identity(Some(identity)).await.unwrap();
     drop(peer.register(name, "secret").await);
     peer.login(name, "secret").await.unwrap();
     (peer, events)

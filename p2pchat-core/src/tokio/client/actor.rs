@@ -49,6 +49,7 @@ const FLUSH: Duration = Duration::from_secs(3);
 pub(super) enum Command {
     Request(Request, oneshot::Sender<Result<Response, Error>>),
     Confirm(Receipt),
+    SetIdentity(Option<LinkIdentity>, oneshot::Sender<Result<(), RequestError>>),
     SetKey(Username, Option<LinkKey>),
     KeyOf(Username, oneshot::Sender<KnownKey>),
     Close(oneshot::Sender<()>),
@@ -105,7 +106,6 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
     let mut machine = config.machine.clone();
     // A host whose name no frame can hold is not said: peers take it as if nothing had been negotiated.
     machine.registry = machine.registry.or_else(|| RegistryName::new(&config.registry()).ok());
-    machine.link_key = config.identity.as_ref().map(LinkIdentity::key);
     let actor = Actor {
         machine: Peer::new(machine, seed),
         config: Arc::new(config),
@@ -121,6 +121,7 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
         link_error: None,
         streams: HashMap::new(),
         held: VecDeque::new(),
+        identity: None,
         tasks: JoinSet::new(),
     };
     tokio::spawn(actor.run(listener));
@@ -175,6 +176,8 @@ struct Actor {
     streams: HashMap<StreamId, Arc<Outbox>>,
     /// What others said while the application had enough waiting: at most one message a stream.
     held: VecDeque<(StreamId, PeerMessage, OwnedSemaphorePermit)>,
+    /// What peer streams are encrypted with.
+    identity: Option<LinkIdentity>,
     tasks: JoinSet<()>,
 }
 
@@ -207,6 +210,10 @@ impl Actor {
                             self.answers.insert(request, answer);
                         }
                         Some(Command::Confirm(receipt)) => self.machine.confirm(self.clock.now(), receipt),
+                        Some(Command::SetIdentity(identity, answer)) => {
+                            // An error means that the caller has stopped waiting.
+                            let _ = answer.send(self.set_identity(identity));
+                        }
                         Some(Command::SetKey(user, key)) => self.machine.set_key(user, key),
                         Some(Command::KeyOf(user, answer)) => {
                             let (key, secured) = (self.machine.key_of(&user), self.machine.is_secured(&user));
@@ -271,6 +278,12 @@ impl Actor {
             Request::SetRoom(room, setting) => machine.set_room(now, room, setting),
             Request::Bans(room) => machine.bans(now, room),
         }
+    }
+
+    fn set_identity(&mut self, identity: Option<LinkIdentity>) -> Result<(), RequestError> {
+        self.machine.set_link_key(identity.as_ref().map(LinkIdentity::key))?;
+        self.identity = identity;
+        Ok(())
     }
 
     fn fact(&mut self, fact: Fact) {
@@ -434,7 +447,7 @@ impl Actor {
         let outbox = Arc::new(Outbox::new(self.config.send_queue_bytes));
         self.streams.insert(id, outbox.clone());
         let (config, facts) = (self.config.clone(), self.facts.clone());
-        StreamTask { id, config, clock: self.clock, outbox, facts }
+        StreamTask { id, config, identity: self.identity.clone(), clock: self.clock, outbox, facts }
     }
 
     fn complete(&mut self, request: RequestId, outcome: Result<Response, RequestError>) {

@@ -11,7 +11,7 @@ use p2pchat_proto::limits;
 
 use crate::{
     peer,
-    tokio::{Fingerprint, LinkIdentity, Network, TcpNetwork, TlsVersion},
+    tokio::{Fingerprint, Network, TcpNetwork, TlsVersion},
 };
 
 /// How the registry's certificate is judged. There is no way to judge it not at all.
@@ -44,7 +44,6 @@ pub struct ClientConfig {
     pub(super) send_queue_bytes: usize,
     pub(super) network: Arc<dyn Network>,
     pub(super) seed: Option<u64>,
-    pub(super) identity: Option<LinkIdentity>,
 }
 
 impl ClientConfig {
@@ -66,7 +65,6 @@ impl ClientConfig {
             send_queue_bytes: 2 * 1024 * 1024,
             network: Arc::new(TcpNetwork),
             seed: None,
-            identity: None,
         }
     }
 
@@ -133,14 +131,6 @@ impl ClientConfig {
     #[must_use]
     pub fn network(mut self, network: Arc<dyn Network>) -> Self {
         self.network = network;
-        self
-    }
-
-    /// The link key with which peer streams are encrypted, and by which others know this peer (§7.13). None: streams are in the
-    /// clear, and whoever has a key doesn't talk to this peer.
-    #[must_use]
-    pub fn identity(mut self, identity: LinkIdentity) -> Self {
-        self.identity = Some(identity);
         self
     }
 

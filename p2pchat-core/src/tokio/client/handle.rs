@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     peer::{BroadcastReport, ChatRequestId, RequestError, Response},
-    tokio::{CertificateError, Error, Fingerprint},
+    tokio::{CertificateError, Error, Fingerprint, LinkIdentity},
 };
 
 /// The certificate that the registry showed at the last handshake.
@@ -273,6 +273,16 @@ impl Peer {
             // An error means that the client is gone already.
             let _ = ended.await;
         }
+    }
+
+    /// Sets the link key with which peer streams are encrypted, and by which others know this peer (§7.13): before the login
+    /// that it is for, since others are told it then. Without one, streams are in the clear, and who knows this user by a key
+    /// doesn't listen.
+    pub async fn set_identity(&self, identity: Option<LinkIdentity>) -> Result<(), Error> {
+        let closed = || Error::Request(RequestError::Closed);
+        let (answer, done) = oneshot::channel();
+        self.commands.send(Command::SetIdentity(identity, answer)).await.map_err(|_| closed())?;
+        Ok(done.await.map_err(|_| closed())??)
     }
 
     /// Sets by which link key a user is known, or that none is: the next contact is the first again. For what a program

@@ -21,6 +21,7 @@ use super::{ClientConfig, actor::Fact};
 use crate::{
     peer::StreamId,
     tokio::{
+        LinkIdentity,
         clock::Clock,
         network::BoxStream,
         outbox::{Fate, Outbox},
@@ -43,6 +44,7 @@ pub(super) enum StreamFact {
 pub(super) struct StreamTask {
     pub(super) id: StreamId,
     pub(super) config: Arc<ClientConfig>,
+    pub(super) identity: Option<LinkIdentity>,
     pub(super) clock: Clock,
     pub(super) outbox: Arc<Outbox>,
     pub(super) facts: mpsc::Sender<Fact>,
@@ -53,7 +55,7 @@ impl StreamTask {
     pub(super) async fn dial(self, addr: SocketAddr, secure: Option<PeerMessage>) {
         let connect = async {
             let mut stream = self.config.network.dial(addr).await?;
-            let (Some(first), Some(identity)) = (secure, &self.config.identity) else {
+            let (Some(first), Some(identity)) = (secure, &self.identity) else {
                 return Ok((stream, StreamFact::Connected));
             };
             stream.write_all(&first.to_bytes(Dialect::Canonical)).await?;
@@ -74,7 +76,7 @@ impl StreamTask {
                 Exchanged::Closed(Some(reason)) => return self.tell(StreamFact::Closed(reason)).await,
                 Exchanged::Announced(begun) => {
                     // The machine refuses those for whom there is no key.
-                    let Some(identity) = &self.config.identity else { return closed(&self.outbox).await };
+                    let Some(identity) = &self.identity else { return closed(&self.outbox).await };
                     let handshake = identity.accept(Box::new(begun));
                     let Some((secured, key)) = self.in_time(handshake, "the handshake").await else { return };
                     self.tell(StreamFact::Secured(key)).await;
