@@ -1,10 +1,13 @@
-//! The known-registries file, which people edit.
+//! The known-registries and the known-peers file, which people edit.
 
 use std::path::Path;
+
+use p2pchat_proto::{LinkKey, Username};
 
 use crate::tokio::{
     Error, Fingerprint,
     known::{Entry, find},
+    known_peers,
 };
 
 /// Anything in the file: a registry is found in a line that says so, or the line that makes no sense is named; and what is
@@ -29,6 +32,20 @@ pub fn known_registries(data: &[u8]) {
             assert_eq!(find(file, &added, REGISTRY), Ok(Some(Entry { fingerprint, line })));
         }
         Err(Error::KnownRegistries { line, .. }) => {
+            let line = line.and_then(line_of).expect("the line is named");
+            assert!(!line.trim().is_empty() && !line.trim().starts_with('#'));
+        }
+        Err(other) => panic!("{other}"),
+    }
+    match known_peers::find(file, text, REGISTRY) {
+        Ok(known) => {
+            let (user, key) = (Username::new("bob").expect("a name"), LinkKey::from_bytes([7; 32]));
+            let added = format!("{text}\n{REGISTRY} {user} {key}\n");
+            let after = known_peers::find(file, &added, REGISTRY).expect("a good line was added");
+            assert_eq!(after.get(&user), Some(&key));
+            assert_eq!(after.len(), known.len() + usize::from(!known.contains_key(&user)));
+        }
+        Err(Error::KnownPeers { line, .. }) => {
             let line = line.and_then(line_of).expect("the line is named");
             assert!(!line.trim().is_empty() && !line.trim().starts_with('#'));
         }

@@ -14,7 +14,9 @@ pub(crate) struct Entry {
 
 /// What is known of `registry`, a `host:port`. A file that isn't there knows nothing.
 pub(super) fn look_up(file: &Path, registry: &str) -> Result<Option<Entry>, Error> {
-    check_mode(file)?;
+    if let Some(reason) = others_can_write(file) {
+        return Err(failed(file, None, reason));
+    }
     match fs::read_to_string(file) {
         Ok(text) => find(file, &text, registry),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -51,7 +53,8 @@ pub(super) fn remember(file: &Path, registry: &str, fingerprint: Fingerprint) ->
         .map_err(|error| failed(file, None, error.to_string()))
 }
 
-fn append(file: &Path, line: &str) -> io::Result<()> {
+/// Adds a line to a file of the user's own, which is made if it isn't there.
+pub(super) fn append(file: &Path, line: &str) -> io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
@@ -71,22 +74,19 @@ fn append(file: &Path, line: &str) -> io::Result<()> {
     out.sync_all()
 }
 
-/// Refuses a file that others could have written: they would choose whom one trusts.
+/// What is wrong with a file that others could have written: they would choose whom one trusts.
 #[cfg(unix)]
-fn check_mode(file: &Path) -> Result<(), Error> {
+pub(super) fn others_can_write(file: &Path) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
 
     let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
-    if mode & 0o022 == 0 {
-        return Ok(());
-    }
-    let reason = format!("others can write it (mode {mode:o}); make it yours alone with mode 600");
-    Err(failed(file, None, reason))
+    (mode & 0o022 != 0)
+        .then(|| format!("others can write it (mode {mode:o}); make it yours alone with mode 600"))
 }
 
 #[cfg(not(unix))]
-fn check_mode(_: &Path) -> Result<(), Error> {
-    Ok(())
+pub(super) fn others_can_write(_: &Path) -> Option<String> {
+    None
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod error;
 mod fingerprint;
 mod identity;
 pub(crate) mod known;
+pub(crate) mod known_peers;
 mod network;
 mod outbox;
 mod pump;

@@ -248,3 +248,36 @@ async fn a_room_is_spoken_to_in_private() {
     assert_eq!((report.unwrap().delivered.len(), text.as_str()), (1, "good morning"));
     assert!(!wire.heard().contains("morning"));
 }
+
+#[tokio::test]
+async fn who_was_met_is_known_again_by_another_run_of_the_program() {
+    let registry = Registry::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("deeper").join("known_peers");
+    let (own, first, second) = (identity(), identity(), identity());
+    let alice = async |name: &str| {
+        let (peer, events) = Peer::connect(registry.client().known_peers(file.clone())).await.unwrap();
+        peer.set_identity(Some(own.clone())).await.unwrap();
+        drop(peer.register(name, "secret").await);
+        peer.login(name, "secret").await.unwrap();
+        (peer, events)
+    };
+    let (bob, mut bob_events) = with_key(&registry, "bob", first.clone(), &Between::default()).await;
+    let (peer, _events) = alice("alice").await;
+    chat(&peer, "bob", &bob, &mut bob_events).await;
+    peer.close().await;
+    bob.close().await;
+
+    let (_bob, _bob_events) = with_key(&registry, "bob", second.clone(), &Between::default()).await;
+    let (peer, _events) = alice("alice").await;
+    assert_eq!(peer.key_of("bob").await.unwrap().key, Some(first.key()));
+    assert!(matches!(peer.chat("bob").await, Err(Error::Request(RequestError::KeyChanged { .. }))));
+    peer.set_key("bob", Some(second.key())).await.unwrap();
+    peer.close().await;
+    let (peer, _events) = alice("alice").await;
+    assert_eq!(peer.key_of("bob").await.unwrap().key, Some(second.key()));
+    peer.close().await;
+    std::fs::write(&file, "nonsense\n").unwrap();
+    let error = Peer::connect(registry.client().known_peers(file.clone())).await.unwrap_err();
+    assert!(error.to_string().contains("known_peers:1: wanted is"), "{error}");
+}

@@ -32,6 +32,7 @@ use crate::{
         Error, LinkIdentity,
         accept::AcceptFailures,
         clock::Clock,
+        known_peers,
         network::{BoxStream, Listener},
         outbox::Outbox,
     },
@@ -50,7 +51,7 @@ pub(super) enum Command {
     Request(Request, oneshot::Sender<Result<Response, Error>>),
     Confirm(Receipt),
     SetIdentity(Option<LinkIdentity>, oneshot::Sender<Result<(), RequestError>>),
-    SetKey(Username, Option<LinkKey>),
+    SetKey(Username, Option<LinkKey>, oneshot::Sender<Result<(), Error>>),
     KeyOf(Username, oneshot::Sender<KnownKey>),
     Close(oneshot::Sender<()>),
 }
@@ -106,8 +107,14 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
     let mut machine = config.machine.clone();
     // A host whose name no frame can hold is not said: peers take it as if nothing had been negotiated.
     machine.registry = machine.registry.or_else(|| RegistryName::new(&config.registry()).ok());
+    let mut machine = Peer::new(machine, seed);
+    if let Some(file) = &config.known_peers {
+        for (user, key) in known_peers::look_up(file, &config.registry())? {
+            machine.set_key(user, Some(key));
+        }
+    }
     let actor = Actor {
-        machine: Peer::new(machine, seed),
+        machine,
         config: Arc::new(config),
         vouching,
         clock: Clock::start(),
@@ -214,7 +221,11 @@ impl Actor {
                             // An error means that the caller has stopped waiting.
                             let _ = answer.send(self.set_identity(identity));
                         }
-                        Some(Command::SetKey(user, key)) => self.machine.set_key(user, key),
+                        Some(Command::SetKey(user, key, answer)) => {
+                            let noted = self.note_key(&user, key);
+                            self.machine.set_key(user, key);
+                            let _ = answer.send(noted);
+                        }
                         Some(Command::KeyOf(user, answer)) => {
                             let (key, secured) = (self.machine.key_of(&user), self.machine.is_secured(&user));
                             // An error means that the caller has stopped waiting.
@@ -278,6 +289,12 @@ impl Actor {
             Request::SetRoom(room, setting) => machine.set_room(now, room, setting),
             Request::Bans(room) => machine.bans(now, room),
         }
+    }
+
+    /// By which key somebody is known outlasts this client, if that is wanted.
+    fn note_key(&self, user: &Username, key: Option<LinkKey>) -> Result<(), Error> {
+        let Some(file) = &self.config.known_peers else { return Ok(()) };
+        known_peers::remember(file, &self.config.registry(), user, key)
     }
 
     fn set_identity(&mut self, identity: Option<LinkIdentity>) -> Result<(), RequestError> {
@@ -414,7 +431,15 @@ impl Actor {
                     }
                 }
                 Effect::Event(Event::Completed { request, outcome }) => self.complete(request, outcome),
-                Effect::Event(event) => self.tell(event),
+                Effect::Event(event) => {
+                    if let Event::KeyLearned { user, key } = &event
+                        && let Err(error) = self.note_key(user, Some(*key))
+                    {
+                        let what = format!("{user}'s key is not noted: {error}");
+                        self.tell(Event::Fault { culprit: "this program".to_owned(), what });
+                    }
+                    self.tell(event);
+                }
             }
         }
     }

@@ -44,6 +44,7 @@ pub struct ClientConfig {
     pub(super) send_queue_bytes: usize,
     pub(super) network: Arc<dyn Network>,
     pub(super) seed: Option<u64>,
+    pub(super) known_peers: Option<PathBuf>,
 }
 
 impl ClientConfig {
@@ -65,6 +66,7 @@ impl ClientConfig {
             send_queue_bytes: 2 * 1024 * 1024,
             network: Arc::new(TcpNetwork),
             seed: None,
+            known_peers: None,
         }
     }
 
@@ -131,6 +133,15 @@ impl ClientConfig {
     #[must_use]
     pub fn network(mut self, network: Arc<dyn Network>) -> Self {
         self.network = network;
+        self
+    }
+
+    /// Where it is noted by which link key each user is known (§7.13): a line a user, `host:port username key`, later ones before
+    /// earlier ones. Made with mode 0600 (its folder 0700) if it isn't there. Without it, who was met before is forgotten with
+    /// this client, unless the program keeps it ([`Peer::set_key`](super::Peer::set_key)).
+    #[must_use]
+    pub fn known_peers(mut self, file: PathBuf) -> Self {
+        self.known_peers = Some(file);
         self
     }
 

@@ -285,12 +285,15 @@ impl Peer {
         Ok(done.await.map_err(|_| closed())??)
     }
 
-    /// Sets by which link key a user is known, or that none is: the next contact is the first again. For what a program
-    /// remembers from an earlier run, before anybody is talked to, and for its user's decision after
-    /// [`Event::KeyChanged`](crate::peer::Event::KeyChanged) (§7.13).
+    /// Sets by which link key a user is known, or that none is: the next contact is the first again. For the user's decision after
+    /// [`Event::KeyChanged`](crate::peer::Event::KeyChanged), and for a program that remembers keys by itself (§7.13). An
+    /// error says that it could not be noted in the [known-peers file](ClientConfig::known_peers); for this client it holds.
     pub async fn set_key(&self, username: &str, key: Option<LinkKey>) -> Result<(), Error> {
-        let command = Command::SetKey(name(username)?, key);
-        self.commands.send(command).await.map_err(|_| Error::Request(RequestError::Closed))
+        let closed = || Error::Request(RequestError::Closed);
+        let (answer, done) = oneshot::channel();
+        let command = Command::SetKey(name(username)?, key, answer);
+        self.commands.send(command).await.map_err(|_| closed())?;
+        done.await.map_err(|_| closed())?
     }
 
     /// By which link key a user is known, and whether there is an encrypted stream to them (§7.13).
