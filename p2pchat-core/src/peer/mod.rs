@@ -46,6 +46,7 @@ mod moderation;
 mod park;
 mod requests;
 mod rooms;
+mod safety;
 mod session;
 mod streams;
 
@@ -63,6 +64,7 @@ pub use self::{
     effect::{Effect, StreamId},
     error::RequestError,
     event::{BroadcastReport, ChatRequestId, Event, Receipt, RequestId, Response},
+    safety::SafetyNumber,
 };
 use self::{
     contacts::Contact,
