@@ -87,7 +87,7 @@ pub(crate) struct Global {
     /// The port on which other peers reach you, 1024 or above; 0 takes a free one.
     #[arg(long, global = true, value_name = "PORT", default_value_t = 0, value_parser = peer_port)]
     pub(crate) peer_port: u16,
-    /// Where known registries are kept [default: p2pchat in your data folder].
+    /// Where known registries, known people and your link keys are kept [default: p2pchat in your data folder].
     #[arg(long, global = true, value_name = "DIR", env = "P2PCHAT_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Numbered menus instead of a prompt.
@@ -109,6 +109,12 @@ pub(crate) struct Global {
     /// when something happens. Should your computer stop meanwhile, others see that up to two minutes later.
     #[arg(long, global = true, value_name = "SECONDS|never", env = "P2PCHAT_PARK", default_value = "never", value_parser = park)]
     pub(crate) park: Park,
+    /// Talk only to people whose programs encrypt. Otherwise a chat in the clear is possible, and is marked.
+    #[arg(long, global = true, env = "P2PCHAT_ENCRYPTED_ONLY", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) encrypted_only: bool,
+    /// A file whose first line is your link key's passphrase, if it has one [else: $P2PCHAT_KEY_PASSPHRASE, else you are asked].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) key_passphrase_file: Option<PathBuf>,
     /// When to use colours.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: ColorChoice,
@@ -200,6 +206,24 @@ pub(crate) enum Command {
         /// End when standard input does, too.
         #[arg(long)]
         until_eof: bool,
+    },
+    /// Show what you and somebody you have talked to compare, to know that nobody is between you.
+    Verify {
+        /// Who.
+        username: String,
+    },
+    /// Take a user's new key for theirs: they have changed their device, as you know from themselves.
+    Trust {
+        /// Whose.
+        username: String,
+        /// The key, as it is shown where the change is reported.
+        key: String,
+    },
+    /// Show your own link key and the file that it is in; or put it under a passphrase.
+    Key {
+        /// Ask for a new passphrase; an empty one is none.
+        #[arg(long)]
+        passphrase: bool,
     },
     /// Open a room.
     Create {

@@ -89,6 +89,8 @@ fn exit_of(error: &RequestError) -> Exit {
         | RequestError::NoPort
         | RequestError::AddressHidden
         | RequestError::Unreachable(_)
+        | RequestError::KeyChanged { .. }
+        | RequestError::Plain
         | RequestError::NoChat => Exit::NotDelivered,
         RequestError::TimedOut => Exit::TimedOut,
         _ => Exit::Failed,

@@ -101,7 +101,18 @@ pub(crate) fn event(event: &Event) -> Value {
             let address = unless(addr.ip().is_unspecified(), json!(addr));
             json!({ "event": "chat_requested", "from": user(from), "address": address })
         }
-        Event::ChatOpened { with } => json!({ "event": "chat_opened", "with": user(with) }),
+        Event::ChatOpened { with, secured } => {
+            json!({ "event": "chat_opened", "with": user(with), "encrypted": secured })
+        }
+        Event::KeyLearned { user, key } => {
+            json!({ "event": "key_learned", "username": user.as_str(), "key": key.to_string() })
+        }
+        Event::KeyChanged { user, known, shown } => json!({
+            "event": "key_changed",
+            "username": user.as_str(),
+            "known": known.to_string(),
+            "shown": shown.map(|key| key.to_string()),
+        }),
         Event::ChatClosed { with, reason } => {
             json!({ "event": "chat_closed", "with": user(with), "reason": reason })
         }

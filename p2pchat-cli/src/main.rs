@@ -5,6 +5,7 @@ mod args;
 mod console;
 mod exit;
 mod json;
+mod keys;
 mod line;
 mod log;
 mod menu;

@@ -129,11 +129,11 @@ async fn log_in(console: &mut Console, global: &Global, registry: &Address) -> R
         }
     }
     let Ok(session) = connect(console, &global, registry).await? else { return Ok(Err(Left)) };
-    match console.unless_told_to_end(session.peer.login(&user, &password)).await {
+    match sign_in::with_key(console, &global, &session, &user, &password).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => {
+        Ok(Err(failure)) => {
             session.end().await;
-            return Err(error.into());
+            return Err(failure);
         }
         Err(Left) => {
             session.end().await;
@@ -242,7 +242,7 @@ impl<'a> Menu<'a> {
             self.console.out.line(&line);
         }
         match event {
-            Event::ChatRequested { request, from, addr } => {
+            Event::ChatRequested { request, from, addr, .. } => {
                 self.requests.add(request, from, addr);
                 self.console.out.say(Tone::Prompt, "    Answer y or n at the main menu");
             }

@@ -1,10 +1,10 @@
 //! The subcommands: one thing each, for scripts.
 
-use std::io::{self, Read};
+use std::io::{self, IsTerminal as _, Read};
 
 use p2pchat_core::{
     peer::{Event, RequestError},
-    proto::Text,
+    proto::{LinkKey, Text},
     tokio::Error,
 };
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::{
     args::{Accept, Command, Global, RoomPassword},
     console::Console,
     exit::{Exit, Failure},
-    json,
+    json, keys,
     output::{Paint, Tone, write_stderr, write_stdout},
     owner::Deed,
     sanitize,
@@ -66,7 +66,14 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
                 error => error.into(),
             });
         }
-        session.peer.login(user, &password).await.map_err(|error| Failure::from(error).context("login"))?;
+        let passphrase = match session.is_locked(global, user)? {
+            true => Some(ask_secret(global, "Your link key's passphrase: ", PASSPHRASE).await?),
+            false => None,
+        };
+        session
+            .login(global, user, &password, passphrase)
+            .await
+            .map_err(|failure| failure.context("login"))?;
         obey(global, command, &mut session, &text, room_password.as_deref()).await
     };
     let outcome = done.await;
@@ -123,6 +130,16 @@ async fn obey(
             let missed = show::missed(&report);
             if missed.is_empty() { Ok(()) } else { Err(Failure::new(Exit::NotDelivered, missed.join("\n"))) }
         }
+        Command::Verify { username } => {
+            let lines = keys::of(&peer, username, io::stdout().is_terminal()).await?;
+            lines.iter().try_for_each(|line| print(line))
+        }
+        Command::Trust { username, key } => {
+            let key = LinkKey::new(key)
+                .map_err(|problem| Failure::new(Exit::Usage, format!("the key {problem}")))?;
+            Ok(peer.set_key(username, Some(key)).await?)
+        }
+        Command::Key { passphrase } => own_key(global, session, *passphrase).await,
         Command::Create { room, description, capacity, .. } => {
             Ok(peer.create(room, room_password, *capacity, description).await?)
         }
@@ -267,6 +284,41 @@ fn room_password(command: &Command) -> Result<Option<String>, Failure> {
         _ => return Ok(None),
     };
     room_password_file.as_deref().map(|file| session::first_line(file, "--room-password-file")).transpose()
+}
+
+const PASSPHRASE: &str = "your link key's passphrase? Give --key-passphrase-file or $P2PCHAT_KEY_PASSPHRASE";
+
+/// Shows the user's own key, or puts it under another passphrase.
+async fn own_key(global: &Global, session: &Session, passphrase: bool) -> Result<(), Failure> {
+    let lacking = || Failure::new(Exit::Login, "not logged in");
+    let me = session.peer.username().ok_or_else(lacking)?;
+    let file = session.key_file(me.as_str()).ok_or_else(lacking)?;
+    if passphrase {
+        let old = match (file.is_locked(), session::key_passphrase(global)?) {
+            (false, _) => None,
+            (true, Some(old)) => Some(old),
+            (true, None) => Some(ask_secret(global, "The passphrase that it has: ", PASSPHRASE).await?),
+        };
+        let key = file.secret(old.as_deref())?;
+        let new = ask_secret(global, "A new passphrase (Enter for none): ", PASSPHRASE).await?;
+        if !new.is_empty() && ask_secret(global, "The same again: ", PASSPHRASE).await? != new {
+            return Err(Failure::new(Exit::Usage, "those were not the same: the key is as it was"));
+        }
+        file.protect(&key, Some(new.as_str()).filter(|new| !new.is_empty()))?;
+    }
+    let own = session.peer.key_of(me.as_str()).await?.own;
+    print(&format!("{} {}", own.map(|key| key.to_string()).unwrap_or_default(), file.path().display()))
+}
+
+async fn ask_secret(global: &Global, prompt: &str, lacking: &str) -> Result<String, Failure> {
+    let lacking = || Failure::new(Exit::Usage, lacking);
+    let mut console = Console::open(global.color, false);
+    if !console.is_terminal() {
+        return Err(lacking());
+    }
+    let asked = sign_in::ask_password(&mut console, prompt).await;
+    console.out.finish();
+    asked.map_err(|_| lacking())
 }
 
 async fn ask_password(global: &Global, is_new: bool) -> Result<String, Failure> {

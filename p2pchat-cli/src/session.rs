@@ -9,13 +9,15 @@ use std::{
 
 use etcetera::{BaseStrategy, choose_base_strategy};
 use p2pchat_core::{
-    peer::{self, Event},
+    peer::{self, Event, RequestError},
+    proto::Username,
     tokio::{ClientConfig, Error, Events, Fingerprint, Peer, TlsVersion, Trust},
 };
 
 use crate::{
     args::{Address, Global},
     exit::{Exit, Failure},
+    keys::{self, KeyFile, Stored},
     output::{Tone, write_stderr},
 };
 
@@ -32,6 +34,8 @@ pub(crate) struct Session {
     /// What happens to it.
     pub(crate) events: Events,
     known_registries: Option<PathBuf>,
+    data_dir: PathBuf,
+    registry: Address,
     /// Why the registry can't be reached, as far as the user was told.
     cut_off_by: Option<String>,
 }
@@ -44,29 +48,80 @@ impl Session {
         registry: &Address,
         chat_timeout: Option<Duration>,
     ) -> Result<Self, Failure> {
-        let trust = trust(global)?;
+        let data_dir = data_dir(global)?;
+        let trust = trust(global, &data_dir)?;
         let known_registries = match &trust {
             Trust::KnownRegistries(file) => Some(file.clone()),
             _ => None,
         };
         let mut machine = peer::Config::default();
         machine.park_after = global.park.0;
+        machine.plain = !global.encrypted_only;
         machine.chat_timeout = chat_timeout.unwrap_or(machine.chat_timeout);
         let mut config = ClientConfig::new(registry.host.clone(), registry.port, trust)
             .listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, global.peer_port)))
             .machine(machine)
+            .known_peers(data_dir.join("known_peers"))
             .oldest_tls(if global.tls12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 });
         if let Some(udp) = &global.registry_udp {
             config = config.registry_udp(udp.host.clone(), udp.port);
         }
         match Peer::connect(config).await {
-            Ok((peer, events)) => Ok(Self { peer, events, known_registries, cut_off_by: None }),
+            Ok((peer, events)) => {
+                let registry = registry.clone();
+                Ok(Self { peer, events, known_registries, data_dir, registry, cut_off_by: None })
+            }
             Err(error @ Error::Request(_)) => Err(Failure::new(
                 Exit::Registry,
                 format!("the registry does not answer as one: {}", Failure::from(error)),
             )),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Logs in, with the account's key of this machine, which is made if there is none.
+    pub(crate) async fn login(
+        &self,
+        global: &Global,
+        user: &str,
+        password: &str,
+        passphrase: Option<String>,
+    ) -> Result<(), Failure> {
+        let mut made = None;
+        // What can be nobody's name is the login's to refuse.
+        if let Some(file) = self.key_file(user) {
+            let (stored, is_new) = file.load_or_make()?;
+            let identity = match (
+                stored,
+                passphrase.map_or_else(|| key_passphrase(global), |given| Ok(Some(given)))?,
+            ) {
+                (Stored::Open(identity), _) => identity,
+                (Stored::Locked(locked), Some(passphrase)) => keys::unlock(&locked, &passphrase)?,
+                (Stored::Locked(_), None) => {
+                    let what =
+                        "your link key's passphrase? Give --key-passphrase-file or $P2PCHAT_KEY_PASSPHRASE";
+                    return Err(Failure::new(Exit::Usage, what));
+                }
+            };
+            made = is_new.then_some(file);
+            self.peer.set_identity(Some(identity)).await?;
+        }
+        let logged_in = self.peer.login(user, password).await;
+        if let (Err(Error::Request(RequestError::LoginFailed(_))), Some(file)) = (&logged_in, made) {
+            file.forget();
+        }
+        Ok(logged_in?)
+    }
+
+    /// True if a passphrase has to be asked for before the login.
+    pub(crate) fn is_locked(&self, global: &Global, user: &str) -> Result<bool, Failure> {
+        let locked = self.key_file(user).is_some_and(|file| file.is_locked());
+        Ok(locked && key_passphrase(global)?.is_none())
+    }
+
+    /// Where an account's key on this machine is.
+    pub(crate) fn key_file(&self, user: &str) -> Option<KeyFile> {
+        Some(KeyFile::of(&self.data_dir, &self.registry, &Username::new(user).ok()?))
     }
 
     /// The next event for a person to see: what keeps the registry from being reached again is told once, not at each
@@ -113,7 +168,7 @@ impl Session {
     }
 }
 
-fn trust(global: &Global) -> Result<Trust, Failure> {
+fn trust(global: &Global, data_dir: &Path) -> Result<Trust, Failure> {
     if let Some(fingerprint) = &global.fingerprint {
         let pinned: Fingerprint = fingerprint
             .parse()
@@ -124,7 +179,7 @@ fn trust(global: &Global) -> Result<Trust, Failure> {
         let pem = fs::read(file).map_err(|error| unreadable("--ca", file, &error))?;
         return Ok(Trust::Authorities(pem));
     }
-    Ok(Trust::KnownRegistries(data_dir(global)?.join("known_registries")))
+    Ok(Trust::KnownRegistries(data_dir.join("known_registries")))
 }
 
 fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
@@ -132,7 +187,10 @@ fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
         return Ok(dir.clone());
     }
     let strategy = choose_base_strategy().map_err(|_| {
-        Failure::new(Exit::Usage, "there is no home folder to keep known registries in: give --data-dir")
+        Failure::new(
+            Exit::Usage,
+            "there is no home folder to keep keys and known registries in: give --data-dir",
+        )
     })?;
     Ok(strategy.data_dir().join("p2pchat"))
 }
@@ -148,6 +206,14 @@ pub(crate) fn password(global: &Global) -> Result<Option<String>, Failure> {
         return Ok(Some(password));
     }
     Ok(std::env::var("P2PCHAT_PASSWORD").ok().filter(|password| !password.is_empty()))
+}
+
+/// The passphrase of the user's link key, if a file or the environment has it.
+pub(crate) fn key_passphrase(global: &Global) -> Result<Option<String>, Failure> {
+    match &global.key_passphrase_file {
+        Some(file) => first_line(file, "--key-passphrase-file").map(Some),
+        None => Ok(std::env::var("P2PCHAT_KEY_PASSPHRASE").ok().filter(|passphrase| !passphrase.is_empty())),
+    }
 }
 
 /// The code of the user's invitation, if a file, an argument or the environment has it.

@@ -2,7 +2,7 @@
 
 use p2pchat_core::{
     peer::{BroadcastReport, Event, RequestError},
-    proto::{BanRecord, Found, PeerRecord, RoomChange, RoomName, RoomRecord, Username},
+    proto::{BanRecord, Found, LinkKey, PeerRecord, RoomChange, RoomName, RoomRecord, Username},
 };
 
 use crate::{
@@ -56,8 +56,15 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
             let who = from.as_ref().map_or_else(|| format!("somebody at {addr}"), name);
             (Tone::Notice, format!("{who} wants to chat"))
         }
-        Event::ChatOpened { with } => {
-            (Tone::Success, format!("you are chatting with {}", maybe_name(with.as_ref())))
+        Event::ChatOpened { with, secured: true } => {
+            (Tone::Success, format!("you are chatting with {}, encrypted", maybe_name(with.as_ref())))
+        }
+        Event::ChatOpened { with, .. } => {
+            let who = maybe_name(with.as_ref());
+            (Tone::Notice, format!("you are chatting with {who}. {}", in_the_clear(&who)))
+        }
+        Event::KeyChanged { user, known, shown } => {
+            (Tone::Error, key_changed(&name(user), known, shown.as_ref()))
         }
         Event::ChatClosed { with, reason } => {
             let who = maybe_name(with.as_ref());
@@ -87,6 +94,19 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
         _ => return None,
     };
     Some(paint.paint(tone, &line))
+}
+
+/// What is to be known of a chat that isn't encrypted.
+pub(crate) fn in_the_clear(who: &str) -> String {
+    format!("NOT ENCRYPTED: {who}'s program can't; others can read what you say, and be somebody else")
+}
+
+fn key_changed(who: &str, known: &LinkKey, shown: Option<&LinkKey>) -> String {
+    let now = shown.map_or_else(|| "none any more".to_owned(), LinkKey::to_string);
+    format!(
+        "{who}'S KEY HAS CHANGED. It was\n    {known}\nand is said to be\n    {now}\nThey may have a new device; or somebody \
+         is in their place. Nothing is sent to them and nothing taken. Ask them on another way, and only then: /trust {who}"
+    )
 }
 
 /// A change of a room in words; `None` for one that this program doesn't know.

@@ -100,9 +100,10 @@ pub(crate) async fn log_in(
             },
         };
         session.forget_events().await;
-        let logging_in = session.peer.login(&name, &password);
-        let Ok(logged_in) = console.unless_told_to_end(logging_in).await else { return Ok(Err(Left)) };
-        match logged_in.map_err(Failure::from) {
+        let Ok(logged_in) = with_key(console, global, session, &name, &password).await else {
+            return Ok(Err(Left));
+        };
+        match logged_in {
             Ok(()) => {
                 console.out.say(Tone::Success, &format!("logged in as {}", sanitize::line(&name)));
                 return Ok(Ok(()));
@@ -113,6 +114,22 @@ pub(crate) async fn log_in(
             Err(failure) => return Err(failure.context("login")),
         }
     }
+}
+
+/// Logs in with the account's key, whose passphrase is asked for first if it has one that isn't known.
+pub(crate) async fn with_key(
+    console: &mut Console,
+    global: &Global,
+    session: &Session,
+    user: &str,
+    password: &str,
+) -> Answered<Result<(), Failure>> {
+    let passphrase = match session.is_locked(global, user) {
+        Ok(true) => Some(ask_password(console, "Your link key's passphrase: ").await?),
+        Ok(false) => None,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    console.unless_told_to_end(session.login(global, user, password, passphrase)).await
 }
 
 /// Makes an account and logs in with it. `Err(Left)` means back to the username.
@@ -131,11 +148,10 @@ async fn register(
         };
         match registered.map_err(Failure::from) {
             Ok(()) => {
-                let logging_in = session.peer.login(&name, &password);
-                let Ok(logged_in) = console.unless_told_to_end(logging_in).await else {
+                let Ok(logged_in) = with_key(console, global, session, &name, &password).await else {
                     return Ok(Err(Left));
                 };
-                logged_in.map_err(|error| Failure::from(error).context("login"))?;
+                logged_in.map_err(|error| error.context("login"))?;
                 return Ok(Ok(name));
             }
             Err(failure) if console.is_terminal() && failure.exit != Exit::Registry => {

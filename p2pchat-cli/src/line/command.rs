@@ -20,6 +20,10 @@ pub(super) enum Command {
         to: String,
         text: String,
     },
+    /// Shows what two people compare to know that nobody is between them.
+    Verify(String),
+    /// Takes somebody's new key for theirs.
+    Trust(String),
     Rooms,
     Create {
         room: String,
@@ -72,6 +76,8 @@ pub(super) const HELP: &[Help] = help! {
     "/accept" " [USER]" "accept somebody's wish to chat"
     "/reject" " [USER [REASON]]" "decline somebody's wish to chat"
     "/msg" " USER|#ROOM TEXT" "say something in another chat or room"
+    "/verify" " USER" "what you and USER compare, to know that nobody is between you"
+    "/trust" " USER" "take USER's new key for theirs, once you know from themselves that it is"
     "/rooms" "" "which rooms there are"
     "/create" " [-p] ROOM [CAPACITY] [DESCRIPTION]" "open a room; -p asks for a password to protect it"
     "/join" " [-p] ROOM" "become a member of a room; -p asks for its password"
@@ -113,6 +119,8 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "/accept" => Some(Command::Accept(rest.word()?)),
         "/reject" => Some(Command::Reject { who: rest.word()?, reason: rest.remainder() }),
         "/msg" => rest.word()?.zip(rest.remainder()).map(|(to, text)| Command::Message { to, text }),
+        "/verify" => rest.word()?.map(Command::Verify),
+        "/trust" => rest.word()?.map(Command::Trust),
         "/rooms" => Some(Command::Rooms),
         "/create" => {
             let with_password = rest.flag("-p");

@@ -3,14 +3,17 @@
 mod command;
 mod report;
 
-use std::{pin::pin, time::Duration};
+use std::{collections::BTreeMap, pin::pin, time::Duration};
 
-use p2pchat_core::peer::{Event, RequestError};
+use p2pchat_core::{
+    peer::{Event, RequestError},
+    proto::{LinkKey, Username},
+};
 use tokio::{task::JoinSet, time};
 
 use self::{
     command::{Command, HELP, plain_room},
-    report::{Report, Target, bans, entered, members, owned, rooms, search, who},
+    report::{Report, Target, bans, entered, members, owned, rooms, search, trust, verify, who},
 };
 use crate::{
     args::Global,
@@ -109,6 +112,8 @@ struct Line<'a> {
     /// A chat is open with somebody whose name comes with their first message.
     unnamed: bool,
     requests: Requests,
+    /// Whose key has changed, and to which, while nothing was decided about it.
+    changed_keys: BTreeMap<Username, Option<LinkKey>>,
     tasks: JoinSet<Report>,
 }
 
@@ -126,6 +131,7 @@ impl<'a> Line<'a> {
             prompted: None,
             unnamed: false,
             requests: Requests::default(),
+            changed_keys: BTreeMap::new(),
             tasks: JoinSet::new(),
         }
     }
@@ -203,8 +209,20 @@ impl<'a> Line<'a> {
         {
             self.open(Target::User(from.clone()));
         }
-        if let Event::ChatOpened { with: Some(username) } = event {
-            return self.open(Target::User(username));
+        if let Event::ChatOpened { with: Some(username), secured } = event {
+            let who = show::name(&username);
+            self.open(Target::User(username));
+            let (tone, what) = match secured {
+                true => (
+                    Tone::Success,
+                    format!("this chat is encrypted; /verify {who} shows whether nobody is between you"),
+                ),
+                false => (Tone::Notice, show::in_the_clear(&who)),
+            };
+            return self.console.out.say(tone, &what);
+        }
+        if let Event::KeyChanged { user, shown, .. } = &event {
+            self.changed_keys.insert(user.clone(), *shown);
         }
         if let Event::ChatClosed { with: Some(username), .. } = &event
             && self.requests.withdraw(Some(username))
@@ -220,11 +238,11 @@ impl<'a> Line<'a> {
             self.console.out.line(&line);
         }
         match event {
-            Event::ChatRequested { request, from, addr } => {
+            Event::ChatRequested { request, from, addr, .. } => {
                 let label = self.requests.add(request, from, addr);
                 self.console.out.say(Tone::Notice, &format!("    /accept {label} or /reject {label}"));
             }
-            Event::ChatOpened { with: None } => self.unnamed = true,
+            Event::ChatOpened { with: None, .. } => self.unnamed = true,
             Event::ChatClosed { with: Some(username), .. } => self.close(&Target::User(username)),
             Event::ChatClosed { with: None, .. } => self.unnamed = false,
             Event::RoomEntered { room, .. } => self.place(Target::Room(room)),
@@ -290,6 +308,23 @@ impl<'a> Line<'a> {
             Command::Who { detailed } => self.task(who(peer, paint, detailed)),
             Command::Search(user) => self.task(search(peer, paint, user)),
             Command::Rooms => self.task(rooms(peer, paint)),
+            Command::Verify(user) => {
+                let drawn = self.console.is_terminal();
+                self.task(verify(peer, paint, user, drawn));
+            }
+            Command::Trust(user) => {
+                let changed =
+                    Username::new(&user).ok().and_then(|user| self.changed_keys.remove_entry(&user));
+                match changed {
+                    Some((user, key)) => self.task(trust(peer, paint, user, key)),
+                    None => {
+                        let who = sanitize::line(&user);
+                        self.console
+                            .out
+                            .say(Tone::Error, &format!("{who} has shown no new key since you logged in"));
+                    }
+                }
+            }
             Command::Chat(user) => match Target::parse(&user) {
                 Ok(Target::User(username)) => {
                     let shown = show::name(&username);

@@ -1,12 +1,13 @@
 //! What commands come to: each asks the registry or another peer, on a task of its own, and reports.
 
 use p2pchat_core::{
-    proto::{RoomName, Username},
+    proto::{LinkKey, RoomName, Username},
     tokio::{Error, Peer},
 };
 
 use crate::{
     exit::Failure,
+    keys,
     output::{Paint, Tone},
     owner::Deed,
     sanitize, show,
@@ -121,6 +122,31 @@ pub(super) async fn bans(peer: Peer, paint: Paint, room: String) -> Report {
     match peer.bans(&room).await {
         Ok(bans) if bans.is_empty() => Report::lines(vec![format!("nobody is banned from {shown}")]),
         Ok(bans) => Report::lines(show::bans(&bans)),
+        Err(error) => Report::failure(paint, &shown, error),
+    }
+}
+
+/// What the user and somebody else compare.
+pub(super) async fn verify(peer: Peer, paint: Paint, user: String, drawn: bool) -> Report {
+    match keys::of(&peer, &user, drawn).await {
+        Ok(lines) => Report::lines(lines),
+        Err(failure) => Report::failure(paint, &sanitize::line(&user), failure),
+    }
+}
+
+/// Somebody's new key is theirs, as the user says.
+pub(super) async fn trust(peer: Peer, paint: Paint, user: Username, key: Option<LinkKey>) -> Report {
+    let shown = show::name(&user);
+    match peer.set_key(user.as_str(), key).await {
+        Ok(()) => {
+            let what = match key {
+                Some(_) => format!(
+                    "{shown} is known by the new key from now on; /verify {shown} once you have talked"
+                ),
+                None => format!("{shown} may talk to you without a key from now on, in the clear"),
+            };
+            Report::lines(vec![paint.paint(Tone::Success, &what)])
+        }
         Err(error) => Report::failure(paint, &shown, error),
     }
 }

@@ -228,8 +228,9 @@ impl Actor {
                         }
                         Some(Command::KeyOf(user, answer)) => {
                             let (key, secured) = (self.machine.key_of(&user), self.machine.is_secured(&user));
+                            let own = self.identity.as_ref().map(LinkIdentity::key);
                             // An error means that the caller has stopped waiting.
-                            let _ = answer.send(KnownKey { key, secured });
+                            let _ = answer.send(KnownKey { key, secured, own });
                         }
                         Some(Command::Close(closed)) => break Some(closed),
                         None => break None,

@@ -30,13 +30,15 @@ pub struct SeenCertificate {
 }
 
 /// What is known of a user's link key (§7.13).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct KnownKey {
     /// The key by which they are known; `None` if there has been no contact.
     pub key: Option<LinkKey>,
     /// There is an encrypted stream to them now, on which they have proven it.
     pub secured: bool,
+    /// The key by which they know this peer.
+    pub own: Option<LinkKey>,
 }
 
 /// A client of a registry: cheap to clone, every clone is the same client.

@@ -1,0 +1,316 @@
+//! The user's own link key, and what two people compare of theirs.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use p2pchat_core::{
+    peer::SafetyNumber,
+    proto::Username,
+    tokio::{KnownKey, LinkIdentity, Peer},
+};
+use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
+use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
+
+use crate::{
+    args::Address,
+    exit::{Exit, Failure},
+    sanitize,
+};
+
+/// How a key is marked in its file that is under a passphrase.
+const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+const PLAIN: &str = "PRIVATE KEY";
+/// How many words or groups of digits stand in a line.
+const IN_LINE: usize = 4;
+
+/// Where an account's key on this machine is.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyFile(PathBuf);
+
+/// A key as its file has it.
+pub(crate) enum Stored {
+    Open(LinkIdentity),
+    /// Under a passphrase.
+    Locked(SecretDocument),
+}
+
+impl KeyFile {
+    /// `<data>/link_keys/<registry>/<account>.pem`
+    pub(crate) fn of(data_dir: &Path, registry: &Address, user: &Username) -> Self {
+        // Names differ in more than a file system may see.
+        let folder = format!("{}_{}", registry.host.to_lowercase().replace([':', '/'], "_"), registry.port);
+        Self(data_dir.join("link_keys").join(folder).join(format!("{}.pem", user.folded())))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The key, and whether it is new: one is made if there is none.
+    pub(crate) fn load_or_make(&self) -> Result<(Stored, bool), Failure> {
+        let mut is_new = false;
+        let loaded = match self.load() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                is_new = self.make().map_err(|error| self.failed("can't make a link key", &error))?;
+                self.load()
+            }
+            loaded => loaded,
+        };
+        loaded.map(|stored| (stored, is_new)).map_err(|error| self.failed("can't use the link key", &error))
+    }
+
+    /// True if there is one, and it is under a passphrase.
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self.load(), Ok(Stored::Locked(_)))
+    }
+
+    /// Takes a key back that was made for an account which there isn't.
+    pub(crate) fn forget(&self) {
+        // It does no harm.
+        let _ = fs::remove_file(&self.0);
+    }
+
+    fn failed(&self, what: &str, error: &io::Error) -> Failure {
+        Failure::new(Exit::Failed, format!("{what} {}: {error}", self.0.display()))
+    }
+
+    fn load(&self) -> io::Result<Stored> {
+        let pem = fs::read_to_string(&self.0)?;
+        check_mode(&self.0)?;
+        let (label, key) = SecretDocument::from_pem(&pem).map_err(io::Error::other)?;
+        match label {
+            ENCRYPTED => Ok(Stored::Locked(key)),
+            PLAIN => identity(&key).map(Stored::Open),
+            _ => Err(io::Error::other("it holds something else")),
+        }
+    }
+
+    /// True if nobody else did at the same time.
+    fn make(&self) -> io::Result<bool> {
+        let key = SecretDocument::try_from(LinkIdentity::generate()?).map_err(io::Error::other)?;
+        self.write(&key, PLAIN, false)
+    }
+
+    /// Writes it whole or not at all. Of two programs that make the first at once, one does.
+    fn write(&self, key: &SecretDocument, label: &'static str, replace: bool) -> io::Result<bool> {
+        let pem = key.to_pem(label, LineEnding::LF).map_err(io::Error::other)?;
+        let folder = self.0.parent().unwrap_or(Path::new("."));
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder)?;
+        let draft = self.0.with_extension(format!("{}.new", std::process::id()));
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let written = (|| {
+            let mut file = options.open(&draft)?;
+            file.write_all(pem.as_bytes())?;
+            file.sync_all()?;
+            match replace {
+                true => fs::rename(&draft, &self.0).map(|()| true),
+                false => match fs::hard_link(&draft, &self.0) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+                    linked => linked.map(|()| true),
+                },
+            }
+        })();
+        // It has its place, or is of no use.
+        let _ = fs::remove_file(&draft);
+        written
+    }
+
+    /// Puts the key under a passphrase, or under none.
+    pub(crate) fn protect(&self, key: &SecretDocument, passphrase: Option<&str>) -> Result<(), Failure> {
+        let protected = || match passphrase {
+            Some(passphrase) => {
+                let info = PrivateKeyInfoRef::try_from(key.as_bytes()).map_err(io::Error::other)?;
+                let locked = info.encrypt(passphrase).map_err(io::Error::other)?;
+                self.write(&locked, ENCRYPTED, true)
+            }
+            None => self.write(key, PLAIN, true),
+        };
+        protected().map(drop).map_err(|error| self.failed("can't write the link key", &error))
+    }
+
+    /// The key itself, to be written once more.
+    pub(crate) fn secret(&self, passphrase: Option<&str>) -> Result<SecretDocument, Failure> {
+        let read = || {
+            let pem = fs::read_to_string(&self.0)?;
+            let (_, key) = SecretDocument::from_pem(&pem).map_err(io::Error::other)?;
+            Ok(key)
+        };
+        let key = read().map_err(|error: io::Error| self.failed("can't read the link key", &error))?;
+        match passphrase {
+            Some(passphrase) => decrypt(&key, passphrase),
+            None => Ok(key),
+        }
+    }
+}
+
+/// Opens a key that is under a passphrase.
+pub(crate) fn unlock(locked: &SecretDocument, passphrase: &str) -> Result<LinkIdentity, Failure> {
+    identity(&decrypt(locked, passphrase)?).map_err(|error| {
+        Failure::new(Exit::Failed, format!("what is under the passphrase is no link key: {error}"))
+    })
+}
+
+fn decrypt(locked: &SecretDocument, passphrase: &str) -> Result<SecretDocument, Failure> {
+    let open = || EncryptedPrivateKeyInfoRef::try_from(locked.as_bytes())?.decrypt(passphrase);
+    open().map_err(|_| Failure::new(Exit::Login, "that is not the link key's passphrase"))
+}
+
+fn identity(key: &SecretDocument) -> io::Result<LinkIdentity> {
+    LinkIdentity::from_pkcs8(key.as_bytes()).map_err(io::Error::other)
+}
+
+/// A secret that others can read is none.
+#[cfg(unix)]
+fn check_mode(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = fs::metadata(file)?.permissions().mode() & 0o777;
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => Err(io::Error::other(format!(
+            "others can read it (mode {mode:o}); make it yours alone with mode 600"
+        ))),
+    }
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// What the user compares with somebody, in lines; `drawn`: as a picture too.
+pub(crate) async fn of(peer: &Peer, user: &str, drawn: bool) -> Result<Vec<String>, Failure> {
+    let known = peer.key_of(user).await?;
+    let user = Username::new(user)
+        .map_err(|problem| Failure::new(Exit::Usage, format!("the username {problem}")))?;
+    let me = peer.username().ok_or_else(|| Failure::new(Exit::Login, "not logged in"))?;
+    Ok(comparison(&me, &user, known, drawn))
+}
+
+fn comparison(me: &Username, user: &Username, known: KnownKey, drawn: bool) -> Vec<String> {
+    let shown = sanitize::line(user.as_str());
+    let (Some(own), Some(key)) = (known.own, known.key) else {
+        return vec![match known.own {
+            None => "there is no link key of your own: nothing is encrypted".to_owned(),
+            Some(_) => {
+                format!("{shown}'s key is not known: it is once you have talked, if their program encrypts")
+            }
+        }];
+    };
+    let number = SafetyNumber::of((me, &own), (user, &key));
+    let words = bip39::Language::English.word_list();
+    let words: Vec<_> = number.words().iter().filter_map(|&n| words.get(n).copied()).collect();
+    let digits = number.digits();
+    let mut lines =
+        vec![format!("Read this to {shown}, on the telephone or face to face. It has to be what they see:")];
+    lines.extend(
+        words
+            .chunks(IN_LINE)
+            .map(|words| {
+                words.iter().map(|word| format!("{word:10}")).collect::<String>().trim_end().to_owned()
+            })
+            .map(|line| format!("    {line}")),
+    );
+    lines.push("or, the same in digits:".to_owned());
+    lines.extend(digits.chunks(IN_LINE).map(|groups| format!("    {}", groups.join(" "))));
+    if drawn && let Ok(code) = QrCode::with_error_correction_level(digits.concat(), EcLevel::L) {
+        lines.push("or, to be read by a telephone's camera:".to_owned());
+        lines.extend(code.render::<Dense1x2>().build().lines().map(str::to_owned));
+    }
+    lines.push(format!(
+        "If it isn't, somebody is between you: say nothing that matters, and tell {shown} so."
+    ));
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use p2pchat_core::proto::LinkKey;
+
+    use super::*;
+
+    fn file(folder: &Path) -> KeyFile {
+        let registry = Address { host: "::1".to_owned(), port: 15_600 };
+        KeyFile::of(folder, &registry, &Username::new("Alice").unwrap())
+    }
+
+    fn open(file: &KeyFile) -> LinkIdentity {
+        match file.load_or_make().unwrap() {
+            (Stored::Open(identity), _) => identity,
+            (Stored::Locked(_), _) => panic!("it is locked"),
+        }
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_is_the_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        assert!(file.path().ends_with("link_keys/__1_15600/alice.pem"), "{file:?}");
+        let key = open(&file).key();
+        assert_eq!(open(&file).key(), key);
+        let beside = fs::read_dir(file.path().parent().unwrap()).unwrap().count();
+        assert_eq!(beside, 1, "no draft is left");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!((mode(file.path()), mode(file.path().parent().unwrap())), (0o600, 0o700));
+            fs::set_permissions(file.path(), fs::Permissions::from_mode(0o640)).unwrap();
+            let refused = file.load_or_make().err().unwrap().to_string();
+            assert!(refused.contains("others can read it (mode 640)"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_passphrase_is_put_on_and_taken_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        let key = open(&file).key();
+        file.protect(&file.secret(None).unwrap(), Some("correct horse")).unwrap();
+        let (Stored::Locked(locked), false) = file.load_or_make().unwrap() else { panic!("it is open") };
+        assert_eq!(unlock(&locked, "correct horse").unwrap().key(), key);
+        assert_eq!(unlock(&locked, "correct donkey").unwrap_err().exit, Exit::Login);
+        file.protect(&file.secret(Some("correct horse")).unwrap(), None).unwrap();
+        assert_eq!(open(&file).key(), key);
+    }
+
+    #[test]
+    fn a_file_that_holds_no_key_is_named_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = file(folder.path());
+        open(&file);
+        for wrong in ["", "nonsense", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
+            fs::write(file.path(), wrong).unwrap();
+            let refused = file.load_or_make().err().unwrap().to_string();
+            assert!(refused.contains("alice.pem"), "{refused}");
+            assert_eq!(fs::read_to_string(file.path()).unwrap(), wrong);
+        }
+    }
+
+    #[test]
+    fn two_people_see_the_same() {
+        let (alice, bob) = (Username::new("alice").unwrap(), Username::new("bob").unwrap());
+        let (one, two) = (LinkKey::from_bytes([1; 32]), LinkKey::from_bytes([2; 32]));
+        let see = |me, user, own, key| {
+            let mut known = KnownKey::default();
+            (known.own, known.key) = (own, key);
+            comparison(me, user, known, true)
+        };
+        let (hers, his) = (see(&alice, &bob, Some(one), Some(two)), see(&bob, &alice, Some(two), Some(one)));
+        assert_eq!(hers[1..hers.len() - 1], his[1..his.len() - 1]);
+        assert_eq!(hers[1].split_whitespace().collect::<Vec<_>>(), ["cover", "govern", "obey", "secret"]);
+        assert!(hers.iter().any(|line| line.contains('█')));
+        assert_eq!(see(&alice, &bob, None, Some(two)).len(), 1);
+        assert_eq!(see(&alice, &bob, Some(one), None).len(), 1);
+    }
+}
