@@ -37,7 +37,8 @@ fn unless(hidden: bool, value: Value) -> Value {
 pub(crate) fn found(asked: &str, found: &Found) -> Value {
     let username = found.username.as_ref().map_or(asked, Username::as_str);
     let hidden = found.is_hidden();
-    json!({ "username": username, "ip": unless(hidden, json!(found.ip)), "port": unless(hidden, json!(found.port)) })
+    let (ip, port) = (unless(hidden, json!(found.ip)), unless(hidden, json!(found.port)));
+    json!({ "username": username, "ip": ip, "port": port, "key": found.key.map(|key| key.to_string()) })
 }
 
 /// `{"username", "room", "ip", "port"}`; `room` may be null, and `ip` and `port` are if the registry hides the address.

@@ -15,7 +15,7 @@ fn where_somebody_is_is_told_to_members_of_a_shared_room_alone() {
     home.register("alice");
     let _bob = home.listener("bob", &[]);
     let found = home.run(&["--user", "alice", "search", "bob", "--json"]).expect_code(0).json();
-    assert_eq!(found, json!({ "username": "bob", "ip": null, "port": null }));
+    assert_eq!(found, json!({ "username": "bob", "ip": null, "port": null, "key": null }));
     assert_eq!(home.run(&["--user", "alice", "search", "bob"]).expect_code(0).out, "bob  (address hidden)\n");
     let peers = home.run(&["--user", "alice", "peers", "--detailed"]).expect_code(0).out;
     assert_eq!(peers, "bob  (address hidden)\n");

@@ -25,6 +25,7 @@ mod directory;
 mod flood;
 mod hidden;
 mod invites;
+mod keys;
 mod lease;
 mod limits;
 mod menu;

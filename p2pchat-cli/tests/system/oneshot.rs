@@ -40,7 +40,9 @@ fn a_search_tells_where_somebody_is() {
     let port = bob.expect_event("ready")["port"].clone();
     home.register("carol");
     let found = home.run(&["--user", "carol", "search", "ALICE", "--json"]).expect_code(0).json();
-    assert_eq!(found, json!({ "username": "alice", "ip": "127.0.0.1", "port": port }));
+    let key = &found["key"];
+    assert_eq!(found, json!({ "username": "alice", "ip": "127.0.0.1", "port": port, "key": key }));
+    assert_eq!(key.as_str().map(str::len), Some(64));
     let shown = home.run(&["--user", "carol", "search", "alice"]).expect_code(0).out;
     assert_eq!(shown, format!("alice  127.0.0.1:{port}\n"));
     home.run(&["--user", "carol", "search", "sleeper"]).expect_code(5).expect_error("not online");
