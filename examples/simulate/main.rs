@@ -84,6 +84,7 @@ impl Simulator for Machines {
         total.guests += world.guests;
         total.not_invited += world.not_invited;
         total.addresses += world.addresses;
+        total.handshakes += world.handshakes;
         for (total, world) in total.contacts.iter_mut().zip(world.contacts) {
             *total += world;
         }
@@ -119,6 +120,7 @@ impl Simulator for Machines {
             "hidden addresses: {asked} requests for contact, {agreed} accepted, {declined} declined or taken back, {ended} contacts ended, {kept} kept by a session that went on; {} addresses asked for in the end",
             total.addresses
         );
+        println!("peer streams: {} times one end saw the other's key", total.handshakes);
         println!("invitations: {} accounts made, {} registrations refused", total.guests, total.not_invited);
         println!("faults: {}", faults.join(", "));
         let speed = hours / took.as_secs_f64().max(1e-9) * 60.0;

@@ -11,7 +11,8 @@ use p2pchat_core::{
     peer::{Config, Effect, Peer, StreamId},
 };
 use p2pchat_proto::{
-    Capabilities, Capability, Dialect, FromRegistryDatagram, Limits, Message, PeerMessage, RegistryName,
+    Capabilities, Capability, Dialect, FromRegistryDatagram, Limits, LinkKey, Message, PeerMessage,
+    RegistryName, Username,
     codec::{ClientCodec, PeerCodec},
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -37,6 +38,10 @@ pub(crate) struct Node {
     /// The registry's dialect is settled by the TLS handshake.
     pub(crate) alpn: bool,
     config: Config,
+    /// The link key of the user's account on this machine.
+    pub(crate) key: Option<LinkKey>,
+    /// By which keys others are known, which outlasts the program.
+    pub(crate) known: BTreeMap<Username, LinkKey>,
     pub(crate) machine: Option<Peer>,
     /// Counts the program's starts.
     pub(crate) incarnation: u32,
@@ -60,11 +65,24 @@ struct Stream {
     side: Side,
     codec: PeerCodec,
     inbox: BytesMut,
+    /// What the dialler says in the clear, once the line is open.
+    first: Option<PeerMessage>,
+    /// A handshake is under way: the other end's key comes next, in place of TLS's messages.
+    awaits_key: bool,
 }
 
 impl Stream {
-    fn new(id: StreamId, side: Side) -> Self {
-        Self { id, side, codec: PeerCodec::new(Limits::DEFAULT), inbox: BytesMut::new() }
+    fn new(id: StreamId, side: Side, first: Option<PeerMessage>) -> Self {
+        let codec = PeerCodec::new(Limits::DEFAULT);
+        Self { id, side, codec, inbox: BytesMut::new(), awaits_key: first.is_some(), first }
+    }
+
+    /// The key, once all of it is there.
+    fn take_key(&mut self) -> Option<LinkKey> {
+        let is_here = self.awaits_key && self.inbox.len() >= 32;
+        let bytes = is_here.then(|| self.inbox.split_to(32))?;
+        self.awaits_key = false;
+        bytes.as_ref().try_into().ok().map(LinkKey::from_bytes)
     }
 }
 
@@ -88,6 +106,10 @@ impl Node {
             port: 4_000 + number,
             datagrams: SocketAddr::new(ip, 30_000 + number),
             alpn: schedule.percent(70),
+            key: schedule
+                .percent(60)
+                .then(|| LinkKey::from_bytes([u8::try_from(number).unwrap_or(u8::MAX); 32])),
+            known: BTreeMap::new(),
             config,
             machine: None,
             incarnation: 0,
@@ -118,7 +140,13 @@ impl World {
         let seed = self.schedule.rng.u64(..);
         let node = &mut self.nodes[number];
         if node.machine.is_none() {
-            node.machine = Some(Peer::new(node.config.clone(), seed));
+            let mut machine = Peer::new(node.config.clone(), seed);
+            // There is no session that could refuse it.
+            let _ = machine.set_link_key(node.key);
+            for (user, key) in &node.known {
+                machine.set_key(user.clone(), Some(*key));
+            }
+            node.machine = Some(machine);
             node.incarnation += 1;
             node.held = None;
             node.user.started();
@@ -162,7 +190,13 @@ impl World {
             Item::Open if side == Side::Acceptor => self.node_accept(number, line),
             Item::Open => {
                 let Some(id) = self.stream_id(number, line) else { return };
-                self.node_step(number, |machine, now| machine.handle_stream_connected(now, id));
+                match self.nodes[number].streams.get_mut(&line).and_then(|stream| stream.first.take()) {
+                    Some(first) => {
+                        self.stream_write(number, line, &first);
+                        self.show_key(number, line);
+                    }
+                    None => self.node_step(number, |machine, now| machine.handle_stream_connected(now, id)),
+                }
             }
             Item::Bytes(bytes) if is_link => self.link_read(number, line, &bytes),
             Item::Bytes(bytes) => self.stream_read(number, line, &bytes),
@@ -203,7 +237,7 @@ impl World {
             return self.network.close(&mut self.schedule, line, Side::Acceptor, "connection refused");
         };
         let node = &mut self.nodes[number];
-        node.streams.insert(line, Stream::new(id, Side::Acceptor));
+        node.streams.insert(line, Stream::new(id, Side::Acceptor, None));
         node.lines.insert(id, line);
         self.network.push(&mut self.schedule, line, Side::Dialer, Item::Open);
         self.node_settle(number);
@@ -237,10 +271,20 @@ impl World {
         if let Some(stream) = self.nodes[number].streams.get_mut(&line) {
             stream.inbox.extend_from_slice(bytes);
         }
-        while let Some(stream) = self.nodes[number].streams.get_mut(&line)
-            && let Ok(Some(item)) = stream.codec.decode(&mut stream.inbox)
-        {
+        while let Some(stream) = self.nodes[number].streams.get_mut(&line) {
             let id = stream.id;
+            if stream.awaits_key {
+                let dialled = stream.side == Side::Dialer;
+                let Some(key) = stream.take_key() else { return };
+                if !dialled {
+                    self.show_key(number, line);
+                }
+                self.stats.handshakes += 1;
+                self.node_step(number, |machine, now| machine.handle_stream_secured(now, id, key));
+                continue;
+            }
+            let Ok(Some(item)) = stream.codec.decode(&mut stream.inbox) else { return };
+            stream.awaits_key = matches!(item, Ok(PeerMessage::IntroducedBy { secure: true, .. }));
             self.trace(|| format!("node {number} hears {item:?} on {line:?}"));
             match item {
                 Ok(message) => {
@@ -257,6 +301,24 @@ impl World {
                 }
                 Err(error) => return self.fail(format!("a peer hears what is no message: {error}")),
             }
+        }
+    }
+
+    fn stream_write(&mut self, number: usize, line: LineId, message: &PeerMessage) {
+        let Some(stream) = self.nodes[number].streams.get_mut(&line) else { return };
+        let mut bytes = BytesMut::new();
+        if stream.codec.encode(message, &mut bytes).is_ok() {
+            let side = stream.side;
+            self.network.write(&mut self.schedule, line, side, bytes.freeze());
+        }
+    }
+
+    /// What the handshake shows to the other end, and proves.
+    fn show_key(&mut self, number: usize, line: LineId) {
+        let node = &self.nodes[number];
+        if let (Some(key), Some(stream)) = (node.key, node.streams.get(&line)) {
+            let bytes = Bytes::copy_from_slice(key.as_bytes());
+            self.network.write(&mut self.schedule, line, stream.side, bytes);
         }
     }
 
@@ -323,7 +385,7 @@ impl World {
                     self.schedule.after(delay, Happening::ToRegistry { from, bytes });
                 }
             }
-            Effect::Dial { stream, addr } => {
+            Effect::Dial { stream, addr, secure } => {
                 let there =
                     self.nodes.iter().position(|node| (node.ip, node.port) == (addr.ip(), addr.port()));
                 let Some(there) = there else {
@@ -331,16 +393,12 @@ impl World {
                 };
                 let line = self.network.dial(&mut self.schedule, host, Host::Node(there), addr.port());
                 let node = &mut self.nodes[number];
-                node.streams.insert(line, Stream::new(stream, Side::Dialer));
+                node.streams.insert(line, Stream::new(stream, Side::Dialer, secure));
                 node.lines.insert(stream, line);
             }
             Effect::SendPeer { stream, message } => {
-                let Some(line) = self.nodes[number].lines.get(&stream).copied() else { return };
-                let Some(stream) = self.nodes[number].streams.get_mut(&line) else { return };
-                let mut bytes = BytesMut::new();
-                if stream.codec.encode(&message, &mut bytes).is_ok() {
-                    let side = stream.side;
-                    self.network.write(&mut self.schedule, line, side, bytes.freeze());
+                if let Some(line) = self.nodes[number].lines.get(&stream).copied() {
+                    self.stream_write(number, line, &message);
                 }
             }
             Effect::ClosePeer { stream } => {

@@ -388,6 +388,15 @@ impl World {
             }
             Event::Fault { culprit, what } => self.fail(format!("{name} hears that {culprit} {what}")),
             Event::Reconnected => self.stats.reconnected += 1,
+            Event::KeyLearned { user, key } => {
+                self.nodes[number].known.insert(user.clone(), key);
+                if !self.nodes.iter().any(|node| node.user.name == user && node.key == Some(key)) {
+                    self.fail(format!("{name} takes a key for {user}'s that is not"));
+                }
+            }
+            Event::KeyChanged { user, .. } => {
+                self.fail(format!("{name} hears that {user}'s key has changed"));
+            }
             _ => {}
         }
     }

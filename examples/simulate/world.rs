@@ -57,6 +57,8 @@ pub(crate) struct Stats {
     pub(crate) not_invited: u64,
     /// What has become of requests for contact.
     pub(crate) contacts: [u64; 5],
+    /// How often one end of a peer stream saw the other's key.
+    pub(crate) handshakes: u64,
     /// How often a user asked where another is when all was well.
     pub(crate) addresses: u64,
 }
@@ -95,6 +97,8 @@ impl World {
             // Two programs of one user, who take turns.
             last.user = User::new(first.user.name.as_str());
             (first.shared, last.shared) = (true, true);
+            // Others would take the one for an impostor of the other.
+            (first.key, last.key) = (None, None);
         }
         let registry = RegistryHost::new(&mut schedule);
         let rules = Rules { by_invitation: schedule.percent(40), hidden: schedule.percent(50) };

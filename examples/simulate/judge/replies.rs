@@ -211,6 +211,7 @@ fn reply_to(request: &ToRegistry) -> Verb {
         ToRegistry::ContactRequest { .. } | ToRegistry::ContactResponse { .. } => Verb::Contact,
         ToRegistry::ListBans { .. } => Verb::BanList,
         ToRegistry::Park { .. } => Verb::Parked,
+        ToRegistry::LinkKey { .. } => Verb::LinkKey,
         _ => Verb::HelloBack,
     }
 }

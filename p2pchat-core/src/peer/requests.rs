@@ -329,7 +329,8 @@ impl Peer {
                 self.vouched(now, stream, &username, found(reply));
             }
             (Purpose::LinkKey, FromRegistry::LinkKey(outcome)) => {
-                if let Err(error) = accepted(outcome, retry_after) {
+                // Of two logins at once the second announces it too late, and is refused itself.
+                if let (Err(error), false) = (accepted(outcome, retry_after), self.is_logged_in()) {
                     self.fault("registry", format!("doesn't take this program's key: {error}"));
                 }
             }

@@ -130,6 +130,22 @@ fn a_registry_that_refuses_the_key_is_at_fault_and_the_login_goes_on() {
 }
 
 #[test]
+fn of_two_logins_at_once_the_second_is_refused_and_the_registry_is_not_at_fault() {
+    let mut s = with_key(config());
+    s.log_in();
+    s.log_in();
+    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
+    s.registry("LINK_KEY <SUCCESS> <200>");
+    s.registry("AUTH <SUCCESS> <200>");
+    s.did();
+    s.registry("LINK_KEY <FAILURE> <404> <a key is announced before the login>");
+    assert!(s.did().is_empty());
+    s.registry("AUTH <ONLINE> <300>");
+    assert_eq!(s.did(), ["failed: already logged in elsewhere"]);
+}
+
+#[test]
 fn links_nothing_is_said_before_the_other_end_has_proven_the_key_that_the_registry_shows() {
     let mut s = alice();
     let dial = format!("dial s0 192.0.2.2:4000, INTRODUCED_BY <{REGISTRY}> <alice> <bob> <tls>");
