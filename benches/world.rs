@@ -157,6 +157,7 @@ impl World {
             port: 4000,
             ip: ADDR.0.into(),
             capabilities: Capabilities::NONE,
+            key: None,
         };
         expect(ToRegistry::SearchUser { username: user(0) }, FromRegistry::Search(SearchReply::Found(found)));
         let unknown = FromRegistry::Search(SearchReply::NotFound { reason: None });
