@@ -194,7 +194,7 @@ impl Peer {
             self.me()?;
         }
         // Also what needs no session: after PARK nothing is answered on its stream.
-        if self.is_away() && purpose.way_back().is_none() {
+        if self.is_away() && !matches!(purpose, Purpose::Resume(_) | Purpose::LinkKey) {
             if self.requests.parked.len() >= self.config.requests && !purpose.is_internal() {
                 return Err(RequestError::TooMany { what: "requests", limit: self.config.requests });
             }

@@ -451,3 +451,21 @@ fn a_message_that_names_nobody_is_no_claim() {
     s.peer.handle_stream_message(s.now, s.streams[0], reply);
     assert!(s.did().is_empty());
 }
+
+#[test]
+fn who_was_parked_is_known_by_the_same_key_when_they_are_back() {
+    let mut config = config();
+    config.park_after = Some(SECOND * 20);
+    let mut w = World::with(&["alice", "bob"], &config);
+    w.wait(SECOND * 60);
+    assert!(w.nodes[0].solo.peer.is_parked() && w.nodes[1].solo.peer.is_parked());
+    // Which brings alice back, and by it the key has to be announced anew.
+    w.nodes[0].solo.peer.search(w.now, user("bob"));
+    w.wait(SECOND * 2);
+    w.nodes[1].solo.peer.chat(w.now, user("alice"));
+    w.wait(SECOND * 2);
+    let request = *w.nodes[0].solo.requests.last().expect("bob asks");
+    w.nodes[0].solo.peer.accept(w.now, request);
+    w.wait(SECOND);
+    assert!(w.nodes[0].solo.peer.is_secured(&user("bob")), "{:?}", w.nodes[0].log);
+}
