@@ -19,7 +19,7 @@ impl SafetyNumber {
     /// Of two users and their keys, in either order.
     pub fn of(one: (&Username, &LinkKey), other: (&Username, &LinkKey)) -> Self {
         let mut users = [one, other];
-        users.sort_by(|(a, _), (b, _)| a.cmp(b));
+        users.sort_by_key(|(user, _)| *user);
         Self(users.map(|(user, key)| {
             let mut hash = Sha256::new();
             for part in [&b"p2pchat safety number"[..], user.folded().as_bytes()] {
