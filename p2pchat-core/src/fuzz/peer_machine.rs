@@ -10,8 +10,8 @@ use std::{
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{
-    Dialect, FromRegistry, FromRegistryDatagram, Limits, Message, PeerMessage, RegistryName, RoomName,
-    SessionTicket, ToRegistry, ToRegistryDatagram, Username,
+    Dialect, FromRegistry, FromRegistryDatagram, Limits, LinkKey, Message, PeerMessage, RegistryName,
+    RoomName, SessionTicket, ToRegistry, ToRegistryDatagram, Username,
     codec::{ClientCodec, PeerCodec, RegistryCodec},
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -25,6 +25,10 @@ use crate::{
 /// A frame's limit, which the fuzzer's inputs can pass.
 const FRAME_BYTES: usize = 400;
 
+const HELLO: &[u8] = b"HELLO_BACK <SUCCESS> <200> <1> \
+    <reason,roster,sender,resume,moderate,ticket,retry,contact,origin,park>\n";
+const HELLO_WITH_KEYS: &[u8] = b"HELLO_BACK <SUCCESS> <200> <1> \
+    <reason,roster,sender,resume,moderate,ticket,retry,contact,origin,park,keys>\nLINK_KEY <SUCCESS> <200>\n";
 /// What others may do to a peer, and what its application may want. `u8`s choose among what there has been.
 #[derive(Debug, Clone, Arbitrary)]
 enum Step<'a> {
@@ -57,6 +61,13 @@ pub fn peer_machine(data: &[u8]) {
     let mut input = Unstructured::new(data);
     let Ok(seed) = u64::arbitrary(&mut input) else { return };
     let mut world = World::new(seed);
+    if seed & 4 != 0 {
+        world
+            .peer
+            .set_link_key(Some(LinkKey::from_bytes([0xaa; 32])))
+            .expect("no session is there to refuse it");
+        world.agreed = HELLO_WITH_KEYS;
+    }
     world.begin(seed % 4);
     while !input.is_empty()
         && let Ok(step) = Step::arbitrary(&mut input)
@@ -82,6 +93,8 @@ struct World {
     receipts: Vec<Receipt>,
     /// The commands that have not ended.
     open: BTreeSet<RequestId>,
+    /// What the registry answers to a hello, and to what comes before the login.
+    agreed: &'static [u8],
 }
 
 struct Link {
@@ -96,6 +109,10 @@ struct Stream {
     inbox: BytesMut,
     dialled: bool,
     up: bool,
+    /// A handshake is due before anything is said.
+    secure: bool,
+    /// The key that the other end has shown that it holds.
+    shown: Option<LinkKey>,
 }
 
 impl World {
@@ -118,13 +135,12 @@ impl World {
             chat_requests: Vec::new(),
             receipts: Vec::new(),
             open: BTreeSet::new(),
+            agreed: HELLO,
         }
     }
 
     /// What chance takes long to come to: a session (1), rooms with others in them (2), and a chat with one of them (3).
     fn begin(&mut self, how_far: u64) {
-        const HELLO: &[u8] = b"HELLO_BACK <SUCCESS> <200> <1> \
-            <reason,roster,sender,resume,moderate,ticket,retry,contact,origin,park>\n";
         const AUTH: &[u8] = b"AUTH <SUCCESS> <200> <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08>\n\
             TICKET <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0bc822cd15d6c15b0f00a8>\nUSER_JOINED <den> <alice>\n";
         const ROSTERS: &[u8] =
@@ -132,7 +148,7 @@ impl World {
         let online = [
             Step::Command(Command::Login(0, None)),
             Step::RegistryUp(true),
-            Step::RegistryWrites(HELLO),
+            Step::RegistryWrites(self.agreed),
             Step::RegistryWrites(AUTH),
         ];
         let among_others = [Step::RegistryWrites(ROSTERS), Step::Incoming(0)];
@@ -191,14 +207,21 @@ impl World {
             Step::Incoming(host) => {
                 let addr = SocketAddr::from(([192, 0, 2, host % 3 + 2], 50_000));
                 if let Some(id) = self.peer.accept_stream(now, addr) {
-                    self.open_stream(id, false);
+                    self.open_stream(id, false, false);
                 }
             }
             Step::StreamUp(n) => {
                 if let Some(id) = pick(&self.ids, n) {
-                    self.peer.handle_stream_connected(now, id);
-                    if let Some(stream) = self.streams.get_mut(&id) {
+                    let key = LinkKey::from_bytes([if n < 128 { 0xbb } else { 0xcc }; 32]);
+                    let stream = self.streams.get_mut(&id);
+                    if stream.is_none_or(|stream| {
                         stream.up = true;
+                        stream.shown = Some(key);
+                        !stream.secure && stream.dialled
+                    }) {
+                        self.peer.handle_stream_connected(now, id);
+                    } else {
+                        self.peer.handle_stream_secured(now, id, key);
                     }
                 }
             }
@@ -287,9 +310,10 @@ impl World {
         }
     }
 
-    fn open_stream(&mut self, id: StreamId, dialled: bool) {
+    fn open_stream(&mut self, id: StreamId, dialled: bool, secure: bool) {
         let codec = PeerCodec::new(self.config.limits);
-        self.streams.insert(id, Stream { codec, inbox: BytesMut::new(), dialled, up: !dialled });
+        let (inbox, up, shown) = (BytesMut::new(), !dialled, None);
+        self.streams.insert(id, Stream { codec, inbox, dialled, up, secure, shown });
         self.ids.push(id);
     }
 
@@ -351,13 +375,13 @@ impl World {
                     let up = self.link.as_ref().is_some_and(|link| link.up);
                     assert!(up || self.parked, "a keep-alive without a link");
                 }
-                Effect::Dial { stream, addr, .. } => {
+                Effect::Dial { stream, addr, secure } => {
                     let ip = addr.ip();
                     assert!(
                         addr.port() >= 1_024 && !ip.is_unspecified() && !ip.is_multicast(),
                         "dials {addr}"
                     );
-                    self.open_stream(stream, true);
+                    self.open_stream(stream, true, secure.is_some());
                 }
                 Effect::SendPeer { stream, message } => self.sent_to_peer(stream, &message),
                 Effect::ClosePeer { stream } => {
@@ -442,6 +466,12 @@ impl World {
         let lanes = 2 * config.streams * (config.messages_in_flight + config.chat_requests);
         let wants = config.streams * config.messages_in_flight;
         assert!(self.open.len() <= requests + lanes + wants, "{} commands wait", self.open.len());
+        let bob = Username::new("bob").expect("a name");
+        if self.peer.is_secured(&bob) {
+            let key = self.peer.key_of(&bob);
+            let shown = |stream: &Stream| stream.shown == key && key.is_some();
+            assert!(self.streams.values().any(shown), "that is not bob");
+        }
         if self.peer.username().is_none() {
             assert!(self.peer.room_names().next().is_none() && self.peer.chats().next().is_none());
         }

@@ -73,6 +73,10 @@ pub(super) const REGISTRY_LINES: &[&str] = &[
     "CONTACT_RESPONSE <ACCEPT> <200> <carol>",
     "HELLO_BACK <SUCCESS> <200> <1> <roster,sender,resume,ticket,park>",
     "TICKET <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0bc822cd15d6c15b0f00a8>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender,origin> <bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> <carol> <4000> <192.0.2.3> <> <cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc>",
+    "LINK_KEY <SUCCESS> <200>",
+    "LINK_KEY <FAILURE> <404> <no>",
     "PARKED <SUCCESS> <200>",
     "PARKED <FAILURE> <404> <no>",
 ];
@@ -102,6 +106,8 @@ pub(super) const STREAM_LINES: &[&str] = &[
     "DIRECT_UNICAST_NOTIFICATION <FAILURE> <404> <alice> <hi> <no>",
     "DIRECT_BROADCAST_NOTIFICATION <SUCCESS> <200> <alice> <hi>",
     "DIRECT_BROADCAST_NOTIFICATION <FAILURE> <404> <alice> <hi>",
+    "INTRODUCED_BY <chat.example.org:15600> <bob> <alice> <tls>",
+    "INTRODUCED_BY <chat.example.org:15600> <carol> <alice> <tls>",
 ];
 
 pub(super) const DATAGRAMS: &[&str] = &[

@@ -213,7 +213,7 @@ impl Peer {
     /// Gets a stream of our own to `user`, to do with it what is wanted.
     pub(super) fn reach(&mut self, now: Time, user: &Username, want: Want) {
         let limit = self.config.messages_in_flight;
-        let is_full = self.reaches.len() >= self.config.streams;
+        let is_full = self.reaches.len() >= self.config.streams && self.own_ways() >= self.config.streams;
         match self.reaches.get_mut(user) {
             Some(Reach::Open(stream)) => {
                 let stream = *stream;
@@ -240,6 +240,15 @@ impl Peer {
                 }
             }
         }
+    }
+
+    /// How many users have been dialled or are about to be. Who has come by themselves takes nobody's place.
+    fn own_ways(&self) -> usize {
+        let is_own = |reach: &&Reach| match reach {
+            Reach::Open(id) => self.streams.get(id).is_some_and(|stream| stream.dialled),
+            _ => true,
+        };
+        self.reaches.values().filter(is_own).count()
     }
 
     /// The registry has said where `user` is, or why not.

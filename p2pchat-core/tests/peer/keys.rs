@@ -469,3 +469,17 @@ fn who_was_parked_is_known_by_the_same_key_when_they_are_back() {
     w.wait(SECOND);
     assert!(w.nodes[0].solo.peer.is_secured(&user("bob")), "{:?}", w.nodes[0].log);
 }
+
+#[test]
+fn who_comes_takes_no_place_of_those_who_are_to_be_dialled() {
+    let mut config = config();
+    config.streams = 1;
+    let mut s = alice_with(config);
+    s.peer.set_key(user("bob"), Some(key('b')));
+    comes(&mut s, key('b'));
+    assert!(s.peer.is_secured(&user("bob")));
+    s.peer.chat(s.now, user("carol"));
+    assert_eq!(s.did(), ["> SEARCH_USER <carol>"]);
+    s.peer.chat(s.now, user("dave"));
+    assert_eq!(s.did(), ["failed: too much is waiting: at most 1 peer streams"]);
+}
