@@ -137,14 +137,14 @@ impl Node {
 
 impl World {
     pub(crate) fn start_node(&mut self, number: usize) {
-        let seed = self.schedule.rng.u64(..);
+        let (seed, now) = (self.schedule.rng.u64(..), self.schedule.now);
         let node = &mut self.nodes[number];
         if node.machine.is_none() {
             let mut machine = Peer::new(node.config.clone(), seed);
             // There is no session that could refuse it.
             let _ = machine.set_link_key(node.key);
             for (user, key) in &node.known {
-                machine.set_key(user.clone(), Some(*key));
+                machine.set_key(now, user.clone(), Some(*key));
             }
             node.machine = Some(machine);
             node.incarnation += 1;

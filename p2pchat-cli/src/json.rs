@@ -98,9 +98,9 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::LoggedOut { reason, replaced } => {
             json!({ "event": "logged_out", "reason": reason, "replaced": replaced })
         }
-        Event::ChatRequested { from, addr, .. } => {
+        Event::ChatRequested { from, addr, secured, .. } => {
             let address = unless(addr.ip().is_unspecified(), json!(addr));
-            json!({ "event": "chat_requested", "from": user(from), "address": address })
+            json!({ "event": "chat_requested", "from": user(from), "address": address, "encrypted": secured })
         }
         Event::ChatOpened { with, secured } => {
             json!({ "event": "chat_opened", "with": user(with), "encrypted": secured })

@@ -49,28 +49,21 @@ impl KeyFile {
         &self.0
     }
 
-    /// The key, and whether it is new: one is made if there is none.
-    pub(crate) fn load_or_make(&self) -> Result<(Stored, bool), Failure> {
-        let mut is_new = false;
-        let loaded = match self.load() {
+    /// The key; a new one is made if there is none.
+    pub(crate) fn load_or_make(&self) -> Result<Stored, Failure> {
+        match self.load() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                is_new = self.make().map_err(|error| self.failed("can't make a link key", &error))?;
+                self.make().map_err(|error| self.failed("can't make a link key", &error))?;
                 self.load()
             }
             loaded => loaded,
-        };
-        loaded.map(|stored| (stored, is_new)).map_err(|error| self.failed("can't use the link key", &error))
+        }
+        .map_err(|error| self.failed("can't use the link key", &error))
     }
 
     /// True if there is one, and it is under a passphrase.
     pub(crate) fn is_locked(&self) -> bool {
         matches!(self.load(), Ok(Stored::Locked(_)))
-    }
-
-    /// Takes a key back that was made for an account which there isn't.
-    pub(crate) fn forget(&self) {
-        // It does no harm.
-        let _ = fs::remove_file(&self.0);
     }
 
     fn failed(&self, what: &str, error: &io::Error) -> Failure {
@@ -88,14 +81,13 @@ impl KeyFile {
         }
     }
 
-    /// True if nobody else did at the same time.
-    fn make(&self) -> io::Result<bool> {
+    fn make(&self) -> io::Result<()> {
         let key = SecretDocument::try_from(LinkIdentity::generate()?).map_err(io::Error::other)?;
         self.write(&key, PLAIN, false)
     }
 
     /// Writes it whole or not at all. Of two programs that make the first at once, one does.
-    fn write(&self, key: &SecretDocument, label: &'static str, replace: bool) -> io::Result<bool> {
+    fn write(&self, key: &SecretDocument, label: &'static str, replace: bool) -> io::Result<()> {
         let pem = key.to_pem(label, LineEnding::LF).map_err(io::Error::other)?;
         let folder = self.0.parent().unwrap_or(Path::new("."));
         let mut builder = fs::DirBuilder::new();
@@ -113,12 +105,16 @@ impl KeyFile {
             file.write_all(pem.as_bytes())?;
             file.sync_all()?;
             match replace {
-                true => fs::rename(&draft, &self.0).map(|()| true),
+                true => fs::rename(&draft, &self.0)?,
                 false => match fs::hard_link(&draft, &self.0) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-                    linked => linked.map(|()| true),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                    linked => linked?,
                 },
             }
+            // Others are told the key next: it is to be there after a loss of power too.
+            #[cfg(unix)]
+            fs::File::open(folder)?.sync_all()?;
+            Ok(())
         })();
         // It has its place, or is of no use.
         let _ = fs::remove_file(&draft);
@@ -135,7 +131,7 @@ impl KeyFile {
             }
             None => self.write(key, PLAIN, true),
         };
-        protected().map(drop).map_err(|error| self.failed("can't write the link key", &error))
+        protected().map_err(|error| self.failed("can't write the link key", &error))
     }
 
     /// The key itself, to be written once more.
@@ -246,8 +242,8 @@ mod tests {
 
     fn open(file: &KeyFile) -> LinkIdentity {
         match file.load_or_make().unwrap() {
-            (Stored::Open(identity), _) => identity,
-            (Stored::Locked(_), _) => panic!("it is locked"),
+            Stored::Open(identity) => identity,
+            Stored::Locked(_) => panic!("it is locked"),
         }
     }
 
@@ -277,7 +273,7 @@ mod tests {
         let file = file(folder.path());
         let key = open(&file).key();
         file.protect(&file.secret(None).unwrap(), Some("correct horse")).unwrap();
-        let (Stored::Locked(locked), false) = file.load_or_make().unwrap() else { panic!("it is open") };
+        let Stored::Locked(locked) = file.load_or_make().unwrap() else { panic!("it is open") };
         assert_eq!(unlock(&locked, "correct horse").unwrap().key(), key);
         assert_eq!(unlock(&locked, "correct donkey").unwrap_err().exit, Exit::Login);
         file.protect(&file.secret(Some("correct horse")).unwrap(), None).unwrap();

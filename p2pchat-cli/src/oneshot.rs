@@ -122,6 +122,9 @@ async fn obey(
         }
         Command::Send { username, .. } => {
             peer.chat(username).await?;
+            if !peer.key_of(username).await?.secured {
+                write_stderr(global.color, Tone::Notice, &show::in_the_clear(&sanitize::line(username)));
+            }
             peer.send(username, text).await?;
             Ok(peer.hang_up(username).await?)
         }

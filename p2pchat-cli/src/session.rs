@@ -9,7 +9,7 @@ use std::{
 
 use etcetera::{BaseStrategy, choose_base_strategy};
 use p2pchat_core::{
-    peer::{self, Event, RequestError},
+    peer::{self, Event},
     proto::Username,
     tokio::{ClientConfig, Error, Events, Fingerprint, Peer, TlsVersion, Trust},
 };
@@ -87,10 +87,9 @@ impl Session {
         password: &str,
         passphrase: Option<String>,
     ) -> Result<(), Failure> {
-        let mut made = None;
         // What can be nobody's name is the login's to refuse.
         if let Some(file) = self.key_file(user) {
-            let (stored, is_new) = file.load_or_make()?;
+            let stored = file.load_or_make()?;
             let identity = match (
                 stored,
                 passphrase.map_or_else(|| key_passphrase(global), |given| Ok(Some(given)))?,
@@ -103,14 +102,9 @@ impl Session {
                     return Err(Failure::new(Exit::Usage, what));
                 }
             };
-            made = is_new.then_some(file);
             self.peer.set_identity(Some(identity)).await?;
         }
-        let logged_in = self.peer.login(user, password).await;
-        if let (Err(Error::Request(RequestError::LoginFailed(_))), Some(file)) = (&logged_in, made) {
-            file.forget();
-        }
-        Ok(logged_in?)
+        Ok(self.peer.login(user, password).await?)
     }
 
     /// True if a passphrase has to be asked for before the login.

@@ -52,9 +52,10 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
         ),
         Event::Unparked => (Tone::Notice, "online: connected to the registry again".to_owned()),
         Event::LoggedOut { reason, .. } => (Tone::Error, format!("logged out: {}", sanitize::line(reason))),
-        Event::ChatRequested { from, addr, .. } => {
+        Event::ChatRequested { from, addr, secured, .. } => {
             let who = from.as_ref().map_or_else(|| format!("somebody at {addr}"), name);
-            (Tone::Notice, format!("{who} wants to chat"))
+            let proof = if *secured { " (encrypted, with their key)" } else { "" };
+            (Tone::Notice, format!("{who} wants to chat{proof}"))
         }
         Event::ChatOpened { with, secured: true } => {
             (Tone::Success, format!("you are chatting with {}, encrypted", maybe_name(with.as_ref())))
@@ -96,6 +97,9 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
     Some(paint.paint(tone, &line))
 }
 
+/// With how many of its digits a key is named.
+pub(crate) const KEY_DIGITS: usize = 8;
+
 /// What is to be known of a chat that isn't encrypted.
 pub(crate) fn in_the_clear(who: &str) -> String {
     format!("NOT ENCRYPTED: {who}'s program can't; others can read what you say, and be somebody else")
@@ -103,9 +107,11 @@ pub(crate) fn in_the_clear(who: &str) -> String {
 
 fn key_changed(who: &str, known: &LinkKey, shown: Option<&LinkKey>) -> String {
     let now = shown.map_or_else(|| "none any more".to_owned(), LinkKey::to_string);
+    let begin: String =
+        shown.map_or_else(|| "none".to_owned(), |key| key.to_string().chars().take(KEY_DIGITS).collect());
     format!(
         "{who}'S KEY HAS CHANGED. It was\n    {known}\nand is said to be\n    {now}\nThey may have a new device; or somebody \
-         is in their place. Nothing is sent to them and nothing taken. Ask them on another way, and only then: /trust {who}"
+         is in their place. Nothing is sent to them and nothing taken. Ask them on another way, and only then: /trust {who} {begin}"
     )
 }
 

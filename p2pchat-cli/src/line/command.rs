@@ -23,7 +23,11 @@ pub(super) enum Command {
     /// Shows what two people compare to know that nobody is between them.
     Verify(String),
     /// Takes somebody's new key for theirs.
-    Trust(String),
+    Trust {
+        user: String,
+        /// How it begins, as the user was shown; `none` if it was none.
+        key: String,
+    },
     Rooms,
     Create {
         room: String,
@@ -77,7 +81,7 @@ pub(super) const HELP: &[Help] = help! {
     "/reject" " [USER [REASON]]" "decline somebody's wish to chat"
     "/msg" " USER|#ROOM TEXT" "say something in another chat or room"
     "/verify" " USER" "what you and USER compare, to know that nobody is between you"
-    "/trust" " USER" "take USER's new key for theirs, once you know from themselves that it is"
+    "/trust" " USER KEY" "take USER's new key for theirs, once you know from themselves that it is; its first digits do"
     "/rooms" "" "which rooms there are"
     "/create" " [-p] ROOM [CAPACITY] [DESCRIPTION]" "open a room; -p asks for a password to protect it"
     "/join" " [-p] ROOM" "become a member of a room; -p asks for its password"
@@ -120,7 +124,7 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "/reject" => Some(Command::Reject { who: rest.word()?, reason: rest.remainder() }),
         "/msg" => rest.word()?.zip(rest.remainder()).map(|(to, text)| Command::Message { to, text }),
         "/verify" => rest.word()?.map(Command::Verify),
-        "/trust" => rest.word()?.map(Command::Trust),
+        "/trust" => rest.word()?.zip(rest.word()?).map(|(user, key)| Command::Trust { user, key }),
         "/rooms" => Some(Command::Rooms),
         "/create" => {
             let with_password = rest.flag("-p");

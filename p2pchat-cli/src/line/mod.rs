@@ -3,7 +3,11 @@
 mod command;
 mod report;
 
-use std::{collections::BTreeMap, pin::pin, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    time::Duration,
+};
 
 use p2pchat_core::{
     peer::{Event, RequestError},
@@ -112,8 +116,8 @@ struct Line<'a> {
     /// A chat is open with somebody whose name comes with their first message.
     unnamed: bool,
     requests: Requests,
-    /// Whose key has changed, and to which, while nothing was decided about it.
-    changed_keys: BTreeMap<Username, Option<LinkKey>>,
+    /// Whose key has changed, and to which they said, while nothing was decided about it.
+    changed_keys: BTreeMap<Username, BTreeSet<Option<LinkKey>>>,
     tasks: JoinSet<Report>,
 }
 
@@ -222,7 +226,7 @@ impl<'a> Line<'a> {
             return self.console.out.say(tone, &what);
         }
         if let Event::KeyChanged { user, shown, .. } = &event {
-            self.changed_keys.insert(user.clone(), *shown);
+            self.changed_keys.entry(user.clone()).or_default().insert(*shown);
         }
         if let Event::ChatClosed { with: Some(username), .. } = &event
             && self.requests.withdraw(Some(username))
@@ -312,16 +316,24 @@ impl<'a> Line<'a> {
                 let drawn = self.console.is_terminal();
                 self.task(verify(peer, paint, user, drawn));
             }
-            Command::Trust(user) => {
-                let changed =
-                    Username::new(&user).ok().and_then(|user| self.changed_keys.remove_entry(&user));
-                match changed {
-                    Some((user, key)) => self.task(trust(peer, paint, user, key)),
+            Command::Trust { user, key } => {
+                let who = sanitize::line(&user);
+                let shown = Username::new(&user).ok().and_then(|user| self.changed_keys.get_key_value(&user));
+                let shown = shown.map(|(user, keys)| (user.clone(), keys.clone()));
+                let is_meant = |shown: &&Option<LinkKey>| match shown {
+                    Some(shown) => {
+                        key.len() >= show::KEY_DIGITS && shown.to_string().starts_with(&key.to_lowercase())
+                    }
+                    None => key.eq_ignore_ascii_case("none"),
+                };
+                match shown.as_ref().and_then(|(user, keys)| Some((user, keys.iter().find(is_meant)?))) {
+                    Some((user, key)) => {
+                        self.changed_keys.remove(user);
+                        self.task(trust(peer, paint, user.clone(), *key));
+                    }
                     None => {
-                        let who = sanitize::line(&user);
-                        self.console
-                            .out
-                            .say(Tone::Error, &format!("{who} has shown no new key since you logged in"));
+                        let what = format!("{who} has shown no new key that begins so since you logged in");
+                        self.console.out.say(Tone::Error, &what);
                     }
                 }
             }

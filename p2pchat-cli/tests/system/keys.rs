@@ -62,17 +62,21 @@ fn a_changed_key_is_loud_and_nothing_is_said_before_somebody_has_decided() {
 
     let mut bob = elsewhere.start(&["--user", "bob"]);
     bob.out.expect("logged in as bob");
-    alice.type_line("/trust bob");
+    alice.type_line("/trust bob 01234567");
     alice.out.expect("bob has shown no new key");
     alice.type_line("/chat bob");
     alice.out.expect("bob'S KEY HAS CHANGED. It was");
-    alice.out.expect("and only then: /trust bob");
+    alice.out.expect("and only then: /trust bob ");
+    let begin = alice.out.expect("\n").trim_end().to_owned();
+    assert_eq!(begin.len(), 8, "{begin}");
     alice.out.expect("nothing is sent to them before you decide");
     // He finds that out as well: she doesn't listen.
     bob.type_line("/chat alice");
     bob.out.expect("alice: that user can't be reached");
     alice.out.expect("bob'S KEY HAS CHANGED");
-    alice.type_line("/trust bob");
+    alice.type_line("/trust bob 00000000");
+    alice.out.expect("bob has shown no new key that begins so");
+    alice.type_line(&format!("/trust bob {begin}"));
     alice.out.expect("bob is known by the new key from now on");
     open_chat(&mut alice, "alice", &mut bob, "bob");
     alice.finish().expect_code(0);

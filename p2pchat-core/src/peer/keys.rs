@@ -14,9 +14,11 @@ use super::{
 };
 use crate::time::Time;
 
-/// How many messages may wait on one stream until the registry has said whose it is. Who is new says a greeting and a
-/// request.
+/// How many messages may wait on one stream in the clear until the registry has said whose it is. Who is new says a
+/// greeting and a request.
 const HELD: usize = 8;
+/// About how many streams the registry may be asked at once: strangers must not fill the queue.
+const ASKED: usize = 32;
 
 const CLEAR: &str = "streams in the clear are refused";
 
@@ -57,10 +59,14 @@ impl Peer {
 
     /// Sets by which key a user is known, or that none is: the next contact is the first again. For what the application
     /// remembers from an earlier run, and for a user's decision after [`Event::KeyChanged`].
-    pub fn set_key(&mut self, user: Username, key: Option<LinkKey>) {
-        match key {
-            Some(key) => drop(self.keys.insert(user, key)),
-            None => drop(self.keys.remove(&user)),
+    /// Streams on which something else was proven end.
+    pub fn set_key(&mut self, now: Time, user: Username, key: Option<LinkKey>) {
+        let before = match key {
+            Some(key) => self.keys.insert(user.clone(), key),
+            None => self.keys.remove(&user),
+        };
+        if before != key {
+            self.drop_unproven(now, &user, key, None);
         }
     }
 
@@ -72,6 +78,16 @@ impl Peer {
     /// True if there is a stream to the user that is encrypted and on which they have proven their key.
     pub fn is_secured(&self, user: &Username) -> bool {
         self.proven_stream(user).is_some()
+    }
+
+    /// The handshake of a stream that was dialled came to nothing, because what answered can't make one: it is no peer, or not
+    /// this one (§7.11).
+    pub fn handle_stream_unsecured(&mut self, now: Time, stream: StreamId, reason: String) {
+        if self.streams.get(&stream).is_some_and(|stream| matches!(stream.proof, Proof::Expected(_))) {
+            self.fault(self.name_of(stream), format!("makes no handshake: {reason}"));
+            self.note_failed_dial(now, stream, self.config.misdial_pause, "what answers there is no peer");
+        }
+        self.drop_stream(now, stream, &reason, false);
     }
 
     /// A stream's TLS handshake is over, and the other end has shown that it holds this key (§7.13). For a stream that was
@@ -95,8 +111,12 @@ impl Peer {
                     );
                     return self.drop_stream(now, stream, "somebody else answers there", true);
                 }
-                self.learn(&user, key);
+                // Another one may have become known since the dial.
+                if let Some(known) = self.key_of(&user).filter(|&known| known != key) {
+                    return self.key_changed(now, &user, known, Some(key));
+                }
                 self.prove(stream, key);
+                self.learn(now, &user, key, stream);
                 self.stream_opened(now, stream);
             }
             (Proof::Announced, Some(user)) => {
@@ -123,6 +143,7 @@ impl Peer {
     /// The handshake that a dial is to make: with whose key, and in what name. `None` for a stream in the clear.
     pub(super) fn handshake(
         &mut self,
+        now: Time,
         user: &Username,
         found: &Found,
     ) -> Result<Option<(LinkKey, RegistryName)>, RequestError> {
@@ -130,7 +151,7 @@ impl Peer {
         let shown = found.key.filter(|_| in_use);
         match (self.key_of(user), shown) {
             (Some(known), shown) if self.own_key().is_some() && shown != Some(known) => {
-                self.tell(Event::KeyChanged { user: user.clone(), known, shown });
+                self.key_changed(now, user, known, shown);
                 Err(RequestError::KeyChanged { known, shown })
             }
             (_, Some(key)) => Ok(self.config.registry.clone().map(|registry| (key, registry))),
@@ -142,7 +163,8 @@ impl Peer {
     /// Passes on what may be listened to now. On a stream whose other end says a name, only after it was checked.
     pub(super) fn admitted(&mut self, now: Time, id: StreamId, message: PeerMessage) -> Option<PeerMessage> {
         let in_use = self.session.as_ref().is_some_and(|session| session.keys);
-        let stream = self.streams.get_mut(&id)?;
+        let has_key = self.own_key().is_some();
+        let (in_flight, stream) = (self.config.messages_in_flight, self.streams.get_mut(&id)?);
         match &mut stream.proof {
             Proof::Plain | Proof::Proven(_) => Some(message),
             Proof::Expected(_) | Proof::Announced => {
@@ -150,7 +172,8 @@ impl Peer {
                 self.drop_stream(now, id, "they spoke before the handshake", true);
                 None
             }
-            Proof::Asked { held, .. } if held.len() < HELD => {
+            // On an encrypted stream a whole burst may come behind the handshake.
+            Proof::Asked { held, key, .. } if held.len() < key.map_or(HELD, |_| in_flight.max(HELD)) => {
                 held.push(message);
                 None
             }
@@ -163,19 +186,24 @@ impl Peer {
             {
                 Some(message)
             }
-            Proof::None => match claimed(&message).filter(|_| in_use) {
-                None if self.config.plain => Some(message),
-                None => {
-                    self.drop_stream(now, id, CLEAR, true);
-                    None
+            Proof::None => {
+                let name = claimed(&message).or(stream.peer.as_ref()).cloned();
+                let is_known = name.as_ref().is_some_and(|name| has_key && self.keys.contains_key(name));
+                match name.filter(|_| in_use || is_known) {
+                    None if self.config.plain => Some(message),
+                    None => {
+                        self.drop_stream(now, id, CLEAR, true);
+                        None
+                    }
+                    Some(name) => {
+                        if let Some(stream) = self.streams.get_mut(&id) {
+                            stream.proof = Proof::Asked { key: None, held: vec![message] };
+                        }
+                        self.check(now, id, &name, None);
+                        None
+                    }
                 }
-                Some(name) => {
-                    let name = name.clone();
-                    stream.proof = Proof::Asked { key: None, held: vec![message] };
-                    self.check(now, id, &name, None);
-                    None
-                }
-            },
+            }
         }
     }
 
@@ -209,7 +237,11 @@ impl Peer {
         };
         stream.proof = Proof::Asked { key, held };
         if let Some(key) = key.filter(|&key| known == Some(key)) {
-            return self.admit(now, id, Proof::Proven(key));
+            return self.admit(now, id, user, Proof::Proven(key));
+        }
+        let asked = |stream: &&Stream| matches!(stream.proof, Proof::Asked { .. });
+        if self.streams.values().filter(asked).count() > ASKED {
+            return self.drop_stream(now, id, "too many want to be known at once", true);
         }
         self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
         let search = ToRegistry::SearchUser { username: user.clone() };
@@ -228,18 +260,20 @@ impl Peer {
     ) {
         let Some(Stream { proof: Proof::Asked { key, .. }, .. }) = self.streams.get(&id) else { return };
         let (key, known) = (*key, self.key_of(user));
+        let found = match found {
+            // Who may know where we are isn't hidden from us.
+            Ok(found) if found.is_hidden() => Err(RequestError::AddressHidden),
+            found => found,
+        };
         match (key, found.map(|found| found.key)) {
             (Some(key), Ok(Some(shown))) if key == shown => match known {
-                Some(known) if known != key => {
-                    self.tell(Event::KeyChanged { user: user.clone(), known, shown: Some(key) });
-                    self.drop_stream(now, id, "their key has changed", true);
-                }
+                Some(known) if known != key => self.key_changed(now, user, known, Some(key)),
                 _ => {
-                    self.learn(user, key);
-                    self.admit(now, id, Proof::Proven(key));
+                    self.learn(now, user, key, id);
+                    self.admit(now, id, user, Proof::Proven(key));
                 }
             },
-            (None, Ok(None)) if self.config.plain => self.admit(now, id, Proof::Plain),
+            (None, Ok(None)) if self.config.plain => self.admit(now, id, user, Proof::Plain),
             (None, Ok(None)) => self.drop_stream(now, id, CLEAR, true),
             (_, Ok(_)) => {
                 self.fault(self.name_of(id), format!("says to be {user}, without {user}'s key"));
@@ -252,8 +286,11 @@ impl Peer {
         }
     }
 
-    /// It is clear who they are, and what they have said meanwhile counts.
-    fn admit(&mut self, now: Time, id: StreamId, proof: Proof) {
+    /// It is clear who they are, and what they have said meanwhile counts. The stream is theirs, under no other name.
+    fn admit(&mut self, now: Time, id: StreamId, user: &Username, proof: Proof) {
+        if let Err(why) = self.identify(id, user) {
+            return self.drop_stream(now, id, why, true);
+        }
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let Proof::Asked { held, .. } = std::mem::replace(&mut stream.proof, proof) else { return };
         if let Proof::Proven(key) = stream.proof {
@@ -274,11 +311,47 @@ impl Peer {
         }
     }
 
-    fn learn(&mut self, user: &Username, key: LinkKey) {
-        if self.key_of(user).is_none() && self.keys.len() < self.config.keys {
-            self.keys.insert(user.clone(), key);
-            self.tell(Event::KeyLearned { user: user.clone(), key });
+    fn learn(&mut self, now: Time, user: &Username, key: LinkKey, proven: StreamId) {
+        if self.key_of(user).is_some() {
+            return;
         }
+        if self.keys.len() >= self.config.keys {
+            return self
+                .fault("this program", format!("knows as many keys as it may: {user}'s is not remembered"));
+        }
+        self.keys.insert(user.clone(), key);
+        self.tell(Event::KeyLearned { user: user.clone(), key });
+        self.drop_unproven(now, user, Some(key), Some(proven));
+    }
+
+    /// Somebody has another key than the one they are known by, or none: nothing is said to them, and nothing taken, on whichever
+    /// stream, before somebody has decided.
+    fn key_changed(&mut self, now: Time, user: &Username, known: LinkKey, shown: Option<LinkKey>) {
+        self.tell(Event::KeyChanged { user: user.clone(), known, shown });
+        for stream in self.streams_of(user) {
+            self.drop_stream(now, stream, "their key has changed", true);
+        }
+    }
+
+    /// Ends the streams to a user on which not this was proven.
+    fn drop_unproven(&mut self, now: Time, user: &Username, key: Option<LinkKey>, but: Option<StreamId>) {
+        for id in self.streams_of(user) {
+            let proof = self.streams.get(&id).map(|stream| &stream.proof);
+            let is_proven = match proof {
+                Some(Proof::Proven(proven)) => Some(*proven) == key,
+                // The handshake will tell.
+                Some(Proof::Expected(_) | Proof::Announced | Proof::Asked { .. }) => true,
+                _ => key.is_none(),
+            };
+            if !is_proven && Some(id) != but {
+                self.drop_stream(now, id, "another key is theirs", true);
+            }
+        }
+    }
+
+    fn streams_of(&self, user: &Username) -> Vec<StreamId> {
+        let theirs = |(_, stream): &(&StreamId, &Stream)| stream.peer.as_ref() == Some(user);
+        self.streams.iter().filter(theirs).map(|(id, _)| *id).collect()
     }
 
     pub(super) fn proven_stream(&self, user: &Username) -> Option<StreamId> {

@@ -40,6 +40,13 @@ impl Requests {
         self.sent.pop_front().map(|sent| sent.purpose)
     }
 
+    /// A stream is gone, and what was to be asked about it.
+    pub(super) fn forget_vouching(&mut self, id: StreamId) {
+        let matters = |(_, purpose): &(ToRegistry, Purpose)| !matches!(purpose, Purpose::Vouch(stream, _) if *stream == id);
+        self.queued.retain(matters);
+        self.parked.retain(matters);
+    }
+
     pub(super) fn are_idle(&self) -> bool {
         self.queued.is_empty() && self.sent.is_empty()
     }

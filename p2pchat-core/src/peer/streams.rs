@@ -285,7 +285,7 @@ impl Peer {
         {
             return Err(RequestError::Unreachable(reason.clone()));
         }
-        let handshake = self.handshake(user, found)?;
+        let handshake = self.handshake(now, user, found)?;
         let id = StreamId(self.next_id());
         let both_have = |capability| found.capabilities.has(capability) && self.has(capability);
         let mut stream = Stream::new(addr, Some(user.clone()), both_have(Capability::Sender));
@@ -414,6 +414,7 @@ impl Peer {
             self.accepted -= 1;
         }
         self.forget_doubts(id);
+        self.requests.forget_vouching(id);
         for receipt in stream.direct.receipts().chain(stream.rooms.receipts()) {
             self.receipts.remove(&receipt);
         }

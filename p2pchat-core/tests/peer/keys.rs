@@ -71,7 +71,7 @@ fn comes(s: &mut Solo, key: LinkKey) -> (usize, Vec<String>) {
 
 fn knows_bob(key: LinkKey) -> Solo {
     let mut s = alice();
-    s.peer.set_key(user("bob"), Some(key));
+    s.peer.set_key(s.now, user("bob"), Some(key));
     s
 }
 
@@ -206,10 +206,10 @@ fn links_a_changed_key_stops_what_is_said_until_somebody_decides() {
         assert!(did[2].starts_with("failed: that user's key has changed"), "{did:?}");
         assert_eq!(did.len(), 3, "nothing is dialled: {did:?}");
     }
-    s.peer.set_key(user("bob"), Some(key('c')));
+    s.peer.set_key(s.now, user("bob"), Some(key('c')));
     assert!(asked(&mut s, Some(key('c'))).last().unwrap().starts_with("dial s0"));
     let mut s = knows_bob(key('b'));
-    s.peer.set_key(user("bob"), None);
+    s.peer.set_key(s.now, user("bob"), None);
     assert_eq!(asked(&mut s, None)[1..], ["dial s0 192.0.2.2:4000"]);
 }
 
@@ -345,7 +345,7 @@ fn how_many_keys_are_learned_is_bounded() {
     let mut s = alice_with(config);
     comes(&mut s, key('b'));
     s.registry(&bob(Some(key('b'))));
-    assert!(s.did().is_empty());
+    assert_eq!(s.did(), ["fault of this program: knows as many keys as it may: bob's is not remembered"]);
     assert_eq!((s.peer.key_of(&user("bob")), s.peer.is_secured(&user("bob"))), (None, true));
 }
 
@@ -375,7 +375,7 @@ fn dialling(me: &str) -> Solo {
     s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
     s.registry("LINK_KEY <SUCCESS> <200>");
     s.registry("AUTH <SUCCESS> <200>");
-    s.peer.set_key(user("bob"), Some(key('b')));
+    s.peer.set_key(s.now, user("bob"), Some(key('b')));
     asked(&mut s, Some(key('b')));
     let stream = s.accept();
     s.hear(stream, &format!("{} <tls>", introduction(me)));
@@ -475,11 +475,154 @@ fn who_comes_takes_no_place_of_those_who_are_to_be_dialled() {
     let mut config = config();
     config.streams = 1;
     let mut s = alice_with(config);
-    s.peer.set_key(user("bob"), Some(key('b')));
+    s.peer.set_key(s.now, user("bob"), Some(key('b')));
     comes(&mut s, key('b'));
     assert!(s.peer.is_secured(&user("bob")));
     s.peer.chat(s.now, user("carol"));
     assert_eq!(s.did(), ["> SEARCH_USER <carol>"]);
     s.peer.chat(s.now, user("dave"));
     assert_eq!(s.did(), ["failed: too much is waiting: at most 1 peer streams"]);
+}
+
+/// mallory, who has no key, has dialled, and the registry says so.
+fn mallory_comes(s: &mut Solo, first: &str) -> usize {
+    let stream = s.accept();
+    assert_eq!(s.peer(stream, first), ["> SEARCH_USER <mallory>"]);
+    s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <mallory> <4000> <192.0.2.9> <sender,origin>");
+    s.did();
+    stream
+}
+
+#[test]
+fn links_who_was_vouched_for_is_nobody_else_afterwards() {
+    for first in [
+        "DIRECT_MESSAGE <mallory> <alice> x",
+        "CHAT_REQUEST <dave> <mallory>",
+        "CHAT_REQUEST <alice> <mallory>",
+    ] {
+        let mut s = alice();
+        s.registry("USER_JOINED <den> <alice>");
+        s.members("den", &["alice", "bob", "mallory"]);
+        s.did();
+        let stream = mallory_comes(&mut s, first);
+        for (claim, refusal) in [
+            ("DIRECT_BROADCAST <bob> <den> hi", "DIRECT_BROADCAST_NOTIFICATION <FAILURE>"),
+            ("DIRECT_MESSAGE <bob> <alice> hi", "DIRECT_UNICAST_NOTIFICATION <FAILURE>"),
+            ("CHAT_REQUEST <alice> <bob>", "CHAT_REQUEST_RESPONSE <REJECT>"),
+        ] {
+            let did = s.peer(stream, claim).join(" ");
+            assert!(did.starts_with(&format!("s{stream} {refusal}")), "{first}, {claim}: {did}");
+        }
+    }
+}
+
+#[test]
+fn links_a_registry_that_forgets_keys_makes_nobody_forget_them() {
+    let mut s = knows_bob(key('b'));
+    s.peer.handle_registry_closed(s.now, "gone".to_owned());
+    s.wait(SECOND * 5);
+    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.registry("HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,origin>");
+    s.registry("AUTH <SUCCESS> <200>");
+    s.did();
+    s.accept();
+    let did = s.peer(0, "CHAT_REQUEST <alice> <bob>");
+    assert_eq!(did, ["fault of 192.0.2.9:50000: says to be bob, without bob's key", "close s0"]);
+}
+
+#[test]
+fn links_a_stream_of_before_the_change_ends_with_it() {
+    // Another device comes: nothing is said to the first one either, before somebody has decided.
+    let mut s = knows_bob(key('b'));
+    let (old, _) = comes(&mut s, key('b'));
+    s.peer(old, "CHAT_REQUEST <alice> <bob>");
+    let request = s.requests[0];
+    s.peer.accept(s.now, request);
+    s.did();
+    comes(&mut s, key('c'));
+    s.registry(&bob(Some(key('c'))));
+    let did = s.did();
+    assert!(did.contains(&format!("close s{old}")) && did.contains(&"close s1".to_owned()), "{did:?}");
+    // Whoever is in a chat under the old key when the new one is taken is in it no longer.
+    let (old, _) = comes(&mut s, key('b'));
+    s.peer.set_key(s.now, user("bob"), Some(key('c')));
+    assert_eq!(s.did(), [format!("close s{old}")]);
+}
+
+#[test]
+fn links_a_key_that_became_known_during_a_dial_counts() {
+    let mut s = alice();
+    asked(&mut s, Some(key('c')));
+    s.peer.set_key(s.now, user("bob"), Some(key('b')));
+    s.peer.handle_stream_secured(s.now, s.streams[0], key('c'));
+    let changed = Event::KeyChanged { user: user("bob"), known: key('b'), shown: Some(key('c')) };
+    let did = s.did();
+    assert_eq!(did[..2], [format!("{changed:?}").to_lowercase(), "close s0".to_owned()], "{did:?}");
+    assert!(!s.peer.is_secured(&user("bob")));
+}
+
+#[test]
+fn links_a_stream_in_the_clear_ends_when_a_key_becomes_known() {
+    let mut s = alice();
+    asked(&mut s, None);
+    s.connected(0);
+    s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>");
+    let (stream, _) = comes(&mut s, key('b'));
+    s.registry(&bob(Some(key('b'))));
+    let did = s.did();
+    assert!(did.contains(&"close s0".to_owned()), "{did:?}");
+    s.peer(stream, "CHAT_REQUEST <alice> <bob>");
+    assert!(s.peer.is_secured(&user("bob")));
+}
+
+#[test]
+fn links_whom_the_registry_hides_can_not_come() {
+    let mut s = alice();
+    s.accept();
+    s.hear(0, "CHAT_REQUEST <alice> <bob>");
+    s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <0> <0.0.0.0> <sender,origin>");
+    assert_eq!(s.did()[1..], ["close s0"]);
+}
+
+#[test]
+fn links_strangers_fill_no_queue() {
+    let mut s = alice();
+    let mut closed = 0;
+    for n in 0..100 {
+        let stream = s.accept();
+        let did = s.peer(stream, &format!("CHAT_REQUEST <alice> <stranger{n}>"));
+        closed += did.iter().filter(|line| **line == format!("close s{stream}")).count();
+    }
+    assert_eq!(closed, 100 - 32);
+    // Those who have gone by the time are not asked about.
+    for stream in 0..100 {
+        s.closed(stream);
+    }
+    s.did();
+    s.peer.search(s.now, user("bob"));
+    for _ in 0..32 {
+        s.registry("SEARCH_USER_RESPONSE <NOT_FOUND> <404>");
+    }
+    assert_eq!(s.did(), ["> SEARCH_USER <bob>"]);
+}
+
+#[test]
+fn cannon_rule_4_where_no_handshake_is_made_nobody_dials_for_a_minute() {
+    let mut s = alice();
+    asked(&mut s, Some(key('b')));
+    s.peer.handle_stream_unsecured(s.now, s.streams[0], "that is no TLS".to_owned());
+    assert_eq!(s.did()[0], "fault of bob at 192.0.2.2:4000: makes no handshake: that is no TLS");
+    s.wait(SECOND * 59);
+    let did = asked(&mut s, Some(key('b')));
+    assert_eq!(did[1..], ["failed: that user can't be reached: what answers there is no peer"]);
+}
+
+#[test]
+fn a_burst_behind_the_handshake_is_not_too_much() {
+    let mut s = alice();
+    let (stream, _) = comes(&mut s, key('b'));
+    for _ in 0..40 {
+        s.hear(stream, "DIRECT_BROADCAST <bob> <den> hi");
+    }
+    assert!(s.did().is_empty());
 }

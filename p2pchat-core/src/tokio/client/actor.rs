@@ -10,8 +10,8 @@ use std::{
 };
 
 use p2pchat_proto::{
-    Capacity, Description, Detail, InviteCode, LinkKey, PasswordDigest, PeerMessage, PeerPort, Reason,
-    RegistryName, RoomName, RoomSetting, Text, Username,
+    Capacity, Description, Detail, FromRegistry, InviteCode, LinkKey, PasswordDigest, PeerMessage, PeerPort,
+    Reason, RegistryName, RoomName, RoomSetting, Text, Username,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
@@ -27,6 +27,7 @@ use super::{
     streams::{StreamFact, StreamTask},
 };
 use crate::{
+    Time,
     peer::{ChatRequestId, Effect, Event, Peer, Receipt, RequestError, RequestId, Response, StreamId},
     tokio::{
         Error, LinkIdentity,
@@ -110,7 +111,7 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
     let mut machine = Peer::new(machine, seed);
     if let Some(file) = &config.known_peers {
         for (user, key) in known_peers::look_up(file, &config.registry())? {
-            machine.set_key(user, Some(key));
+            machine.set_key(Time::ZERO, user, Some(key));
         }
     }
     let actor = Actor {
@@ -128,6 +129,7 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
         link_error: None,
         streams: HashMap::new(),
         held: VecDeque::new(),
+        known_size: 0,
         identity: None,
         tasks: JoinSet::new(),
     };
@@ -183,6 +185,8 @@ struct Actor {
     streams: HashMap<StreamId, Arc<Outbox>>,
     /// What others said while the application had enough waiting: at most one message a stream.
     held: VecDeque<(StreamId, PeerMessage, OwnedSemaphorePermit)>,
+    /// How long the known-peers file was when it was last read.
+    known_size: u64,
     /// What peer streams are encrypted with.
     identity: Option<LinkIdentity>,
     tasks: JoinSet<()>,
@@ -223,7 +227,7 @@ impl Actor {
                         }
                         Some(Command::SetKey(user, key, answer)) => {
                             let noted = self.note_key(&user, key);
-                            self.machine.set_key(user, key);
+                            self.machine.set_key(self.clock.now(), user, key);
                             let _ = answer.send(noted);
                         }
                         Some(Command::KeyOf(user, answer)) => {
@@ -292,6 +296,25 @@ impl Actor {
         }
     }
 
+    /// What another program of this user's has noted since counts before anybody's key is judged.
+    fn refresh_known_peers(&mut self, now: Time) {
+        let Some(file) = &self.config.known_peers else { return };
+        let size = std::fs::metadata(file).map_or(0, |file| file.len());
+        if size == self.known_size {
+            return;
+        }
+        match known_peers::look_up(file, &self.config.registry()) {
+            Ok(known) => {
+                self.known_size = size;
+                for (user, key) in known {
+                    self.machine.set_key(now, user, Some(key));
+                }
+            }
+            // Each key is judged by what is known already.
+            Err(error) => tracing::warn!(%error, "the known peers can't be read again"),
+        }
+    }
+
     /// By which key somebody is known outlasts this client, if that is wanted.
     fn note_key(&self, user: &Username, key: Option<LinkKey>) -> Result<(), Error> {
         let Some(file) = &self.config.known_peers else { return Ok(()) };
@@ -335,7 +358,12 @@ impl Actor {
                 machine.handle_registry_connected(now, dialect);
             }
             LinkFact::Dialect(dialect) => machine.handle_registry_dialect(now, dialect),
-            LinkFact::Message(message) => machine.handle_registry_message(now, message),
+            LinkFact::Message(message) => {
+                if matches!(message, FromRegistry::Search(_)) {
+                    self.refresh_known_peers(now);
+                }
+                self.machine.handle_registry_message(now, message);
+            }
             LinkFact::Malformed(malformed) => machine.handle_registry_malformed(now, malformed),
             LinkFact::Datagram(message) => machine.handle_datagram(now, message),
             LinkFact::Closed { reason, error } => {
@@ -365,7 +393,14 @@ impl Actor {
         let now = self.clock.now();
         match fact {
             StreamFact::Connected => self.machine.handle_stream_connected(now, stream),
-            StreamFact::Secured(key) => self.machine.handle_stream_secured(now, stream, key),
+            StreamFact::Secured(key) => {
+                self.refresh_known_peers(now);
+                self.machine.handle_stream_secured(now, stream, key);
+            }
+            StreamFact::Unsecured(reason) => {
+                self.streams.remove(&stream);
+                self.machine.handle_stream_unsecured(now, stream, reason);
+            }
             StreamFact::Received(Ok(message), permit) => {
                 let is_talk = matches!(
                     message,

@@ -36,6 +36,8 @@ pub(super) enum StreamFact {
     Secured(LinkKey),
     /// Nothing more is read from the stream until the permit is dropped.
     Received(Result<PeerMessage, Malformed>, OwnedSemaphorePermit),
+    /// What was dialled makes no handshake. The last fact.
+    Unsecured(String),
     /// The last fact, unless the machine closed the stream itself.
     Closed(String),
 }
@@ -95,6 +97,11 @@ impl StreamTask {
         };
         let reason = match attempted {
             Ok(Ok(done)) => return Some(done),
+            // TLS's own words for what is none.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                self.tell(StreamFact::Unsecured(error.to_string())).await;
+                return None;
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("{what} took too long"),
         };
