@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use p2pchat_proto::{
     Detail, Dialect, EncodedPeers, FromRegistry, List, PeerList, PeerRecord, PeerRecords, PeerRecordsWriter,
-    Username,
+    RoomName, Username,
 };
 
 use super::{
@@ -27,6 +27,9 @@ const SMALL_BLOCK: usize = BLOCK / 4;
 const ENOUGH: usize = EncodedPeers::MOST_BYTES + LARGE_RECORD;
 /// After so many have come and gone without anybody asking, nothing is kept any more.
 const UNUSED: usize = 4096;
+
+/// About as many users as a reply has room for.
+const MOST_SPECIAL: usize = EncodedPeers::MOST_BYTES / 32;
 
 /// What is kept: at most one list of each kind, each of a reply's size.
 #[derive(Debug, Default)]
@@ -215,7 +218,7 @@ impl Registry {
         if self.presence.iter().all(|(_, place)| place == conn) {
             return self.refuse(conn, Refused::Peers, "nobody else is online");
         }
-        if connection.dialect == Dialect::Canonical {
+        if connection.dialect == Dialect::Canonical && !self.is_known_to_many(conn) {
             let Some(parts) = self.kept_list(conn, detail) else { return };
             self.charge_list(now, conn, parts.iter().map(PeerRecords::count).sum());
             self.effects.push_back(Effect::SendPeers { conn, peers: EncodedPeers::new(detail, parts) });
@@ -224,6 +227,12 @@ impl Registry {
             self.charge_list(now, conn, records);
             self.send(conn, FromRegistry::Peers(list));
         }
+    }
+
+    /// True if more users are in the asker's rooms than have a place in a list: then nothing of it would be others' too.
+    fn is_known_to_many(&self, conn: ConnId) -> bool {
+        let rooms = self.connections.get(conn).and_then(|c| c.session()).map(|session| &session.rooms);
+        rooms.into_iter().flatten().map(|room| self.presence.count(room)).sum::<usize>() > MOST_SPECIAL
     }
 
     /// The list's parts, most of which are kept for others.
@@ -249,10 +258,11 @@ impl Registry {
                 }
             }
         });
+        let own: BTreeSet<_> = asker.rooms.iter().collect();
         let parts = listing.compose(conn, &special, |writer, username, conn| match detail {
             Detail::Partial => writer.partial(username),
             Detail::Detailed => {
-                if let Some(PeerRecord { room, port, ip, .. }) = self.record(asker, username, conn) {
+                if let Some(PeerRecord { room, port, ip, .. }) = self.record(asker, &own, username, conn) {
                     writer.detailed(username, room.as_ref(), port, ip);
                 }
             }
@@ -271,7 +281,9 @@ impl Registry {
                 (names.len(), PeerList::Partial(names))
             }
             Detail::Detailed => {
-                let records = others.filter_map(|(username, place)| self.record(asker, username, place));
+                let own: BTreeSet<_> = asker.rooms.iter().collect();
+                let records =
+                    others.filter_map(|(username, place)| self.record(asker, &own, username, place));
                 let peers = List::fitting(records);
                 (peers.len(), PeerList::Detailed(peers))
             }
@@ -279,10 +291,16 @@ impl Registry {
     }
 
     /// Somebody as the asker sees them.
-    fn record(&self, asker: &Session, username: &Username, conn: ConnId) -> Option<PeerRecord> {
+    fn record(
+        &self,
+        asker: &Session,
+        own: &BTreeSet<&RoomName>,
+        username: &Username,
+        conn: ConnId,
+    ) -> Option<PeerRecord> {
         let peer = self.connections.get(conn)?;
         let session = peer.session()?;
-        let room = session.rooms.iter().find(|room| asker.rooms.contains(room)).cloned();
+        let room = session.rooms.iter().find(|room| own.contains(room)).cloned();
         let seen = room.is_some() || self.sees_beyond_rooms(asker, session);
         let (port, ip) = shown_address(seen, peer, session);
         Some(PeerRecord { username: username.clone(), room, port, ip })

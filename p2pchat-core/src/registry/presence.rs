@@ -165,6 +165,11 @@ impl Presence {
         }
     }
 
+    /// How many of a room's members are online.
+    pub(super) fn count(&self, room: &RoomName) -> usize {
+        self.rooms.get(room).map_or(0, BTreeSet::len)
+    }
+
     /// A room's members online.
     pub(super) fn members(&self, room: &RoomName) -> impl Iterator<Item = ConnId> {
         self.rooms.get(room).into_iter().flatten().copied()

@@ -1,5 +1,5 @@
 //! Many datagrams a system call, where the system has such calls.
-//!
+
 use std::{
     array,
     cell::RefCell,
@@ -20,28 +20,33 @@ pub(super) const BATCH: usize = 32;
 
 thread_local! {
     /// Where the system writes the addresses that datagrams come from: none is allocated for each call. No call to send may
-    /// ever be made with it, which would leave addresses in it that are gone by the next to receive.
-    static HEADERS: RefCell<MultiHeaders<SockaddrStorage>> = RefCell::new(MultiHeaders::preallocate(BATCH, None));
+    /// ever be made with it, which would leave addresses in it that are gone by the next to receive. One for sockets of each
+    /// family: the system writes no more of an address than the one before it in the same place had.
+    static HEADERS: [RefCell<MultiHeaders<SockaddrStorage>>; 2] =
+        array::from_fn(|_| RefCell::new(MultiHeaders::preallocate(BATCH, None)));
 }
 
 /// Receives into `buffer`, each datagram into its own [`BATCH`]th of it, at least one: adds where each came from, and where it
-/// is. One that is longer than its share is told as an empty one, so that it isn't taken for a shorter one. Dropping the future
+/// is. `local` is the socket's own address. One that is longer than its share is told as an empty one, so that it isn't taken for a shorter one. Dropping the future
 /// loses no datagram.
 pub(super) async fn receive(
     socket: &UdpSocket,
+    local: SocketAddr,
     buffer: &mut [u8],
     came: &mut Vec<(SocketAddr, Range<usize>)>,
 ) -> io::Result<()> {
-    socket.async_io(Interest::READABLE, || receive_now(socket, buffer, came)).await
+    socket.async_io(Interest::READABLE, || receive_now(socket, local, buffer, came)).await
 }
 
 fn receive_now(
     socket: &UdpSocket,
+    local: SocketAddr,
     buffer: &mut [u8],
     came: &mut Vec<(SocketAddr, Range<usize>)>,
 ) -> io::Result<()> {
     let share = buffer.len() / BATCH;
-    HEADERS.with_borrow_mut(|headers| {
+    HEADERS.with(|[v4, v6]| {
+        let headers = &mut *if local.is_ipv4() { v4 } else { v6 }.borrow_mut();
         let mut shares = buffer.chunks_exact_mut(share.max(1));
         let mut slices: [_; BATCH] = array::from_fn(|_| [IoSliceMut::new(shares.next().unwrap_or_default())]);
         let all = recvmmsg(socket.as_raw_fd(), headers, &mut slices, MsgFlags::empty(), None)?;
@@ -96,7 +101,7 @@ mod tests {
         let (mut buffer, mut all) = (vec![0; 65_536], Vec::new());
         while all.len() < count {
             let mut came = Vec::new();
-            receive(socket, &mut buffer, &mut came).await.unwrap();
+            receive(socket, socket.local_addr().unwrap(), &mut buffer, &mut came).await.unwrap();
             all.extend(came.into_iter().map(|(from, range)| (from, buffer[range].to_vec())));
         }
         all
@@ -177,7 +182,9 @@ mod tests {
         let answers = came.iter().map(|(from, _)| (&b"answer"[..], on_socket(local, *from)));
         assert_eq!(try_send(&registry, answers).unwrap(), peers.len());
         for peer in &peers {
-            assert_eq!(receive_all(peer, 1).await[0].1, b"answer");
+            // Sockets of both families are read by turns here, each with addresses of its own length.
+            let from = SocketAddr::new(peer.local_addr().unwrap().ip(), local.port());
+            assert_eq!(receive_all(peer, 1).await, [(from, b"answer".to_vec())]);
         }
     }
 }

@@ -28,7 +28,7 @@
 //! ```
 
 mod accept;
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 mod batches;
 mod client;
 mod clock;

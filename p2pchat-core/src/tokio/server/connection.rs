@@ -276,11 +276,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 Ok(written) => written,
                 Err(error) => return Poll::Ready(End::Broken(error.kind())),
             };
-            match self.outbox.state().1 {
-                Fate::Open => {}
-                Fate::Overflowed => return Poll::Ready(self.slow_reader()),
-                Fate::Closing if written == Written::All => return Poll::Ready(End::Closed),
-                Fate::Closing => {
+            match self.outbox.state() {
+                (_, Fate::Open) => {}
+                (_, Fate::Overflowed) => return Poll::Ready(self.slow_reader()),
+                // Something may have been queued after the last look, by whoever closes.
+                (0, Fate::Closing) if written == Written::All => return Poll::Ready(End::Closed),
+                (_, Fate::Closing) => {
                     self.waits.closing.get_or_insert_with(|| self.shared.clock.instant_now());
                 }
             }

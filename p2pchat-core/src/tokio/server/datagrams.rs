@@ -8,7 +8,7 @@ use tokio::task::yield_now;
 
 use super::{shared::Shared, stats::Counters};
 use crate::tokio::network::Datagrams;
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 use crate::tokio::{batches, network::on_socket};
 
 /// The longest datagram that UDP can carry, so that none is cut and taken for a shorter one. Where several are received at
@@ -44,9 +44,12 @@ pub(super) async fn receive(shared: Arc<Shared>) {
                 }
             }
         }
-        shared.act_and_send(&mut outgoing, |registry, now| {
-            registry.handle_datagrams(now, &messages);
-        });
+        // What makes no sense costs nobody the machine.
+        if !messages.is_empty() {
+            shared.act_and_send(&mut outgoing, |registry, now| {
+                registry.handle_datagrams(now, &messages);
+            });
+        }
         messages.clear();
         // A flood of them doesn't keep streams from their turn.
         if count > 1 {
@@ -73,9 +76,9 @@ impl DatagramSocket {
 
     /// Receives at least one datagram: adds where each came from, and where it is in `buffer`.
     async fn receive(&self, buffer: &mut [u8], came: &mut Vec<(SocketAddr, Range<usize>)>) -> io::Result<()> {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
+        #[cfg(target_os = "linux")]
         if let Some(socket) = self.datagrams.socket() {
-            return batches::receive(socket, buffer, came).await;
+            return batches::receive(socket, self.local, buffer, came).await;
         }
         let (size, from) = self.datagrams.receive(buffer).await?;
         came.push((from, 0..size));
@@ -106,7 +109,7 @@ impl DatagramSocket {
         &self,
         mut datagrams: impl ExactSizeIterator<Item = (&'a [u8], SocketAddr)>,
     ) -> io::Result<usize> {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
+        #[cfg(target_os = "linux")]
         if let Some(socket) = self.datagrams.socket() {
             return batches::try_send(
                 socket,
