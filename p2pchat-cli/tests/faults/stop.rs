@@ -96,6 +96,9 @@ fn a_peer_that_stops_delays_nobody_else() {
     alice.out.expect("carol is in #den");
     alice.type_line("/msg #den all are well");
     carol.expect_event("broadcast");
+    // What comes from a pipe is done in its turn: bob has it as well.
+    alice.type_line("/search nobody");
+    alice.out.expect("no such user");
 
     bob.signal("STOP");
     alice.type_line("/msg #den one of us sleeps");
