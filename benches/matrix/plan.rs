@@ -254,7 +254,7 @@ impl Plan {
             let row = pairs.row(what, "server_cpu_us", "µs", goal)?;
             Ok(Row { value: 1.0 / row.value, spread: (1.0 / row.spread.1, 1.0 / row.spread.0), ..row })
         };
-        let many = "  what 100,000 of them would take, by a line through 2,000, 6,000 and 18,000";
+        let many = "  what 100,000 of them would take, by a line through a ninth, a third and all of that";
         Ok(vec![
             idle_row,
             idle.row(many, "mib_of_100000", "MiB", Goal::None)?,
