@@ -152,7 +152,13 @@ impl World {
             Step::RegistryWrites(AUTH),
         ];
         let among_others = [Step::RegistryWrites(ROSTERS), Step::Incoming(0)];
-        let in_a_chat = [Step::StreamWrites(0, b"CHAT_REQUEST <alice> <bob>\n"), Step::Accept(0)];
+        // Where keys are in use, the registry is asked whether bob has one.
+        let vouched: &[u8] = match self.agreed == HELLO_WITH_KEYS {
+            true => b"SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender,origin>\n",
+            false => b"",
+        };
+        let asks = Step::StreamWrites(0, b"CHAT_REQUEST <alice> <bob>\n");
+        let in_a_chat = [asks, Step::RegistryWrites(vouched), Step::Accept(0)];
         let parts = [&online[..], &among_others, &in_a_chat];
         let parts = parts.into_iter().zip(1..).filter(|&(_, part)| part <= how_far);
         for step in parts.flat_map(|(steps, _)| steps) {
