@@ -152,9 +152,12 @@ impl World {
             Step::RegistryWrites(AUTH),
         ];
         let among_others = [Step::RegistryWrites(ROSTERS), Step::Incoming(0)];
-        // Where keys are in use, the registry is asked whether bob has one.
+        // Where keys are in use, the registry is asked whether bob has one, after who is in the attic.
         let vouched: &[u8] = match self.agreed == HELLO_WITH_KEYS {
-            true => b"SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender,origin>\n",
+            true => {
+                b"PEER_LIST <SUCCESS> <200> <attic> <alice>\n\
+                SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender,origin>\n"
+            }
             false => b"",
         };
         let asks = Step::StreamWrites(0, b"CHAT_REQUEST <alice> <bob>\n");
