@@ -563,6 +563,7 @@ fn answers(reply: &FromRegistry, asked: Option<&ToRegistry>) -> bool {
                 | ToRegistry::SetRoom { .. }
         ),
         FromRegistry::Parked(_) => matches!(asked, ToRegistry::Park { .. }),
+        FromRegistry::LinkKey(_) => matches!(asked, ToRegistry::LinkKey { .. }),
         FromRegistry::Bans(_) => matches!(asked, ToRegistry::ListBans { .. }),
         _ => false,
     }
