@@ -66,7 +66,10 @@ pub enum RequestError {
     #[error("that user can't be reached: {0}")]
     Unreachable(String),
     /// The user has another key than the one they are known by, or shows none any more (§7.13).
-    #[error("that user's key has changed: nothing is sent to them before you decide whether it is them")]
+    #[error(
+        "that user's key has changed from {known} to {}: nothing is sent to them before you decide whether it is them",
+        .shown.map_or_else(|| "none".to_owned(), |key| key.to_string())
+    )]
     KeyChanged {
         /// The key that they had.
         known: LinkKey,

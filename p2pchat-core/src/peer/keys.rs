@@ -39,9 +39,12 @@ pub(super) enum Proof {
     Proven(LinkKey),
 }
 
+/// Of an address where something answers that can't be who was dialled.
+pub(super) const NO_PEER: &str = "what answers there is no peer";
+
 impl Stream {
     pub(super) fn is_proven(&self) -> bool {
-        matches!(self.proof, Proof::Proven(_))
+        matches!(self.proof, Proof::Proven(_)) && self.confirmed
     }
 }
 
@@ -83,11 +86,14 @@ impl Peer {
     /// The handshake of a stream that was dialled came to nothing, because what answered can't make one: it is no peer, or not
     /// this one (§7.11).
     pub fn handle_stream_unsecured(&mut self, now: Time, stream: StreamId, reason: String) {
-        if self.streams.get(&stream).is_some_and(|stream| matches!(stream.proof, Proof::Expected(_))) {
-            self.fault(self.name_of(stream), format!("makes no handshake: {reason}"));
-            self.note_failed_dial(now, stream, self.config.misdial_pause, "what answers there is no peer");
+        match self.streams.get(&stream).map(|stream| &stream.proof) {
+            Some(Proof::Expected(_)) => {
+                let what = format!("makes no handshake: {reason}");
+                self.misdialled(now, stream, what, NO_PEER, &reason);
+            }
+            // Whoever dials us can send what they like.
+            _ => self.drop_stream(now, stream, &reason, false),
         }
-        self.drop_stream(now, stream, &reason, false);
     }
 
     /// A stream's TLS handshake is over, and the other end has shown that it holds this key (§7.13). For a stream that was
@@ -99,24 +105,16 @@ impl Peer {
             (Proof::Expected(wanted), Some(user)) => {
                 let (wanted, user) = (*wanted, user.clone());
                 if key != wanted {
-                    self.fault(
-                        self.name_of(stream),
-                        format!("answers at the address of {user} without their key"),
-                    );
-                    self.note_failed_dial(
-                        now,
-                        stream,
-                        self.config.misdial_pause,
-                        "somebody else answers there",
-                    );
-                    return self.drop_stream(now, stream, "somebody else answers there", true);
+                    let what = format!("answers at the address of {user} without their key");
+                    let reason = "somebody else answers there";
+                    return self.misdialled(now, stream, what, reason, reason);
                 }
                 // Another one may have become known since the dial.
                 if let Some(known) = self.key_of(&user).filter(|&known| known != key) {
                     return self.key_changed(now, &user, known, Some(key));
                 }
-                self.prove(stream, key);
                 self.learn(now, &user, key, stream);
+                self.prove(stream, Proof::Proven(key));
                 self.stream_opened(now, stream);
             }
             (Proof::Announced, Some(user)) => {
@@ -218,7 +216,7 @@ impl Peer {
             );
         }
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.proof = Proof::Announced;
+            (stream.proof, stream.confirmed) = (Proof::Announced, false);
             self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
         }
     }
@@ -291,24 +289,42 @@ impl Peer {
         if let Err(why) = self.identify(id, user) {
             return self.drop_stream(now, id, why, true);
         }
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let Proof::Asked { held, .. } = std::mem::replace(&mut stream.proof, proof) else { return };
-        if let Proof::Proven(key) = stream.proof {
-            self.prove(id, key);
-            self.unite(now, id);
-        }
+        let Some(Proof::Asked { held, .. }) = self.prove(id, proof) else { return };
         self.stream_used(now, id);
         for message in held {
             self.handle_stream_message(now, id, message);
         }
     }
 
-    fn prove(&mut self, id: StreamId, key: LinkKey) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.proof = Proof::Proven(key);
-            // Whoever has a key knows the long forms.
-            stream.sender = true;
+    /// What was known before.
+    fn prove(&mut self, id: StreamId, proof: Proof) -> Option<Proof> {
+        let stream = self.streams.get_mut(&id)?;
+        // Whoever has a key knows the long forms.
+        stream.sender |= matches!(proof, Proof::Proven(_));
+        Some(std::mem::replace(&mut stream.proof, proof))
+    }
+
+    /// The first frame inside the encryption says the names again, which anybody could have changed in the clear: a stream that
+    /// was meant for somebody else, or that somebody else began, is nobody's. True if the message is to be passed on.
+    pub(super) fn confirmed(&mut self, now: Time, id: StreamId, message: &PeerMessage) -> bool {
+        let Some(stream) = self.streams.get(&id) else { return false };
+        if stream.confirmed {
+            return true;
         }
+        let is_so = match message {
+            PeerMessage::IntroducedBy { sender, recipient, secure: false, .. } => {
+                stream.peer.as_ref() == Some(sender) && self.is_me(recipient)
+            }
+            _ => false,
+        };
+        if !is_so {
+            self.fault(self.name_of(id), "says other names inside the encryption than before it");
+            self.drop_stream(now, id, "they were introduced under other names", true);
+        } else if let Some(stream) = self.streams.get_mut(&id) {
+            stream.confirmed = true;
+            self.unite(now, id);
+        }
+        false
     }
 
     fn learn(&mut self, now: Time, user: &Username, key: LinkKey, proven: StreamId) {

@@ -13,7 +13,7 @@ use p2pchat_proto::{
 use super::{
     Effect, Peer, RequestError, RequestId, StreamId, Timer,
     chats::Chat,
-    keys::Proof,
+    keys::{NO_PEER, Proof},
     messages::{Kind, Lane},
     requests::Purpose,
 };
@@ -34,6 +34,8 @@ pub(super) struct Stream {
     pub(super) peer: Option<Username>,
     /// What is known of that.
     pub(super) proof: Proof,
+    /// Nobody can have changed the names that it was introduced by: they were said in the encryption too, or it has none.
+    pub(super) confirmed: bool,
     /// Both ends have the capability `sender`: the long forms and reasons may be written (§7.4).
     pub(super) sender: bool,
     /// What we say first, if we dialled: which registry gave us the address (§7.11).
@@ -52,6 +54,7 @@ impl Stream {
             heard: false,
             peer,
             proof: Proof::None,
+            confirmed: true,
             sender,
             introduction: None,
             chat: Chat::None,
@@ -142,6 +145,9 @@ impl Peer {
         let Some(open) = self.streams.get_mut(&stream).filter(|stream| stream.connected) else { return };
         let first = !std::mem::replace(&mut open.heard, true);
         self.stream_used(now, stream);
+        if !self.confirmed(now, stream, &message) {
+            return;
+        }
         match message {
             PeerMessage::ChatRequest { recipient, sender } => {
                 self.chat_requested(now, stream, recipient, sender);
@@ -198,10 +204,17 @@ impl Peer {
             return self.handle_stream_closed(now, stream, malformed.to_string());
         }
         if self.streams.contains_key(&stream) {
-            self.fault(self.name_of(stream), format!("sent what is no message: {malformed}"));
-            self.note_failed_dial(now, stream, self.config.misdial_pause, "what answers there is no peer");
-            self.drop_stream(now, stream, "they sent what is no message", true);
+            let what = format!("sent what is no message: {malformed}");
+            self.misdialled(now, stream, what, NO_PEER, "they sent what is no message");
         }
+    }
+
+    /// What is on a stream can't be who should be there: the user is told, the stream ends for this `reason`, and if we dialled
+    /// it, its address is `noted` to be left alone for long (§7.11).
+    pub(super) fn misdialled(&mut self, now: Time, id: StreamId, what: String, noted: &str, reason: &str) {
+        self.fault(self.name_of(id), what);
+        self.note_failed_dial(now, id, self.config.misdial_pause, noted);
+        self.drop_stream(now, id, reason, true);
     }
 
     /// A stream could not be opened, or has ended.
@@ -292,6 +305,7 @@ impl Peer {
         let secure = match (handshake, self.username().cloned()) {
             (Some((key, registry)), Some(sender)) => {
                 stream.proof = Proof::Expected(key);
+                stream.introduction = Some(registry.clone());
                 let recipient = user.clone();
                 Some(PeerMessage::IntroducedBy { registry, sender, recipient, secure: true })
             }

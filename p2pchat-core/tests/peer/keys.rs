@@ -1,17 +1,17 @@
 //! Link keys: who is talked to, who is listened to, and who has to decide (§7.13).
 
 use p2pchat_core::peer::{Config, Event, RequestError};
-use p2pchat_proto::{LinkKey, PeerMessage, RegistryName};
+use p2pchat_proto::{Dialect, LinkKey, PeerMessage, PeerPort, RegistryName};
 
 use crate::{
-    solo::{SECOND, Solo, user},
-    world::{World, link_key},
+    solo::{SECOND, Solo, digest, user},
+    world::World,
 };
 
 const AGREED: &str = " <1> <reason,roster,sender,origin,keys>";
-const REGISTRY: &str = "chat.example.org:15600";
+pub(crate) const REGISTRY: &str = "chat.example.org:15600";
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.registry = Some(RegistryName::new(REGISTRY).unwrap());
     config
@@ -24,52 +24,67 @@ fn with_key(config: Config) -> Solo {
     s
 }
 
-fn key(letter: char) -> LinkKey {
+pub(crate) fn key(letter: char) -> LinkKey {
     LinkKey::new(&letter.to_string().repeat(64)).unwrap()
 }
 
 /// alice, whose key is `a`s, on a registry that knows keys.
-fn alice() -> Solo {
+pub(crate) fn alice() -> Solo {
     alice_with(config())
 }
 
-fn alice_with(config: Config) -> Solo {
-    let mut s = with_key(config);
-    s.log_in();
-    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
-    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
-    s.registry("LINK_KEY <SUCCESS> <200>");
-    s.registry("AUTH <SUCCESS> <200>");
-    s.did();
+pub(crate) fn alice_with(config: Config) -> Solo {
+    let mut s = logging_in("alice", config);
+    s.let_in();
     s
 }
 
+/// Somebody with a key is about to log in, on a registry that knows keys.
+pub(crate) fn logging_in(me: &str, config: Config) -> Solo {
+    let mut s = with_key(config);
+    s.peer.login(s.now, user(me), digest("secret"), Some(PeerPort::new(4_000).unwrap()));
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
+    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
+    s
+}
+
+impl Solo {
+    /// The registry takes the key, and the login.
+    pub(crate) fn let_in(&mut self) {
+        self.registry("LINK_KEY <SUCCESS> <200>");
+        self.registry("AUTH <SUCCESS> <200>");
+        self.did();
+    }
+}
+
 /// Where bob is, and whose key the registry says is his.
-fn bob(key: Option<LinkKey>) -> String {
+pub(crate) fn bob(key: Option<LinkKey>) -> String {
     let key = key.map_or(String::new(), |key| format!(" <{key}>"));
     format!("SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender,origin>{key}")
 }
 
-fn introduction(recipient: &str) -> String {
+pub(crate) fn introduction(recipient: &str) -> String {
     format!("INTRODUCED_BY <{REGISTRY}> <bob> <{recipient}>")
 }
 
 /// alice has asked for a chat with bob, whom the registry shows with that key; what she did then.
-fn asked(s: &mut Solo, shown: Option<LinkKey>) -> Vec<String> {
+pub(crate) fn asked(s: &mut Solo, shown: Option<LinkKey>) -> Vec<String> {
     s.peer.chat(s.now, user("bob"));
     s.registry(&bob(shown));
     s.did()
 }
 
-/// Somebody dials, announces a handshake as bob, and shows that they hold that key.
-fn comes(s: &mut Solo, key: LinkKey) -> (usize, Vec<String>) {
+/// Somebody dials, announces a handshake as bob, and shows that they hold that key; what was done then.
+pub(crate) fn comes(s: &mut Solo, key: LinkKey) -> (usize, Vec<String>) {
     let stream = s.accept();
     s.hear(stream, &format!("{} <tls>", introduction("alice")));
     s.peer.handle_stream_secured(s.now, s.streams[stream], key);
+    // The names once more, where nobody can have changed them.
+    s.hear(stream, &introduction("alice"));
     (stream, s.did())
 }
 
-fn knows_bob(key: LinkKey) -> Solo {
+pub(crate) fn knows_bob(key: LinkKey) -> Solo {
     let mut s = alice();
     s.peer.set_key(s.now, user("bob"), Some(key));
     s
@@ -79,7 +94,7 @@ fn knows_bob(key: LinkKey) -> Solo {
 fn a_key_is_announced_before_each_login_and_only_where_it_is_of_use() {
     let mut s = with_key(config());
     s.log_in();
-    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
     let hello = s.did().pop().unwrap();
     assert!(hello.ends_with(",keys>"), "{hello}");
     s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
@@ -90,24 +105,24 @@ fn a_key_is_announced_before_each_login_and_only_where_it_is_of_use() {
     s.did();
     s.peer.handle_registry_closed(s.now, "gone".to_owned());
     s.wait(SECOND * 5);
-    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
     s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
     assert_eq!(s.did()[1..], [announced, "> LOGIN <alice> <…> <4000>".to_owned()]);
 
     // A registry that doesn't know keys isn't shown one, nor is one shown that isn't there.
     let mut s = with_key(config());
     s.log_in();
-    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
     s.did();
     s.registry("HELLO_BACK <SUCCESS> <200> <1> <sender,origin>");
     assert_eq!(s.did()[1..], ["> LOGIN <alice> <…> <4000>"]);
     let mut s = with_key(Config::default());
     s.log_in();
-    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
     assert_eq!(s.did().pop().unwrap(), "> HELLO_P2P <1> <all>", "no registry to be introduced by");
     let mut s = Solo::with(config());
     s.log_in();
-    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
     s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
     assert_eq!(s.did().pop().unwrap(), "> LOGIN <alice> <…> <4000>", "no key to announce");
     // Others have been told the key.
@@ -118,10 +133,7 @@ fn a_key_is_announced_before_each_login_and_only_where_it_is_of_use() {
 
 #[test]
 fn a_registry_that_refuses_the_key_is_at_fault_and_the_login_goes_on() {
-    let mut s = with_key(config());
-    s.log_in();
-    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
-    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
+    let mut s = logging_in("alice", config());
     s.did();
     s.registry("LINK_KEY <FAILURE> <404> <no keys today>");
     assert_eq!(s.did(), ["fault of registry: doesn't take this program's key: no keys today"]);
@@ -131,14 +143,9 @@ fn a_registry_that_refuses_the_key_is_at_fault_and_the_login_goes_on() {
 
 #[test]
 fn of_two_logins_at_once_the_second_is_refused_and_the_registry_is_not_at_fault() {
-    let mut s = with_key(config());
+    let mut s = logging_in("alice", config());
     s.log_in();
-    s.log_in();
-    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
-    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
-    s.registry("LINK_KEY <SUCCESS> <200>");
-    s.registry("AUTH <SUCCESS> <200>");
-    s.did();
+    s.let_in();
     s.registry("LINK_KEY <FAILURE> <404> <a key is announced before the login>");
     assert!(s.did().is_empty());
     s.registry("AUTH <ONLINE> <300>");
@@ -154,7 +161,8 @@ fn links_nothing_is_said_before_the_other_end_has_proven_the_key_that_the_regist
     assert!(s.did().is_empty(), "a handshake is due");
     s.peer.handle_stream_secured(s.now, s.streams[0], key('b'));
     let learned = format!("{:?}", Event::KeyLearned { user: user("bob"), key: key('b') }).to_lowercase();
-    assert_eq!(s.did(), [learned, "s0 CHAT_REQUEST <bob> <alice>".to_owned()]);
+    let introduction = format!("s0 INTRODUCED_BY <{REGISTRY}> <alice> <bob>");
+    assert_eq!(s.did(), [learned, introduction, "s0 CHAT_REQUEST <bob> <alice>".to_owned()]);
     assert_eq!(s.peer.key_of(&user("bob")), Some(key('b')));
     assert!(s.peer.is_secured(&user("bob")));
     assert_eq!(
@@ -350,100 +358,6 @@ fn how_many_keys_are_learned_is_bounded() {
 }
 
 #[test]
-fn who_has_come_is_answered_on_the_stream_that_they_dialled() {
-    let mut s = knows_bob(key('b'));
-    comes(&mut s, key('b'));
-    s.peer.chat(s.now, user("bob"));
-    assert_eq!(s.did(), ["s0 CHAT_REQUEST <bob> <alice>"]);
-    assert_eq!(
-        s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>"),
-        ["chat with bob in private", "ok Done"]
-    );
-    // And once it is gone, nobody is spoken to on it.
-    s.closed(0);
-    s.did();
-    s.peer.chat(s.now, user("bob"));
-    assert_eq!(s.did(), ["> SEARCH_USER <bob>"]);
-}
-
-/// alice, whose name comes first, or dave.
-fn dialling(me: &str) -> Solo {
-    let mut s = with_key(config());
-    let port = p2pchat_proto::PeerPort::new(4_000).unwrap();
-    s.peer.login(s.now, user(me), crate::solo::digest("secret"), Some(port));
-    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
-    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
-    s.registry("LINK_KEY <SUCCESS> <200>");
-    s.registry("AUTH <SUCCESS> <200>");
-    s.peer.set_key(s.now, user("bob"), Some(key('b')));
-    asked(&mut s, Some(key('b')));
-    let stream = s.accept();
-    s.hear(stream, &format!("{} <tls>", introduction(me)));
-    s
-}
-
-#[test]
-fn of_two_streams_that_were_dialled_at_once_the_one_of_the_first_name_stays() {
-    let came = |s: &mut Solo, stream: usize| {
-        s.peer.handle_stream_secured(s.now, s.streams[stream], key('b'));
-        s.did()
-    };
-    // alice's own stays: it is bob who closes his.
-    let mut s = dialling("alice");
-    assert!(came(&mut s, 1).is_empty());
-    assert_eq!(came(&mut s, 0), ["s0 CHAT_REQUEST <bob> <alice>"]);
-    s.closed(1);
-    assert!(s.did().is_empty());
-    // Unless he can't be reached.
-    let mut s = dialling("alice");
-    came(&mut s, 1);
-    s.closed(0);
-    assert_eq!(s.did(), ["s1 CHAT_REQUEST <bob> <alice>"]);
-    // bob's stays: dave gives up his dial, and has asked already where that is open.
-    let mut s = dialling("dave");
-    assert_eq!(came(&mut s, 1), ["close s0", "s1 CHAT_REQUEST <bob> <dave>"]);
-    let mut s = dialling("dave");
-    assert_eq!(came(&mut s, 0), ["s0 CHAT_REQUEST <bob> <dave>"]);
-    assert_eq!(came(&mut s, 1), ["close s0", "s1 CHAT_REQUEST <bob> <dave>"]);
-    assert_eq!(
-        s.peer(1, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>"),
-        ["chat with bob in private", "ok Done"]
-    );
-    // What is on its way is waited for.
-    let mut s = dialling("dave");
-    came(&mut s, 0);
-    s.peer(0, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <bob>");
-    s.peer.send(s.now, user("bob"), crate::solo::text("hi"));
-    s.did();
-    assert!(came(&mut s, 1).is_empty());
-}
-
-#[test]
-fn peers_with_keys_talk_in_private_over_one_stream() {
-    let mut w = World::with(&["alice", "bob", "carol"], &config());
-    w.nodes[0].solo.peer.chat(w.now, user("bob"));
-    w.run();
-    let request = w.nodes[1].solo.requests[0];
-    w.nodes[1].solo.peer.accept(w.now, request);
-    w.run();
-    w.send(0, "bob", "hello");
-    w.send(1, "alice", "hello yourself");
-    for (node, other) in [(0, "bob"), (1, "alice")] {
-        let solo = &w.nodes[node].solo;
-        assert!(solo.peer.is_secured(&user(other)), "{:?}", w.nodes[node].log);
-        assert_eq!(solo.peer.key_of(&user(other)), Some(link_key(1 - node)));
-        assert_eq!(w.nodes[node].streams(), 1);
-    }
-    // Both at once.
-    w.nodes[0].solo.peer.chat(w.now, user("carol"));
-    w.nodes[2].solo.peer.chat(w.now, user("alice"));
-    w.run();
-    w.send(2, "alice", "both of us");
-    assert!(w.nodes[0].log.contains(&"carol: both of us".to_owned()), "{:?}", w.nodes[0].log);
-    assert_eq!((w.nodes[0].streams(), w.nodes[2].streams()), (2, 1));
-}
-
-#[test]
 fn a_message_that_names_nobody_is_no_claim() {
     let mut s = alice();
     s.accept();
@@ -468,20 +382,6 @@ fn who_was_parked_is_known_by_the_same_key_when_they_are_back() {
     w.nodes[0].solo.peer.accept(w.now, request);
     w.wait(SECOND);
     assert!(w.nodes[0].solo.peer.is_secured(&user("bob")), "{:?}", w.nodes[0].log);
-}
-
-#[test]
-fn who_comes_takes_no_place_of_those_who_are_to_be_dialled() {
-    let mut config = config();
-    config.streams = 1;
-    let mut s = alice_with(config);
-    s.peer.set_key(s.now, user("bob"), Some(key('b')));
-    comes(&mut s, key('b'));
-    assert!(s.peer.is_secured(&user("bob")));
-    s.peer.chat(s.now, user("carol"));
-    assert_eq!(s.did(), ["> SEARCH_USER <carol>"]);
-    s.peer.chat(s.now, user("dave"));
-    assert_eq!(s.did(), ["failed: too much is waiting: at most 1 peer streams"]);
 }
 
 /// mallory, who has no key, has dialled, and the registry says so.
@@ -521,7 +421,7 @@ fn links_a_registry_that_forgets_keys_makes_nobody_forget_them() {
     let mut s = knows_bob(key('b'));
     s.peer.handle_registry_closed(s.now, "gone".to_owned());
     s.wait(SECOND * 5);
-    s.peer.handle_registry_connected(s.now, Some(p2pchat_proto::Dialect::Canonical));
+    s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
     s.registry("HELLO_BACK <SUCCESS> <200> <1> <reason,roster,sender,origin>");
     s.registry("AUTH <SUCCESS> <200>");
     s.did();
@@ -625,4 +525,24 @@ fn a_burst_behind_the_handshake_is_not_too_much() {
         s.hear(stream, "DIRECT_BROADCAST <bob> <den> hi");
     }
     assert!(s.did().is_empty());
+}
+
+#[test]
+fn links_the_names_are_said_again_where_nobody_can_change_them() {
+    // Bob's own stream to carol, led here; one that carol leads to alice under her own name; one that says nothing first.
+    for inside in [
+        introduction("carol"),
+        format!("INTRODUCED_BY <{REGISTRY}> <carol> <alice>"),
+        format!("{} <tls>", introduction("alice")),
+        "CHAT_REQUEST <alice> <bob>".to_owned(),
+    ] {
+        let mut s = knows_bob(key('b'));
+        s.accept();
+        s.hear(0, &format!("{} <tls>", introduction("alice")));
+        s.peer.handle_stream_secured(s.now, s.streams[0], key('b'));
+        assert!(!s.peer.is_secured(&user("bob")), "not before");
+        let did = s.peer(0, &inside);
+        let fault = "fault of bob at 192.0.2.9:50000: says other names inside the encryption than before it";
+        assert_eq!(did, [fault, "close s0"], "{inside}");
+    }
 }

@@ -18,4 +18,5 @@ mod solo;
 mod steps;
 mod ticket;
 mod together;
+mod united;
 mod world;
