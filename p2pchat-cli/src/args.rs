@@ -207,19 +207,19 @@ pub(crate) enum Command {
         #[arg(long)]
         until_eof: bool,
     },
-    /// Show what you and somebody you have talked to compare, to know that nobody is between you.
+    /// Show what you and somebody you have talked to compare, to know that nobody is between you. Asks no registry.
     Verify {
         /// Who.
         username: String,
     },
-    /// Take a user's new key for theirs: they have changed their device, as you know from themselves.
+    /// Take a user's new key for theirs: they have changed their device, as you know from themselves. Asks no registry.
     Trust {
         /// Whose.
         username: String,
-        /// The key, as it is shown where the change is reported.
+        /// The key, as it is shown where the change is reported; `none` to be met anew.
         key: String,
     },
-    /// Show your own link key and the file that it is in; or put it under a passphrase.
+    /// Show your own link key and the file that it is in; or put it under a passphrase. Asks no registry.
     Key {
         /// Ask for a new passphrase; an empty one is none.
         #[arg(long)]

@@ -8,8 +8,8 @@ use std::{
 
 use p2pchat_core::{
     peer::SafetyNumber,
-    proto::Username,
-    tokio::{KnownKey, LinkIdentity, Peer},
+    proto::{LinkKey, Username},
+    tokio::{KnownPeers, LinkIdentity, Peer},
 };
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
@@ -26,6 +26,36 @@ const PLAIN: &str = "PRIVATE KEY";
 /// How many words or groups of digits stand in a line.
 const IN_LINE: usize = 4;
 
+/// What this machine keeps of keys for one registry: those of its accounts, and those of the people they have met.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    data_dir: PathBuf,
+    registry: Address,
+}
+
+impl Keys {
+    pub(crate) fn new(data_dir: PathBuf, registry: Address) -> Self {
+        Self { data_dir, registry }
+    }
+
+    /// Where an account's own is: `link_keys/REGISTRY/ACCOUNT.pem`.
+    pub(crate) fn own(&self, user: &Username) -> KeyFile {
+        let Address { host, port } = &self.registry;
+        let folder = format!("{}_{port}", host.to_lowercase().replace([':', '/'], "_"));
+        // Names that are the same in different spellings have one.
+        KeyFile(self.data_dir.join("link_keys").join(folder).join(format!("{}.pem", user.folded())))
+    }
+
+    /// Where others' are.
+    pub(crate) fn known_file(&self) -> PathBuf {
+        self.data_dir.join("known_peers")
+    }
+
+    pub(crate) fn known(&self) -> KnownPeers {
+        KnownPeers::new(self.known_file(), &self.registry.host, self.registry.port)
+    }
+}
+
 /// Where an account's key on this machine is.
 #[derive(Debug, Clone)]
 pub(crate) struct KeyFile(PathBuf);
@@ -38,13 +68,6 @@ pub(crate) enum Stored {
 }
 
 impl KeyFile {
-    /// `<data>/link_keys/<registry>/<account>.pem`
-    pub(crate) fn of(data_dir: &Path, registry: &Address, user: &Username) -> Self {
-        // Names differ in more than a file system may see.
-        let folder = format!("{}_{}", registry.host.to_lowercase().replace([':', '/'], "_"), registry.port);
-        Self(data_dir.join("link_keys").join(folder).join(format!("{}.pem", user.folded())))
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }
@@ -61,6 +84,17 @@ impl KeyFile {
         .map_err(|error| self.failed("can't use the link key", &error))
     }
 
+    /// The key that there is.
+    pub(crate) fn load_made(&self) -> Result<Stored, Failure> {
+        self.load().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Failure::new(
+                Exit::Failed,
+                "there is no link key for that account yet: it is made at its first login here",
+            ),
+            _ => self.failed("can't use the link key", &error),
+        })
+    }
+
     /// True if there is one, and it is under a passphrase.
     pub(crate) fn is_locked(&self) -> bool {
         matches!(self.load(), Ok(Stored::Locked(_)))
@@ -72,7 +106,7 @@ impl KeyFile {
 
     fn load(&self) -> io::Result<Stored> {
         let pem = fs::read_to_string(&self.0)?;
-        check_mode(&self.0)?;
+        check_modes(&self.0)?;
         let (label, key) = SecretDocument::from_pem(&pem).map_err(io::Error::other)?;
         match label {
             ENCRYPTED => Ok(Stored::Locked(key)),
@@ -165,45 +199,53 @@ fn identity(key: &SecretDocument) -> io::Result<LinkIdentity> {
     LinkIdentity::from_pkcs8(key.as_bytes()).map_err(io::Error::other)
 }
 
-/// A secret that others can read is none.
+/// A secret that others can read is none; nor is one in a folder in which others can put another in its place.
 #[cfg(unix)]
-fn check_mode(file: &Path) -> io::Result<()> {
+fn check_modes(file: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
 
-    let mode = fs::metadata(file)?.permissions().mode() & 0o777;
-    match mode & 0o077 {
-        0 => Ok(()),
-        _ => Err(io::Error::other(format!(
-            "others can read it (mode {mode:o}); make it yours alone with mode 600"
-        ))),
+    let folder = file.parent().unwrap_or(Path::new("."));
+    for (path, what, wanted) in [(file, "it", 0o600), (folder, "its folder", 0o700)] {
+        let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            let why =
+                format!("{what} is open to others (mode {mode:o}); make it yours alone with mode {wanted:o}");
+            return Err(io::Error::other(why));
+        }
     }
+    Ok(())
 }
 
 #[cfg(not(unix))]
-fn check_mode(_: &Path) -> io::Result<()> {
+fn check_modes(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
 /// What the user compares with somebody, in lines; `drawn`: as a picture too.
 pub(crate) async fn of(peer: &Peer, user: &str, drawn: bool) -> Result<Vec<String>, Failure> {
     let known = peer.key_of(user).await?;
-    let user = Username::new(user)
-        .map_err(|problem| Failure::new(Exit::Usage, format!("the username {problem}")))?;
     let me = peer.username().ok_or_else(|| Failure::new(Exit::Login, "not logged in"))?;
-    Ok(comparison(&me, &user, known, drawn))
+    let own = known.own.ok_or_else(|| Failure::new(Exit::Failed, "there is no link key of your own"))?;
+    Ok(comparison((&me, &own), (&name(user)?, known.key.as_ref()), drawn))
 }
 
-fn comparison(me: &Username, user: &Username, known: KnownKey, drawn: bool) -> Vec<String> {
+pub(crate) fn name(user: &str) -> Result<Username, Failure> {
+    Username::new(user).map_err(|problem| Failure::new(Exit::Usage, format!("the username {problem}")))
+}
+
+/// The same of two keys, if the other one is known.
+pub(crate) fn comparison(
+    me: (&Username, &LinkKey),
+    (user, key): (&Username, Option<&LinkKey>),
+    drawn: bool,
+) -> Vec<String> {
     let shown = sanitize::line(user.as_str());
-    let (Some(own), Some(key)) = (known.own, known.key) else {
-        return vec![match known.own {
-            None => "there is no link key of your own: nothing is encrypted".to_owned(),
-            Some(_) => {
-                format!("{shown}'s key is not known: it is once you have talked, if their program encrypts")
-            }
-        }];
+    let Some(key) = key else {
+        return vec![format!(
+            "{shown}'s key is not known: it is once you have talked, if their program encrypts"
+        )];
     };
-    let number = SafetyNumber::of((me, &own), (user, &key));
+    let number = SafetyNumber::of(me, (user, key));
     let words = bip39::Language::English.word_list();
     let words: Vec<_> = number.words().iter().filter_map(|&n| words.get(n).copied()).collect();
     let digits = number.digits();
@@ -237,7 +279,7 @@ mod tests {
 
     fn file(folder: &Path) -> KeyFile {
         let registry = Address { host: "::1".to_owned(), port: 15_600 };
-        KeyFile::of(folder, &registry, &Username::new("Alice").unwrap())
+        Keys::new(folder.to_owned(), registry).own(&name("Alice").unwrap())
     }
 
     fn open(file: &KeyFile) -> LinkIdentity {
@@ -261,9 +303,14 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
             assert_eq!((mode(file.path()), mode(file.path().parent().unwrap())), (0o600, 0o700));
-            fs::set_permissions(file.path(), fs::Permissions::from_mode(0o640)).unwrap();
-            let refused = file.load_or_make().err().unwrap().to_string();
-            assert!(refused.contains("others can read it (mode 640)"), "{refused}");
+            let folder = file.path().parent().unwrap();
+            for (path, mode, wanted) in [(file.path(), 0o640, 0o600), (folder, 0o755, 0o700)] {
+                let set = |mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+                set(mode);
+                let refused = file.load_or_make().err().unwrap().to_string();
+                assert!(refused.contains(&format!("open to others (mode {mode:o})")), "{refused}");
+                set(wanted);
+            }
         }
     }
 
@@ -295,18 +342,13 @@ mod tests {
 
     #[test]
     fn two_people_see_the_same() {
-        let (alice, bob) = (Username::new("alice").unwrap(), Username::new("bob").unwrap());
+        let (alice, bob) = (name("alice").unwrap(), name("bob").unwrap());
         let (one, two) = (LinkKey::from_bytes([1; 32]), LinkKey::from_bytes([2; 32]));
-        let see = |me, user, own, key| {
-            let mut known = KnownKey::default();
-            (known.own, known.key) = (own, key);
-            comparison(me, user, known, true)
-        };
-        let (hers, his) = (see(&alice, &bob, Some(one), Some(two)), see(&bob, &alice, Some(two), Some(one)));
+        let hers = comparison((&alice, &one), (&bob, Some(&two)), true);
+        let his = comparison((&bob, &two), (&alice, Some(&one)), true);
         assert_eq!(hers[1..hers.len() - 1], his[1..his.len() - 1]);
         assert_eq!(hers[1].split_whitespace().collect::<Vec<_>>(), ["cover", "govern", "obey", "secret"]);
         assert!(hers.iter().any(|line| line.contains('█')));
-        assert_eq!(see(&alice, &bob, None, Some(two)).len(), 1);
-        assert_eq!(see(&alice, &bob, Some(one), None).len(), 1);
+        assert_eq!(comparison((&alice, &one), (&bob, None), true).len(), 1);
     }
 }

@@ -11,15 +11,17 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::{
-    args::{Accept, Command, Global, RoomPassword},
+    args::{Accept, Address, Command, Global, RoomPassword},
     console::Console,
     exit::{Exit, Failure},
-    json, keys,
+    json,
+    keys::{self, KeyFile, Keys, Stored},
     output::{Paint, Tone, write_stderr, write_stdout},
     owner::Deed,
     sanitize,
     session::{self, Session, Signals},
-    show, sign_in,
+    show,
+    sign_in::{self, Answered},
 };
 
 /// How many bytes of standard input a message of `-` is read from at most; the protocol's own limit is far below.
@@ -35,6 +37,9 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         .user
         .as_deref()
         .ok_or_else(|| Failure::new(Exit::Usage, "who are you? Give --user or $P2PCHAT_USER"))?;
+    if let Command::Verify { .. } | Command::Trust { .. } | Command::Key { .. } = command {
+        return about_keys(global, registry, user, command).await;
+    }
     let text = text(command)?;
     if let Command::Send { .. } | Command::Say { .. } = command {
         // Nobody is to be asked for a chat for nothing.
@@ -66,8 +71,8 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
                 error => error.into(),
             });
         }
-        let passphrase = match session.is_locked(global, user)? {
-            true => Some(ask_secret(global, "Your link key's passphrase: ", PASSPHRASE).await?),
+        let passphrase = match session.wants_passphrase(global, user)? {
+            true => Some(ask_passphrase(global, "Your link key's passphrase: ").await?),
             false => None,
         };
         session
@@ -90,8 +95,8 @@ async fn obey(
 ) -> Result<(), Failure> {
     let peer = session.peer.clone();
     match command {
-        // Done before the login.
-        Command::Register => Ok(()),
+        // Done before the login, or without one.
+        Command::Register | Command::Verify { .. } | Command::Trust { .. } | Command::Key { .. } => Ok(()),
         Command::Search { username, json } => {
             let found = peer.search(username).await?;
             if *json {
@@ -133,16 +138,6 @@ async fn obey(
             let missed = show::missed(&report);
             if missed.is_empty() { Ok(()) } else { Err(Failure::new(Exit::NotDelivered, missed.join("\n"))) }
         }
-        Command::Verify { username } => {
-            let lines = keys::of(&peer, username, io::stdout().is_terminal()).await?;
-            lines.iter().try_for_each(|line| print(line))
-        }
-        Command::Trust { username, key } => {
-            let key = LinkKey::new(key)
-                .map_err(|problem| Failure::new(Exit::Usage, format!("the key {problem}")))?;
-            Ok(peer.set_key(username, Some(key)).await?)
-        }
-        Command::Key { passphrase } => own_key(global, session, *passphrase).await,
         Command::Create { room, description, capacity, .. } => {
             Ok(peer.create(room, room_password, *capacity, description).await?)
         }
@@ -289,52 +284,98 @@ fn room_password(command: &Command) -> Result<Option<String>, Failure> {
     room_password_file.as_deref().map(|file| session::first_line(file, "--room-password-file")).transpose()
 }
 
-const PASSPHRASE: &str = "your link key's passphrase? Give --key-passphrase-file or $P2PCHAT_KEY_PASSPHRASE";
-
-/// Shows the user's own key, or puts it under another passphrase.
-async fn own_key(global: &Global, session: &Session, passphrase: bool) -> Result<(), Failure> {
-    let lacking = || Failure::new(Exit::Login, "not logged in");
-    let me = session.peer.username().ok_or_else(lacking)?;
-    let file = session.key_file(me.as_str()).ok_or_else(lacking)?;
-    if passphrase {
-        let old = match (file.is_locked(), session::key_passphrase(global)?) {
-            (false, _) => None,
-            (true, Some(old)) => Some(old),
-            (true, None) => Some(ask_secret(global, "The passphrase that it has: ", PASSPHRASE).await?),
-        };
-        let key = file.secret(old.as_deref())?;
-        let new = ask_secret(global, "A new passphrase (Enter for none): ", PASSPHRASE).await?;
-        if !new.is_empty() && ask_secret(global, "The same again: ", PASSPHRASE).await? != new {
-            return Err(Failure::new(Exit::Usage, "those were not the same: the key is as it was"));
+/// What this machine keeps of keys: asked of no registry, so that a session that goes on elsewhere is left alone. It hears of
+/// what is decided here by itself.
+async fn about_keys(
+    global: &Global,
+    registry: &Address,
+    user: &str,
+    command: &Command,
+) -> Result<(), Failure> {
+    let (keys, me) = (Keys::new(session::data_dir(global)?, registry.clone()), keys::name(user)?);
+    let file = keys.own(&me);
+    match command {
+        Command::Trust { username, key } => {
+            let key = match key.as_str() {
+                "none" => None,
+                key => Some(
+                    LinkKey::new(key)
+                        .map_err(|problem| Failure::new(Exit::Usage, format!("the key {problem}")))?,
+                ),
+            };
+            Ok(keys.known().remember(&keys::name(username)?, key)?)
         }
-        file.protect(&key, Some(new.as_str()).filter(|new| !new.is_empty()))?;
+        Command::Verify { username } => {
+            let (user, own) = (keys::name(username)?, own_key(global, &file).await?);
+            let known = keys.known().look_up()?;
+            let lines = keys::comparison((&me, &own), (&user, known.get(&user)), io::stdout().is_terminal());
+            lines.iter().try_for_each(|line| print(line))
+        }
+        Command::Key { passphrase: true } => change_passphrase(global, &file).await,
+        _ => print(&format!("{} {}", own_key(global, &file).await?, file.path().display())),
     }
-    let own = session.peer.key_of(me.as_str()).await?.own;
-    print(&format!("{} {}", own.map(|key| key.to_string()).unwrap_or_default(), file.path().display()))
 }
 
-async fn ask_secret(global: &Global, prompt: &str, lacking: &str) -> Result<String, Failure> {
+/// The public half of the account's key on this machine.
+async fn own_key(global: &Global, file: &KeyFile) -> Result<LinkKey, Failure> {
+    let identity = match file.load_made()? {
+        Stored::Open(identity) => identity,
+        Stored::Locked(locked) => {
+            let asked = match session::wants_passphrase(global, file)? {
+                true => Some(ask_passphrase(global, "Your link key's passphrase: ").await?),
+                false => None,
+            };
+            keys::unlock(&locked, &session::known_passphrase(global, asked)?)?
+        }
+    };
+    Ok(identity.key())
+}
+
+async fn change_passphrase(global: &Global, file: &KeyFile) -> Result<(), Failure> {
+    // That it can be used, and with which passphrase.
+    let old = match file.load_made()? {
+        Stored::Open(_) => None,
+        Stored::Locked(_) if session::wants_passphrase(global, file)? => {
+            Some(ask_passphrase(global, "The passphrase that it has: ").await?)
+        }
+        Stored::Locked(_) => Some(session::known_passphrase(global, None)?),
+    };
+    let key = file.secret(old.as_deref())?;
+    let new = ask_passphrase(global, "A new passphrase (Enter for none): ").await?;
+    if !new.is_empty() && ask_passphrase(global, "The same again: ").await? != new {
+        return Err(Failure::new(Exit::Usage, "those were not the same: the key is as it was"));
+    }
+    file.protect(&key, Some(new.as_str()).filter(|new| !new.is_empty()))
+}
+
+async fn ask_passphrase(global: &Global, prompt: &str) -> Result<String, Failure> {
+    on_terminal(global, session::LACKING_PASSPHRASE, async |console| {
+        sign_in::ask_password(console, prompt).await
+    })
+    .await
+}
+
+async fn ask_password(global: &Global, is_new: bool) -> Result<String, Failure> {
+    let lacking = "your password? Give --password-file or $P2PCHAT_PASSWORD";
+    on_terminal(global, lacking, async |console| match is_new {
+        true => sign_in::ask_new_password(console).await,
+        false => sign_in::ask_password(console, "Password: ").await,
+    })
+    .await
+}
+
+/// What somebody at a terminal answers; without one, what is `lacking` is said.
+async fn on_terminal(
+    global: &Global,
+    lacking: &str,
+    ask: impl AsyncFnOnce(&mut Console) -> Answered<String>,
+) -> Result<String, Failure> {
     let lacking = || Failure::new(Exit::Usage, lacking);
     let mut console = Console::open(global.color, false);
     if !console.is_terminal() {
         return Err(lacking());
     }
-    let asked = sign_in::ask_password(&mut console, prompt).await;
-    console.out.finish();
-    asked.map_err(|_| lacking())
-}
-
-async fn ask_password(global: &Global, is_new: bool) -> Result<String, Failure> {
-    let lacking = || Failure::new(Exit::Usage, "your password? Give --password-file or $P2PCHAT_PASSWORD");
-    let mut console = Console::open(global.color, false);
-    if !console.is_terminal() {
-        return Err(lacking());
-    }
-    let asked = if is_new {
-        sign_in::ask_new_password(&mut console).await
-    } else {
-        sign_in::ask_password(&mut console, "Password: ").await
-    };
+    let asked = ask(&mut console).await;
     console.out.finish();
     asked.map_err(|_| lacking())
 }

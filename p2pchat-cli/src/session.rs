@@ -10,14 +10,13 @@ use std::{
 use etcetera::{BaseStrategy, choose_base_strategy};
 use p2pchat_core::{
     peer::{self, Event},
-    proto::Username,
     tokio::{ClientConfig, Error, Events, Fingerprint, Peer, TlsVersion, Trust},
 };
 
 use crate::{
     args::{Address, Global},
     exit::{Exit, Failure},
-    keys::{self, KeyFile, Stored},
+    keys::{self, KeyFile, Keys, Stored},
     output::{Tone, write_stderr},
 };
 
@@ -34,8 +33,7 @@ pub(crate) struct Session {
     /// What happens to it.
     pub(crate) events: Events,
     known_registries: Option<PathBuf>,
-    data_dir: PathBuf,
-    registry: Address,
+    keys: Keys,
     /// Why the registry can't be reached, as far as the user was told.
     cut_off_by: Option<String>,
 }
@@ -50,6 +48,7 @@ impl Session {
     ) -> Result<Self, Failure> {
         let data_dir = data_dir(global)?;
         let trust = trust(global, &data_dir)?;
+        let keys = Keys::new(data_dir, registry.clone());
         let known_registries = match &trust {
             Trust::KnownRegistries(file) => Some(file.clone()),
             _ => None,
@@ -61,16 +60,13 @@ impl Session {
         let mut config = ClientConfig::new(registry.host.clone(), registry.port, trust)
             .listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, global.peer_port)))
             .machine(machine)
-            .known_peers(data_dir.join("known_peers"))
+            .known_peers(keys.known_file())
             .oldest_tls(if global.tls12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 });
         if let Some(udp) = &global.registry_udp {
             config = config.registry_udp(udp.host.clone(), udp.port);
         }
         match Peer::connect(config).await {
-            Ok((peer, events)) => {
-                let registry = registry.clone();
-                Ok(Self { peer, events, known_registries, data_dir, registry, cut_off_by: None })
-            }
+            Ok((peer, events)) => Ok(Self { peer, events, known_registries, keys, cut_off_by: None }),
             Err(error @ Error::Request(_)) => Err(Failure::new(
                 Exit::Registry,
                 format!("the registry does not answer as one: {}", Failure::from(error)),
@@ -88,19 +84,10 @@ impl Session {
         passphrase: Option<String>,
     ) -> Result<(), Failure> {
         // What can be nobody's name is the login's to refuse.
-        if let Some(file) = self.key_file(user) {
-            let stored = file.load_or_make()?;
-            let identity = match (
-                stored,
-                passphrase.map_or_else(|| key_passphrase(global), |given| Ok(Some(given)))?,
-            ) {
-                (Stored::Open(identity), _) => identity,
-                (Stored::Locked(locked), Some(passphrase)) => keys::unlock(&locked, &passphrase)?,
-                (Stored::Locked(_), None) => {
-                    let what =
-                        "your link key's passphrase? Give --key-passphrase-file or $P2PCHAT_KEY_PASSPHRASE";
-                    return Err(Failure::new(Exit::Usage, what));
-                }
+        if let Ok(user) = keys::name(user) {
+            let identity = match self.keys.own(&user).load_or_make()? {
+                Stored::Open(identity) => identity,
+                Stored::Locked(locked) => keys::unlock(&locked, &known_passphrase(global, passphrase)?)?,
             };
             self.peer.set_identity(Some(identity)).await?;
         }
@@ -108,14 +95,8 @@ impl Session {
     }
 
     /// True if a passphrase has to be asked for before the login.
-    pub(crate) fn is_locked(&self, global: &Global, user: &str) -> Result<bool, Failure> {
-        let locked = self.key_file(user).is_some_and(|file| file.is_locked());
-        Ok(locked && key_passphrase(global)?.is_none())
-    }
-
-    /// Where an account's key on this machine is.
-    pub(crate) fn key_file(&self, user: &str) -> Option<KeyFile> {
-        Some(KeyFile::of(&self.data_dir, &self.registry, &Username::new(user).ok()?))
+    pub(crate) fn wants_passphrase(&self, global: &Global, user: &str) -> Result<bool, Failure> {
+        keys::name(user).map_or(Ok(false), |user| wants_passphrase(global, &self.keys.own(&user)))
     }
 
     /// The next event for a person to see: what keeps the registry from being reached again is told once, not at each
@@ -176,7 +157,7 @@ fn trust(global: &Global, data_dir: &Path) -> Result<Trust, Failure> {
     Ok(Trust::KnownRegistries(data_dir.join("known_registries")))
 }
 
-fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
+pub(crate) fn data_dir(global: &Global) -> Result<PathBuf, Failure> {
     if let Some(dir) = &global.data_dir {
         return Ok(dir.clone());
     }
@@ -202,8 +183,22 @@ pub(crate) fn password(global: &Global) -> Result<Option<String>, Failure> {
     Ok(std::env::var("P2PCHAT_PASSWORD").ok().filter(|password| !password.is_empty()))
 }
 
+/// True if the key is under a passphrase that has to be asked for.
+pub(crate) fn wants_passphrase(global: &Global, key: &KeyFile) -> Result<bool, Failure> {
+    Ok(key.is_locked() && key_passphrase(global)?.is_none())
+}
+
+/// The passphrase that was asked for, or that need not be.
+pub(crate) fn known_passphrase(global: &Global, asked: Option<String>) -> Result<String, Failure> {
+    let lacking = || Failure::new(Exit::Usage, LACKING_PASSPHRASE);
+    asked.map_or_else(|| key_passphrase(global), |asked| Ok(Some(asked)))?.ok_or_else(lacking)
+}
+
+pub(crate) const LACKING_PASSPHRASE: &str =
+    "your link key's passphrase? Give --key-passphrase-file or $P2PCHAT_KEY_PASSPHRASE";
+
 /// The passphrase of the user's link key, if a file or the environment has it.
-pub(crate) fn key_passphrase(global: &Global) -> Result<Option<String>, Failure> {
+fn key_passphrase(global: &Global) -> Result<Option<String>, Failure> {
     match &global.key_passphrase_file {
         Some(file) => first_line(file, "--key-passphrase-file").map(Some),
         None => Ok(std::env::var("P2PCHAT_KEY_PASSPHRASE").ok().filter(|passphrase| !passphrase.is_empty())),

@@ -111,7 +111,8 @@ fn key_changed(who: &str, known: &LinkKey, shown: Option<&LinkKey>) -> String {
         shown.map_or_else(|| "none".to_owned(), |key| key.to_string().chars().take(KEY_DIGITS).collect());
     format!(
         "{who}'S KEY HAS CHANGED. It was\n    {known}\nand is said to be\n    {now}\nThey may have a new device; or somebody \
-         is in their place. Nothing is sent to them and nothing taken. Ask them on another way, and only then: /trust {who} {begin}"
+         is in their place. Nothing is sent to them and nothing taken. Ask them on another way; only if it is theirs, take \
+         it by `p2pchat trust {who} KEY` or at the prompt by\n    /trust {who} {begin}"
     )
 }
 

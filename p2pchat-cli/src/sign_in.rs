@@ -124,7 +124,7 @@ pub(crate) async fn with_key(
     user: &str,
     password: &str,
 ) -> Answered<Result<(), Failure>> {
-    let passphrase = match session.is_locked(global, user) {
+    let passphrase = match session.wants_passphrase(global, user) {
         Ok(true) => Some(ask_password(console, "Your link key's passphrase: ").await?),
         Ok(false) => None,
         Err(failure) => return Ok(Err(failure)),

@@ -208,6 +208,17 @@ impl Drop for Client {
     }
 }
 
+/// Two people at their prompts, both with keys, open a chat.
+pub(crate) fn open_chat(asker: &mut Client, name: &str, asked: &mut Client, other: &str) {
+    asker.type_line(&format!("/chat {other}"));
+    asked.out.expect(&format!("{name} wants to chat (encrypted, with their key)"));
+    asked.type_line(&format!("/accept {name}"));
+    for (client, with) in [(asked, name), (asker, other)] {
+        client.out.expect(&format!("what you type now goes to {with}"));
+        client.out.expect("this chat is encrypted");
+    }
+}
+
 /// How a client has ended, and what it said.
 #[derive(Debug)]
 pub(crate) struct Outcome {

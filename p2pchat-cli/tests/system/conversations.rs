@@ -1,7 +1,7 @@
 //! People who talk: one to one, and in rooms.
 
 use crate::{
-    client::{Client, Home},
+    client::{Home, open_chat},
     daemon::Daemon,
 };
 
@@ -17,14 +17,6 @@ const TEXTS: [&str; 8] = [
     "مرحبا يا صديقي",
     "DIRECT_MESSAGE <alice> <bob> , Zoë",
 ];
-
-fn open_chat(asker: &mut Client, name: &str, asked: &mut Client, other: &str) {
-    asker.type_line(&format!("/chat {other}"));
-    asked.out.expect(&format!("{name} wants to chat"));
-    asked.type_line(&format!("/accept {name}"));
-    asked.out.expect(&format!("what you type now goes to {name}"));
-    asker.out.expect(&format!("what you type now goes to {other}"));
-}
 
 #[test]
 fn two_people_chat_both_ways() {

@@ -3,17 +3,17 @@
 use std::fs;
 
 use crate::{
-    client::{Client, Home},
+    client::{Client, Home, open_chat},
     daemon::Daemon,
     wire::Wire,
 };
 
-fn open_chat(asker: &mut Client, name: &str, asked: &mut Client, other: &str) {
-    asker.type_line(&format!("/chat {other}"));
-    asked.out.expect(&format!("{name} wants to chat"));
-    asked.type_line(&format!("/accept {name}"));
-    asked.out.expect("this chat is encrypted");
-    asker.out.expect("this chat is encrypted");
+/// alice asks bob, whose program accepts by itself.
+fn open_chat_with_listener(alice: &mut Client, bob: &mut Client) {
+    alice.type_line("/chat bob");
+    alice.out.expect("this chat is encrypted");
+    assert_eq!(bob.expect_event("chat_requested")["encrypted"], true);
+    assert_eq!(bob.expect_event("chat_opened")["encrypted"], true);
 }
 
 /// What `/verify` shows between its first and its last line.
@@ -66,7 +66,7 @@ fn a_changed_key_is_loud_and_nothing_is_said_before_somebody_has_decided() {
     alice.out.expect("bob has shown no new key");
     alice.type_line("/chat bob");
     alice.out.expect("bob'S KEY HAS CHANGED. It was");
-    alice.out.expect("and only then: /trust bob ");
+    alice.out.expect("/trust bob ");
     let begin = alice.out.expect("\n").trim_end().to_owned();
     assert_eq!(begin.len(), 8, "{begin}");
     alice.out.expect("nothing is sent to them before you decide");
@@ -85,11 +85,18 @@ fn a_changed_key_is_loud_and_nothing_is_said_before_somebody_has_decided() {
     // A script is told the key, and says it.
     let mut bob = at_bob.start(&["--user", "bob", "listen", "--json"]);
     bob.expect_event("ready");
-    let refused = at_alice.run(&["--user", "alice", "send", "bob", "psst"]);
-    refused.expect_code(6).expect_error("key has changed");
-    let found = at_alice.run(&["--user", "alice", "search", "--json", "bob"]).expect_code(0).json();
-    let key = found["key"].as_str().expect("bob has a key").to_owned();
-    at_alice.run(&["--user", "alice", "trust", "bob", &key]).expect_code(0);
+    let refused = at_alice.run(&["--user", "alice", "send", "bob", "psst"]).expect_code(6);
+    let key = at_bob.run(&["--user", "bob", "key"]).expect_code(0).out;
+    let key = key.split_once(' ').unwrap().0;
+    let refused = refused.expect_error("key has changed from").expect_error(&format!("to {key}:"));
+    drop(refused.expect_error("before you decide"));
+    // While she is online: the program that runs hears of what is decided by another.
+    let mut alice = at_alice.start(&["--user", "alice"]);
+    alice.out.expect("logged in as alice");
+    at_alice.run(&["--user", "alice", "trust", "bob", key]).expect_code(0);
+    open_chat_with_listener(&mut alice, &mut bob);
+    alice.finish().expect_code(0);
+    assert_eq!(bob.expect_event("chat_closed")["with"], "alice");
     at_alice.run(&["--user", "alice", "send", "bob", "psst"]).expect_code(0);
     assert_eq!(bob.expect_event("chat_opened")["encrypted"], true);
     assert_eq!(bob.expect_event("message")["text"], "psst");
@@ -100,6 +107,8 @@ fn a_key_is_put_under_a_passphrase_and_is_of_no_use_without_it() {
     let daemon = Daemon::start();
     let home = Home::new(&daemon);
     home.register("alice");
+    home.run(&["--user", "alice", "key"]).expect_code(1).expect_error("made at its first login");
+    home.run(&["--user", "alice", "peers"]).expect_code(0);
     let shown = home.run(&["--user", "alice", "key"]).expect_code(0).out;
     let path = shown.split_once(' ').unwrap().1.trim_end();
     #[cfg(unix)]

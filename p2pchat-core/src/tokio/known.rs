@@ -14,13 +14,17 @@ pub(crate) struct Entry {
 
 /// What is known of `registry`, a `host:port`. A file that isn't there knows nothing.
 pub(super) fn look_up(file: &Path, registry: &str) -> Result<Option<Entry>, Error> {
-    if let Some(reason) = others_can_write(file) {
-        return Err(failed(file, None, reason));
-    }
+    let text = read(file).map_err(|reason| failed(file, None, reason))?;
+    find(file, &text, registry)
+}
+
+/// A file of the user's own, which is empty if it isn't there; or what is wrong with it, as if others could have written it:
+/// they would choose whom one trusts.
+pub(super) fn read(file: &Path) -> Result<String, String> {
+    check_modes(file)?;
     match fs::read_to_string(file) {
-        Ok(text) => find(file, &text, registry),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(file, None, error.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(|error| error.to_string()),
     }
 }
 
@@ -74,19 +78,31 @@ pub(super) fn append(file: &Path, line: &str) -> io::Result<()> {
     out.sync_all()
 }
 
-/// What is wrong with a file that others could have written: they would choose whom one trusts.
+/// Neither the file nor, without its being kept from that by the system, the folder can be written by others.
 #[cfg(unix)]
-pub(super) fn others_can_write(file: &Path) -> Option<String> {
+fn check_modes(file: &Path) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
 
-    let mode = fs::metadata(file).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
-    (mode & 0o022 != 0)
-        .then(|| format!("others can write it (mode {mode:o}); make it yours alone with mode 600"))
+    /// In such a folder everybody replaces only what is theirs, as in `/tmp`.
+    const STICKY: u32 = 0o1000;
+    let mode = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o7777);
+    let of_file = mode(file);
+    if of_file & 0o022 != 0 {
+        return Err(format!("others can write it (mode {of_file:o}); make it yours alone with mode 600"));
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let of_folder = mode(folder);
+    if of_folder & 0o022 != 0 && of_folder & STICKY == 0 {
+        return Err(format!(
+            "others can write its folder (mode {of_folder:o}); make it yours alone with mode 700"
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(not(unix))]
-pub(super) fn others_can_write(_: &Path) -> Option<String> {
-    None
+fn check_modes(_: &Path) -> Result<(), String> {
+    Ok(())
 }
 
 #[cfg(test)]
@@ -139,8 +155,15 @@ mod tests {
         remember(&file, "a:1", Fingerprint::of_certificate(b"1")).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&file), mode(&folder)), (0o600, 0o700));
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o620)).unwrap();
-        assert!(matches!(look_up(&file, "a:1"), Err(Error::KnownRegistries { line: None, .. })));
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let refused = || matches!(look_up(&file, "a:1"), Err(Error::KnownRegistries { line: None, .. }));
+        set(&file, 0o620);
+        assert!(refused());
+        set(&file, 0o600);
+        set(&folder, 0o770);
+        assert!(refused(), "others could put another file in its place");
+        set(&folder, 0o1777);
+        assert!(!refused());
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -2,27 +2,54 @@
 //!
 //! What is decided later is added at the end, and holds: nothing is written over, so that nothing is lost on the way.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use p2pchat_proto::{LinkKey, Username};
 
 use super::{
     error::Error,
-    known::{append, others_can_write},
+    known::{append, read},
 };
 
 /// Stands for a key where a user is known by none any more.
 const FORGOTTEN: &str = "-";
 
-/// By which keys `registry`'s users are known. A file that isn't there knows nobody.
-pub(super) fn look_up(file: &Path, registry: &str) -> Result<BTreeMap<Username, LinkKey>, Error> {
-    if let Some(reason) = others_can_write(file) {
-        return Err(failed(file, None, reason));
+/// The known-peers file, as far as it is about one registry: by which link key each of its users is known (PROTOCOL.md §7.13).
+///
+/// A client that has been given the file ([`ClientConfig::known_peers`](super::ClientConfig::known_peers)) reads and writes it by
+/// itself, and goes by what another program adds meanwhile.
+#[derive(Debug, Clone)]
+pub struct KnownPeers {
+    file: PathBuf,
+    registry: String,
+}
+
+impl KnownPeers {
+    /// What is in `file` about the registry at this host (IPv6 with or without square brackets) and port.
+    pub fn new(file: PathBuf, host: &str, port: u16) -> Self {
+        Self { file, registry: super::client::registry_name(host, port) }
     }
-    match fs::read_to_string(file) {
-        Ok(text) => find(file, &text, registry),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
-        Err(error) => Err(failed(file, None, error.to_string())),
+
+    /// By which keys users are known. A file that isn't there knows nobody.
+    pub fn look_up(&self) -> Result<BTreeMap<Username, LinkKey>, Error> {
+        let text = read(&self.file).map_err(|reason| failed(&self.file, None, reason))?;
+        find(&self.file, &text, &self.registry)
+    }
+
+    /// Notes by which key a user is known from now on, or that they are known by none.
+    pub fn remember(&self, user: &Username, key: Option<LinkKey>) -> Result<(), Error> {
+        let key = key.map_or(FORGOTTEN.to_owned(), |key| key.to_string());
+        append(&self.file, &format!("{} {user} {key}\n", self.registry))
+            .map_err(|error| failed(&self.file, None, error.to_string()))
+    }
+
+    /// How long the file is, which it only becomes more of.
+    pub(super) fn size(&self) -> u64 {
+        fs::metadata(&self.file).map_or(0, |file| file.len())
     }
 }
 
@@ -59,17 +86,6 @@ fn failed(file: &Path, line: Option<usize>, reason: String) -> Error {
     Error::KnownPeers { file: file.into(), line, reason }
 }
 
-/// Notes by which key a user is known from now on, or that they are known by none.
-pub(super) fn remember(
-    file: &Path,
-    registry: &str,
-    user: &Username,
-    key: Option<LinkKey>,
-) -> Result<(), Error> {
-    let key = key.map_or(FORGOTTEN.to_owned(), |key| key.to_string());
-    append(file, &format!("{registry} {user} {key}\n")).map_err(|error| failed(file, None, error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,17 +100,16 @@ mod tests {
         let _ = fs::remove_dir_all(&folder);
         let file = folder.join("known_peers");
         let key = |n| LinkKey::from_bytes([n; 32]);
-        assert_eq!(look_up(&file, "a:1"), Ok(BTreeMap::new()));
-        for (registry, user, key) in
-            [("a:1", "bob", Some(key(1))), ("b:1", "Bob", Some(key(2))), ("a:1", "carol", Some(key(3)))]
-        {
-            remember(&file, registry, &name(user), key).unwrap();
+        let (at_a, at_b) = (KnownPeers::new(file.clone(), "A", 1), KnownPeers::new(file, "::1", 1));
+        assert_eq!(at_a.look_up(), Ok(BTreeMap::new()));
+        for (registry, user, n) in [(&at_a, "bob", 1), (&at_b, "Bob", 2), (&at_a, "carol", 3)] {
+            registry.remember(&name(user), Some(key(n))).unwrap();
         }
-        assert_eq!(look_up(&file, "A:1").unwrap(), [(name("bob"), key(1)), (name("carol"), key(3))].into());
-        remember(&file, "a:1", &name("BOB"), Some(key(4))).unwrap();
-        remember(&file, "a:1", &name("carol"), None).unwrap();
-        assert_eq!(look_up(&file, "a:1").unwrap(), [(name("bob"), key(4))].into());
-        assert_eq!(look_up(&file, "b:1").unwrap(), [(name("bob"), key(2))].into());
+        assert_eq!(at_a.look_up().unwrap(), [(name("bob"), key(1)), (name("carol"), key(3))].into());
+        at_a.remember(&name("BOB"), Some(key(4))).unwrap();
+        at_a.remember(&name("carol"), None).unwrap();
+        assert_eq!(at_a.look_up().unwrap(), [(name("bob"), key(4))].into());
+        assert_eq!(at_b.look_up().unwrap(), [(name("bob"), key(2))].into());
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -48,6 +48,7 @@ pub use client::{ClientConfig, Events, KnownKey, Peer, SeenCertificate, Trust};
 pub use error::{CertificateError, Error};
 pub use fingerprint::Fingerprint;
 pub use identity::{LinkIdentity, LinkIdentityError};
+pub use known_peers::KnownPeers;
 pub use network::{BoxFuture, BoxStream, Datagrams, Duplex, Listener, Network, TcpNetwork};
 pub use server::{
     BanError, Figure, FigureValue, HashConfig, InviteError, Latencies, Server, ServerConfig, ServerHandle,

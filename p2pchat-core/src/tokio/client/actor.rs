@@ -1,7 +1,7 @@
 //! The task that owns the peer machine.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     hash::{BuildHasher, Hasher, RandomState},
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -27,13 +27,11 @@ use super::{
     streams::{StreamFact, StreamTask},
 };
 use crate::{
-    Time,
     peer::{ChatRequestId, Effect, Event, Peer, Receipt, RequestError, RequestId, Response, StreamId},
     tokio::{
-        Error, LinkIdentity,
+        Error, KnownPeers, LinkIdentity,
         accept::AcceptFailures,
         clock::Clock,
-        known_peers,
         network::{BoxStream, Listener},
         outbox::Outbox,
     },
@@ -108,14 +106,10 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
     let mut machine = config.machine.clone();
     // A host whose name no frame can hold is not said: peers take it as if nothing had been negotiated.
     machine.registry = machine.registry.or_else(|| RegistryName::new(&config.registry()).ok());
-    let mut machine = Peer::new(machine, seed);
-    if let Some(file) = &config.known_peers {
-        for (user, key) in known_peers::look_up(file, &config.registry())? {
-            machine.set_key(Time::ZERO, user, Some(key));
-        }
-    }
-    let actor = Actor {
-        machine,
+    let known_peers = config.known();
+    let noted = known_peers.as_ref().map_or(Ok(BTreeMap::new()), KnownPeers::look_up)?;
+    let mut actor = Actor {
+        machine: Peer::new(machine, seed),
         config: Arc::new(config),
         vouching,
         clock: Clock::start(),
@@ -129,10 +123,13 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
         link_error: None,
         streams: HashMap::new(),
         held: VecDeque::new(),
+        known_peers,
         known_size: 0,
+        noted: BTreeMap::new(),
         identity: None,
         tasks: JoinSet::new(),
     };
+    actor.know(noted);
     tokio::spawn(actor.run(listener));
     Ok((commands, shared))
 }
@@ -185,8 +182,10 @@ struct Actor {
     streams: HashMap<StreamId, Arc<Outbox>>,
     /// What others said while the application had enough waiting: at most one message a stream.
     held: VecDeque<(StreamId, PeerMessage, OwnedSemaphorePermit)>,
-    /// How long the known-peers file was when it was last read.
+    known_peers: Option<KnownPeers>,
+    /// How long that file was when it was last read, and what it said.
     known_size: u64,
+    noted: BTreeMap<Username, LinkKey>,
     /// What peer streams are encrypted with.
     identity: Option<LinkIdentity>,
     tasks: JoinSet<()>,
@@ -297,28 +296,36 @@ impl Actor {
     }
 
     /// What another program of this user's has noted since counts before anybody's key is judged.
-    fn refresh_known_peers(&mut self, now: Time) {
-        let Some(file) = &self.config.known_peers else { return };
-        let size = std::fs::metadata(file).map_or(0, |file| file.len());
+    fn refresh_known_peers(&mut self) {
+        let Some(known) = &self.known_peers else { return };
+        let size = known.size();
         if size == self.known_size {
             return;
         }
-        match known_peers::look_up(file, &self.config.registry()) {
-            Ok(known) => {
+        match known.look_up() {
+            Ok(noted) => {
                 self.known_size = size;
-                for (user, key) in known {
-                    self.machine.set_key(now, user, Some(key));
-                }
+                self.know(noted);
             }
             // Each key is judged by what is known already.
             Err(error) => tracing::warn!(%error, "the known peers can't be read again"),
         }
     }
 
+    fn know(&mut self, noted: BTreeMap<Username, LinkKey>) {
+        let now = self.clock.now();
+        for user in self.noted.keys().filter(|user| !noted.contains_key(user)) {
+            self.machine.set_key(now, user.clone(), None);
+        }
+        for (user, key) in &noted {
+            self.machine.set_key(now, user.clone(), Some(*key));
+        }
+        self.noted = noted;
+    }
+
     /// By which key somebody is known outlasts this client, if that is wanted.
     fn note_key(&self, user: &Username, key: Option<LinkKey>) -> Result<(), Error> {
-        let Some(file) = &self.config.known_peers else { return Ok(()) };
-        known_peers::remember(file, &self.config.registry(), user, key)
+        self.known_peers.as_ref().map_or(Ok(()), |known| known.remember(user, key))
     }
 
     fn set_identity(&mut self, identity: Option<LinkIdentity>) -> Result<(), RequestError> {
@@ -360,7 +367,7 @@ impl Actor {
             LinkFact::Dialect(dialect) => machine.handle_registry_dialect(now, dialect),
             LinkFact::Message(message) => {
                 if matches!(message, FromRegistry::Search(_)) {
-                    self.refresh_known_peers(now);
+                    self.refresh_known_peers();
                 }
                 self.machine.handle_registry_message(now, message);
             }
@@ -394,7 +401,7 @@ impl Actor {
         match fact {
             StreamFact::Connected => self.machine.handle_stream_connected(now, stream),
             StreamFact::Secured(key) => {
-                self.refresh_known_peers(now);
+                self.refresh_known_peers();
                 self.machine.handle_stream_secured(now, stream, key);
             }
             StreamFact::Unsecured(reason) => {

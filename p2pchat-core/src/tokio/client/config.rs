@@ -11,7 +11,7 @@ use p2pchat_proto::limits;
 
 use crate::{
     peer,
-    tokio::{Fingerprint, Network, TcpNetwork, TlsVersion},
+    tokio::{Fingerprint, KnownPeers, Network, TcpNetwork, TlsVersion},
 };
 
 /// How the registry's certificate is judged. There is no way to judge it not at all.
@@ -50,10 +50,8 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// A client of the registry at `host` (a name or an address, IPv6 with or without square brackets) and TCP `port`.
     pub fn new(host: impl Into<String>, port: u16, trust: Trust) -> Self {
-        let host = host.into();
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         Self {
-            host: bare.map(str::to_owned).unwrap_or(host),
+            host: bare(&host.into()).to_owned(),
             port,
             udp: None,
             trust,
@@ -154,14 +152,27 @@ impl ClientConfig {
 
     /// The registry's `host:port`, an IPv6 address in square brackets.
     pub(super) fn registry(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        registry_name(&self.host, self.port)
+    }
+
+    pub(super) fn known(&self) -> Option<KnownPeers> {
+        self.known_peers.clone().map(|file| KnownPeers::new(file, &self.host, self.port))
     }
 
     pub(super) fn udp_port(&self) -> u16 {
         self.udp.as_ref().map_or(limits::REGISTRY_UDP_PORT, |&(_, port)| port)
+    }
+}
+
+/// A host without the square brackets of an IPv6 address.
+fn bare(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// `host:port`, an IPv6 address in square brackets.
+pub(in crate::tokio) fn registry_name(host: &str, port: u16) -> String {
+    match bare(host) {
+        host if host.contains(':') => format!("[{host}]:{port}"),
+        host => format!("{host}:{port}"),
     }
 }

@@ -281,30 +281,21 @@ impl Peer {
     /// that it is for, since others are told it then. Without one, streams are in the clear, and who knows this user by a key
     /// doesn't listen.
     pub async fn set_identity(&self, identity: Option<LinkIdentity>) -> Result<(), Error> {
-        let closed = || Error::Request(RequestError::Closed);
-        let (answer, done) = oneshot::channel();
-        self.commands.send(Command::SetIdentity(identity, answer)).await.map_err(|_| closed())?;
-        Ok(done.await.map_err(|_| closed())??)
+        Ok(self.ask(|answer| Command::SetIdentity(identity, answer)).await??)
     }
 
     /// Sets by which link key a user is known, or that none is: the next contact is the first again. For the user's decision after
     /// [`Event::KeyChanged`](crate::peer::Event::KeyChanged), and for a program that remembers keys by itself (§7.13). An
     /// error says that it could not be noted in the [known-peers file](ClientConfig::known_peers); for this client it holds.
     pub async fn set_key(&self, username: &str, key: Option<LinkKey>) -> Result<(), Error> {
-        let closed = || Error::Request(RequestError::Closed);
-        let (answer, done) = oneshot::channel();
-        let command = Command::SetKey(name(username)?, key, answer);
-        self.commands.send(command).await.map_err(|_| closed())?;
-        done.await.map_err(|_| closed())?
+        let username = name(username)?;
+        self.ask(|answer| Command::SetKey(username, key, answer)).await?
     }
 
     /// By which link key a user is known, and whether there is an encrypted stream to them (§7.13).
     pub async fn key_of(&self, username: &str) -> Result<KnownKey, Error> {
-        let closed = || Error::Request(RequestError::Closed);
-        let (answer, known) = oneshot::channel();
-        let command = Command::KeyOf(name(username)?, answer);
-        self.commands.send(command).await.map_err(|_| closed())?;
-        known.await.map_err(|_| closed())
+        let username = name(username)?;
+        self.ask(|answer| Command::KeyOf(username, answer)).await
     }
 
     /// The port on which peer streams are accepted.
@@ -337,10 +328,15 @@ impl Peer {
     }
 
     async fn request(&self, request: Request) -> Result<Response, Error> {
+        self.ask(|answer| Command::Request(request, answer)).await?
+    }
+
+    /// Has the machine's task do something, and waits for what it answers.
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
         let (answer, answered) = oneshot::channel();
         let closed = || Error::Request(RequestError::Closed);
-        self.commands.send(Command::Request(request, answer)).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())?
+        self.commands.send(command(answer)).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())
     }
 }
 

@@ -11,6 +11,7 @@ mod link;
 mod shared;
 mod streams;
 
+pub(super) use config::registry_name;
 pub use config::{ClientConfig, Trust};
 pub use events::Events;
 pub use handle::{KnownKey, Peer, SeenCertificate};
