@@ -3,10 +3,10 @@
 
 mod cpu_time;
 
-use std::hint::black_box;
+use std::{fmt::Debug, hint::black_box};
 
 use bytes::{Bytes, BytesMut};
-use criterion::{BatchSize, BenchmarkGroup, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Bencher, BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use p2pchat_benches::{
     field, fields, floor,
     frames::{asking_codec, list, message, registry_codec, request},
@@ -134,6 +134,25 @@ fn decoding(c: &mut Criterion<CpuTime>) {
     );
 }
 
+/// Feeds a codec one frame in pieces of that size.
+fn feed<D: Decoder<Error: Debug>>(
+    b: &mut Bencher<'_, CpuTime>,
+    wire: &[u8],
+    piece: usize,
+    codec: impl Fn() -> D,
+) {
+    b.iter_batched_ref(
+        || (codec(), BytesMut::with_capacity(wire.len())),
+        |(codec, buf)| {
+            for piece in wire.chunks(piece) {
+                buf.extend_from_slice(piece);
+                black_box(codec.decode(buf).expect("a piece of a good frame"));
+            }
+        },
+        BatchSize::SmallInput,
+    );
+}
+
 /// One frame that arrives whole, in pieces of 16 bytes, and byte by byte; beside it tokio-util's codec for lines, and
 /// putting the pieces into the buffer.
 fn chunked(c: &mut Criterion<CpuTime>) {
@@ -142,28 +161,10 @@ fn chunked(c: &mut Criterion<CpuTime>) {
         let mut group = c.benchmark_group(format!("chunked/{size}-byte message"));
         for piece in [wire.len(), 16, 1] {
             group.bench_function(format!("pieces of {piece}"), |b| {
-                b.iter_batched_ref(
-                    || (PeerCodec::new(Limits::DEFAULT), BytesMut::with_capacity(wire.len())),
-                    |(codec, buf)| {
-                        for piece in wire.chunks(piece) {
-                            buf.extend_from_slice(piece);
-                            black_box(codec.decode(buf).expect("no input/output"));
-                        }
-                    },
-                    BatchSize::SmallInput,
-                );
+                feed(b, &wire, piece, || PeerCodec::new(Limits::DEFAULT));
             });
             group.bench_function(format!("lines of {piece}"), |b| {
-                b.iter_batched_ref(
-                    || (LinesCodec::new_with_max_length(65_536), BytesMut::with_capacity(wire.len())),
-                    |(codec, buf)| {
-                        for piece in wire.chunks(piece) {
-                            buf.extend_from_slice(piece);
-                            black_box(codec.decode(buf).expect("a line"));
-                        }
-                    },
-                    BatchSize::SmallInput,
-                );
+                feed(b, &wire, piece, || LinesCodec::new_with_max_length(65_536));
             });
             group.bench_function(format!("buffering of {piece}"), |b| {
                 b.iter_batched_ref(

@@ -237,9 +237,10 @@ impl Registry {
 
     /// The list's parts, most of which are kept for others.
     fn kept_list(&mut self, conn: ConnId, detail: Detail) -> Option<Vec<PeerRecords>> {
+        let asker = self.connections.get(conn)?.session()?;
+        // Put back below, since it is written while the rest of the machine is read.
         let mut listings = std::mem::take(&mut self.listings);
         let listing = listings.kept(detail);
-        let asker = self.connections.get(conn)?.session()?;
         let in_public = self.config.addresses == Addresses::Everyone;
         let mut special = BTreeMap::from([(conn, &asker.username)]);
         if detail == Detail::Detailed {

@@ -26,9 +26,9 @@ thread_local! {
         array::from_fn(|_| RefCell::new(MultiHeaders::preallocate(BATCH, None)));
 }
 
-/// Receives into `buffer`, each datagram into its own [`BATCH`]th of it, at least one: adds where each came from, and where it
-/// is. `local` is the socket's own address. One that is longer than its share is told as an empty one, so that it isn't taken for a shorter one. Dropping the future
-/// loses no datagram.
+/// Receives at least one datagram, each into its own [`BATCH`]th of `buffer`: adds where each came from, and where it is.
+/// `local` is the socket's own address. One that is longer than its share is told as an empty one, so that it isn't taken
+/// for a shorter one. Dropping the future loses none.
 pub(super) async fn receive(
     socket: &UdpSocket,
     local: SocketAddr,
@@ -64,8 +64,8 @@ fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
     v4.or_else(|| Some(canonical(SocketAddrV6::from(*address.as_sockaddr_in6()?).into())))
 }
 
-/// Sends datagrams, at most [`BATCH`] of them, to addresses as the socket wants them. How many went, which is none only if there
-/// were none; an error is that of the first.
+/// Sends datagrams, at most [`BATCH`] of them, to addresses as the socket wants them. How many went, which is none only if
+/// there were none; an error is that of the first.
 pub(super) fn try_send<'a>(
     socket: &UdpSocket,
     mut datagrams: impl ExactSizeIterator<Item = (&'a [u8], SocketAddr)>,

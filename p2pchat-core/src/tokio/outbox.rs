@@ -170,25 +170,21 @@ impl Outbox {
         Filling { state: self.lock(), limit: self.limit }
     }
 
-    /// Queues a message, and wakes the writer.
-    pub(super) fn push(&self, message: &impl Message) {
+    /// Adds what is to be written or said of the stream, and wakes the writer.
+    pub(super) fn add(&self, fill: impl FnOnce(&mut Filling<'_>)) {
         let mut filling = self.fill();
-        filling.push(message);
+        fill(&mut filling);
         filling.wake();
     }
 
-    /// Queues a message that is encoded already, each piece a chunk, and wakes the writer.
-    pub(super) fn push_pieces(&self, pieces: Vec<Bytes>) {
-        let mut filling = self.fill();
-        filling.push_pieces(pieces);
-        filling.wake();
+    /// Queues a message, and wakes the writer.
+    pub(super) fn push(&self, message: &impl Message) {
+        self.add(|filling| filling.push(message));
     }
 
     /// Has the stream closed once everything queued is written.
     pub(super) fn close(&self) {
-        let mut filling = self.fill();
-        filling.close();
-        filling.wake();
+        self.add(|filling| filling.close());
     }
 
     /// The next chunk to be written. It counts as queued until [`written`](Self::written).
@@ -277,7 +273,9 @@ mod tests {
     fn what_is_encoded_already_keeps_its_place_and_counts() {
         let outbox = Outbox::new(200_000);
         outbox.push(&HELLO);
-        outbox.push_pieces(vec![Bytes::from_static(b"some"), Bytes::from_static(b"more")]);
+        outbox.add(|filling| {
+            filling.push_pieces(vec![Bytes::from_static(b"some"), Bytes::from_static(b"more")]);
+        });
         outbox.push(&HELLO);
         let size = outbox.state().0;
         let taken: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
@@ -289,10 +287,10 @@ mod tests {
             outbox.push(&HELLO);
         }
         assert_eq!(outbox.take().map(|chunk| chunk.len()), Some(PIECE));
-        outbox.push_pieces(vec![Bytes::from_static(b"list"); 9]);
+        outbox.add(|filling| filling.push_pieces(vec![Bytes::from_static(b"list"); 9]));
         let mut some = VecDeque::new();
         assert_eq!((outbox.take_some(&mut some), some.len()), (4_000 * 27 - PIECE + 28, 8));
-        outbox.push_pieces(vec![vec![0; 200_000].into()]);
+        outbox.add(|filling| filling.push_pieces(vec![vec![0; 200_000].into()]));
         assert_eq!((outbox.fate(), outbox.take()), (Fate::Overflowed, None));
     }
 

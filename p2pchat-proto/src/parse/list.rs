@@ -150,7 +150,7 @@ impl Fields<'_> {
     fn tokens(&self) -> impl Iterator<Item = Token<'_>> {
         let mut rest = self.rest;
         std::iter::from_fn(move || {
-            let (after, token) = token::token(rest.trim_start_matches([' ', '\t'])).ok()?;
+            let (after, token) = token::token(token::after_blanks(rest)).ok()?;
             rest = after;
             Some(token)
         })

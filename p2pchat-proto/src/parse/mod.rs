@@ -256,7 +256,7 @@ impl<'a> Fields<'a> {
 
     /// This verb is of another link or direction.
     fn unknown_verb<T>(&self) -> Result<T, ParseError> {
-        let start = self.frame.len() - self.frame.trim_start_matches([' ', '\t']).len();
+        let start = self.frame.len() - token::after_blanks(self.frame).len();
         Err(ParseError { verb: None, ..self.error("verb", start, Problem::UnknownVerb) })
     }
 

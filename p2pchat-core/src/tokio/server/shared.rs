@@ -60,6 +60,25 @@ struct Core {
     awaited: Option<Time>,
 }
 
+impl Core {
+    /// Adds to what is to be written to a stream, or said of it. `own` is one whose outbox is held.
+    fn queue(
+        &self,
+        conn: ConnId,
+        own: &mut Option<(ConnId, &mut Filling<'_>)>,
+        fill: impl FnOnce(&mut Filling<'_>),
+    ) {
+        match own {
+            Some((own, filling)) if *own == conn => fill(filling),
+            _ => {
+                if let Some(outbox) = self.outboxes.get(conn) {
+                    outbox.add(fill);
+                }
+            }
+        }
+    }
+}
+
 /// An answer on its way to the machine. There are never more of them than questions it allows itself.
 pub(super) enum Answer {
     Stored(OpId, StoreAnswer),
@@ -212,30 +231,16 @@ impl Shared {
         while let Some(effect) = core.registry.poll_effect() {
             match effect {
                 Effect::Send { conn, message } => {
-                    if let Some((_, filling)) = own.as_mut().filter(|(own, _)| *own == conn) {
-                        tracing::trace!(?conn, verb = %message.verb(), "sending");
-                        filling.push(&message);
-                        continue;
-                    }
-                    if let Some(outbox) = core.outboxes.get(conn) {
-                        tracing::trace!(?conn, verb = %message.verb(), "sending");
-                        outbox.push(&message);
-                    }
+                    tracing::trace!(?conn, verb = %message.verb(), "sending");
+                    core.queue(conn, &mut own, |filling| filling.push(&message));
                 }
                 Effect::SendPeers { conn, peers } => {
                     tracing::trace!(?conn, "sending a list");
-                    match (&mut own, core.outboxes.get(conn)) {
-                        (Some((own, filling)), _) if *own == conn => filling.push_pieces(peers.into_pieces()),
-                        (_, Some(outbox)) => outbox.push_pieces(peers.into_pieces()),
-                        _ => {}
-                    }
+                    core.queue(conn, &mut own, |filling| filling.push_pieces(peers.into_pieces()));
                 }
                 Effect::Close { conn } => {
-                    let outbox = core.outboxes.remove(conn);
-                    match &mut own {
-                        Some((own, filling)) if *own == conn => filling.close(),
-                        _ => outbox.iter().for_each(|outbox| outbox.close()),
-                    }
+                    core.queue(conn, &mut own, |filling| filling.close());
+                    core.outboxes.remove(conn);
                 }
                 Effect::SendDatagram { to, message } => outgoing.push(to, &message),
                 Effect::Store { op, request } => self.ask_store(op, request),
