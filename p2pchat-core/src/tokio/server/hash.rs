@@ -2,7 +2,9 @@
 
 use std::{
     fmt, io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    thread,
 };
 
 use argon2::{
@@ -12,10 +14,7 @@ use argon2::{
         phc::{Output, ParamsString, Salt},
     },
 };
-use tokio::{
-    sync::Semaphore,
-    task::{JoinError, spawn_blocking},
-};
+use tokio::task::spawn_blocking;
 
 use super::{HashConfig, places::Places};
 use crate::registry::{HashAnswer, HashRequest};
@@ -24,11 +23,12 @@ use crate::registry::{HashAnswer, HashRequest};
 #[derive(Debug)]
 pub(super) struct HashPool {
     hasher: Arc<Hasher>,
-    workers: Arc<Semaphore>,
     jobs: Places,
-    /// There are no workers: the event loop computes.
-    on_the_loop: bool,
+    /// Where the workers' threads take their jobs from; they end once it is dropped. Without workers the event loop computes.
+    workers: Option<mpsc::Sender<Job>>,
 }
+
+type Job = Box<dyn FnOnce() + Send>;
 
 struct Hasher {
     params: Params,
@@ -46,40 +46,63 @@ impl HashPool {
         };
         let params = Params::new(config.memory_kib, config.iterations, config.lanes, None)
             .map_err(|error| unusable(&error))?;
-        let on_the_loop = config.workers == 0;
-        let hasher = run(on_the_loop, || Hasher::new(params)).await?.map_err(|error| unusable(&error))?;
-        let workers = config.workers.max(1);
-        Ok(Self {
-            hasher: Arc::new(hasher),
-            workers: Arc::new(Semaphore::new(workers)),
-            jobs: Places::new(config.places()),
-            on_the_loop,
-        })
+        let hasher = match config.workers {
+            0 => Hasher::new(params),
+            _ => spawn_blocking(|| Hasher::new(params)).await?,
+        };
+        let hasher = Arc::new(hasher.map_err(|error| unusable(&error))?);
+        let workers = (config.workers > 0).then(|| spawn_workers(config.workers)).transpose()?;
+        Ok(Self { hasher, jobs: Places::new(config.places()), workers })
     }
 
     /// Takes a job and returns at once; `done` is called once, over the limit at once.
     pub(super) fn submit(&self, request: HashRequest, done: impl FnOnce(HashAnswer) + Send + 'static) {
-        let Some(job) = self.jobs.take() else {
+        let Some(place) = self.jobs.take() else {
             return done(HashAnswer::Busy);
         };
-        let (hasher, workers, on_the_loop) = (self.hasher.clone(), self.workers.clone(), self.on_the_loop);
-        tokio::spawn(async move {
-            let answer = match workers.acquire().await {
-                Ok(_worker) => run(on_the_loop, move || hasher.answer(&request)).await,
-                Err(_) => Ok(HashAnswer::Failed),
-            };
+        let hasher = self.hasher.clone();
+        let job = move || {
+            let answer = catch_unwind(AssertUnwindSafe(|| hasher.answer(&request)));
             // Who is told has a place for another.
-            drop(job);
+            drop(place);
             done(answer.unwrap_or(HashAnswer::Failed));
-        });
+        };
+        match &self.workers {
+            Some(workers) => {
+                if let Err(mpsc::SendError(job)) = workers.send(Box::new(job)) {
+                    job();
+                }
+            }
+            None => drop(tokio::spawn(async { job() })),
+        }
     }
 }
 
-async fn run<T: Send + 'static>(
-    on_the_loop: bool,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, JoinError> {
-    if on_the_loop { Ok(work()) } else { spawn_blocking(work).await }
+/// Threads that stand back for those that answer the others: a hash takes a processor for as long as thousands of answers.
+fn spawn_workers(number: usize) -> io::Result<mpsc::Sender<Job>> {
+    let (jobs, queue) = mpsc::channel::<Job>();
+    let queue = Arc::new(Mutex::new(queue));
+    let next =
+        |queue: &Mutex<mpsc::Receiver<Job>>| queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    for _ in 0..number {
+        let queue = queue.clone();
+        thread::Builder::new().name("password hash".into()).spawn(move || {
+            stand_back();
+            while let Ok(job) = next(&queue) {
+                job();
+            }
+        })?;
+    }
+    Ok(jobs)
+}
+
+/// Gives the thread a tenth of the processor time of others that want the same processor.
+fn stand_back() {
+    // Only on Linux a thread has a niceness of its own.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(10) {
+        tracing::debug!(%error, "password hashes have the priority of everything else");
+    }
 }
 
 impl Hasher {
@@ -324,18 +347,37 @@ mod tests {
     #[tokio::test]
     async fn over_the_bound_the_refusal_is_immediate() {
         let pool = HashPool::new(&cheap(1)).await.unwrap();
-        let digest = PasswordDigest::of_password("x");
         let (done, mut answers) = mpsc::unbounded_channel();
-        // On this single-threaded runtime no job gets further before the next await.
+        let (go_on, wait) = std::sync::mpsc::channel::<()>();
+        let create = || HashRequest::Create { digest: PasswordDigest::of_password("x") };
+        // The worker is held up by whom it tells.
+        let first = done.clone();
+        pool.submit(create(), move |answer| {
+            first.send(answer).unwrap();
+            wait.recv().unwrap_err();
+        });
+        assert!(matches!(answers.recv().await, Some(HashAnswer::Created(_))));
         for _ in 0..3 {
             let done = done.clone();
-            pool.submit(HashRequest::Create { digest: digest.clone() }, move |answer| {
-                done.send(answer).unwrap()
-            });
+            pool.submit(create(), move |answer| done.send(answer).unwrap());
         }
         assert!(matches!(answers.try_recv(), Ok(HashAnswer::Busy)));
+        assert!(answers.try_recv().is_err());
+        drop(go_on);
         for _ in 0..2 {
             assert!(matches!(answers.recv().await, Some(HashAnswer::Created(_))));
         }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn hashes_stand_back_for_everything_else() {
+        let pool = HashPool::new(&cheap(1)).await.unwrap();
+        let (done, mut answers) = mpsc::unbounded_channel();
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        pool.submit(HashRequest::Create { digest: PasswordDigest::of_password("x") }, move |_| {
+            done.send(niceness()).unwrap();
+        });
+        assert_eq!(answers.recv().await, Some((niceness() + 10).min(19)));
     }
 }
