@@ -57,10 +57,10 @@ pub use invite::InviteCode;
 pub use limits::Limits;
 pub use list::{List, Record};
 pub use message::{
-    AuthReply, BanList, BanRecord, ChatReply, Delivery, Detail, Extensions, Found, FromRegistry,
-    FromRegistryDatagram, HelloReply, Message, Notification, Outcome, PeerList, PeerListShape, PeerMessage,
-    PeerRecord, RawList, RegisterReply, RoomChange, RoomRecord, RoomSetting, RoomsList, SearchReply,
-    ToRegistry, ToRegistryDatagram,
+    AuthReply, BanList, BanRecord, ChatReply, Delivery, Detail, Extensions, Follows, Found, FromRegistry,
+    FromRegistryDatagram, HelloReply, Message, Notification, Number, Outcome, PeerList, PeerListShape,
+    PeerMessage, PeerRecord, RawList, RegisterReply, RoomChange, RoomRecord, RoomSetting, RoomsList,
+    SearchReply, ToRegistry, ToRegistryDatagram,
 };
 pub use name::{RoomName, Username};
 pub use secret::{KeepAliveProof, ParkProof, PasswordDigest, SessionTicket, SessionToken};

@@ -367,6 +367,8 @@ pub enum Capability {
     Park,
     /// Peers publish the keys of their streams in the directory, and have them encrypted and authenticated by these.
     Keys,
+    /// Messages on encrypted peer streams are numbered, and those that a broken stream has cut off are said again.
+    Ids,
 }
 
 impl Capability {
@@ -384,6 +386,7 @@ impl Capability {
         Self::Origin,
         Self::Park,
         Self::Keys,
+        Self::Ids,
     ];
 
     /// The word on the wire.
@@ -401,6 +404,7 @@ impl Capability {
             Self::Origin => "origin",
             Self::Park => "park",
             Self::Keys => "keys",
+            Self::Ids => "ids",
         }
     }
 }

@@ -134,6 +134,18 @@ verbs! {
     Contact = "CONTACT",
     /// peer → peer, first on a stream, capability `origin`
     IntroducedBy = "INTRODUCED_BY",
+    /// peer → peer, first on a stream of numbered messages, capability `ids`
+    Numbering = "NUMBERING",
+    /// peer → peer, before a message, capability `ids`
+    Numbered = "NUMBERED",
+    /// peer → peer, capability `ids`
+    Missing = "MISSING",
+    /// peer → peer, capability `ids`
+    HangUp = "HANG_UP",
+    /// peer → peer, capability `ids`
+    Ping = "PING",
+    /// peer → peer, capability `ids`
+    Pong = "PONG",
 }
 
 impl Verb {

@@ -3,7 +3,10 @@
 use super::Writer;
 use crate::{
     dialect::Dialect,
-    message::{ChatReply, Delivery, FromRegistryDatagram, Notification, PeerMessage, ToRegistryDatagram},
+    message::{
+        ChatReply, Delivery, Follows, FromRegistryDatagram, Notification, Number, PeerMessage,
+        ToRegistryDatagram,
+    },
     status::Phrase,
 };
 
@@ -40,14 +43,32 @@ impl PeerMessage {
             Self::UnicastNotification(notification) | Self::BroadcastNotification(notification) => {
                 writer.notification(notification);
             }
-            Self::IntroducedBy { registry, sender, recipient, secure } => {
+            Self::IntroducedBy { registry, sender, recipient, follows } => {
                 writer.field(registry.as_str());
                 writer.plain(sender.as_str());
                 writer.plain(recipient.as_str());
-                if *secure {
-                    writer.plain("tls");
+                match follows {
+                    Some(Follows::Tls) => writer.plain("tls"),
+                    Some(Follows::Numbering) => writer.plain("numbering"),
+                    None => {}
                 }
             }
+            Self::Numbering { run, next, chat } => {
+                writer.plain(*run);
+                writer.plain(next.get());
+                writer.plain(if *chat { "OPEN" } else { "CLOSED" });
+            }
+            Self::Numbered(Number { id, sequence, time }) => {
+                writer.plain(*id);
+                writer.plain(sequence.get());
+                writer.plain(*time);
+            }
+            Self::Missing { first, last } => {
+                writer.plain(first.get());
+                writer.plain(last.get());
+            }
+            Self::HangUp => {}
+            Self::Ping(number) | Self::Pong(number) => writer.plain(*number),
         }
     }
 }

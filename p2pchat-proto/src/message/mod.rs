@@ -12,7 +12,7 @@ pub use self::{
     datagram::{FromRegistryDatagram, ToRegistryDatagram},
     list::{PeerList, PeerListShape, PeerRecord, RawList, RoomRecord, RoomsList},
     moderation::{BanList, BanRecord, RoomChange, RoomSetting},
-    peer::{ChatReply, Delivery, Notification, PeerMessage},
+    peer::{ChatReply, Delivery, Follows, Notification, Number, PeerMessage},
     registry::{
         AuthReply, Detail, Extensions, Found, FromRegistry, HelloReply, Outcome, RegisterReply, SearchReply,
         ToRegistry,

@@ -1,5 +1,7 @@
 //! The peer stream: TCP from one peer to the port that another announced at login. The same messages go both ways.
 
+use std::num::NonZeroU64;
+
 use bytes::{Bytes, BytesMut};
 
 use super::Message;
@@ -51,7 +53,7 @@ pub enum PeerMessage {
     },
     /// `DIRECT_BROADCAST_NOTIFICATION …`: whether a broadcast arrived (§4.16).
     BroadcastNotification(Notification),
-    /// `INTRODUCED_BY <registry> <sender> <recipient> [<tls>]`: what the dialler says first (capability `origin`, §7.11).
+    /// `INTRODUCED_BY <registry> <sender> <recipient> [<follows>]`: what the dialler says first (capability `origin`, §7.11).
     IntroducedBy {
         /// The registry that gave the address.
         registry: RegistryName,
@@ -59,9 +61,59 @@ pub enum PeerMessage {
         sender: Username,
         /// Who is expected at that address.
         recipient: Username,
-        /// A TLS handshake follows, and nothing else in the clear (capability `keys`, §7.13).
-        secure: bool,
+        /// What comes next on this stream.
+        follows: Option<Follows>,
     },
+    /// `NUMBERING <run> <next> <OPEN>` or `<CLOSED>`: how the messages on this stream are numbered, and whether the chat goes
+    /// on (capability `ids`, §7.14).
+    Numbering {
+        /// Where this count began: another number each time that a program does.
+        run: u64,
+        /// The first number that may come.
+        next: NonZeroU64,
+        /// Whether the sender holds the chat open.
+        chat: bool,
+    },
+    /// `NUMBERED <id> <sequence> <time>`: directly before a message (capability `ids`, §7.14).
+    Numbered(Number),
+    /// `MISSING <first> <last>`: these numbers never came (capability `ids`, §7.14).
+    Missing {
+        /// The first of them.
+        first: NonZeroU64,
+        /// The last one, not before the first.
+        last: NonZeroU64,
+    },
+    /// `HANG_UP`: the chat, or the wish for it, is over; the stream isn't (capability `ids`, §7.14).
+    HangUp,
+    /// `PING <number>`: to be answered at once (capability `ids`, §7.14).
+    Ping(u64),
+    /// `PONG <number>`: the answer, with the same number (capability `ids`, §7.14).
+    Pong(u64),
+}
+
+/// What an introduction announces: the word in its fourth field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum Follows {
+    /// `tls`: a TLS handshake follows, and nothing else in the clear (capability `keys`, §7.13).
+    Tls,
+    /// `numbering`: [`PeerMessage::Numbering`] follows (capability `ids`, §7.14).
+    Numbering,
+}
+
+/// A message's number (capability `ids`, §7.14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct Number {
+    /// The message's own, the same for everybody who gets it.
+    pub id: u64,
+    /// Its place among those from this sender to this receiver, in the sender's run: 1, 2, 3 …
+    pub sequence: NonZeroU64,
+    /// When it was said by the sender's clock, in milliseconds since 1970-01-01 00:00 UTC.
+    pub time: u64,
 }
 
 /// `CHAT_REQUEST_RESPONSE <ACCEPT> <200> <username>` or `<REJECT> <404> <username> [<reason>]`.
@@ -133,6 +185,12 @@ impl Message for PeerMessage {
             Self::DirectBroadcast { .. } => Verb::DirectBroadcast,
             Self::BroadcastNotification(_) => Verb::DirectBroadcastNotification,
             Self::IntroducedBy { .. } => Verb::IntroducedBy,
+            Self::Numbering { .. } => Verb::Numbering,
+            Self::Numbered(_) => Verb::Numbered,
+            Self::Missing { .. } => Verb::Missing,
+            Self::HangUp => Verb::HangUp,
+            Self::Ping(_) => Verb::Ping,
+            Self::Pong(_) => Verb::Pong,
         }
     }
 }

@@ -3,7 +3,9 @@
 use super::{Code, Fields, value};
 use crate::{
     error::ParseError,
-    message::{ChatReply, Delivery, FromRegistryDatagram, Notification, PeerMessage, ToRegistryDatagram},
+    message::{
+        ChatReply, Delivery, FromRegistryDatagram, Notification, Number, PeerMessage, ToRegistryDatagram,
+    },
     name::{RoomName, Username},
     status::Phrase,
     value::RegistryName,
@@ -42,8 +44,26 @@ impl PeerMessage {
                 registry: fields.required("registry", RegistryName::with_limits)?,
                 sender: fields.required("sender", Username::with_limits)?,
                 recipient: fields.required("recipient", Username::with_limits)?,
-                secure: fields.optional("link", value::tls)?.is_some(),
+                follows: fields.optional("follows", value::follows)?,
             },
+            Verb::Numbering => Self::Numbering {
+                run: fields.required("run", value::u64)?,
+                next: fields.required("next", value::sequence)?,
+                chat: fields.required("chat", value::chat)?,
+            },
+            Verb::Numbered => Self::Numbered(Number {
+                id: fields.required("id", value::u64)?,
+                sequence: fields.required("sequence", value::sequence)?,
+                time: fields.required("time", value::u64)?,
+            }),
+            Verb::Missing => {
+                let first = fields.required("first", value::sequence)?;
+                let last = fields.required("last", |text, _| value::sequence_from(first, text))?;
+                Self::Missing { first, last }
+            }
+            Verb::HangUp => Self::HangUp,
+            Verb::Ping => Self::Ping(fields.required("number", value::u64)?),
+            Verb::Pong => Self::Pong(fields.required("number", value::u64)?),
             _ => return fields.unknown_verb(),
         })
     }

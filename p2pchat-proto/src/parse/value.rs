@@ -9,6 +9,7 @@ use crate::{
     error::Problem,
     invite::InviteCode,
     limits::Limits,
+    message::Follows,
     name::RoomName,
     secret::{KeepAliveProof, ParkProof, PasswordDigest, SessionTicket, SessionToken},
     value::{Capabilities, Capacity, LinkKey, PeerPort},
@@ -53,12 +54,25 @@ pub(super) fn link_key(text: &str, _: &Limits) -> Result<LinkKey, Problem> {
     LinkKey::new(text)
 }
 
-/// The one word for what may follow an introduction. Whoever doesn't know another can't go on.
-pub(super) fn tls(text: &str, _: &Limits) -> Result<(), Problem> {
+/// A word for what follows an introduction. Whoever doesn't know it can't go on.
+pub(super) fn follows(text: &str, _: &Limits) -> Result<Follows, Problem> {
     if text.eq_ignore_ascii_case("tls") {
-        Ok(())
+        Ok(Follows::Tls)
+    } else if text.eq_ignore_ascii_case("numbering") {
+        Ok(Follows::Numbering)
     } else {
-        Err(Problem::Unexpected { expected: "the word tls" })
+        Err(Problem::Unexpected { expected: "tls or numbering" })
+    }
+}
+
+/// Whether a chat goes on.
+pub(super) fn chat(text: &str, _: &Limits) -> Result<bool, Problem> {
+    if text.eq_ignore_ascii_case("OPEN") {
+        Ok(true)
+    } else if text.eq_ignore_ascii_case("CLOSED") {
+        Ok(false)
+    } else {
+        Err(Problem::Unexpected { expected: "OPEN or CLOSED" })
     }
 }
 
@@ -66,8 +80,17 @@ pub(super) fn invite(text: &str, _: &Limits) -> Result<InviteCode, Problem> {
     InviteCode::new(text)
 }
 
+pub(super) fn u64(text: &str, _: &Limits) -> Result<u64, Problem> {
+    number(text, 0, u64::MAX)
+}
+
 pub(super) fn sequence(text: &str, _: &Limits) -> Result<NonZeroU64, Problem> {
     number(text, 1, u64::MAX)
+}
+
+/// A number that isn't less than `first`.
+pub(super) fn sequence_from(first: NonZeroU64, text: &str) -> Result<NonZeroU64, Problem> {
+    number(text, first.get(), u64::MAX)
 }
 
 pub(super) fn proof(text: &str, _: &Limits) -> Result<KeepAliveProof, Problem> {
