@@ -6,6 +6,7 @@ use p2pchat_proto::{ChatReply, PeerMessage, Reason, Username};
 
 use super::{
     ChatRequestId, Event, Peer, RequestError, RequestId, Response, StreamId, Timer,
+    lines::Numbering,
     streams::{Reach, Want},
 };
 use crate::time::Time;
@@ -29,7 +30,7 @@ impl Peer {
             if *peer.me()? == user {
                 return Err(RequestError::Refused(Some("nobody chats with themselves here".to_owned())));
             }
-            if peer.chats.contains_key(&user) {
+            if peer.chats.contains_key(&user) || peer.lines.get(&user).is_some_and(|line| line.chat) {
                 peer.complete(request, Ok(Response::Done));
             } else {
                 peer.reach(now, &user, Want::Chat(request));
@@ -82,15 +83,32 @@ impl Peer {
                 stream.peer.as_ref() == Some(&user) && matches!(stream.chat, Chat::Open | Chat::Asked(_))
             });
             let streams: Vec<_> = streams.map(|(id, _)| *id).collect();
-            if streams.is_empty() {
+            let between_streams =
+                peer.lines.get(&user).is_some_and(|line| line.chat && line.carrier.is_none());
+            if streams.is_empty() && !between_streams {
                 return Err(RequestError::NoChat);
             }
             for stream in streams {
-                peer.drop_stream(now, stream, "hung up", true);
+                peer.leave_chat(now, stream, "hung up");
             }
+            peer.close_chat(&user, "hung up");
             peer.complete(request, Ok(Response::Done));
             Ok(())
         })
+    }
+
+    /// Ends what a stream is to a chat, and the stream too where there is no other way to say so.
+    fn leave_chat(&mut self, now: Time, id: StreamId, reason: &str) {
+        if !self.say_hang_up(now, id) {
+            return self.drop_stream(now, id, reason, true);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if matches!(stream.chat, Chat::Asked(_)) {
+            let asked = std::mem::replace(&mut stream.chat, Chat::None);
+            let with = stream.peer.clone();
+            self.timers.cancel(Timer::Asked(id));
+            self.chat_ended(id, asked, with, reason);
+        }
     }
 
     /// Asks whoever we dialled for a chat.
@@ -122,7 +140,8 @@ impl Peer {
         }
     }
 
-    /// Closing the stream withdraws our request; theirs has been withdrawn by now, or holds a place that is others' too.
+    /// Hanging up, or closing the stream, withdraws our request; theirs has been withdrawn by now, or holds a place that is others'
+    /// too.
     pub(super) fn chat_request_overdue(&mut self, now: Time, id: StreamId) {
         let Some(stream) = self.streams.get(&id) else { return };
         if let Chat::Asked(requests) = &stream.chat {
@@ -130,7 +149,7 @@ impl Peer {
                 self.complete(request, Err(RequestError::TimedOut));
             }
         }
-        self.drop_stream(now, id, "no answer to the chat request", true);
+        self.leave_chat(now, id, "no answer to the chat request");
     }
 
     pub(super) fn chat_requested(
@@ -255,7 +274,12 @@ impl Peer {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let with = stream.peer.clone();
         let before = std::mem::replace(&mut stream.chat, Chat::Open);
+        let numbered = stream.numbering == Numbering::On;
         self.timers.cancel(Timer::Asked(id));
+        if let Some(line) = with.as_ref().filter(|_| numbered).and_then(|user| self.lines.get_mut(user)) {
+            line.chat = true;
+        }
+        self.watch(now, id);
         match with {
             _ if matches!(before, Chat::Open) => {}
             Some(user) => self.name_chat(id, user),
@@ -309,6 +333,10 @@ impl Peer {
                         return;
                     }
                     self.chats.remove(user);
+                    // It goes on with the line.
+                    if self.lines.get(user).is_some_and(|line| line.chat) {
+                        return;
+                    }
                 }
             }
         }

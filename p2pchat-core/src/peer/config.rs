@@ -52,6 +52,12 @@ pub struct Config {
     pub chat_timeout: Duration,
     /// How long a peer may take to connect, or to confirm a message. 10 s.
     pub delivery_timeout: Duration,
+    /// For how long a message is said again, on a stream that was lost and brought back, before it counts as not delivered
+    /// (§7.14). 30 s.
+    pub resend_timeout: Duration,
+    /// After how long a silent stream with a chat is asked whether it lives (§7.14); one on which an answer is due is asked after
+    /// `delivery_timeout`. 30 s.
+    pub ping_interval: Duration,
     /// For how long an address that could not be dialled, or where the stream ended without a word, is not dialled again
     /// (§8.1). 1 s.
     pub redial_pause: Duration,
@@ -86,7 +92,7 @@ impl Default for Config {
         Self {
             limits: Limits::DEFAULT,
             capabilities: Capabilities::parse(
-                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry,park,keys",
+                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry,park,keys,ids",
             ),
             registry: None,
             lease: Duration::from_secs(10),
@@ -106,6 +112,8 @@ impl Default for Config {
             delivery_timeout: Duration::from_secs(10),
             plain: true,
             keys: 65_536,
+            resend_timeout: Duration::from_secs(30),
+            ping_interval: Duration::from_secs(30),
             redial_pause: Duration::from_secs(1),
             misdial_pause: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(120),

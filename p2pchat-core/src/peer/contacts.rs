@@ -41,7 +41,7 @@ impl Peer {
         let (chats, others): (Vec<_>, Vec<_>) =
             wants.into_iter().partition(|want| can_be_asked && matches!(want, Want::Chat(_)));
         for want in others {
-            self.refuse(user, want, RequestError::AddressHidden);
+            self.refuse(now, user, want, RequestError::AddressHidden);
         }
         if chats.is_empty() {
             return;
@@ -68,7 +68,10 @@ impl Peer {
             && let Some(Reach::Asking(wants)) = self.reaches.remove(user)
         {
             for want in wants {
-                self.refuse(user, want, error.clone());
+                // Nothing else is worth asking somebody for.
+                if let Want::Chat(request) = want {
+                    self.complete(request, Err(error.clone()));
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use p2pchat_proto::{
-    BanRecord, Found, LinkKey, PeerRecord, Reason, RoomChange, RoomName, RoomRecord, Text, Username,
+    BanRecord, Found, LinkKey, Number, PeerRecord, Reason, RoomChange, RoomName, RoomRecord, Text, Username,
 };
 
 use super::RequestError;
@@ -71,6 +71,36 @@ pub enum Event {
         /// It is encrypted, and who they are is proven by their key (§7.13).
         secured: bool,
     },
+    /// The stream of a chat is lost. It is looked for again; what is said meanwhile waits (§7.14).
+    ChatInterrupted {
+        /// With whom.
+        with: Username,
+        /// Why, for a person to read.
+        reason: String,
+    },
+    /// A chat goes on, on another stream.
+    ChatResumed {
+        /// With whom.
+        with: Username,
+    },
+    /// A user gave up on saying some things, which they are asked for once more: what comes of it comes late.
+    Missed {
+        /// Who said them.
+        from: Username,
+        /// How many.
+        count: u64,
+    },
+    /// What could not be delivered, as its command was told, has arrived after all.
+    Arrived {
+        /// Who has it.
+        with: Username,
+        /// The room that it was said in, or none.
+        room: Option<RoomName>,
+        /// Its id.
+        id: u64,
+        /// What.
+        text: Text,
+    },
     /// A user's key was seen for the first time. From now on only who has it is that user; the application keeps it for
     /// [`Peer::set_key`](super::Peer::set_key) (§7.13).
     KeyLearned {
@@ -102,6 +132,8 @@ pub enum Event {
         from: Username,
         /// What.
         text: Text,
+        /// Where it belongs, if their program numbers what it says.
+        place: Option<Place>,
         /// To be named in [`Peer::confirm`](super::Peer::confirm) once it is shown or stored.
         receipt: Receipt,
     },
@@ -113,6 +145,10 @@ pub enum Event {
         from: Username,
         /// What.
         text: Text,
+        /// Where it belongs, if their program numbers what it says.
+        place: Option<Place>,
+        /// It came encrypted, from who has proven to be that user (§7.13).
+        secured: bool,
         /// To be named in [`Peer::confirm`](super::Peer::confirm) once it is shown or stored.
         receipt: Receipt,
     },
@@ -175,6 +211,15 @@ pub enum Event {
         /// What they did, for a person to read.
         what: String,
     },
+}
+
+/// Where a message belongs (§7.14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Its number and the sender's time.
+    pub number: Number,
+    /// It was asked for again: later ones came before it.
+    pub late: bool,
 }
 
 /// What a successful command brought.

@@ -1,10 +1,13 @@
 //! Messages that come in: checked, handed to the application, and answered for (§8.3, §8.4).
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, num::NonZeroU64, time::Duration};
 
-use p2pchat_proto::{Delivery, Notification, PeerMessage, RoomName, Text, Username};
+use p2pchat_proto::{Delivery, Notification, Number, PeerMessage, RoomName, Text, Username};
 
-use super::{Event, Peer, Receipt, StreamId, Timer, chats::Chat, messages::Kind};
+use super::{
+    Event, Peer, Place, Receipt, StreamId, Timer, chats::Chat, lines::Arrival, messages::Kind,
+    streams::Stream,
+};
 use crate::time::Time;
 
 /// A room's members are asked for at most this often because a stranger claims to be one.
@@ -16,8 +19,19 @@ pub(super) struct Owed {
     pub(super) receipt: Receipt,
     sender: Username,
     text: Text,
+    /// What its line knows it by (§7.14).
+    sequence: Option<NonZeroU64>,
     /// Known, but not sent before the verdicts on earlier messages: notifications have no number, only an order.
     verdict: Option<Delivery>,
+}
+
+/// A message that the application has been handed and hasn't confirmed.
+#[derive(Debug)]
+pub(super) struct Handed {
+    stream: StreamId,
+    kind: Kind,
+    /// Whose it is, if that outlasts the stream.
+    line: Option<(Username, NonZeroU64)>,
 }
 
 /// Broadcasts from somebody who isn't in the roster, until the registry has been asked.
@@ -35,6 +49,7 @@ struct Doubt {
     sender: Username,
     room: Option<RoomName>,
     text: Text,
+    place: Option<Place>,
     asked: bool,
 }
 
@@ -51,8 +66,74 @@ impl Peer {
     /// The application has shown or stored a message: its sender is told so. Unknown receipts are passed over, such as
     /// those of a stream that is gone.
     pub fn confirm(&mut self, now: Time, receipt: Receipt) {
-        if let Some((stream, kind)) = self.receipts.remove(&receipt) {
-            self.judge(now, stream, kind, receipt, Delivery::Success);
+        let Some(Handed { stream, kind, line }) = self.receipts.remove(&receipt) else { return };
+        if let Some((user, sequence)) = line
+            && let Some(line) = self.lines.get_mut(&user)
+        {
+            line.confirmed(sequence);
+        }
+        self.judge(now, stream, kind, receipt, Delivery::Success);
+    }
+
+    /// What the application has to confirm is a stream's. Its line's, if it has a number.
+    fn hand_over(&mut self, stream: StreamId, kind: Kind, receipt: Receipt, place: Option<Place>) {
+        let user = self.streams.get(&stream).and_then(|stream| stream.peer.clone());
+        let line = user.zip(place.map(|place| place.number.sequence));
+        self.receipts.insert(receipt, Handed { stream, kind, line });
+    }
+
+    /// What a stream that is gone was to be answered on. Numbers that the application has yet to confirm may come again.
+    pub(super) fn forget_owed(&mut self, stream: &mut Stream) {
+        let user = stream.peer.clone();
+        for owed in
+            std::mem::take(&mut stream.direct.owed).into_iter().chain(std::mem::take(&mut stream.rooms.owed))
+        {
+            match (owed.sequence, &user) {
+                (None, _) | (_, None) => {
+                    self.receipts.remove(&owed.receipt);
+                }
+                (Some(sequence), Some(user)) => {
+                    // Nobody has been handed it, and nobody has it.
+                    if owed.verdict.is_none()
+                        && !self.receipts.contains_key(&owed.receipt)
+                        && let Some(line) = self.lines.get_mut(user)
+                    {
+                        line.undecided(sequence);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A message came that isn't shown, because it came before: it is answered for as the first time, on the stream that it
+    /// came on last.
+    fn came_again(
+        &mut self,
+        now: Time,
+        (id, kind): (StreamId, Kind),
+        sender: &Username,
+        text: &Text,
+        sequence: NonZeroU64,
+        arrival: &Arrival,
+    ) {
+        let open = if let Arrival::Had(open) = arrival { *open } else { None };
+        if let Some((receipt, before)) = open {
+            if let Some(stream) = self.streams.get_mut(&before) {
+                stream.lane(kind).owed.retain(|owed| owed.receipt != receipt);
+            }
+            if let Some(handed) = self.receipts.get_mut(&receipt) {
+                handed.stream = id;
+            }
+            for doubt in self.doubts.queue.iter_mut().filter(|doubt| doubt.receipt == receipt) {
+                doubt.stream = id;
+            }
+        }
+        let receipt = open.map(|(receipt, _)| receipt);
+        let Some(owed) = self.owe(now, id, kind, sender, text, Some(sequence), receipt) else { return };
+        if let Arrival::Refused = arrival {
+            self.refuse_message(now, id, kind, owed, "it was refused before");
+        } else if receipt.is_none() {
+            self.judge(now, id, kind, owed, Delivery::Success);
         }
     }
 
@@ -60,11 +141,14 @@ impl Peer {
         &mut self,
         now: Time,
         id: StreamId,
+        number: Option<Number>,
         sender: Username,
         recipient: &Username,
         text: Text,
     ) {
-        let Some(receipt) = self.owe(now, id, Kind::Direct, &sender, &text) else { return };
+        let Some((place, receipt)) = self.received(now, id, Kind::Direct, number, &sender, &text) else {
+            return;
+        };
         let Some(stream) = self.streams.get(&id) else { return };
         let checked = if !matches!(stream.chat, Chat::Open) {
             Err("no chat is open")
@@ -75,8 +159,8 @@ impl Peer {
         };
         match checked {
             Ok(()) => {
-                self.receipts.insert(receipt, (id, Kind::Direct));
-                self.tell(Event::Message { from: sender, text, receipt });
+                self.hand_over(id, Kind::Direct, receipt, place);
+                self.tell(Event::Message { from: sender, text, place, receipt });
             }
             Err(problem) => self.refuse_message(now, id, Kind::Direct, receipt, problem),
         }
@@ -86,6 +170,7 @@ impl Peer {
         &mut self,
         now: Time,
         id: StreamId,
+        number: Option<Number>,
         sender: Username,
         room: Option<RoomName>,
         text: Text,
@@ -93,19 +178,21 @@ impl Peer {
         if room.is_some() {
             self.showed_sender(id);
         }
-        let Some(receipt) = self.owe(now, id, Kind::Broadcast, &sender, &text) else { return };
+        let Some((place, receipt)) = self.received(now, id, Kind::Broadcast, number, &sender, &text) else {
+            return;
+        };
         if let Err(problem) = self.identify(id, &sender) {
             self.refuse_message(now, id, Kind::Broadcast, receipt, problem);
             return;
         }
         match self.membership(&sender, room.as_ref()) {
-            Membership::Member(room) => self.take_broadcast(id, receipt, sender, room, text),
+            Membership::Member(room) => self.take_broadcast((id, receipt), place, sender, room, text),
             Membership::NoRoom => self.refuse_message(now, id, Kind::Broadcast, receipt, "not in that room"),
             Membership::Unknown if self.doubts.queue.len() >= self.config.messages_in_flight => {
                 self.refuse_message(now, id, Kind::Broadcast, receipt, "too much is waiting");
             }
             Membership::Unknown => {
-                let doubt = Doubt { stream: id, receipt, sender, room, text, asked: false };
+                let doubt = Doubt { stream: id, receipt, sender, room, text, place, asked: false };
                 self.doubts.queue.push_back(doubt);
                 match self.doubts.asked_at.map(|asked| asked + DOUBT_INTERVAL) {
                     Some(next) if next > now => self.arm(Timer::Doubts, now, next.since(now)),
@@ -117,14 +204,15 @@ impl Peer {
 
     fn take_broadcast(
         &mut self,
-        id: StreamId,
-        receipt: Receipt,
+        (id, receipt): (StreamId, Receipt),
+        place: Option<Place>,
         from: Username,
         room: Option<RoomName>,
         text: Text,
     ) {
-        self.receipts.insert(receipt, (id, Kind::Broadcast));
-        self.tell(Event::Broadcast { room, from, text, receipt });
+        self.hand_over(id, Kind::Broadcast, receipt, place);
+        let secured = self.streams.get(&id).is_some_and(Stream::is_proven);
+        self.tell(Event::Broadcast { room, from, text, place, secured, receipt });
     }
 
     fn membership(&self, sender: &Username, room: Option<&RoomName>) -> Membership {
@@ -173,7 +261,8 @@ impl Peer {
             };
             match self.membership(&doubt.sender, doubt.room.as_ref()) {
                 Membership::Member(room) => {
-                    self.take_broadcast(doubt.stream, doubt.receipt, doubt.sender, room, doubt.text);
+                    let at = (doubt.stream, doubt.receipt);
+                    self.take_broadcast(at, doubt.place, doubt.sender, room, doubt.text);
                 }
                 Membership::Unknown if waits || !doubt.asked => open.push_back(doubt),
                 Membership::Unknown | Membership::NoRoom => {
@@ -189,6 +278,30 @@ impl Peer {
         self.doubts.queue.retain(|doubt| doubt.stream != stream);
     }
 
+    /// Notes a message that has to be answered for, and where it belongs. `None` if it is answered for otherwise.
+    fn received(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        kind: Kind,
+        number: Option<Number>,
+        sender: &Username,
+        text: &Text,
+    ) -> Option<(Option<Place>, Receipt)> {
+        let sequence = number.map(|number| number.sequence);
+        match (self.arrival(now, id, number), sequence) {
+            (Arrival::New { late }, _) => {
+                let receipt = self.owe(now, id, kind, sender, text, sequence, None)?;
+                Some((number.map(|number| Place { number, late }), receipt))
+            }
+            (arrival, Some(sequence)) => {
+                self.came_again(now, (id, kind), sender, text, sequence, &arrival);
+                None
+            }
+            (_, None) => None,
+        }
+    }
+
     /// Notes that a message has to be answered for. `None` if too many are; that is answered at once.
     fn owe(
         &mut self,
@@ -197,15 +310,25 @@ impl Peer {
         kind: Kind,
         sender: &Username,
         text: &Text,
+        sequence: Option<NonZeroU64>,
+        receipt: Option<Receipt>,
     ) -> Option<Receipt> {
-        let receipt = Receipt(self.next_id());
+        let receipt = receipt.unwrap_or_else(|| Receipt(self.next_id()));
         let limit = self.config.messages_in_flight;
         let stream = self.streams.get_mut(&id)?;
+        let line = stream.peer.as_ref().and_then(|user| self.lines.get_mut(user)).zip(sequence);
         let lane = stream.lane(kind);
-        if lane.owed.len() < limit {
+        if lane.owed.len() < limit && line.as_ref().is_none_or(|(line, _)| line.pending() < 2 * limit) {
+            if let Some((line, sequence)) = line {
+                line.owes(sequence, receipt, id);
+            }
             // The text may share the memory of a whole read.
-            lane.owed.push_back(Owed { receipt, sender: sender.clone(), text: text.detach(), verdict: None });
+            let (sender, text) = (sender.clone(), text.detach());
+            lane.owed.push_back(Owed { receipt, sender, text, sequence, verdict: None });
             return Some(receipt);
+        }
+        if let Some((line, sequence)) = line {
+            line.refused(sequence);
         }
         let reason = stream.reason("too much is waiting");
         self.notify(now, id, kind, sender.clone(), text.clone(), Delivery::Failure { reason });
@@ -221,8 +344,17 @@ impl Peer {
     /// Notes the verdict on a message, and sends those that no earlier message holds up.
     fn judge(&mut self, now: Time, id: StreamId, kind: Kind, receipt: Receipt, verdict: Delivery) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        let stream_peer = stream.peer.clone();
         let owed = stream.lane(kind).owed.iter_mut().find(|owed| owed.receipt == receipt);
         if let Some(owed) = owed {
+            if let Some((line, sequence)) =
+                stream_peer.as_ref().and_then(|user| self.lines.get_mut(user)).zip(owed.sequence)
+            {
+                match verdict {
+                    Delivery::Success => line.confirmed(sequence),
+                    _ => line.refused(sequence),
+                }
+            }
             owed.verdict = Some(verdict);
         }
         while let Some(stream) = self.streams.get_mut(&id)

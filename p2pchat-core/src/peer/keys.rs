@@ -4,13 +4,14 @@
 //! ([`Peer::set_key`]). Afterwards nobody is that user who has another: not the registry's word, not an address, only the
 //! application can change it.
 
-use p2pchat_proto::{Capability, Found, LinkKey, PeerMessage, RegistryName, ToRegistry, Username};
+use p2pchat_proto::{Capability, Follows, Found, LinkKey, PeerMessage, RegistryName, ToRegistry, Username};
 
 use super::{
     Event, Peer, RequestError, StreamId, Timer,
     chats::Chat,
+    lines::Numbering,
     requests::Purpose,
-    streams::{Reach, Stream},
+    streams::{Parting, Reach, Stream},
 };
 use crate::time::Time;
 
@@ -43,8 +44,11 @@ pub(super) enum Proof {
 pub(super) const NO_PEER: &str = "what answers there is no peer";
 
 impl Stream {
+    /// True if both ends know who the other is, and can say anything.
     pub(super) fn is_proven(&self) -> bool {
-        matches!(self.proof, Proof::Proven(_)) && self.confirmed
+        matches!(self.proof, Proof::Proven(_))
+            && self.confirmed
+            && matches!(self.numbering, Numbering::Off | Numbering::On)
     }
 }
 
@@ -180,7 +184,8 @@ impl Peer {
                 None
             }
             Proof::None
-                if stream.dialled || matches!(message, PeerMessage::IntroducedBy { secure: true, .. }) =>
+                if stream.dialled
+                    || matches!(message, PeerMessage::IntroducedBy { follows: Some(Follows::Tls), .. }) =>
             {
                 Some(message)
             }
@@ -311,18 +316,30 @@ impl Peer {
         if stream.confirmed {
             return true;
         }
-        let is_so = match message {
-            PeerMessage::IntroducedBy { sender, recipient, secure: false, .. } => {
-                stream.peer.as_ref() == Some(sender) && self.is_me(recipient)
+        let (is_so, numbered) = match message {
+            PeerMessage::IntroducedBy { sender, recipient, follows, .. }
+                if *follows != Some(Follows::Tls) =>
+            {
+                (
+                    stream.peer.as_ref() == Some(sender) && self.is_me(recipient),
+                    *follows == Some(Follows::Numbering),
+                )
             }
-            _ => false,
+            _ => (false, false),
         };
-        if !is_so {
+        if numbered && !self.session.as_ref().is_some_and(|session| session.ids) {
+            self.drop_stream(now, id, "they number messages, which was not agreed on", true);
+        } else if !is_so {
             self.fault(self.name_of(id), "says other names inside the encryption than before it");
             self.drop_stream(now, id, "they were introduced under other names", true);
         } else if let Some(stream) = self.streams.get_mut(&id) {
             stream.confirmed = true;
-            self.unite(now, id);
+            if numbered {
+                stream.numbering = Numbering::Due;
+                self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+            } else {
+                self.unite(now, id);
+            }
         }
         false
     }
@@ -365,7 +382,7 @@ impl Peer {
         }
     }
 
-    fn streams_of(&self, user: &Username) -> Vec<StreamId> {
+    pub(super) fn streams_of(&self, user: &Username) -> Vec<StreamId> {
         let theirs = |(_, stream): &(&StreamId, &Stream)| stream.peer.as_ref() == Some(user);
         self.streams.iter().filter(theirs).map(|(id, _)| *id).collect()
     }
@@ -410,11 +427,12 @@ impl Peer {
         });
         let before = self.reaches.insert(user.clone(), Reach::Open(id));
         if let Some(own) = own {
-            self.drop_stream(now, own, "they have come by themselves", true);
+            self.part(now, own, "they have come by themselves", true, Parting::Done);
         }
         for request in asked {
             self.ask(now, id, request);
         }
+        self.carry_line(now, id, &user);
         if let Some(Reach::Searching(wants) | Reach::Dialling(wants)) = before {
             for want in wants {
                 self.fulfil(now, id, &user, want);

@@ -244,8 +244,10 @@ impl Peer {
 
     /// What we know and have a use for.
     fn offered(&self) -> Capabilities {
-        let has_use =
-            |capability: &Capability| *capability != Capability::Keys || self.config.registry.is_some();
+        let has_use = |capability: &Capability| match capability {
+            Capability::Keys | Capability::Ids => self.config.registry.is_some(),
+            _ => true,
+        };
         self.config.capabilities.iter().filter(has_use).collect()
     }
 

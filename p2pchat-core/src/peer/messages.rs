@@ -1,11 +1,16 @@
 //! Messages on their way out: sent, broadcast, and confirmed by the other side (§8.3, §8.4).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    num::NonZeroU64,
+};
 
 use p2pchat_proto::{Delivery, Notification, PeerMessage, RoomName, Text, Username};
 
 use super::{
-    BroadcastReport, Peer, Receipt, RequestError, RequestId, Response, StreamId, Timer, inbox::Owed,
+    BroadcastReport, Peer, RequestError, RequestId, Response, StreamId, Timer,
+    inbox::Owed,
+    lines::{Numbering, Said},
     streams::Want,
 };
 use crate::time::Time;
@@ -27,24 +32,47 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn flights(&self) -> impl Iterator<Item = RequestId> {
-        self.flights.iter().map(|flight| flight.request)
+    pub(super) fn flights(&self) -> impl Iterator<Item = &Flight> {
+        self.flights.iter()
+    }
+
+    /// Those that end with the stream.
+    pub(super) fn requests(&self) -> impl Iterator<Item = RequestId> {
+        self.flights.iter().filter_map(|flight| match flight.wait {
+            Wait::Stream { request, .. } => Some(request),
+            Wait::Line(_) => None,
+        })
     }
 
     pub(super) fn is_idle(&self) -> bool {
         self.flights.is_empty() && self.owed.is_empty()
     }
-
-    pub(super) fn receipts(&self) -> impl Iterator<Item = Receipt> {
-        self.owed.iter().map(|owed| owed.receipt)
-    }
 }
 
+/// A message of ours on a stream.
 #[derive(Debug)]
-struct Flight {
-    request: RequestId,
+pub(super) struct Flight {
     text: Text,
-    due: Time,
+    wait: Wait,
+}
+
+/// Who waits for its confirmation.
+#[derive(Debug)]
+enum Wait {
+    /// Not beyond this stream.
+    Stream { request: RequestId, due: Time },
+    /// The line to its user, on whichever stream (§7.14).
+    Line(NonZeroU64),
+}
+
+impl Flight {
+    /// When it counts as not confirmed.
+    const fn due(&self) -> Option<Time> {
+        match self.wait {
+            Wait::Stream { due, .. } => Some(due),
+            Wait::Line(_) => None,
+        }
+    }
 }
 
 /// A broadcast on its way to a room's members.
@@ -52,6 +80,8 @@ struct Flight {
 pub(super) struct Broadcast {
     room: RoomName,
     text: Text,
+    /// Its id and time, the same for every member (§7.14).
+    mark: (u64, u64),
     /// Who has neither confirmed it nor failed.
     pending: BTreeSet<Username>,
     report: BroadcastReport,
@@ -62,6 +92,10 @@ impl Peer {
     pub fn send(&mut self, now: Time, user: Username, text: Text) -> RequestId {
         self.command(|peer, request| {
             let sender = peer.me()?.clone();
+            if peer.lines.get(&user).is_some_and(|line| line.chat) {
+                let mark = (peer.ids.u64(..), peer.time_of_day(now));
+                return peer.say(now, &user, mark, Said::Direct(text), request);
+            }
             let id = *peer.chats.get(&user).ok_or(RequestError::NoChat)?;
             peer.launch(now, id, Kind::Direct, request, &text)?;
             peer.send_peer(now, id, PeerMessage::DirectMessage { sender, recipient: user, text });
@@ -87,6 +121,7 @@ impl Peer {
             let broadcast = Broadcast {
                 room: room.clone(),
                 text,
+                mark: (peer.ids.u64(..), peer.time_of_day(now)),
                 pending: BTreeSet::new(),
                 report: BroadcastReport::default(),
             };
@@ -123,6 +158,13 @@ impl Peer {
         let (room, text) = (broadcast.room.clone(), broadcast.text.clone());
         if !self.rooms.contains_key(&room) {
             return self.settle_broadcast(request, user, Err(RequestError::NotAMember));
+        }
+        if self.streams.get(&id).is_some_and(|stream| stream.numbering == Numbering::On) {
+            let mark = broadcast.mark;
+            if let Err(error) = self.say(now, user, mark, Said::Broadcast(room, text), request) {
+                self.settle_broadcast(request, user, Err(error));
+            }
+            return;
         }
         match self.launch(now, id, Kind::Broadcast, request, &text) {
             Ok(()) => {
@@ -169,14 +211,21 @@ impl Peer {
         if lane.flights.len() >= limit {
             return Err(RequestError::TooMany { what: "messages", limit });
         }
-        lane.flights.push_back(Flight { request, text: text.clone(), due });
+        lane.flights.push_back(Flight { text: text.clone(), wait: Wait::Stream { request, due } });
         self.watch_flights(now, id, kind);
         Ok(())
     }
 
+    /// The same of one that has a number.
+    pub(super) fn fly(&mut self, id: StreamId, kind: Kind, sequence: NonZeroU64, text: &Text) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.lane(kind).flights.push_back(Flight { text: text.clone(), wait: Wait::Line(sequence) });
+        }
+    }
+
     fn watch_flights(&mut self, now: Time, id: StreamId, kind: Kind) {
         let oldest = self.streams.get_mut(&id).and_then(|stream| stream.lane(kind).flights.front());
-        match oldest.map(|flight| flight.due) {
+        match oldest.and_then(Flight::due) {
             Some(due) => self.arm(Timer::Delivery(id, kind), now, due.since(now)),
             None => self.timers.cancel(Timer::Delivery(id, kind)),
         }
@@ -201,16 +250,27 @@ impl Peer {
             }
             other => Err(RequestError::Unexpected(format!("{other:?}"))),
         };
-        self.land(id, kind, flight.request, outcome);
-        self.watch_flights(now, id, kind);
+        match flight.wait {
+            Wait::Stream { request, .. } => {
+                self.land(id, kind, request, outcome);
+                self.watch_flights(now, id, kind);
+            }
+            Wait::Line(sequence) => {
+                if let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) {
+                    self.landed(&user, sequence, outcome);
+                }
+                self.watch(now, id);
+            }
+        }
     }
 
     pub(super) fn delivery_overdue(&mut self, now: Time, id: StreamId, kind: Kind) {
         while let Some(stream) = self.streams.get_mut(&id)
-            && stream.lane(kind).flights.front().is_some_and(|flight| flight.due <= now)
-            && let Some(flight) = stream.lane(kind).flights.pop_front()
+            && stream.lane(kind).flights.front().and_then(Flight::due).is_some_and(|due| due <= now)
+            && let Some(Flight { wait: Wait::Stream { request, .. }, .. }) =
+                stream.lane(kind).flights.pop_front()
         {
-            self.land(id, kind, flight.request, Err(RequestError::TimedOut));
+            self.land(id, kind, request, Err(RequestError::TimedOut));
         }
         self.watch_flights(now, id, kind);
     }

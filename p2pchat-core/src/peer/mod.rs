@@ -40,6 +40,7 @@ mod error;
 mod event;
 mod inbox;
 mod keys;
+mod lines;
 mod link;
 mod messages;
 mod moderation;
@@ -63,12 +64,13 @@ pub use self::{
     config::Config,
     effect::{Effect, StreamId},
     error::RequestError,
-    event::{BroadcastReport, ChatRequestId, Event, Receipt, RequestId, Response},
+    event::{BroadcastReport, ChatRequestId, Event, Place, Receipt, RequestId, Response},
     safety::SafetyNumber,
 };
 use self::{
     contacts::Contact,
-    inbox::Doubts,
+    inbox::{Doubts, Handed},
+    lines::Line,
     link::Link,
     messages::{Broadcast, Kind},
     requests::Requests,
@@ -87,6 +89,8 @@ use crate::{time::Time, timers::Timers};
 pub struct Peer {
     config: Config,
     rng: fastrand::Rng,
+    /// Where ids come from, and numbers that mean nothing.
+    ids: fastrand::Rng,
     effects: VecDeque<Effect>,
     timers: Timers<Timer>,
     last_id: u64,
@@ -115,7 +119,12 @@ pub struct Peer {
     contact_requests: BTreeMap<ChatRequestId, Username>,
     contacts: BTreeMap<Username, Contact>,
     /// The messages that the application has been handed and hasn't confirmed.
-    receipts: BTreeMap<Receipt, (StreamId, Kind)>,
+    receipts: BTreeMap<Receipt, Handed>,
+    /// What is said by number, to and by whom, and where our count began.
+    lines: BTreeMap<Username, Line>,
+    run: u64,
+    /// What it was, and when we were told.
+    time_of_day: (Time, Duration),
     doubts: Doubts,
 }
 
@@ -141,6 +150,10 @@ enum Timer {
     Asked(StreamId),
     /// A message was not confirmed.
     Delivery(StreamId, Kind),
+    /// A stream has been silent.
+    Ping(StreamId),
+    /// Something is to be said again, or given up.
+    Lines,
 }
 
 impl Peer {
@@ -149,6 +162,7 @@ impl Peer {
         Self {
             config,
             rng: fastrand::Rng::with_seed(seed),
+            ids: fastrand::Rng::with_seed(seed.wrapping_add(1)),
             effects: VecDeque::new(),
             timers: Timers::new(),
             last_id: 0,
@@ -170,6 +184,9 @@ impl Peer {
             contact_requests: BTreeMap::new(),
             contacts: BTreeMap::new(),
             receipts: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            run: 0,
+            time_of_day: (Time::ZERO, Duration::ZERO),
             doubts: Doubts::default(),
         }
     }
@@ -199,6 +216,8 @@ impl Peer {
                 Timer::Stream(stream) => self.stream_idle(now, stream),
                 Timer::Asked(stream) => self.chat_request_overdue(now, stream),
                 Timer::Delivery(stream, kind) => self.delivery_overdue(now, stream, kind),
+                Timer::Ping(stream) => self.ping_due(now, stream),
+                Timer::Lines => self.lines_due(now),
             }
         }
     }

@@ -63,6 +63,8 @@ pub(super) struct Session {
     pub(super) sender: bool,
     /// So was `keys`, and we have one: who else has one can be told from who hasn't.
     pub(super) keys: bool,
+    /// So was `ids`.
+    pub(super) ids: bool,
     /// When the registry last answered a keep-alive.
     pub(super) heard: Option<Time>,
     /// What its keep-alives prove (§7.6), and the number of the next one.
@@ -150,12 +152,14 @@ impl Peer {
                     refused_since: None,
                     sender: false,
                     keys: false,
+                    ids: false,
                     heard: None,
                     ticket: None,
                     parked: None,
                     retry_after: None,
                     attempts: 0,
                 });
+                self.run = self.ids.u64(..);
                 self.session_begins(now);
                 Ok(Response::Done)
             }
@@ -278,10 +282,12 @@ impl Peer {
     fn session_begins(&mut self, now: Time) {
         let (sender, keys) =
             (self.has(Capability::Sender), self.has(Capability::Keys) && self.own_key().is_some());
+        let ids = keys && self.has(Capability::Ids);
         if let Some(session) = &mut self.session {
             session.renewed = now;
             session.sender = sender;
             session.keys = keys;
+            session.ids = ids;
             session.ticket = None;
         }
         if self.has(Capability::Ticket) {
@@ -313,6 +319,7 @@ impl Peer {
         self.drop_rooms(now);
         self.drop_contacts(reason);
         self.drop_streams(now, reason);
+        self.drop_lines(reason);
     }
 
     pub(super) fn session_timed_out(&mut self, now: Time, username: &Username) {

@@ -7,13 +7,15 @@ use std::{
 };
 
 use p2pchat_proto::{
-    Capability, Found, FrameError, Malformed, PeerMessage, Reason, RegistryName, ToRegistry, Username,
+    Capability, Follows, Found, FrameError, Malformed, Number, PeerMessage, Reason, RegistryName, ToRegistry,
+    Username,
 };
 
 use super::{
     Effect, Peer, RequestError, RequestId, StreamId, Timer,
     chats::Chat,
     keys::{NO_PEER, Proof},
+    lines::Numbering,
     messages::{Kind, Lane},
     requests::Purpose,
 };
@@ -36,6 +38,11 @@ pub(super) struct Stream {
     pub(super) proof: Proof,
     /// Nobody can have changed the names that it was introduced by: they were said in the encryption too, or it has none.
     pub(super) confirmed: bool,
+    /// Whether messages have numbers (§7.14), and that of the next one.
+    pub(super) numbering: Numbering,
+    pub(super) number: Option<Number>,
+    /// It was asked whether it lives, and has said nothing since.
+    pub(super) pinged: bool,
     /// Both ends have the capability `sender`: the long forms and reasons may be written (§7.4).
     pub(super) sender: bool,
     /// What we say first, if we dialled: which registry gave us the address (§7.11).
@@ -55,6 +62,9 @@ impl Stream {
             peer,
             proof: Proof::None,
             confirmed: true,
+            numbering: Numbering::Off,
+            number: None,
+            pinged: false,
             sender,
             introduction: None,
             chat: Chat::None,
@@ -73,6 +83,11 @@ impl Stream {
     /// True if nothing is on its way, in either direction, that has to be answered.
     pub(super) fn is_idle(&self) -> bool {
         self.direct.is_idle() && self.rooms.is_idle()
+    }
+
+    /// True if no answer is due to us.
+    pub(super) fn is_answered(&self) -> bool {
+        self.direct.flights().next().is_none() && self.rooms.flights().next().is_none()
     }
 
     /// A refusal's reason, if the other end is known to read it.
@@ -97,6 +112,19 @@ pub(super) enum Reach {
 pub(super) enum Want {
     Chat(RequestId),
     Broadcast(RequestId),
+    /// What the line to the user holds (§7.14).
+    Line,
+}
+
+/// What becomes of what was on a stream that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parting {
+    /// It is to go on: nobody wanted the end.
+    Lost,
+    /// Nothing was on it, or another one has it.
+    Done,
+    /// It ends too.
+    Over,
 }
 
 impl Peer {
@@ -129,12 +157,23 @@ impl Peer {
         let Some(peer) = peer else { return };
         if let (Some(registry), Some(sender)) = (introduction, self.username().cloned()) {
             let recipient = peer.clone();
-            let introduction = PeerMessage::IntroducedBy { registry, sender, recipient, secure: false };
+            let numbered = self.streams.get(&stream).is_some_and(|open| open.numbering == Numbering::Sent);
+            let follows = numbered.then_some(Follows::Numbering);
+            let introduction = PeerMessage::IntroducedBy { registry, sender, recipient, follows };
             self.send_peer(now, stream, introduction);
+            if numbered {
+                // Theirs has to come first.
+                return self.say_numbering(now, stream);
+            }
         }
+        self.way_open(now, stream, &peer);
+    }
+
+    /// What was wanted of a stream to `peer` can be done.
+    pub(super) fn way_open(&mut self, now: Time, stream: StreamId, peer: &Username) {
         if let Some(Reach::Dialling(wants)) = self.reaches.insert(peer.clone(), Reach::Open(stream)) {
             for want in wants {
-                self.fulfil(now, stream, &peer, want);
+                self.fulfil(now, stream, peer, want);
             }
         }
     }
@@ -144,20 +183,31 @@ impl Peer {
         let Some(message) = self.admitted(now, stream, message) else { return };
         let Some(open) = self.streams.get_mut(&stream).filter(|stream| stream.connected) else { return };
         let first = !std::mem::replace(&mut open.heard, true);
-        self.stream_used(now, stream);
+        // Being asked whether one lives is no use of a stream.
+        if !matches!(message, PeerMessage::Ping(_) | PeerMessage::Pong(_)) {
+            self.stream_used(now, stream);
+        }
+        self.heard(now, stream);
         if !self.confirmed(now, stream, &message) {
             return;
         }
+        let number = match self.in_order(stream, &message) {
+            Ok(number) => number,
+            Err(why) => {
+                self.fault(self.name_of(stream), why);
+                return self.drop_stream(now, stream, why, true);
+            }
+        };
         match message {
             PeerMessage::ChatRequest { recipient, sender } => {
                 self.chat_requested(now, stream, recipient, sender);
             }
             PeerMessage::ChatReply(reply) => self.chat_answered(now, stream, reply),
             PeerMessage::DirectMessage { sender, recipient, text } => {
-                self.message_came(now, stream, sender, &recipient, text);
+                self.message_came(now, stream, number, sender, &recipient, text);
             }
             PeerMessage::DirectBroadcast { sender, room, text } => {
-                self.broadcast_came(now, stream, sender, room, text);
+                self.broadcast_came(now, stream, number, sender, room, text);
             }
             PeerMessage::UnicastNotification(notification) => {
                 self.notified(now, stream, Kind::Direct, &notification);
@@ -165,17 +215,27 @@ impl Peer {
             PeerMessage::BroadcastNotification(notification) => {
                 self.notified(now, stream, Kind::Broadcast, &notification);
             }
-            PeerMessage::IntroducedBy { registry, sender, recipient, secure } => {
+            PeerMessage::IntroducedBy { registry, sender, recipient, follows } => {
                 if let Err(why) = self.introduced(stream, first, &registry, &sender) {
                     self.fault(self.name_of(stream), format!("came by {registry}, and {why}"));
                     self.drop_stream(now, stream, why, true);
                 } else if !self.is_me(&recipient) {
                     // Nobody's fault: whoever was here before us may have been looked up in time.
                     self.drop_stream(now, stream, "they expected somebody else here", true);
-                } else if secure {
+                } else if follows == Some(Follows::Tls) {
                     self.handshake_announced(now, stream);
                 }
             }
+            PeerMessage::Numbering { run, next, chat } => self.numbering_came(now, stream, run, next, chat),
+            PeerMessage::Numbered(number) => {
+                if let Some(stream) = self.streams.get_mut(&stream) {
+                    stream.number = Some(number);
+                }
+            }
+            PeerMessage::Missing { first, last } => self.missing_came(now, stream, first, last),
+            PeerMessage::HangUp => self.hang_up_came(stream),
+            PeerMessage::Ping(number) => self.pinged(stream, number),
+            PeerMessage::Pong(_) => {}
             other => self.fault(self.name_of(stream), format!("sent what is not understood: {other:?}")),
         }
     }
@@ -220,7 +280,7 @@ impl Peer {
     /// A stream could not be opened, or has ended.
     pub fn handle_stream_closed(&mut self, now: Time, stream: StreamId, reason: String) {
         self.note_failed_dial(now, stream, self.config.redial_pause, &reason);
-        self.drop_stream(now, stream, &reason, false);
+        self.part(now, stream, &reason, false, Parting::Lost);
     }
 
     /// Gets a stream of our own to `user`, to do with it what is wanted.
@@ -232,18 +292,18 @@ impl Peer {
                 let stream = *stream;
                 self.fulfil(now, stream, user, want);
             }
-            Some(Reach::Asking(_)) if matches!(want, Want::Broadcast(_)) => {
-                self.refuse(user, want, RequestError::AddressHidden);
+            Some(Reach::Asking(_)) if !matches!(want, Want::Chat(_)) => {
+                self.refuse(now, user, want, RequestError::AddressHidden);
             }
             Some(Reach::Searching(wants) | Reach::Dialling(wants) | Reach::Asking(wants))
                 if wants.len() < limit =>
             {
                 wants.push(want);
             }
-            Some(_) => self.refuse(user, want, RequestError::TooMany { what: "messages", limit }),
+            Some(_) => self.refuse(now, user, want, RequestError::TooMany { what: "messages", limit }),
             None if is_full => {
                 let limit = self.config.streams;
-                self.refuse(user, want, RequestError::TooMany { what: "peer streams", limit });
+                self.refuse(now, user, want, RequestError::TooMany { what: "peer streams", limit });
             }
             None => {
                 let search = ToRegistry::SearchUser { username: user.clone() };
@@ -282,7 +342,7 @@ impl Peer {
             }
             Err(error) => {
                 for want in wants {
-                    self.refuse(user, want, error.clone());
+                    self.refuse(now, user, want, error.clone());
                 }
             }
         }
@@ -307,7 +367,10 @@ impl Peer {
                 stream.proof = Proof::Expected(key);
                 stream.introduction = Some(registry.clone());
                 let recipient = user.clone();
-                Some(PeerMessage::IntroducedBy { registry, sender, recipient, secure: true })
+                if both_have(Capability::Ids) {
+                    stream.numbering = Numbering::Sent;
+                }
+                Some(PeerMessage::IntroducedBy { registry, sender, recipient, follows: Some(Follows::Tls) })
             }
             _ => {
                 stream.introduction = self.config.registry.clone().filter(|_| both_have(Capability::Origin));
@@ -324,13 +387,16 @@ impl Peer {
         match want {
             Want::Chat(request) => self.ask(now, stream, request),
             Want::Broadcast(request) => self.send_broadcast(now, stream, user, request),
+            // It is carried already.
+            Want::Line => {}
         }
     }
 
-    pub(super) fn refuse(&mut self, user: &Username, want: Want, error: RequestError) {
+    pub(super) fn refuse(&mut self, now: Time, user: &Username, want: Want, error: RequestError) {
         match want {
             Want::Chat(request) => self.complete(request, Err(error)),
             Want::Broadcast(request) => self.settle_broadcast(request, user, Err(error)),
+            Want::Line => self.line_refused(now, user, error),
         }
     }
 
@@ -388,6 +454,7 @@ impl Peer {
             Stream { proof: Proof::Announced | Proof::Asked { .. }, .. } => {
                 "no proof of who they are in time"
             }
+            Stream { numbering: Numbering::Due | Numbering::Sent, .. } => "no numbering in time",
             Stream { chat: Chat::Open | Chat::Asked(_) | Chat::AskedUs(_), .. } => {
                 self.stream_used(now, id);
                 return;
@@ -395,7 +462,7 @@ impl Peer {
             _ => "idle",
         };
         self.note_failed_dial(now, id, self.config.redial_pause, reason);
-        self.drop_stream(now, id, reason, true);
+        self.part(now, id, reason, true, Parting::Done);
     }
 
     /// A stream is about to be dropped: if we dialled it and nobody there said anything that makes sense, its address is
@@ -412,12 +479,26 @@ impl Peer {
 
     /// Forgets a stream and ends what hung on it.
     pub(super) fn drop_stream(&mut self, now: Time, id: StreamId, reason: &str, close: bool) {
-        let Some(stream) = self.streams.remove(&id) else { return };
+        self.part(now, id, reason, close, Parting::Over);
+    }
+
+    /// Forgets a stream. What hung on it ends, but for what a line goes on with.
+    pub(super) fn part(&mut self, now: Time, id: StreamId, reason: &str, close: bool, parting: Parting) {
+        let Some(stream) = self.streams.get(&id) else { return };
+        let line = stream.peer.clone().filter(|_| stream.numbering == Numbering::On);
+        if close && parting == Parting::Over && !matches!(stream.chat, Chat::None) {
+            self.say_hang_up(now, id);
+        }
+        if let Some(user) = &line {
+            self.line_parted(now, id, user, parting, reason);
+        }
+        let Some(mut stream) = self.streams.remove(&id) else { return };
         for timer in [
             Timer::Stream(id),
             Timer::Asked(id),
             Timer::Delivery(id, Kind::Direct),
             Timer::Delivery(id, Kind::Broadcast),
+            Timer::Ping(id),
         ] {
             self.timers.cancel(timer);
         }
@@ -429,9 +510,7 @@ impl Peer {
         }
         self.forget_doubts(id);
         self.requests.forget_vouching(id);
-        for receipt in stream.direct.receipts().chain(stream.rooms.receipts()) {
-            self.receipts.remove(&receipt);
-        }
+        self.forget_owed(&mut stream);
         let unreachable = RequestError::Unreachable(reason.to_owned());
         if let Some(user) = &stream.peer {
             let was_way = match self.reaches.get(user) {
@@ -442,11 +521,11 @@ impl Peer {
             if let Some(reach) = was_way.then(|| self.reaches.remove(user)).flatten() {
                 self.way_lost(now, user, reach, &unreachable);
             }
-            for request in stream.rooms.flights() {
+            for request in stream.rooms.requests() {
                 self.settle_broadcast(request, user, Err(unreachable.clone()));
             }
         }
-        for request in stream.direct.flights() {
+        for request in stream.direct.requests() {
             self.complete(request, Err(unreachable.clone()));
         }
         self.chat_ended(id, stream.chat, stream.peer, reason);
@@ -462,7 +541,7 @@ impl Peer {
         for want in wants {
             match other {
                 Some(other) => self.fulfil(now, other, user, want),
-                None => self.refuse(user, want, error.clone()),
+                None => self.refuse(now, user, want, error.clone()),
             }
         }
     }
@@ -476,7 +555,7 @@ impl Peer {
         for (user, reach) in searching {
             if let Reach::Searching(wants) | Reach::Asking(wants) = reach {
                 for want in wants {
-                    self.refuse(&user, want, RequestError::NotLoggedIn);
+                    self.refuse(now, &user, want, RequestError::NotLoggedIn);
                 }
             }
         }

@@ -77,7 +77,12 @@ impl Config {
         let agreed: Capabilities = self.capabilities.and(theirs).iter().filter(is_offered).collect();
         let needs_others = |capability: &Capability| match capability {
             Capability::Park => agreed.has(Capability::Resume) && agreed.has(Capability::Ticket),
-            Capability::Keys => agreed.has(Capability::Sender) && agreed.has(Capability::Origin),
+            Capability::Keys | Capability::Ids
+                if !(agreed.has(Capability::Sender) && agreed.has(Capability::Origin)) =>
+            {
+                false
+            }
+            Capability::Ids => agreed.has(Capability::Keys),
             _ => true,
         };
         agreed.iter().filter(needs_others).collect()
@@ -89,7 +94,7 @@ impl Default for Config {
         Self {
             limits: Limits::DEFAULT,
             capabilities: Capabilities::parse(
-                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry,park,keys",
+                "reason,roster,sender,resume,moderate,invite,contact,origin,ticket,retry,park,keys,ids",
             ),
             default_lease: Duration::from_secs(10),
             min_lease: Duration::from_secs(3),

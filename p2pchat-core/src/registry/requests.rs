@@ -281,7 +281,7 @@ impl Registry {
         let (port, ip) = shown_address(seen, found, session);
         // Who is hidden can be asked instead.
         let of_hidden = (ip == HIDDEN).then_some(Capability::Contact);
-        let shown = [Capability::Sender, Capability::Origin].into_iter().chain(of_hidden);
+        let shown = [Capability::Sender, Capability::Origin, Capability::Ids].into_iter().chain(of_hidden);
         Some(Found {
             username: Some(session.username.clone()),
             port,

@@ -36,7 +36,12 @@ impl Clock {
     /// Now, in seconds since 1970.
     #[allow(clippy::disallowed_methods)]
     pub(super) fn unix_now(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).as_ref().map_or(0, Duration::as_secs)
+        self.since_1970().as_secs()
+    }
+
+    /// What the calendar's clock shows.
+    pub(super) fn since_1970(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
     /// A moment that the calendar's clock will show, in seconds since 1970, on the machine's: whatever is done to the

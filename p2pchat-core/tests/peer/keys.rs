@@ -41,10 +41,15 @@ pub(crate) fn alice_with(config: Config) -> Solo {
 
 /// Somebody with a key is about to log in, on a registry that knows keys.
 pub(crate) fn logging_in(me: &str, config: Config) -> Solo {
+    logging_in_where(me, config, AGREED)
+}
+
+/// The same, on a registry that agrees on this.
+pub(crate) fn logging_in_where(me: &str, config: Config, agreed: &str) -> Solo {
     let mut s = with_key(config);
     s.peer.login(s.now, user(me), digest("secret"), Some(PeerPort::new(4_000).unwrap()));
     s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
-    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
+    s.registry(&format!("HELLO_BACK <SUCCESS> <200>{agreed}"));
     s
 }
 
@@ -96,7 +101,7 @@ fn a_key_is_announced_before_each_login_and_only_where_it_is_of_use() {
     s.log_in();
     s.peer.handle_registry_connected(s.now, Some(Dialect::Canonical));
     let hello = s.did().pop().unwrap();
-    assert!(hello.ends_with(",keys>"), "{hello}");
+    assert!(hello.ends_with(",keys,ids>"), "{hello}");
     s.registry(&format!("HELLO_BACK <SUCCESS> <200>{AGREED}"));
     let announced = format!("> LINK_KEY <{}>", key('a'));
     assert_eq!(s.did()[1..], [announced.clone(), "> LOGIN <alice> <…> <4000>".to_owned()]);

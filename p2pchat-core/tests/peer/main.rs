@@ -7,6 +7,7 @@ mod chats;
 mod dials;
 mod hidden;
 mod keys;
+mod lines;
 mod link;
 mod model;
 mod modelled;

@@ -230,13 +230,19 @@ impl Solo {
                 format!("chat with {}{}", name(with), if secured { " in private" } else { "" })
             }
             Event::ChatClosed { with, reason } => format!("no chat with {}: {reason}", name(with)),
-            Event::Message { from, text, receipt } => {
+            Event::Message { from, text, place, receipt } => {
                 self.receipts.push(receipt);
-                format!("{from}: {text}")
+                let late = if place.is_some_and(|place| place.late) { " (late)" } else { "" };
+                format!("{from}: {text}{late}")
             }
-            Event::Broadcast { room, from, text, receipt } => {
+            Event::ChatInterrupted { with, reason } => format!("no way to {with}: {reason}"),
+            Event::ChatResumed { with } => format!("chat with {with} goes on"),
+            Event::Missed { from, count } => format!("{count} of {from}'s are missing"),
+            Event::Arrived { with, text, .. } => format!("{with} has {text} after all"),
+            Event::Broadcast { room, from, text, place, receipt, .. } => {
                 self.receipts.push(receipt);
-                format!("[{}] {from}: {text}", room.map_or("?".to_owned(), |room| room.to_string()))
+                let late = if place.is_some_and(|place| place.late) { " (late)" } else { "" };
+                format!("[{}] {from}: {text}{late}", room.map_or("?".to_owned(), |room| room.to_string()))
             }
             Event::RoomEntered { room, members } => format!("in {room} with {members:?}"),
             Event::MemberOnline { room, username } => format!("{username} is in {room}"),
@@ -265,7 +271,7 @@ fn words(message: &impl Message) -> String {
     // A peer without a key has no use for `keys`.
     let offered = Config::default().capabilities;
     let offered =
-        offered.iter().filter(|capability| *capability != Capability::Keys).collect::<Capabilities>();
+        offered.iter().filter(|c| !matches!(c, Capability::Keys | Capability::Ids)).collect::<Capabilities>();
     let offered = format!("<{offered}>");
     String::from_utf8_lossy(&bytes)
         .trim_end_matches('\n')

@@ -14,7 +14,7 @@ fn lively() -> World {
 }
 
 impl World {
-    fn create(&mut self, node: usize, name: &str) {
+    pub(crate) fn create(&mut self, node: usize, name: &str) {
         self.create_for(node, name, 10);
     }
 
@@ -24,12 +24,12 @@ impl World {
         self.run();
     }
 
-    fn join(&mut self, node: usize, name: &str) {
+    pub(crate) fn join(&mut self, node: usize, name: &str) {
         self.nodes[node].solo.peer.join(self.now, room(name), None);
         self.run();
     }
 
-    fn say(&mut self, node: usize, name: &str, words: &str) {
+    pub(crate) fn say(&mut self, node: usize, name: &str, words: &str) {
         self.nodes[node].solo.peer.broadcast(self.now, room(name), text(words));
         self.run();
     }

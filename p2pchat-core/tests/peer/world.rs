@@ -27,6 +27,13 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     /// Whoever's number is in here can't be dialled, hears nothing from other peers, and sends no datagram.
     pub(crate) dead: BTreeSet<usize>,
+    /// Whoever's number is in here has the registry, and nothing comes through to and from other peers.
+    pub(crate) apart: BTreeSet<usize>,
+    /// After how many more bytes on streams between peers the one is cut that has the next.
+    pub(crate) cut_after: Option<usize>,
+    /// How many bytes have gone over them.
+    pub(crate) talked: usize,
+    config: Config,
     registry: Option<Registry>,
     settings: registry::Config,
     pub(crate) store: MemoryStore,
@@ -98,6 +105,10 @@ impl World {
             now: Time::ZERO,
             nodes: Vec::new(),
             dead: BTreeSet::new(),
+            apart: BTreeSet::new(),
+            cut_after: None,
+            talked: 0,
+            config: config.clone(),
             registry,
             settings,
             store: MemoryStore::new(),
@@ -168,7 +179,8 @@ impl World {
         for stream in self.nodes[node].streams.keys().copied().collect::<Vec<_>>() {
             self.close_stream(node, stream);
         }
-        self.nodes[node].solo = Solo::seeded(Config::default(), 99);
+        self.nodes[node].solo = Solo::seeded(self.config.clone(), 99);
+        self.nodes[node].solo.peer.set_link_key(Some(link_key(node))).unwrap();
         self.nodes[node].log.clear();
         self.cut_link(node);
     }
@@ -176,10 +188,14 @@ impl World {
     /// Cuts all of a peer's streams to others.
     pub(crate) fn cut_streams(&mut self, node: usize) {
         for stream in self.nodes[node].streams.keys().copied().collect::<Vec<_>>() {
-            self.close_stream(node, stream);
-            self.nodes[node].solo.peer.handle_stream_closed(self.now, stream, "cut".to_owned());
+            self.cut_stream(node, stream);
         }
         self.run();
+    }
+
+    fn cut_stream(&mut self, node: usize, stream: StreamId) {
+        self.close_stream(node, stream);
+        self.nodes[node].solo.peer.handle_stream_closed(self.now, stream, "cut".to_owned());
     }
 
     /// Lets time pass, jumping from deadline to deadline.
@@ -256,10 +272,23 @@ impl World {
                 let Some(end) = self.nodes[node].streams.get_mut(&stream) else { return };
                 let mut bytes = BytesMut::new();
                 end.codec.encode(&message, &mut bytes).unwrap();
+                let whole = bytes.len();
+                let sent = self.cut_after.map_or(whole, |left| left.min(whole));
+                self.talked += sent;
+                bytes.truncate(sent);
+                let is_cut = self.cut_after.is_some_and(|left| left <= whole);
+                self.cut_after = self.cut_after.filter(|_| !is_cut).map(|left| left - sent);
+                if sent < whole {
+                    assert!(end.codec.decode(&mut bytes).unwrap().is_none());
+                    return self.cut_stream(node, stream);
+                }
                 let message = end.codec.decode(&mut bytes).unwrap().unwrap().unwrap();
-                let (other, stream) = (end.node, end.stream);
-                if !self.dead.contains(&other) {
-                    self.nodes[other].solo.peer.handle_stream_message(now, stream, message);
+                let (other, theirs) = (end.node, end.stream);
+                if !self.dead.contains(&other) && !self.are_apart(node, other) {
+                    self.nodes[other].solo.peer.handle_stream_message(now, theirs, message);
+                }
+                if is_cut {
+                    self.cut_stream(node, stream);
                 }
             }
             Effect::ClosePeer { stream } => self.close_stream(node, stream),
@@ -284,7 +313,7 @@ impl World {
 
     fn dial(&mut self, node: usize, stream: StreamId, addr: SocketAddr, secure: Option<PeerMessage>) {
         let (other, now) = (node_at(addr.ip()), self.now);
-        if self.dead.contains(&other) {
+        if self.dead.contains(&other) || self.are_apart(node, other) {
             return;
         }
         let theirs = self.nodes[other].solo.peer.accept_stream(now, SocketAddr::new(ip(node), 50_002));
@@ -301,6 +330,10 @@ impl World {
         let end = |node, stream| End { node, stream, codec: PeerCodec::new(Limits::DEFAULT) };
         self.nodes[node].streams.insert(stream, end(other, theirs));
         self.nodes[other].streams.insert(theirs, end(node, stream));
+    }
+
+    fn are_apart(&self, node: usize, other: usize) -> bool {
+        self.apart.contains(&node) || self.apart.contains(&other)
     }
 
     /// Ends a stream; the other side is told.

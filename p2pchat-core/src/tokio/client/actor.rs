@@ -264,6 +264,7 @@ impl Actor {
 
     fn request(&mut self, request: Request) -> RequestId {
         let (machine, now) = (&mut self.machine, self.clock.now());
+        machine.set_time_of_day(now, self.clock.since_1970());
         match request {
             Request::Connect => machine.connect(now),
             Request::Register(username, password, None) => machine.register(now, username, password),

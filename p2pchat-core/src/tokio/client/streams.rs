@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use p2pchat_proto::{Dialect, LinkKey, Malformed, Message, PeerMessage, codec::PeerCodec};
+use p2pchat_proto::{Dialect, Follows, LinkKey, Malformed, Message, PeerMessage, codec::PeerCodec};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -170,7 +170,7 @@ impl StreamTask {
                 () = overdue, if deadline.is_some() => return Exchanged::Closed(Some("a message took too long".into())),
                 permit = turn.clone().acquire_owned(), if received.is_some() => {
                     if let (Some(item), Ok(permit)) = (received.take(), permit) {
-                        let announced = matches!(item, Ok(PeerMessage::IntroducedBy { secure: true, .. }));
+                        let announced = matches!(item, Ok(PeerMessage::IntroducedBy { follows: Some(Follows::Tls), .. }));
                         self.tell(StreamFact::Received(item, permit)).await;
                         if announced {
                             // Until the machine has heard it: it may not go on.

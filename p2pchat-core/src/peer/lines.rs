@@ -1,0 +1,670 @@
+//! Lines: what two users say to each other by number, over one stream after the other (PROTOCOL.md §7.14).
+//!
+//! A message stays with its line until it is confirmed. Where a stream is lost, the next one goes on where it ended: what isn't
+//! confirmed is said again under the same number, and what was heard before isn't shown again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    num::NonZeroU64,
+    time::Duration,
+};
+
+use p2pchat_proto::{Number, PeerMessage, RoomName, Text, Username};
+
+use super::{
+    Event, Peer, Receipt, RequestError, RequestId, Response, StreamId, Timer,
+    chats::Chat,
+    messages::Kind,
+    streams::{Parting, Want},
+};
+use crate::time::Time;
+
+/// How many messages that could not be delivered may still be asked for, and how many numbers are.
+const KEPT: usize = 64;
+/// How many numbers are remembered that may come again and were refused, or not decided on.
+const REMEMBERED: usize = 1_024;
+/// How many runs that have ended are remembered.
+const ENDED: usize = 16;
+const STARTED_ANEW: &str = "their program has started anew, and may or may not have shown it";
+
+/// How far a stream is with its numbering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Numbering {
+    /// Its messages have no numbers.
+    Off,
+    /// Nothing counts before the other end's.
+    Due,
+    /// Its own is said, and the other end's is due.
+    Sent,
+    On,
+}
+
+/// What belongs to a user, whatever stream it goes by.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// The stream that is spoken on.
+    pub(super) carrier: Option<StreamId>,
+    /// There is a chat, also while there is no stream.
+    pub(super) chat: bool,
+    /// Since when there is no stream, although there was one or one is needed.
+    lost: Option<Time>,
+    /// When it is looked for again.
+    again: Option<Time>,
+    /// Why there is none.
+    reason: Option<RequestError>,
+    /// How many we have numbered.
+    said: u64,
+    /// Ours, not confirmed yet, in order.
+    unconfirmed: VecDeque<Kept>,
+    /// The last that were given up.
+    given_up: VecDeque<Kept>,
+    /// Their run, and the last before it, from which something may still be on its way.
+    run: Option<u64>,
+    ended: VecDeque<u64>,
+    /// The highest number of theirs. While nothing has come, what is before the first one is nobody's loss: it may have been
+    /// shown by the program that was here before.
+    heard: u64,
+    fresh: bool,
+    /// Of those up to that: what was refused,
+    refused: BTreeSet<u64>,
+    /// what came and was neither taken nor refused before its stream ended,
+    undecided: BTreeSet<u64>,
+    /// what never came,
+    missing: BTreeSet<u64>,
+    /// and what isn't confirmed yet.
+    pending: BTreeMap<u64, (Receipt, StreamId)>,
+}
+
+/// A message of ours.
+#[derive(Debug)]
+struct Kept {
+    number: Number,
+    said: Said,
+    /// Who waits for it; nobody once it was given up.
+    request: Option<RequestId>,
+    until: Time,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Said {
+    Direct(Text),
+    Broadcast(RoomName, Text),
+}
+
+impl Said {
+    pub(super) const fn kind(&self) -> Kind {
+        match self {
+            Self::Direct(_) => Kind::Direct,
+            Self::Broadcast(..) => Kind::Broadcast,
+        }
+    }
+
+    pub(super) const fn text(&self) -> &Text {
+        match self {
+            Self::Direct(text) | Self::Broadcast(_, text) => text,
+        }
+    }
+
+    fn room(self) -> Option<RoomName> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Broadcast(room, _) => Some(room),
+        }
+    }
+}
+
+/// What a number says of a message that came.
+pub(super) enum Arrival {
+    New {
+        late: bool,
+    },
+    /// It came before. The application may still have to confirm it.
+    Had(Option<(Receipt, StreamId)>),
+    /// It came before, and was refused.
+    Refused,
+}
+
+impl Line {
+    fn is_wanted(&self) -> bool {
+        self.chat || !self.unconfirmed.is_empty()
+    }
+
+    /// When something has to be done about it.
+    fn due(&self) -> Option<Time> {
+        let oldest = self.unconfirmed.iter().map(|kept| kept.until).min();
+        [oldest, self.again].into_iter().flatten().min()
+    }
+
+    pub(super) fn refused(&mut self, number: NonZeroU64) {
+        self.pending.remove(&number.get());
+        remember(&mut self.refused, number.get());
+    }
+
+    pub(super) fn undecided(&mut self, number: NonZeroU64) {
+        self.pending.remove(&number.get());
+        remember(&mut self.undecided, number.get());
+    }
+
+    pub(super) fn confirmed(&mut self, number: NonZeroU64) {
+        self.pending.remove(&number.get());
+    }
+
+    pub(super) fn owes(&mut self, number: NonZeroU64, receipt: Receipt, stream: StreamId) {
+        self.pending.insert(number.get(), (receipt, stream));
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    fn arrival(&mut self, number: u64) -> Arrival {
+        if number > self.heard {
+            self.heard = number;
+            Arrival::New { late: false }
+        } else if self.missing.remove(&number) {
+            Arrival::New { late: true }
+        } else if self.undecided.remove(&number) {
+            Arrival::New { late: false }
+        } else if self.refused.contains(&number) {
+            Arrival::Refused
+        } else {
+            Arrival::Had(self.pending.get(&number).copied())
+        }
+    }
+
+    /// Theirs begin anew, before this number.
+    fn begin(&mut self, run: u64, next: u64) {
+        self.ended.extend(self.run.replace(run));
+        if self.ended.len() > ENDED {
+            self.ended.pop_front();
+        }
+        (self.heard, self.fresh) = (next - 1, true);
+        self.refused.clear();
+        self.undecided.clear();
+        self.missing.clear();
+        self.pending.clear();
+        // What may have been shown before must not be shown now.
+        self.given_up.clear();
+    }
+}
+
+fn remember(numbers: &mut BTreeSet<u64>, number: u64) {
+    numbers.insert(number);
+    if numbers.len() > REMEMBERED {
+        numbers.pop_first();
+    }
+}
+
+impl Peer {
+    /// Tells the time of day, as the time since 1970-01-01 00:00 UTC: what is said from now on says when (§7.14). Without it
+    /// that is 1970.
+    pub fn set_time_of_day(&mut self, now: Time, since_1970: Duration) {
+        self.time_of_day = (now, since_1970);
+    }
+
+    /// In milliseconds.
+    pub(super) fn time_of_day(&self, now: Time) -> u64 {
+        let (then, since_1970) = self.time_of_day;
+        u64::try_from((since_1970 + now.since(then)).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether a message may come on a stream now, and under what number.
+    pub(super) fn in_order(
+        &mut self,
+        id: StreamId,
+        message: &PeerMessage,
+    ) -> Result<Option<Number>, &'static str> {
+        let Some(stream) = self.streams.get_mut(&id) else { return Ok(None) };
+        let number = stream.number.take();
+        let is_talk =
+            matches!(message, PeerMessage::DirectMessage { .. } | PeerMessage::DirectBroadcast { .. });
+        let is_numbering = matches!(message, PeerMessage::Numbering { .. });
+        let is_new = matches!(
+            message,
+            PeerMessage::Numbered(_)
+                | PeerMessage::Missing { .. }
+                | PeerMessage::HangUp
+                | PeerMessage::Ping(_)
+                | PeerMessage::Pong(_)
+        );
+        match stream.numbering {
+            Numbering::Off if is_new || is_numbering => Err("said what is for numbered streams alone"),
+            Numbering::Off => Ok(None),
+            Numbering::Due | Numbering::Sent if is_numbering => Ok(None),
+            Numbering::Due | Numbering::Sent => Err("spoke before saying how messages are numbered"),
+            Numbering::On if is_numbering => Err("numbered messages twice"),
+            Numbering::On if is_talk && number.is_none() => Err("said something without a number"),
+            Numbering::On if !is_talk && number.is_some() => Err("numbered what has no number"),
+            Numbering::On => Ok(number),
+        }
+    }
+
+    /// Says how our messages are numbered on a stream.
+    pub(super) fn say_numbering(&mut self, now: Time, id: StreamId) {
+        let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) else { return };
+        let line = self.lines.entry(user).or_default();
+        let next = line.unconfirmed.iter().map(|kept| kept.number.sequence).min();
+        let next = next.or(NonZeroU64::new(line.said + 1)).unwrap_or(NonZeroU64::MAX);
+        let (run, chat) = (self.run, line.chat);
+        self.send_peer(now, id, PeerMessage::Numbering { run, next, chat });
+        self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+    }
+
+    /// They have said how theirs are: the stream is good for both.
+    pub(super) fn numbering_came(&mut self, now: Time, id: StreamId, run: u64, next: NonZeroU64, chat: bool) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let Some(user) = stream.peer.clone() else { return };
+        if self.lines.get(&user).is_some_and(|line| line.ended.contains(&run)) {
+            return self.part(now, id, "it belongs to a session that has ended", true, Parting::Done);
+        }
+        let before = std::mem::replace(&mut stream.numbering, Numbering::On);
+        let line = self.lines.entry(user.clone()).or_default();
+        let is_new = line.run != Some(run);
+        if is_new && line.run.is_some() {
+            let anew = RequestError::NotDelivered(Some(STARTED_ANEW.to_owned()));
+            self.give_up(&user, |_| true, &anew);
+            self.close_chat(&user, "their program has started anew");
+            for other in self.streams_of(&user) {
+                if other != id
+                    && self.streams.get(&other).is_some_and(|other| other.numbering == Numbering::On)
+                {
+                    self.part(now, other, "it belongs to a session that has ended", true, Parting::Done);
+                }
+            }
+        }
+        if before == Numbering::Due {
+            self.say_numbering(now, id);
+        }
+        self.stream_used(now, id);
+        match self.lines.get_mut(&user) {
+            Some(line) if is_new => line.begin(run, next.get()),
+            _ => self.heard_up_to(now, id, &user, next.get() - 1),
+        }
+        self.carry_chat(id, &user, chat);
+        self.carry_line(now, id, &user);
+        match before {
+            Numbering::Due => self.unite(now, id),
+            _ => self.way_open(now, id, &user),
+        }
+    }
+
+    /// What a line holds goes by this stream from now on, if by no other.
+    pub(super) fn carry_line(&mut self, now: Time, id: StreamId, user: &Username) {
+        let numbered = self.streams.get(&id).is_some_and(|stream| stream.numbering == Numbering::On);
+        let Some(line) = self.lines.get_mut(user).filter(|line| numbered && line.carrier.is_none()) else {
+            return;
+        };
+        line.carrier = Some(id);
+        (line.lost, line.again, line.reason) = (None, None, None);
+        let again: Vec<_> = line.unconfirmed.iter().map(|kept| kept.number.sequence).collect();
+        for sequence in again {
+            self.launch_numbered(now, id, user, sequence);
+        }
+        self.watch(now, id);
+    }
+
+    /// The chat goes on where both ends hold it open.
+    fn carry_chat(&mut self, id: StreamId, user: &Username, theirs: bool) {
+        let ours = self.lines.get(user).is_some_and(|line| line.chat);
+        match (ours, theirs) {
+            (true, true) => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.chat = Chat::Open;
+                }
+                if !self.chats.contains_key(user) {
+                    self.chats.insert(user.clone(), id);
+                    self.tell(Event::ChatResumed { with: user.clone() });
+                }
+            }
+            (true, false) => self.close_chat(user, "they have left it"),
+            (false, _) => {}
+        }
+    }
+
+    /// Their numbers up to this one have been said, or will not be.
+    fn heard_up_to(&mut self, now: Time, id: StreamId, user: &Username, last: u64) {
+        let Some(line) = self.lines.get_mut(user).filter(|line| last > line.heard) else { return };
+        let (first, count) = (line.heard + 1, last - line.heard);
+        line.heard = last;
+        let kept = u64::try_from(KEPT).unwrap_or(u64::MAX);
+        let first = first.max(last.saturating_sub(kept - 1));
+        line.missing.extend(first..=last);
+        while line.missing.len() > KEPT {
+            line.missing.pop_first();
+        }
+        self.tell(Event::Missed { from: user.clone(), count });
+        if let Some((first, last)) = NonZeroU64::new(first).zip(NonZeroU64::new(last)) {
+            self.send_peer(now, id, PeerMessage::Missing { first, last });
+        }
+    }
+
+    /// What a message's number says of it.
+    pub(super) fn arrival(&mut self, now: Time, id: StreamId, number: Option<Number>) -> Arrival {
+        let user = self.streams.get(&id).and_then(|stream| stream.peer.clone());
+        let (Some(number), Some(user)) = (number, user) else { return Arrival::New { late: false } };
+        let sequence = number.sequence.get();
+        if let Some(line) = self.lines.get_mut(&user)
+            && std::mem::take(&mut line.fresh)
+        {
+            line.heard = line.heard.max(sequence - 1);
+        }
+        self.heard_up_to(now, id, &user, sequence - 1);
+        self.lines.entry(user).or_default().arrival(sequence)
+    }
+
+    /// Numbers a message to `user`, and says it now or once there is a stream.
+    pub(super) fn say(
+        &mut self,
+        now: Time,
+        user: &Username,
+        (id, time): (u64, u64),
+        said: Said,
+        request: RequestId,
+    ) -> Result<(), RequestError> {
+        let (limit, until) = (self.config.messages_in_flight, now + self.config.resend_timeout);
+        let line = self.lines.entry(user.clone()).or_default();
+        if line.unconfirmed.len() >= limit {
+            return Err(RequestError::TooMany { what: "messages", limit });
+        }
+        let Some(sequence) = NonZeroU64::new(line.said + 1) else { return Err(RequestError::Closed) };
+        line.said += 1;
+        let number = Number { id, sequence, time };
+        line.unconfirmed.push_back(Kept { number, said, request: Some(request), until });
+        match line.carrier {
+            Some(carrier) => self.launch_numbered(now, carrier, user, sequence),
+            None if line.again.is_none() => {
+                line.lost.get_or_insert(now);
+                line.again = Some(now);
+            }
+            None => {}
+        }
+        self.arm_lines(now);
+        Ok(())
+    }
+
+    fn launch_numbered(&mut self, now: Time, id: StreamId, user: &Username, sequence: NonZeroU64) {
+        let Some(me) = self.username().cloned() else { return };
+        let Some(kept) = self
+            .lines
+            .get(user)
+            .and_then(|line| line.unconfirmed.iter().find(|kept| kept.number.sequence == sequence))
+        else {
+            return;
+        };
+        let (number, said) = (kept.number, kept.said.clone());
+        self.fly(id, said.kind(), sequence, said.text());
+        self.send_peer(now, id, PeerMessage::Numbered(number));
+        let message = match said {
+            Said::Direct(text) => PeerMessage::DirectMessage { sender: me, recipient: user.clone(), text },
+            Said::Broadcast(room, text) => {
+                PeerMessage::DirectBroadcast { sender: me, room: Some(room), text }
+            }
+        };
+        self.send_peer(now, id, message);
+        self.watch(now, id);
+    }
+
+    /// They have a message of ours, or refuse it.
+    pub(super) fn landed(
+        &mut self,
+        user: &Username,
+        sequence: NonZeroU64,
+        outcome: Result<(), RequestError>,
+    ) {
+        let Some(line) = self.lines.get_mut(user) else { return };
+        let place = line.unconfirmed.iter().position(|kept| kept.number.sequence == sequence);
+        let Some(kept) = place.and_then(|place| line.unconfirmed.remove(place)) else { return };
+        match (kept.request, kept.said) {
+            (Some(request), Said::Direct(_)) => self.complete(request, outcome.map(|()| Response::Done)),
+            (Some(request), Said::Broadcast(..)) => self.settle_broadcast(request, user, outcome),
+            (None, said) if outcome.is_ok() => {
+                let (id, text) = (kept.number.id, said.text().clone());
+                self.tell(Event::Arrived { with: user.clone(), room: said.room(), id, text });
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// Gives up those messages to `user`. They may still be asked for.
+    fn give_up(&mut self, user: &Username, which: impl Fn(&Kept) -> bool, error: &RequestError) {
+        let Some(line) = self.lines.get_mut(user) else { return };
+        let (lost, kept) = std::mem::take(&mut line.unconfirmed).into_iter().partition(|kept| which(kept));
+        line.unconfirmed = kept;
+        let lost: VecDeque<Kept> = lost;
+        for mut kept in lost {
+            let (request, is_direct) = (kept.request.take(), matches!(kept.said, Said::Direct(_)));
+            if let Some(line) = self.lines.get_mut(user) {
+                line.given_up.push_back(kept);
+                if line.given_up.len() > KEPT {
+                    line.given_up.pop_front();
+                }
+            }
+            match request {
+                Some(request) if is_direct => self.complete(request, Err(error.clone())),
+                Some(request) => self.settle_broadcast(request, user, Err(error.clone())),
+                None => {}
+            }
+        }
+    }
+
+    /// They ask for what never came. What is still here, and still theirs to know, is said again.
+    pub(super) fn missing_came(&mut self, now: Time, id: StreamId, first: NonZeroU64, last: NonZeroU64) {
+        let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) else { return };
+        let until = now + self.config.resend_timeout;
+        let Some(line) = self.lines.get_mut(&user).filter(|line| line.carrier == Some(id)) else { return };
+        let (asked, kept): (VecDeque<Kept>, _) = std::mem::take(&mut line.given_up)
+            .into_iter()
+            .partition(|kept| (first..=last).contains(&kept.number.sequence));
+        line.given_up = kept;
+        for mut kept in asked {
+            let may_have = match &kept.said {
+                Said::Direct(_) => self.lines.get(&user).is_some_and(|line| line.chat),
+                Said::Broadcast(room, _) => self.rooms.get(room).is_some_and(|room| room.has(&user)),
+            };
+            let Some(line) = self.lines.get_mut(&user).filter(|_| may_have) else { continue };
+            let sequence = kept.number.sequence;
+            kept.until = until;
+            line.unconfirmed.push_back(kept);
+            self.launch_numbered(now, id, &user, sequence);
+        }
+        self.arm_lines(now);
+    }
+
+    /// A stream with numbers is gone. Where it was lost, the line goes on with the next one.
+    pub(super) fn line_parted(
+        &mut self,
+        now: Time,
+        id: StreamId,
+        user: &Username,
+        parting: Parting,
+        why: &str,
+    ) {
+        let delay = match self.streams.get(&id).is_some_and(|stream| stream.dialled) {
+            true => Duration::ZERO,
+            // It is for who dialled to dial again; in case they can't, we do, a little later.
+            false => self.config.delivery_timeout / 2,
+        };
+        let Some(line) = self.lines.get_mut(user) else { return };
+        if line.carrier != Some(id) {
+            return;
+        }
+        line.carrier = None;
+        if parting == Parting::Over {
+            return self.line_over(user, &RequestError::Unreachable(why.to_owned()), why);
+        }
+        let other = self.streams.iter().find(|(other, stream)| {
+            **other != id && stream.numbering == Numbering::On && stream.peer.as_ref() == Some(user)
+        });
+        if let Some(other) = other.map(|(other, _)| *other) {
+            return self.carry_line(now, other, user);
+        }
+        let Some(line) = self.lines.get_mut(user) else { return };
+        if line.is_wanted() {
+            line.lost = Some(now);
+            line.again = Some(now + delay);
+            line.reason = Some(RequestError::Unreachable(why.to_owned()));
+            if line.chat && parting == Parting::Lost {
+                self.tell(Event::ChatInterrupted { with: user.clone(), reason: why.to_owned() });
+            }
+            self.arm_lines(now);
+        }
+    }
+
+    /// Nothing more is said on a line, and nothing is waited for.
+    pub(super) fn line_over(&mut self, user: &Username, error: &RequestError, why: &str) {
+        self.give_up(user, |_| true, error);
+        self.close_chat(user, why);
+        if let Some(line) = self.lines.get_mut(user) {
+            (line.lost, line.again) = (None, None);
+        }
+    }
+
+    /// There is no way to the user for now.
+    pub(super) fn line_refused(&mut self, now: Time, user: &Username, error: RequestError) {
+        let (timeout, pause) = match &error {
+            RequestError::KeyChanged { .. } | RequestError::Plain => (Duration::ZERO, Duration::ZERO),
+            RequestError::NotOnline | RequestError::NotFound => {
+                (self.config.delivery_timeout, self.config.redial_pause)
+            }
+            _ => (self.config.resend_timeout, self.config.redial_pause),
+        };
+        let Some(line) = self.lines.get_mut(user).filter(|line| line.carrier.is_none()) else { return };
+        let since = *line.lost.get_or_insert(now);
+        if now.since(since) >= timeout {
+            let why = error.to_string();
+            return self.line_over(user, &error, &why);
+        }
+        line.again = Some(now + pause.max(Duration::from_millis(1)));
+        line.reason = Some(error);
+        self.arm_lines(now);
+    }
+
+    /// What lines wait for has come due.
+    pub(super) fn lines_due(&mut self, now: Time) {
+        let due: Vec<_> = self
+            .lines
+            .iter()
+            .filter(|(_, line)| line.due().is_some_and(|due| due <= now))
+            .map(|(user, _)| user.clone())
+            .collect();
+        for user in due {
+            let Some(line) = self.lines.get_mut(&user) else { continue };
+            let error =
+                line.reason.clone().filter(|_| line.carrier.is_none()).unwrap_or(RequestError::TimedOut);
+            self.give_up(&user, |kept| kept.until <= now, &error);
+            let Some(line) = self.lines.get_mut(&user) else { continue };
+            if line.again.is_some_and(|again| again <= now) {
+                line.again = None;
+                if line.carrier.is_none() && line.is_wanted() {
+                    self.reach(now, &user, Want::Line);
+                }
+            }
+        }
+        self.arm_lines(now);
+    }
+
+    fn arm_lines(&mut self, now: Time) {
+        match self.lines.values().filter_map(Line::due).min() {
+            Some(due) => self.arm(Timer::Lines, now, due.since(now)),
+            None => self.timers.cancel(Timer::Lines),
+        }
+    }
+
+    /// Forgets all lines, of a user who is leaving.
+    pub(super) fn drop_lines(&mut self, reason: &str) {
+        for user in self.lines.keys().cloned().collect::<Vec<_>>() {
+            self.line_over(&user, &RequestError::NotLoggedIn, reason);
+        }
+        self.lines.clear();
+        self.timers.cancel(Timer::Lines);
+    }
+
+    /// Ends the chat on a line, on whatever streams it was.
+    pub(super) fn close_chat(&mut self, user: &Username, reason: &str) {
+        let Some(line) = self.lines.get_mut(user) else { return };
+        if !std::mem::take(&mut line.chat) {
+            return;
+        }
+        for stream in self.streams.values_mut() {
+            if stream.peer.as_ref() == Some(user) && matches!(stream.chat, Chat::Open) {
+                stream.chat = Chat::None;
+            }
+        }
+        self.chats.remove(user);
+        self.tell(Event::ChatClosed { with: Some(user.clone()), reason: reason.to_owned() });
+    }
+
+    /// They have hung up, or don't want to chat any more.
+    pub(super) fn hang_up_came(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let user = stream.peer.clone();
+        match &stream.chat {
+            Chat::AskedUs(request) => {
+                let request = *request;
+                stream.chat = Chat::None;
+                self.timers.cancel(Timer::Asked(id));
+                self.chat_requests.remove(&request);
+                self.tell(Event::ChatClosed { with: user, reason: "they don't ask any more".to_owned() });
+            }
+            // What they have hung up is what was open before we asked.
+            Chat::Asked(_) | Chat::None => {}
+            Chat::Open => {
+                if let Some(user) = user {
+                    self.close_chat(&user, "hung up");
+                }
+            }
+        }
+    }
+
+    /// Something that makes sense came on a stream, so it lives.
+    pub(super) fn heard(&mut self, now: Time, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id)
+            && stream.numbering == Numbering::On
+        {
+            stream.pinged = false;
+            self.watch(now, id);
+        }
+    }
+
+    /// A stream that has been silent for a while is asked whether it lives, earlier if something waits for an answer.
+    pub(super) fn watch(&mut self, now: Time, id: StreamId) {
+        let Some(stream) = self.streams.get(&id).filter(|stream| stream.numbering == Numbering::On) else {
+            return;
+        };
+        if stream.pinged {
+            return;
+        }
+        if !stream.is_answered() {
+            self.arm(Timer::Ping(id), now, self.config.delivery_timeout);
+        } else if matches!(stream.chat, Chat::Open) {
+            self.arm(Timer::Ping(id), now, self.config.ping_interval);
+        } else {
+            self.timers.cancel(Timer::Ping(id));
+        }
+    }
+
+    pub(super) fn ping_due(&mut self, now: Time, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.pinged {
+            return self.part(now, id, "it doesn't answer any more", true, Parting::Lost);
+        }
+        stream.pinged = true;
+        let number = self.ids.u64(..);
+        // Not `send_peer`: a question whether it lives is no use of it.
+        self.effects.push_back(super::Effect::SendPeer { stream: id, message: PeerMessage::Ping(number) });
+        self.arm(Timer::Ping(id), now, self.config.delivery_timeout);
+    }
+
+    pub(super) fn pinged(&mut self, id: StreamId, number: u64) {
+        self.effects.push_back(super::Effect::SendPeer { stream: id, message: PeerMessage::Pong(number) });
+    }
+
+    /// Says that a chat is over, or the wish for one, where that is said.
+    pub(super) fn say_hang_up(&mut self, now: Time, id: StreamId) -> bool {
+        let numbered = self.streams.get(&id).is_some_and(|stream| stream.numbering == Numbering::On);
+        if numbered {
+            self.send_peer(now, id, PeerMessage::HangUp);
+        }
+        numbered
+    }
+}
