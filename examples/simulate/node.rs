@@ -11,7 +11,7 @@ use p2pchat_core::{
     peer::{Config, Effect, Peer, StreamId},
 };
 use p2pchat_proto::{
-    Capabilities, Capability, Dialect, FromRegistryDatagram, Limits, LinkKey, Message, PeerMessage,
+    Capabilities, Capability, Dialect, Follows, FromRegistryDatagram, Limits, LinkKey, Message, PeerMessage,
     RegistryName, Username,
     codec::{ClientCodec, PeerCodec},
 };
@@ -284,7 +284,8 @@ impl World {
                 continue;
             }
             let Ok(Some(item)) = stream.codec.decode(&mut stream.inbox) else { return };
-            stream.awaits_key = matches!(item, Ok(PeerMessage::IntroducedBy { secure: true, .. }));
+            stream.awaits_key =
+                matches!(item, Ok(PeerMessage::IntroducedBy { follows: Some(Follows::Tls), .. }));
             self.trace(|| format!("node {number} hears {item:?} on {line:?}"));
             match item {
                 Ok(message) => {

@@ -2,13 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use p2pchat_core::peer::Place;
 use p2pchat_examples::letters::{self, Letters, To};
 use p2pchat_proto::{RoomName, Text, Username};
 
 use crate::network::LineId;
 
-/// A way along which order is kept: to one user's program, over one line, in one chat or room.
-type Way = (usize, LineId, To);
+/// A way along which order is kept: to one user's program, in one chat or room,
+type Way = (usize, Along, To);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Along {
+    /// over one line,
+    Line(LineId),
+    /// or, where messages have numbers, from one program, over one line after the other.
+    Program(usize),
+}
 
 #[derive(Default)]
 pub(crate) struct Post {
@@ -16,6 +25,8 @@ pub(crate) struct Post {
     /// Over which line a program got a message first, and whether that said for which room.
     carried: BTreeMap<(u64, usize), (LineId, bool)>,
     newest: BTreeMap<Way, u64>,
+    /// How many messages a program's user was told that they are missing, which may come late, and of whom.
+    missed: BTreeMap<(usize, Username), u64>,
     pub(crate) delivered: u64,
     pub(crate) acknowledged: u64,
 }
@@ -30,6 +41,11 @@ impl Post {
         }
     }
 
+    /// A user is told that messages are missing.
+    pub(crate) fn missed(&mut self, user: usize, from: &Username, count: u64) {
+        *self.missed.entry((user, from.clone())).or_default() += count;
+    }
+
     /// A user sees a message. `room` is known unless it was a chat, or the sender's program couldn't say.
     pub(crate) fn saw(
         &mut self,
@@ -38,14 +54,26 @@ impl Post {
         from: &Username,
         room: Option<&RoomName>,
         text: &Text,
+        place: Option<Place>,
     ) -> Checked {
         let way = letters::number(text).and_then(|number| self.carried.get(&(number, user)).copied());
         // Without a name the receiver's program goes by the rooms that it knows the sender in.
         let names_room = way.is_some_and(|(_, names_room)| names_room);
         let letter = self.letters.read(user, name, from, room, names_room, text)?;
         let number = letter.number;
-        if let Some((line, _)) = way {
-            let newest = self.newest.entry((user, line, letter.to.clone())).or_default();
+        let along = match (place, way) {
+            (Some(Place { late: true, .. }), _) => {
+                let missed = self.missed.entry((user, from.clone())).or_default();
+                *missed = missed.checked_sub(1).ok_or_else(|| {
+                    format!("{name} reads message {number} of {from} late, of whom they were missing none")
+                })?;
+                None
+            }
+            (Some(_), _) => Some(Along::Program(letter.program)),
+            (None, way) => way.map(|(line, _)| Along::Line(line)),
+        };
+        if let Some(along) = along {
+            let newest = self.newest.entry((user, along, letter.to.clone())).or_default();
             if *newest > number {
                 return Err(format!("{name} reads message {number} of {from} after message {newest}"));
             }
@@ -66,5 +94,6 @@ impl Post {
         self.letters.forget();
         self.carried.clear();
         self.newest.clear();
+        self.missed.clear();
     }
 }

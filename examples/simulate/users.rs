@@ -366,19 +366,19 @@ impl World {
                 let what = Happening::AnswerChat { node: number, incarnation, request, accept };
                 self.schedule.after(delay, what);
             }
-            Event::Message { from, text, receipt } => {
+            Event::Message { from, text, place, receipt } => {
                 if !self.overlooks() {
-                    let verdict = self.post.saw(number, &name, &from, None, &text);
+                    let verdict = self.post.saw(number, &name, &from, None, &text, place);
                     self.check(verdict);
                 }
                 self.confirm_soon(number, receipt);
             }
-            Event::Broadcast { room, from, text, receipt } => {
+            Event::Broadcast { room, from, text, place, receipt, .. } => {
                 if let Some(room) = self.post.letters.room_of(&text).cloned() {
                     self.check_membership(number, &room);
                 }
                 if !self.overlooks() {
-                    let verdict = self.post.saw(number, &name, &from, room.as_ref(), &text);
+                    let verdict = self.post.saw(number, &name, &from, room.as_ref(), &text, place);
                     self.check(verdict);
                 }
                 self.confirm_soon(number, receipt);
@@ -388,6 +388,7 @@ impl World {
             }
             Event::Fault { culprit, what } => self.fail(format!("{name} hears that {culprit} {what}")),
             Event::Reconnected => self.stats.reconnected += 1,
+            Event::Missed { from, count } => self.post.missed(number, &from, count),
             Event::KeyLearned { user, key } => {
                 self.nodes[number].known.insert(user.clone(), key);
                 if !self.nodes.iter().any(|node| node.user.name == user && node.key == Some(key)) {
