@@ -4,7 +4,7 @@
 //! which mean the same.
 
 use p2pchat_core::{
-    peer::Event,
+    peer::{Event, Place},
     proto::{BanRecord, Found, PeerRecord, Reason, RoomChange, RoomRecord, Username},
 };
 use serde_json::{Value, json};
@@ -84,6 +84,18 @@ pub(crate) fn names<'a, T: AsRef<str> + 'a>(names: impl IntoIterator<Item = &'a 
     names.into_iter().map(|name| Value::from(name.as_ref())).collect()
 }
 
+/// With `"id"` (a text, as it has more digits than a number in JSON is sure to keep), `"sequence"`, `"sent"` in milliseconds since
+/// 1970, and `"late"`, where the sender's program numbers its messages.
+fn placed(mut message: Value, place: Option<Place>) -> Value {
+    if let (Some(place), Value::Object(fields)) = (place, &mut message) {
+        fields.insert("id".to_owned(), place.number.id.to_string().into());
+        fields.insert("sequence".to_owned(), place.number.sequence.get().into());
+        fields.insert("sent".to_owned(), place.number.time.into());
+        fields.insert("late".to_owned(), place.late.into());
+    }
+    message
+}
+
 /// `{"event": …}` with the event's own fields; null for an event that this program doesn't know.
 pub(crate) fn event(event: &Event) -> Value {
     let user = |username: &Option<Username>| username.as_ref().map(|name| name.as_str().to_owned());
@@ -117,15 +129,31 @@ pub(crate) fn event(event: &Event) -> Value {
         Event::ChatClosed { with, reason } => {
             json!({ "event": "chat_closed", "with": user(with), "reason": reason })
         }
-        Event::Message { from, text, .. } => {
-            json!({ "event": "message", "from": from.as_str(), "text": text.as_str() })
+        Event::ChatInterrupted { with, reason } => {
+            json!({ "event": "chat_interrupted", "with": with.as_str(), "reason": reason })
         }
-        Event::Broadcast { room, from, text, .. } => json!({
-            "event": "broadcast",
+        Event::ChatResumed { with } => json!({ "event": "chat_resumed", "with": with.as_str() }),
+        Event::Missed { from, count } => json!({ "event": "missed", "from": from.as_str(), "count": count }),
+        Event::Arrived { with, room, id, text } => json!({
+            "event": "arrived",
+            "with": with.as_str(),
             "room": room.as_ref().map(AsRef::<str>::as_ref),
-            "from": from.as_str(),
+            "id": id.to_string(),
             "text": text.as_str(),
         }),
+        Event::Message { from, text, place, .. } => {
+            placed(json!({ "event": "message", "from": from.as_str(), "text": text.as_str() }), *place)
+        }
+        Event::Broadcast { room, from, text, place, secured, .. } => placed(
+            json!({
+                "event": "broadcast",
+                "room": room.as_ref().map(AsRef::<str>::as_ref),
+                "from": from.as_str(),
+                "text": text.as_str(),
+                "encrypted": secured,
+            }),
+            *place,
+        ),
         Event::RoomEntered { room, members } => {
             json!({ "event": "room_entered", "room": room.as_str(), "members": names(members) })
         }

@@ -1,7 +1,7 @@
 //! Events and lists as lines for people.
 
 use p2pchat_core::{
-    peer::{BroadcastReport, Event, RequestError},
+    peer::{BroadcastReport, Event, Place, RequestError},
     proto::{BanRecord, Found, LinkKey, PeerRecord, RoomChange, RoomName, RoomRecord, Username},
 };
 
@@ -33,12 +33,32 @@ pub(crate) fn names<'a, T: AsRef<str> + 'a>(all: impl IntoIterator<Item = &'a T>
 pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
     let said = |label: String, what: &str| Some(text::message(&paint.paint(Tone::Name, &label), what, paint));
     let (tone, line) = match event {
-        Event::Message { from, text, .. } => return said(format!("{}:", name(from)), text.as_str()),
-        Event::Broadcast { room: Some(room), from, text, .. } => {
-            return said(format!("{} {}:", self::room(room), name(from)), text.as_str());
+        Event::Message { from, text, place, .. } => {
+            return said(format!("{}{}:", name(from), remarks(true, *place)), text.as_str());
         }
-        Event::Broadcast { room: None, from, text, .. } => {
-            return said(format!("{} (in a room):", name(from)), text.as_str());
+        Event::Broadcast { room: Some(room), from, text, place, secured, .. } => {
+            let remarks = remarks(*secured, *place);
+            return said(format!("{} {}{remarks}:", self::room(room), name(from)), text.as_str());
+        }
+        Event::Broadcast { room: None, from, text, place, secured, .. } => {
+            return said(format!("{} (in a room){}:", name(from), remarks(*secured, *place)), text.as_str());
+        }
+        Event::ChatInterrupted { with, reason } => {
+            let (who, reason) = (name(with), sanitize::line(reason));
+            (Tone::Notice, format!("no way to {who} for now ({reason}); what you say waits for a while"))
+        }
+        Event::ChatResumed { with } => {
+            (Tone::Success, format!("the chat with {} goes on, encrypted", name(with)))
+        }
+        Event::Missed { from, count } => {
+            let messages = if *count == 1 { "a message" } else { &format!("{count} messages") };
+            let who = name(from);
+            (Tone::Notice, format!("{messages} of {who}'s did not come through; asking {who}'s program again"))
+        }
+        Event::Arrived { with, room, text, .. } => {
+            let place = room.as_ref().map(|room| format!(" in {}", self::room(room))).unwrap_or_default();
+            let arrived = format!("{} has it after all{place}:", name(with));
+            return said(arrived, text.as_str());
         }
         // How long the next attempt waits changes with each, and only the first is told.
         Event::Disconnected { reason, .. } => (
@@ -95,6 +115,16 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
         _ => return None,
     };
     Some(paint.paint(tone, &line))
+}
+
+/// What is to be known of a message besides who says it.
+fn remarks(secured: bool, place: Option<Place>) -> String {
+    let late = place.is_some_and(|place| place.late);
+    match (secured, late) {
+        (true, false) => String::new(),
+        (true, true) => " (late)".to_owned(),
+        (false, _) => " (not encrypted)".to_owned(),
+    }
 }
 
 /// With how many of its digits a key is named.

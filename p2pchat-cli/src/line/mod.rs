@@ -154,6 +154,9 @@ impl<'a> Line<'a> {
                 self.console.prompt(&prompt);
             }
             tokio::select! {
+                // What a command brought about has been told as events before its outcome, and is shown before it.
+                biased;
+                () = signals.received() => break End::Quit,
                 input = self.console.answer(), if self.console.is_waiting() => match input {
                     Input::Line(line) if line.trim().is_empty() => {}
                     Input::Line(line) => match command::parse(&line) {
@@ -185,7 +188,6 @@ impl<'a> Line<'a> {
                     self.take(done.unwrap_or_default());
                 }
                 () = &mut settle, if !settled => settled = true,
-                () = signals.received() => break End::Quit,
             }
         };
         self.tasks.shutdown().await;
@@ -266,7 +268,9 @@ impl<'a> Line<'a> {
         if let Some(target) = report.close {
             self.close(&target);
         }
-        if let Some(target) = report.open {
+        // By now a chat may be over again.
+        let is_open = |target: &Target| matches!(target, Target::Room(_)) || self.places.contains(target);
+        if let Some(target) = report.open.filter(is_open) {
             self.open(target);
         }
     }
