@@ -17,6 +17,7 @@ mod peers;
 mod prototype;
 mod registry_lost;
 mod resume;
+mod room;
 mod secured;
 mod support;
 mod talk;
