@@ -1,0 +1,67 @@
+//! Somebody who talks to a room.
+
+use std::time::Instant;
+
+use p2pchat_core::tokio::Peer;
+use tokio::{runtime::Handle, task::JoinSet};
+
+use crate::{
+    people::{Heard, ROOM, Registry, TALKER, text},
+    report::{Figure, MEMBERS, Way, What, cpu},
+};
+
+pub(crate) struct Hall {
+    talker: Peer,
+    room: String,
+    members: usize,
+    heard: Heard,
+    /// Who is there stays.
+    _there: Vec<Peer>,
+}
+
+impl Hall {
+    pub(crate) async fn fill(registry: &Registry, far: &Handle, way: Way) -> Self {
+        let mut hall = Self::fill_with(registry, far, way, MEMBERS).await;
+        // Dials everybody.
+        hall.broadcast(1).await;
+        hall
+    }
+
+    /// The talker is here, the members are there; nobody has been dialled.
+    pub(crate) async fn fill_with(registry: &Registry, far: &Handle, way: Way, members: usize) -> Self {
+        let (with_key, room) = (way == Way::Encrypted, format!("{ROOM}{}", way as u8));
+        let (registry, heard) = (*registry, Heard::new().0);
+        let talker = registry.arrive(format!("{TALKER}{}", way as u8), with_key, Heard::new().0).await;
+        let capacity = u32::try_from(members + 1).expect("fewer");
+        talker.create(&room, None, capacity, "").await.expect("a new room");
+        let mut joining = JoinSet::new();
+        for number in 0..members {
+            let (room, heard) = (room.clone(), heard.clone());
+            let member = async move {
+                let peer = registry.arrive(format!("member{number}-{}", way as u8), with_key, heard).await;
+                peer.join(&room, None).await.expect("a place in the room");
+                peer
+            };
+            joining.spawn_on(member, far);
+        }
+        let there = joining.join_all().await;
+        let present = talker.members(&room).await.expect("one's own room");
+        assert_eq!(present.len(), members + 1);
+        Self { talker, room, members, heard, _there: there }
+    }
+
+    pub(crate) async fn broadcast(&mut self, count: usize) -> Figure {
+        let bytes = What::Broadcast.load().0;
+        self.heard.expect(bytes);
+        let (mut times, before) = (Vec::new(), cpu());
+        for number in 0..count {
+            let begun = Instant::now();
+            let report = self.talker.broadcast(&self.room, &text(number, bytes)).await.expect("a report");
+            times.push(begun.elapsed());
+            assert_eq!((report.delivered.len(), report.failed), (self.members, Vec::new()));
+        }
+        let figure = Figure::of_times(times, cpu() - before);
+        self.heard.check(count, self.members);
+        figure
+    }
+}
