@@ -53,7 +53,10 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
         Event::Missed { from, count } => {
             let messages = if *count == 1 { "a message" } else { &format!("{count} messages") };
             let who = name(from);
-            (Tone::Notice, format!("{messages} of {who}'s did not come through; asking {who}'s program again"))
+            (
+                Tone::Notice,
+                format!("{messages} of {who}'s did not come through; asking {who}'s program again"),
+            )
         }
         Event::Arrived { with, room, text, .. } => {
             let place = room.as_ref().map(|room| format!(" in {}", self::room(room))).unwrap_or_default();

@@ -28,7 +28,7 @@ const FRAME_BYTES: usize = 400;
 const HELLO: &[u8] = b"HELLO_BACK <SUCCESS> <200> <1> \
     <reason,roster,sender,resume,moderate,ticket,retry,contact,origin,park>\n";
 const HELLO_WITH_KEYS: &[u8] = b"HELLO_BACK <SUCCESS> <200> <1> \
-    <reason,roster,sender,resume,moderate,ticket,retry,contact,origin,park,keys>\nLINK_KEY <SUCCESS> <200>\n";
+    <reason,roster,sender,resume,moderate,ticket,retry,contact,origin,park,keys,ids>\nLINK_KEY <SUCCESS> <200>\n";
 /// What others may do to a peer, and what its application may want. `u8`s choose among what there has been.
 #[derive(Debug, Clone, Arbitrary)]
 enum Step<'a> {

@@ -74,6 +74,7 @@ pub(super) const REGISTRY_LINES: &[&str] = &[
     "HELLO_BACK <SUCCESS> <200> <1> <roster,sender,resume,ticket,park>",
     "TICKET <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0bc822cd15d6c15b0f00a8>",
     "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender,origin> <bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb>",
+    "SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender,origin,ids> <bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb>",
     "SEARCH_USER_RESPONSE <SUCCESS> <200> <carol> <4000> <192.0.2.3> <> <cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc>",
     "LINK_KEY <SUCCESS> <200>",
     "LINK_KEY <FAILURE> <404> <no>",
@@ -108,6 +109,16 @@ pub(super) const STREAM_LINES: &[&str] = &[
     "DIRECT_BROADCAST_NOTIFICATION <FAILURE> <404> <alice> <hi>",
     "INTRODUCED_BY <chat.example.org:15600> <bob> <alice> <tls>",
     "INTRODUCED_BY <chat.example.org:15600> <carol> <alice> <tls>",
+    "INTRODUCED_BY <chat.example.org:15600> <bob> <alice> <numbering>",
+    "NUMBERING <7> <1> <CLOSED>",
+    "NUMBERING <8> <3> <OPEN>",
+    "NUMBERED <1> <1> <0>",
+    "NUMBERED <2> <2> <1764374400123>",
+    "NUMBERED <3> <18446744073709551615> <0>",
+    "MISSING <1> <18446744073709551615>",
+    "HANG_UP",
+    "PING <1>",
+    "PONG <1>",
 ];
 
 pub(super) const DATAGRAMS: &[&str] = &[

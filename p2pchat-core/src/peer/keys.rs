@@ -18,8 +18,9 @@ use crate::time::Time;
 /// How many messages may wait on one stream in the clear until the registry has said whose it is. Who is new says a
 /// greeting and a request.
 const HELD: usize = 8;
-/// About how many streams the registry may be asked at once: strangers must not fill the queue.
+/// About how many streams the registry may be asked at once: strangers must not fill the queue. So many more may wait for that.
 const ASKED: usize = 32;
+const WAITING: usize = 256;
 
 const CLEAR: &str = "streams in the clear are refused";
 
@@ -32,8 +33,9 @@ pub(super) enum Proof {
     Expected(LinkKey),
     /// They dialled, and the handshake that they have announced isn't over.
     Announced,
-    /// The registry is being asked about who they say they are. What they say meanwhile waits.
-    Asked { key: Option<LinkKey>, held: Vec<PeerMessage> },
+    /// The registry is being asked about who they say they are, or will be in its turn: about this user then. What they say
+    /// meanwhile waits.
+    Asked { key: Option<LinkKey>, held: Vec<PeerMessage>, turn: Option<Username> },
     /// They don't encrypt, and the user that they say they are has no key.
     Plain,
     /// They hold this key, and it is that user's.
@@ -175,7 +177,9 @@ impl Peer {
                 None
             }
             // On an encrypted stream a whole burst may come behind the handshake.
-            Proof::Asked { held, key, .. } if held.len() < key.map_or(HELD, |_| in_flight.max(HELD)) => {
+            Proof::Asked { held, key, turn }
+                if held.len() < key.filter(|_| turn.is_none()).map_or(HELD, |_| in_flight.max(HELD)) =>
+            {
                 held.push(message);
                 None
             }
@@ -200,7 +204,7 @@ impl Peer {
                     }
                     Some(name) => {
                         if let Some(stream) = self.streams.get_mut(&id) {
-                            stream.proof = Proof::Asked { key: None, held: vec![message] };
+                            stream.proof = Proof::Asked { key: None, held: vec![message], turn: None };
                         }
                         self.check(now, id, &name, None);
                         None
@@ -238,15 +242,50 @@ impl Peer {
             Proof::Asked { held, .. } => std::mem::take(held),
             _ => Vec::new(),
         };
-        stream.proof = Proof::Asked { key, held };
+        stream.proof = Proof::Asked { key, held, turn: None };
         if let Some(key) = key.filter(|&key| known == Some(key)) {
             return self.admit(now, id, user, Proof::Proven(key));
         }
-        let asked = |stream: &&Stream| matches!(stream.proof, Proof::Asked { .. });
-        if self.streams.values().filter(asked).count() > ASKED {
-            return self.drop_stream(now, id, "too many want to be known at once", true);
-        }
         self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+        let (asked, waiting) = self.asked();
+        if waiting >= WAITING {
+            self.drop_stream(now, id, "too many want to be known at once", true);
+        } else if asked > ASKED {
+            if let Some(Stream { proof: Proof::Asked { turn, .. }, .. }) = self.streams.get_mut(&id) {
+                *turn = Some(user.clone());
+            }
+        } else {
+            self.ask_who(now, id, user);
+        }
+    }
+
+    /// About how many streams the registry is being asked, and how many wait for that.
+    fn asked(&self) -> (usize, usize) {
+        let asked = self.streams.values().filter_map(|stream| match &stream.proof {
+            Proof::Asked { turn, .. } => Some(turn.is_some()),
+            _ => None,
+        });
+        asked.fold((0, 0), |(asked, waiting), waits| match waits {
+            true => (asked, waiting + 1),
+            false => (asked + 1, waiting),
+        })
+    }
+
+    /// It is the turn of whoever has waited longest, if there is room.
+    pub(super) fn ask_next(&mut self, now: Time) {
+        if self.asked().0 >= ASKED {
+            return;
+        }
+        let next = self.streams.iter_mut().find_map(|(id, stream)| match &mut stream.proof {
+            Proof::Asked { turn, .. } => turn.take().map(|user| (*id, user)),
+            _ => None,
+        });
+        if let Some((id, user)) = next {
+            self.ask_who(now, id, &user);
+        }
+    }
+
+    fn ask_who(&mut self, now: Time, id: StreamId, user: &Username) {
         let search = ToRegistry::SearchUser { username: user.clone() };
         if let Err(error) = self.submit(now, search, Purpose::Vouch(id, user.clone())) {
             self.vouched(now, id, user, Err(error));
@@ -287,6 +326,7 @@ impl Peer {
                 self.drop_stream(now, id, &why, true);
             }
         }
+        self.ask_next(now);
     }
 
     /// It is clear who they are, and what they have said meanwhile counts. The stream is theirs, under no other name.

@@ -242,21 +242,25 @@ impl Peer {
     /// Says how our messages are numbered on a stream.
     pub(super) fn say_numbering(&mut self, now: Time, id: StreamId) {
         let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) else { return };
-        let line = self.lines.entry(user).or_default();
-        let next = line.unconfirmed.iter().map(|kept| kept.number.sequence).min();
-        let next = next.or(NonZeroU64::new(line.said + 1)).unwrap_or(NonZeroU64::MAX);
-        let (run, chat) = (self.run, line.chat);
+        let line = self.lines.get(&user);
+        let oldest = line.and_then(|line| line.unconfirmed.iter().map(|kept| kept.number.sequence).min());
+        let said = line.map_or(0, |line| line.said);
+        let next = oldest.unwrap_or(NonZeroU64::MIN.saturating_add(said));
+        let (run, chat) = (self.run, line.is_some_and(|line| line.chat));
         self.send_peer(now, id, PeerMessage::Numbering { run, next, chat });
         self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
     }
 
     /// They have said how theirs are: the stream is good for both.
     pub(super) fn numbering_came(&mut self, now: Time, id: StreamId, run: u64, next: NonZeroU64, chat: bool) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let Some(user) = stream.peer.clone() else { return };
+        let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) else { return };
         if self.lines.get(&user).is_some_and(|line| line.ended.contains(&run)) {
             return self.part(now, id, "it belongs to a session that has ended", true, Parting::Done);
         }
+        if !self.has_place_for(&user) {
+            return self.part(now, id, "there are too many lines", true, Parting::Done);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
         let before = std::mem::replace(&mut stream.numbering, Numbering::On);
         let line = self.lines.entry(user.clone()).or_default();
         let is_new = line.run != Some(run);
@@ -301,6 +305,16 @@ impl Peer {
             self.launch_numbered(now, id, user, sequence);
         }
         self.watch(now, id);
+    }
+
+    /// Whether there may be a line to this user. One that nothing is on gives way.
+    fn has_place_for(&mut self, user: &Username) -> bool {
+        if self.lines.contains_key(user) || self.lines.len() < 2 * self.config.streams {
+            return true;
+        }
+        let unused = |line: &Line| line.carrier.is_none() && !line.is_wanted() && line.pending.is_empty();
+        let unused = self.lines.iter().find(|(_, line)| unused(line)).map(|(user, _)| user.clone());
+        unused.is_some_and(|unused| self.lines.remove(&unused).is_some())
     }
 
     /// The chat goes on where both ends hold it open.

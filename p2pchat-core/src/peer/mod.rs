@@ -270,7 +270,7 @@ impl Peer {
         self.rooms.keys()
     }
 
-    /// The people with whom a chat is open.
+    /// The people with whom a chat is open and has a stream.
     pub fn chats(&self) -> impl Iterator<Item = &Username> {
         self.chats.keys()
     }

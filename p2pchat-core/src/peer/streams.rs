@@ -528,7 +528,11 @@ impl Peer {
         for request in stream.direct.requests() {
             self.complete(request, Err(unreachable.clone()));
         }
+        let was_asked = matches!(stream.proof, Proof::Asked { .. });
         self.chat_ended(id, stream.chat, stream.peer, reason);
+        if was_asked {
+            self.ask_next(now);
+        }
     }
 
     /// A stream is gone that led to a user. They may have come by one of their own.

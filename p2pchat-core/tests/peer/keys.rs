@@ -492,15 +492,20 @@ fn links_whom_the_registry_hides_can_not_come() {
 #[test]
 fn links_strangers_fill_no_queue() {
     let mut s = alice();
-    let mut closed = 0;
-    for n in 0..100 {
+    let mut did = Vec::new();
+    for n in 0..300 {
         let stream = s.accept();
-        let did = s.peer(stream, &format!("CHAT_REQUEST <alice> <stranger{n}>"));
-        closed += did.iter().filter(|line| **line == format!("close s{stream}")).count();
+        did.extend(s.peer(stream, &format!("CHAT_REQUEST <alice> <stranger{n}>")));
     }
-    assert_eq!(closed, 100 - 32);
+    let asked =
+        |did: &[String]| did.iter().filter(|line| line.starts_with("> SEARCH_USER <stranger")).count();
+    let closed = |did: &[String]| did.iter().filter(|line| line.starts_with("close s")).count();
+    assert_eq!((asked(&did), closed(&did)), (32, 300 - 32 - 256));
+    // The others have their turn, in the order in which they came.
+    s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <stranger0> <4000> <192.0.2.9>");
+    assert_eq!(s.did()[1..], ["> SEARCH_USER <stranger32>"]);
     // Those who have gone by the time are not asked about.
-    for stream in 0..100 {
+    for stream in 0..300 {
         s.closed(stream);
     }
     s.did();

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use p2pchat_core::{
@@ -14,7 +15,10 @@ use p2pchat_core::{
         BoxFuture, BoxStream, Datagrams, Error, Events, LinkIdentity, Listener, Network, Peer, TcpNetwork,
     },
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 
 use crate::support::{Registry, chat, until};
 
@@ -22,10 +26,12 @@ fn identity() -> LinkIdentity {
     LinkIdentity::from_pkcs8(&LinkIdentity::generate().unwrap()).unwrap()
 }
 
-/// The system's network, but that what is dialled is heard, and that whoever dials `from` gets to `to`.
+/// The system's network, but that what is dialled is heard, and that whoever dials `from` gets to `to`. And what is dialled can be
+/// cut, after so many bytes of the dialler's.
 #[derive(Debug, Default, Clone)]
 struct Between {
     heard: Arc<Mutex<Vec<u8>>>,
+    cut_after: Arc<Mutex<Option<usize>>>,
     detour: Arc<Mutex<Option<(u16, u16)>>>,
 }
 
@@ -50,10 +56,10 @@ impl Network for Between {
         {
             addr.set_port(to);
         }
-        let heard = self.heard.clone();
+        let (heard, cut_after) = (self.heard.clone(), self.cut_after.clone());
         Box::pin(async move {
             let stream = TcpNetwork.dial(addr).await?;
-            Ok(Box::new(Heard(stream, heard)) as BoxStream)
+            Ok(Box::new(Heard(stream, heard, cut_after)) as BoxStream)
         })
     }
 
@@ -66,7 +72,7 @@ impl Network for Between {
     }
 }
 
-struct Heard(BoxStream, Arc<Mutex<Vec<u8>>>);
+struct Heard(BoxStream, Arc<Mutex<Vec<u8>>>, Arc<Mutex<Option<usize>>>);
 
 impl AsyncRead for Heard {
     fn poll_read(
@@ -82,7 +88,23 @@ impl AsyncRead for Heard {
 }
 
 impl AsyncWrite for Heard {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let left = *self.2.lock().unwrap();
+        match left {
+            Some(0) => {
+                *self.2.lock().unwrap() = None;
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+            Some(left) => {
+                bytes = &bytes[..left.min(bytes.len())];
+                *self.2.lock().unwrap() = Some(left - bytes.len());
+            }
+            None => {}
+        }
         self.1.lock().unwrap().extend_from_slice(bytes);
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
@@ -280,4 +302,40 @@ async fn who_was_met_is_known_again_by_another_run_of_the_program() {
     std::fs::write(&file, "nonsense\n").unwrap();
     let error = Peer::connect(registry.client().known_peers(file.clone())).await.unwrap_err();
     assert!(error.to_string().contains("known_peers:1: wanted is"), "{error}");
+}
+
+#[tokio::test]
+async fn links_what_a_cut_connection_has_not_brought_comes_on_the_next_one_and_once() {
+    let registry = Registry::start().await;
+    let network = Between::default();
+    let (alice, mut alice_events) = with_key(&registry, "alice", identity(), &network).await;
+    let (bob, mut bob_events) = with_key(&registry, "bob", identity(), &network).await;
+    chat(&alice, "bob", &bob, &mut bob_events).await;
+    let mut resumed = 0;
+    for cut in (0..1_000).step_by(25) {
+        // Some 250 bytes are a message of hers.
+        *network.cut_after.lock().unwrap() = Some(cut);
+        let texts = ["one", "two", "three"].map(|word| format!("{word} after {cut}"));
+        let says = async {
+            for text in &texts {
+                alice.send("bob", text).await.unwrap();
+            }
+        };
+        let hears = async {
+            for text in &texts {
+                let heard = until(&mut bob_events, |event| match event {
+                    Event::Message { text, .. } => Some(text),
+                    Event::ChatClosed { reason, .. } => panic!("{reason}"),
+                    _ => None,
+                });
+                assert_eq!(heard.await.as_str(), text, "once, and in order");
+            }
+        };
+        tokio::join!(says, hears);
+        *network.cut_after.lock().unwrap() = None;
+        while let Ok(Some(event)) = timeout(Duration::ZERO, alice_events.next()).await {
+            resumed += usize::from(matches!(event, Event::ChatResumed { .. }));
+        }
+    }
+    assert!(resumed >= 10, "it was cut, and went on, {resumed} times");
 }

@@ -80,7 +80,7 @@ pub enum PeerMessage {
     Missing {
         /// The first of them.
         first: NonZeroU64,
-        /// The last one, not before the first.
+        /// The last one; none, if it is less than the first.
         last: NonZeroU64,
     },
     /// `HANG_UP`: the chat, or the wish for it, is over; the stream isn't (capability `ids`, §7.14).

@@ -56,11 +56,10 @@ impl PeerMessage {
                 sequence: fields.required("sequence", value::sequence)?,
                 time: fields.required("time", value::u64)?,
             }),
-            Verb::Missing => {
-                let first = fields.required("first", value::sequence)?;
-                let last = fields.required("last", |text, _| value::sequence_from(first, text))?;
-                Self::Missing { first, last }
-            }
+            Verb::Missing => Self::Missing {
+                first: fields.required("first", value::sequence)?,
+                last: fields.required("last", value::sequence)?,
+            },
             Verb::HangUp => Self::HangUp,
             Verb::Ping => Self::Ping(fields.required("number", value::u64)?),
             Verb::Pong => Self::Pong(fields.required("number", value::u64)?),

@@ -88,11 +88,6 @@ pub(super) fn sequence(text: &str, _: &Limits) -> Result<NonZeroU64, Problem> {
     number(text, 1, u64::MAX)
 }
 
-/// A number that isn't less than `first`.
-pub(super) fn sequence_from(first: NonZeroU64, text: &str) -> Result<NonZeroU64, Problem> {
-    number(text, first.get(), u64::MAX)
-}
-
 pub(super) fn proof(text: &str, _: &Limits) -> Result<KeepAliveProof, Problem> {
     KeepAliveProof::new(text)
 }
