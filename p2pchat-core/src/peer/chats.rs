@@ -72,7 +72,7 @@ impl Peer {
         })
     }
 
-    /// Ends a chat, or the wish for one: closes its streams, which is how the other side is told.
+    /// Ends a chat, or the wish for one. The other side is told so (§7.14), by closing the chat's streams if there is no other way.
     pub fn hang_up(&mut self, now: Time, user: Username) -> RequestId {
         self.command(|peer, request| {
             if peer.withdraw_contact(now, &user, &RequestError::Unreachable("hung up".to_owned())) {
@@ -83,15 +83,22 @@ impl Peer {
                 stream.peer.as_ref() == Some(&user) && matches!(stream.chat, Chat::Open | Chat::Asked(_))
             });
             let streams: Vec<_> = streams.map(|(id, _)| *id).collect();
-            let between_streams =
-                peer.lines.get(&user).is_some_and(|line| line.chat && line.carrier.is_none());
-            if streams.is_empty() && !between_streams {
+            let line = peer.lines.get(&user).filter(|line| line.chat).map(|line| line.carrier);
+            if streams.is_empty() && line.is_none() {
                 return Err(RequestError::NoChat);
+            }
+            if let Some(Some(carrier)) = line
+                && !streams.contains(&carrier)
+            {
+                peer.say_hang_up(now, carrier);
             }
             for stream in streams {
                 peer.leave_chat(now, stream, "hung up");
             }
             peer.close_chat(&user, "hung up");
+            if let Some(Some(carrier)) = line {
+                peer.watch(now, carrier);
+            }
             peer.complete(request, Ok(Response::Done));
             Ok(())
         })
@@ -113,6 +120,7 @@ impl Peer {
 
     /// Asks whoever we dialled for a chat.
     pub(super) fn ask(&mut self, now: Time, id: StreamId, request: RequestId) {
+        let id = self.carrier_of(id);
         let sender = self.username().cloned();
         let limit = self.config.chat_requests;
         let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -148,6 +156,17 @@ impl Peer {
             for request in requests.clone() {
                 self.complete(request, Err(RequestError::TimedOut));
             }
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let (Chat::AskedUs(theirs), Numbering::On) = (&stream.chat, stream.numbering) {
+            let theirs = *theirs;
+            let asked = std::mem::replace(&mut stream.chat, Chat::None);
+            let with = stream.peer.clone();
+            self.chat_requests.remove(&theirs);
+            if let Some(username) = self.username().cloned() {
+                self.decline(now, id, username, "nobody has answered");
+            }
+            return self.chat_ended(id, asked, with, "nobody has answered");
         }
         self.leave_chat(now, id, "no answer to the chat request");
     }
@@ -246,6 +265,12 @@ impl Peer {
 
     pub(super) fn chat_answered(&mut self, now: Time, id: StreamId, reply: ChatReply) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        // What was accepted is a request from before one hung up and asked again.
+        if let (ChatReply::Reject { .. }, Chat::Open, Numbering::On, Some(user)) =
+            (&reply, &stream.chat, stream.numbering, stream.peer.clone())
+        {
+            return self.close_chat(&user, "they declined");
+        }
         // An answer that nothing asked for changes nothing.
         if !matches!(stream.chat, Chat::Asked(_)) {
             return;
@@ -270,7 +295,7 @@ impl Peer {
         }
     }
 
-    fn open_chat(&mut self, now: Time, id: StreamId) {
+    pub(super) fn open_chat(&mut self, now: Time, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let with = stream.peer.clone();
         let before = std::mem::replace(&mut stream.chat, Chat::Open);
@@ -278,6 +303,10 @@ impl Peer {
         self.timers.cancel(Timer::Asked(id));
         if let Some(line) = with.as_ref().filter(|_| numbered).and_then(|user| self.lines.get_mut(user)) {
             line.chat = true;
+        }
+        if let Some(user) = &with {
+            let theirs = self.streams.values_mut().filter(|stream| stream.peer.as_ref() == Some(user));
+            theirs.for_each(|stream| stream.said_closed = false);
         }
         self.watch(now, id);
         match with {

@@ -83,7 +83,7 @@ pub enum Event {
         /// With whom.
         with: Username,
     },
-    /// A user gave up on saying some things, which they are asked for once more: what comes of it comes late.
+    /// A user gave up on saying some things, of which they are asked once more for the last 64: what comes of it comes late.
     Missed {
         /// Who said them.
         from: Username,

@@ -4,10 +4,7 @@ use std::{collections::VecDeque, num::NonZeroU64, time::Duration};
 
 use p2pchat_proto::{Delivery, Notification, Number, PeerMessage, RoomName, Text, Username};
 
-use super::{
-    Event, Peer, Place, Receipt, StreamId, Timer, chats::Chat, lines::Arrival, messages::Kind,
-    streams::Stream,
-};
+use super::{Event, Peer, Place, Receipt, StreamId, Timer, lines::Arrival, messages::Kind, streams::Stream};
 use crate::time::Time;
 
 /// A room's members are asked for at most this often because a stranger claims to be one.
@@ -63,14 +60,14 @@ enum Membership {
 }
 
 impl Peer {
-    /// The application has shown or stored a message: its sender is told so. Unknown receipts are passed over, such as
-    /// those of a stream that is gone.
+    /// The application has shown or stored a message: its sender is told so, if need be on a later stream (§7.14). Unknown receipts
+    /// are passed over, such as those of a stream that is gone, where messages have no numbers.
     pub fn confirm(&mut self, now: Time, receipt: Receipt) {
         let Some(Handed { stream, kind, line }) = self.receipts.remove(&receipt) else { return };
         if let Some((user, sequence)) = line
             && let Some(line) = self.lines.get_mut(&user)
         {
-            line.confirmed(sequence);
+            line.confirmed(sequence, receipt);
         }
         self.judge(now, stream, kind, receipt, Delivery::Success);
     }
@@ -129,7 +126,7 @@ impl Peer {
             }
         }
         let receipt = open.map(|(receipt, _)| receipt);
-        let Some(owed) = self.owe(now, id, kind, sender, text, Some(sequence), receipt) else { return };
+        let Some(owed) = self.owe(now, (id, kind), sender, text, Some(sequence), receipt) else { return };
         if let Arrival::Refused = arrival {
             self.refuse_message(now, id, kind, owed, "it was refused before");
         } else if receipt.is_none() {
@@ -149,8 +146,13 @@ impl Peer {
         let Some((place, receipt)) = self.received(now, id, Kind::Direct, number, &sender, &text) else {
             return;
         };
-        let Some(stream) = self.streams.get(&id) else { return };
-        let checked = if !matches!(stream.chat, Chat::Open) {
+        // Who says something has accepted, by an answer that is on its way on another stream.
+        if let Some(asking) = place.and_then(|_| self.asking(&sender))
+            && asking != id
+        {
+            self.open_chat(now, asking);
+        }
+        let checked = if !self.has_chat(id) {
             Err("no chat is open")
         } else if !self.is_me(recipient) {
             Err("nobody of that name is here")
@@ -291,7 +293,7 @@ impl Peer {
         let sequence = number.map(|number| number.sequence);
         match (self.arrival(now, id, number), sequence) {
             (Arrival::New { late }, _) => {
-                let receipt = self.owe(now, id, kind, sender, text, sequence, None)?;
+                let receipt = self.owe(now, (id, kind), sender, text, sequence, None)?;
                 Some((number.map(|number| Place { number, late }), receipt))
             }
             (arrival, Some(sequence)) => {
@@ -306,19 +308,21 @@ impl Peer {
     fn owe(
         &mut self,
         now: Time,
-        id: StreamId,
-        kind: Kind,
+        (id, kind): (StreamId, Kind),
         sender: &Username,
         text: &Text,
         sequence: Option<NonZeroU64>,
         receipt: Option<Receipt>,
     ) -> Option<Receipt> {
+        let is_again = receipt.is_some();
         let receipt = receipt.unwrap_or_else(|| Receipt(self.next_id()));
         let limit = self.config.messages_in_flight;
         let stream = self.streams.get_mut(&id)?;
         let line = stream.peer.as_ref().and_then(|user| self.lines.get_mut(user)).zip(sequence);
         let lane = stream.lane(kind);
-        if lane.owed.len() < limit && line.as_ref().is_none_or(|(line, _)| line.pending() < 2 * limit) {
+        if lane.owed.len() < limit
+            && line.as_ref().is_none_or(|(line, _)| is_again || line.pending() < 2 * limit)
+        {
             if let Some((line, sequence)) = line {
                 line.owes(sequence, receipt, id);
             }
@@ -351,7 +355,7 @@ impl Peer {
                 stream_peer.as_ref().and_then(|user| self.lines.get_mut(user)).zip(owed.sequence)
             {
                 match verdict {
-                    Delivery::Success => line.confirmed(sequence),
+                    Delivery::Success => line.confirmed(sequence, receipt),
                     _ => line.refused(sequence),
                 }
             }

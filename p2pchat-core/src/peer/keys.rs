@@ -384,6 +384,18 @@ impl Peer {
         false
     }
 
+    /// Of two streams to a user one may be free to go now.
+    pub(super) fn unite_again(&mut self, now: Time, user: &Username) {
+        if self.lines.get(user).is_some_and(|line| line.is_double)
+            && let Some(theirs) = self
+                .streams_of(user)
+                .into_iter()
+                .find(|id| self.streams.get(id).is_some_and(|stream| !stream.dialled && stream.is_proven()))
+        {
+            self.unite(now, theirs);
+        }
+    }
+
     fn learn(&mut self, now: Time, user: &Username, key: LinkKey, proven: StreamId) {
         if self.key_of(user).is_some() {
             return;

@@ -15,7 +15,7 @@ use super::{
     Event, Peer, Receipt, RequestError, RequestId, Response, StreamId, Timer,
     chats::Chat,
     messages::Kind,
-    streams::{Parting, Want},
+    streams::{Parting, Stream, Want},
 };
 use crate::time::Time;
 
@@ -46,12 +46,18 @@ pub(super) struct Line {
     pub(super) carrier: Option<StreamId>,
     /// There is a chat, also while there is no stream.
     pub(super) chat: bool,
+    /// Since when, or since when there is none.
+    since: Time,
+    /// There are two streams, one of which is to go once nothing is on its way there.
+    pub(super) is_double: bool,
     /// Since when there is no stream, although there was one or one is needed.
     lost: Option<Time>,
     /// When it is looked for again.
     again: Option<Time>,
     /// Why there is none.
     reason: Option<RequestError>,
+    /// Where our count began: a number that no other line has, nor this one after a new login.
+    our_run: u64,
     /// How many we have numbered.
     said: u64,
     /// Ours, not confirmed yet, in order.
@@ -131,7 +137,8 @@ impl Line {
 
     /// When something has to be done about it.
     fn due(&self) -> Option<Time> {
-        let oldest = self.unconfirmed.iter().map(|kept| kept.until).min();
+        // Later ones have longer.
+        let oldest = self.unconfirmed.front().map(|kept| kept.until);
         [oldest, self.again].into_iter().flatten().min()
     }
 
@@ -145,8 +152,11 @@ impl Line {
         remember(&mut self.undecided, number.get());
     }
 
-    pub(super) fn confirmed(&mut self, number: NonZeroU64) {
-        self.pending.remove(&number.get());
+    /// The application has what it was handed under this receipt, which may be of an earlier run.
+    pub(super) fn confirmed(&mut self, number: NonZeroU64, receipt: Receipt) {
+        if self.pending.get(&number.get()).is_some_and(|(pending, _)| *pending == receipt) {
+            self.pending.remove(&number.get());
+        }
     }
 
     pub(super) fn owes(&mut self, number: NonZeroU64, receipt: Receipt, stream: StreamId) {
@@ -205,7 +215,7 @@ impl Peer {
     /// In milliseconds.
     pub(super) fn time_of_day(&self, now: Time) -> u64 {
         let (then, since_1970) = self.time_of_day;
-        u64::try_from((since_1970 + now.since(then)).as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(since_1970.saturating_add(now.since(then)).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Whether a message may come on a stream now, and under what number.
@@ -242,11 +252,15 @@ impl Peer {
     /// Says how our messages are numbered on a stream.
     pub(super) fn say_numbering(&mut self, now: Time, id: StreamId) {
         let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) else { return };
-        let line = self.lines.get(&user);
-        let oldest = line.and_then(|line| line.unconfirmed.iter().map(|kept| kept.number.sequence).min());
-        let said = line.map_or(0, |line| line.said);
-        let next = oldest.unwrap_or(NonZeroU64::MIN.saturating_add(said));
-        let (run, chat) = (self.run, line.is_some_and(|line| line.chat));
+        if !self.has_place_for(now, &user) {
+            return self.part(now, id, "there are too many lines", true, Parting::Done);
+        }
+        let run = self.ids.u64(..);
+        let line =
+            self.lines.entry(user).or_insert_with(|| Line { our_run: run, since: now, ..Line::default() });
+        let oldest = line.unconfirmed.iter().map(|kept| kept.number.sequence).min();
+        let next = oldest.unwrap_or(NonZeroU64::MIN.saturating_add(line.said));
+        let (run, chat) = (line.our_run, line.chat);
         self.send_peer(now, id, PeerMessage::Numbering { run, next, chat });
         self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
     }
@@ -257,14 +271,9 @@ impl Peer {
         if self.lines.get(&user).is_some_and(|line| line.ended.contains(&run)) {
             return self.part(now, id, "it belongs to a session that has ended", true, Parting::Done);
         }
-        if !self.has_place_for(&user) {
-            return self.part(now, id, "there are too many lines", true, Parting::Done);
-        }
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let before = std::mem::replace(&mut stream.numbering, Numbering::On);
-        let line = self.lines.entry(user.clone()).or_default();
-        let is_new = line.run != Some(run);
-        if is_new && line.run.is_some() {
+        let known = self.lines.get(&user).and_then(|line| line.run);
+        let is_new = known != Some(run);
+        if is_new && known.is_some() {
             let anew = RequestError::NotDelivered(Some(STARTED_ANEW.to_owned()));
             self.give_up(&user, |_| true, &anew);
             self.close_chat(&user, "their program has started anew");
@@ -276,16 +285,34 @@ impl Peer {
                 }
             }
         }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut stream.numbering, Numbering::On);
         if before == Numbering::Due {
             self.say_numbering(now, id);
         }
+        if !self.streams.contains_key(&id) {
+            return;
+        }
         self.stream_used(now, id);
         match self.lines.get_mut(&user) {
-            Some(line) if is_new => line.begin(run, next.get()),
-            _ => self.heard_up_to(now, id, &user, next.get() - 1),
+            Some(line) if is_new => {
+                // What was handed over before can't be confirmed any more.
+                for (receipt, _) in line.pending.values() {
+                    self.receipts.remove(receipt);
+                }
+                line.begin(run, next.get());
+            }
+            _ => {
+                self.heard_up_to(&user, next.get() - 1);
+                self.ask_for_missing(now, id, &user);
+            }
         }
-        self.carry_chat(id, &user, chat);
+        self.carry_chat(now, id, &user, chat);
+        if self.lines.get(&user).is_some_and(|line| line.carrier.is_some_and(|carrier| carrier != id)) {
+            self.lines.entry(user.clone()).or_default().is_double = true;
+        }
         self.carry_line(now, id, &user);
+        self.watch(now, id);
         match before {
             Numbering::Due => self.unite(now, id),
             _ => self.way_open(now, id, &user),
@@ -298,7 +325,7 @@ impl Peer {
         let Some(line) = self.lines.get_mut(user).filter(|line| numbered && line.carrier.is_none()) else {
             return;
         };
-        line.carrier = Some(id);
+        (line.carrier, line.since) = (Some(id), now);
         (line.lost, line.again, line.reason) = (None, None, None);
         let again: Vec<_> = line.unconfirmed.iter().map(|kept| kept.number.sequence).collect();
         for sequence in again {
@@ -308,17 +335,25 @@ impl Peer {
     }
 
     /// Whether there may be a line to this user. One that nothing is on gives way.
-    fn has_place_for(&mut self, user: &Username) -> bool {
+    fn has_place_for(&mut self, now: Time, user: &Username) -> bool {
         if self.lines.contains_key(user) || self.lines.len() < 2 * self.config.streams {
             return true;
         }
-        let unused = |line: &Line| line.carrier.is_none() && !line.is_wanted() && line.pending.is_empty();
+        // What was confirmed on its last stream may come again for a while.
+        let rest = self.config.resend_timeout;
+        let unused = |line: &Line| {
+            line.carrier.is_none()
+                && !line.is_wanted()
+                && line.pending.is_empty()
+                && now.since(line.since) >= rest
+        };
         let unused = self.lines.iter().find(|(_, line)| unused(line)).map(|(user, _)| user.clone());
         unused.is_some_and(|unused| self.lines.remove(&unused).is_some())
     }
 
     /// The chat goes on where both ends hold it open.
-    fn carry_chat(&mut self, id: StreamId, user: &Username, theirs: bool) {
+    fn carry_chat(&mut self, now: Time, id: StreamId, user: &Username, theirs: bool) {
+        let has_other = self.other_stream(id, user).is_some();
         let ours = self.lines.get(user).is_some_and(|line| line.chat);
         match (ours, theirs) {
             (true, true) => {
@@ -330,24 +365,77 @@ impl Peer {
                     self.tell(Event::ChatResumed { with: user.clone() });
                 }
             }
+            // It may have begun on the other stream after they said so. If that one is lost, this holds.
+            (true, false) if has_other => {
+                if let Some(stream) = self.streams.get_mut(&id) {
+                    stream.said_closed = true;
+                }
+            }
             (true, false) => self.close_chat(user, "they have left it"),
+            // They may have accepted, and the answer be on its way on the other stream.
+            (false, true) if self.asking(user).is_none() => {
+                self.say_hang_up(now, id);
+            }
             (false, _) => {}
         }
     }
 
+    /// Another stream to the user on which messages have numbers.
+    pub(super) fn other_stream(&self, id: StreamId, user: &Username) -> Option<StreamId> {
+        let other = self.streams.iter().find(|(other, stream)| {
+            **other != id && stream.numbering == Numbering::On && stream.peer.as_ref() == Some(user)
+        });
+        other.map(|(other, _)| *other)
+    }
+
+    /// The stream on which we have asked the user for a chat.
+    pub(super) fn asking(&self, user: &Username) -> Option<StreamId> {
+        let asked = self
+            .streams
+            .iter()
+            .find(|(_, stream)| matches!(stream.chat, Chat::Asked(_)) && stream.peer.as_ref() == Some(user));
+        asked.map(|(id, _)| *id)
+    }
+
+    /// The stream on which something new is said to whoever is at the other end of this one.
+    pub(super) fn carrier_of(&self, id: StreamId) -> StreamId {
+        let user = self.streams.get(&id).and_then(|stream| stream.peer.as_ref());
+        user.and_then(|user| self.lines.get(user)).and_then(|line| line.carrier).unwrap_or(id)
+    }
+
+    /// Whether there is a chat with whoever is at the other end.
+    pub(super) fn has_chat(&self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get(&id) else { return false };
+        match (stream.numbering, &stream.peer) {
+            (Numbering::On, Some(user)) => self.lines.get(user).is_some_and(|line| line.chat),
+            _ => matches!(stream.chat, Chat::Open),
+        }
+    }
+
     /// Their numbers up to this one have been said, or will not be.
-    fn heard_up_to(&mut self, now: Time, id: StreamId, user: &Username, last: u64) {
+    fn heard_up_to(&mut self, user: &Username, last: u64) {
         let Some(line) = self.lines.get_mut(user).filter(|line| last > line.heard) else { return };
         let (first, count) = (line.heard + 1, last - line.heard);
         line.heard = last;
+        if line.fresh {
+            return;
+        }
         let kept = u64::try_from(KEPT).unwrap_or(u64::MAX);
         let first = first.max(last.saturating_sub(kept - 1));
         line.missing.extend(first..=last);
-        while line.missing.len() > KEPT {
-            line.missing.pop_first();
+        while line.missing.len() > KEPT
+            && let Some(first) = line.missing.pop_first()
+        {
+            remember(&mut line.refused, first);
         }
         self.tell(Event::Missed { from: user.clone(), count });
-        if let Some((first, last)) = NonZeroU64::new(first).zip(NonZeroU64::new(last)) {
+    }
+
+    fn ask_for_missing(&mut self, now: Time, id: StreamId, user: &Username) {
+        let missing = self.lines.get(user).map(|line| &line.missing);
+        let first = missing.and_then(|missing| missing.first()).and_then(|&first| NonZeroU64::new(first));
+        let last = missing.and_then(|missing| missing.last()).and_then(|&last| NonZeroU64::new(last));
+        if let Some((first, last)) = first.zip(last) {
             self.send_peer(now, id, PeerMessage::Missing { first, last });
         }
     }
@@ -357,12 +445,12 @@ impl Peer {
         let user = self.streams.get(&id).and_then(|stream| stream.peer.clone());
         let (Some(number), Some(user)) = (number, user) else { return Arrival::New { late: false } };
         let sequence = number.sequence.get();
-        if let Some(line) = self.lines.get_mut(&user)
-            && std::mem::take(&mut line.fresh)
-        {
-            line.heard = line.heard.max(sequence - 1);
+        let before = self.lines.get(&user).map_or(0, |line| line.heard);
+        self.heard_up_to(&user, sequence - 1);
+        let line = self.lines.entry(user.clone()).or_default();
+        if !std::mem::take(&mut line.fresh) && line.heard > before {
+            self.ask_for_missing(now, id, &user);
         }
-        self.heard_up_to(now, id, &user, sequence - 1);
         self.lines.entry(user).or_default().arrival(sequence)
     }
 
@@ -376,6 +464,13 @@ impl Peer {
         request: RequestId,
     ) -> Result<(), RequestError> {
         let (limit, until) = (self.config.messages_in_flight, now + self.config.resend_timeout);
+        let carrier = self.lines.get(user).and_then(|line| line.carrier);
+        let on_its_way = carrier
+            .and_then(|id| self.streams.get_mut(&id))
+            .map_or(0, |stream| stream.lane(said.kind()).flights().count());
+        if on_its_way >= 2 * limit {
+            return Err(RequestError::TooMany { what: "messages", limit: 2 * limit });
+        }
         let line = self.lines.entry(user.clone()).or_default();
         if line.unconfirmed.len() >= limit {
             return Err(RequestError::TooMany { what: "messages", limit });
@@ -406,6 +501,7 @@ impl Peer {
             return;
         };
         let (number, said) = (kept.number, kept.said.clone());
+        let was_answered = self.streams.get(&id).is_some_and(Stream::is_answered);
         self.fly(id, said.kind(), sequence, said.text());
         self.send_peer(now, id, PeerMessage::Numbered(number));
         let message = match said {
@@ -415,7 +511,10 @@ impl Peer {
             }
         };
         self.send_peer(now, id, message);
-        self.watch(now, id);
+        // What is said after the first that waits for an answer must not put the question off.
+        if was_answered {
+            self.watch(now, id);
+        }
     }
 
     /// They have a message of ours, or refuse it.
@@ -426,8 +525,11 @@ impl Peer {
         outcome: Result<(), RequestError>,
     ) {
         let Some(line) = self.lines.get_mut(user) else { return };
-        let place = line.unconfirmed.iter().position(|kept| kept.number.sequence == sequence);
-        let Some(kept) = place.and_then(|place| line.unconfirmed.remove(place)) else { return };
+        // What was given up may be confirmed late.
+        let kept = [&mut line.unconfirmed, &mut line.given_up]
+            .into_iter()
+            .find_map(|all| all.remove(all.iter().position(|kept| kept.number.sequence == sequence)?));
+        let Some(kept) = kept else { return };
         match (kept.request, kept.said) {
             (Some(request), Said::Direct(_)) => self.complete(request, outcome.map(|()| Response::Done)),
             (Some(request), Said::Broadcast(..)) => self.settle_broadcast(request, user, outcome),
@@ -465,7 +567,8 @@ impl Peer {
     pub(super) fn missing_came(&mut self, now: Time, id: StreamId, first: NonZeroU64, last: NonZeroU64) {
         let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) else { return };
         let until = now + self.config.resend_timeout;
-        let Some(line) = self.lines.get_mut(&user).filter(|line| line.carrier == Some(id)) else { return };
+        let Some(line) = self.lines.get_mut(&user) else { return };
+        let Some(carrier) = line.carrier else { return };
         let (asked, kept): (VecDeque<Kept>, _) = std::mem::take(&mut line.given_up)
             .into_iter()
             .partition(|kept| (first..=last).contains(&kept.number.sequence));
@@ -475,11 +578,15 @@ impl Peer {
                 Said::Direct(_) => self.lines.get(&user).is_some_and(|line| line.chat),
                 Said::Broadcast(room, _) => self.rooms.get(room).is_some_and(|room| room.has(&user)),
             };
-            let Some(line) = self.lines.get_mut(&user).filter(|_| may_have) else { continue };
+            let Some(line) = self.lines.get_mut(&user) else { continue };
+            if !may_have {
+                line.given_up.push_back(kept);
+                continue;
+            }
             let sequence = kept.number.sequence;
             kept.until = until;
             line.unconfirmed.push_back(kept);
-            self.launch_numbered(now, id, &user, sequence);
+            self.launch_numbered(now, carrier, &user, sequence);
         }
         self.arm_lines(now);
     }
@@ -493,23 +600,28 @@ impl Peer {
         parting: Parting,
         why: &str,
     ) {
-        let delay = match self.streams.get(&id).is_some_and(|stream| stream.dialled) {
+        let dialled = self.streams.get(&id).is_some_and(|stream| stream.dialled);
+        let (other, pause) = (self.other_stream(id, user), self.config.redial_pause);
+        let Some(line) = self.lines.get_mut(user) else { return };
+        line.is_double = false;
+        if line.carrier != Some(id) {
+            return;
+        }
+        let delay = match dialled {
+            // Nobody makes us dial without end.
+            true if now.since(line.since) < pause => pause,
             true => Duration::ZERO,
             // It is for who dialled to dial again; in case they can't, we do, a little later.
             false => self.config.delivery_timeout / 2,
         };
-        let Some(line) = self.lines.get_mut(user) else { return };
-        if line.carrier != Some(id) {
-            return;
-        }
-        line.carrier = None;
+        (line.carrier, line.since) = (None, now);
         if parting == Parting::Over {
-            return self.line_over(user, &RequestError::Unreachable(why.to_owned()), why);
+            self.line_over(user, &RequestError::Unreachable(why.to_owned()), why);
         }
-        let other = self.streams.iter().find(|(other, stream)| {
-            **other != id && stream.numbering == Numbering::On && stream.peer.as_ref() == Some(user)
-        });
-        if let Some(other) = other.map(|(other, _)| *other) {
+        if let Some(other) = other {
+            if self.streams.get(&other).is_some_and(|other| other.said_closed) {
+                self.close_chat(user, "they have left it");
+            }
             return self.carry_line(now, other, user);
         }
         let Some(line) = self.lines.get_mut(user) else { return };
@@ -589,6 +701,9 @@ impl Peer {
         for user in self.lines.keys().cloned().collect::<Vec<_>>() {
             self.line_over(&user, &RequestError::NotLoggedIn, reason);
         }
+        for (receipt, _) in self.lines.values().flat_map(|line| line.pending.values()) {
+            self.receipts.remove(receipt);
+        }
         self.lines.clear();
         self.timers.cancel(Timer::Lines);
     }
@@ -620,9 +735,8 @@ impl Peer {
                 self.chat_requests.remove(&request);
                 self.tell(Event::ChatClosed { with: user, reason: "they don't ask any more".to_owned() });
             }
-            // What they have hung up is what was open before we asked.
-            Chat::Asked(_) | Chat::None => {}
-            Chat::Open => {
+            // Whatever we ask now was asked after that was open.
+            _ => {
                 if let Some(user) = user {
                     self.close_chat(&user, "hung up");
                 }
@@ -671,6 +785,15 @@ impl Peer {
 
     pub(super) fn pinged(&mut self, id: StreamId, number: u64) {
         self.effects.push_back(super::Effect::SendPeer { stream: id, message: PeerMessage::Pong(number) });
+    }
+
+    /// What was said in a room isn't for who has left it, or, where nobody is named, for nobody's any more.
+    pub(super) fn forget_said_in(&mut self, room: &RoomName, user: Option<&Username>) {
+        let users = self.lines.keys().filter(|&known| user.is_none_or(|user| user == known)).cloned();
+        for user in users.collect::<Vec<_>>() {
+            let in_room = |kept: &Kept| matches!(&kept.said, Said::Broadcast(said, _) if said == room);
+            self.give_up(&user, in_room, &RequestError::NotAMember);
+        }
     }
 
     /// Says that a chat is over, or the wish for one, where that is said.

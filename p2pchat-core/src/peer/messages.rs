@@ -258,6 +258,7 @@ impl Peer {
             Wait::Line(sequence) => {
                 if let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) {
                     self.landed(&user, sequence, outcome);
+                    self.unite_again(now, &user);
                 }
                 self.watch(now, id);
             }

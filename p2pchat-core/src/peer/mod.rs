@@ -120,9 +120,8 @@ pub struct Peer {
     contacts: BTreeMap<Username, Contact>,
     /// The messages that the application has been handed and hasn't confirmed.
     receipts: BTreeMap<Receipt, Handed>,
-    /// What is said by number, to and by whom, and where our count began.
+    /// What is said by number, to and by whom.
     lines: BTreeMap<Username, Line>,
-    run: u64,
     /// What it was, and when we were told.
     time_of_day: (Time, Duration),
     doubts: Doubts,
@@ -185,7 +184,6 @@ impl Peer {
             contacts: BTreeMap::new(),
             receipts: BTreeMap::new(),
             lines: BTreeMap::new(),
-            run: 0,
             time_of_day: (Time::ZERO, Duration::ZERO),
             doubts: Doubts::default(),
         }

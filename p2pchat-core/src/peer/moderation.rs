@@ -67,6 +67,7 @@ impl Peer {
     pub(super) fn removed(&mut self, removal: Option<Box<Removal>>) {
         let (Some(removal), Some(by)) = (removal, self.username().cloned()) else { return };
         let Removal { room, username, reason, banned } = *removal;
+        self.forget_said_in(&room, Some(&username));
         // Who is not in the roster is offline, or was only banned.
         if let Some(username) = self.rooms.get_mut(&room).and_then(|room| room.lose(&username)) {
             self.tell(Event::PutOut { room, username, by, reason, banned });
@@ -78,8 +79,9 @@ impl Peer {
         let Event::PutOut { room, username, .. } = &event else { return };
         if self.is_me(username) {
             self.drop_room(now, room);
-        } else if let Some(room) = self.rooms.get_mut(room) {
-            room.lose(username);
+        } else if let Some(known) = self.rooms.get_mut(room) {
+            known.lose(username);
+            self.forget_said_in(room, Some(username));
         } else {
             return;
         }

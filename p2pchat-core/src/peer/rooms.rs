@@ -212,8 +212,9 @@ impl Peer {
         }
         if self.is_me(&username) {
             self.drop_room(now, room);
-        } else if let Some(room) = self.rooms.get_mut(room) {
-            room.lose(&username);
+        } else if let Some(known) = self.rooms.get_mut(room) {
+            known.lose(&username);
+            self.forget_said_in(room, Some(&username));
         }
         self.tell(Event::MemberLeft { room: room.clone(), username });
     }
@@ -232,8 +233,9 @@ impl Peer {
 
     /// One is no member of a room any more.
     pub(super) fn drop_room(&mut self, now: Time, room: &RoomName) {
-        if let Some(room) = self.rooms.remove(room) {
-            for request in room.waiting {
+        if let Some(known) = self.rooms.remove(room) {
+            self.forget_said_in(room, None);
+            for request in known.waiting {
                 self.end_broadcast(request, Err(RequestError::NotAMember));
             }
             self.settle_doubts(now);

@@ -159,7 +159,6 @@ impl Peer {
                     retry_after: None,
                     attempts: 0,
                 });
-                self.run = self.ids.u64(..);
                 self.session_begins(now);
                 Ok(Response::Done)
             }

@@ -41,6 +41,8 @@ pub(super) struct Stream {
     /// Whether messages have numbers (§7.14), and that of the next one.
     pub(super) numbering: Numbering,
     pub(super) number: Option<Number>,
+    /// They said at its beginning that there is no chat, and there was another stream on which one may have begun.
+    pub(super) said_closed: bool,
     /// It was asked whether it lives, and has said nothing since.
     pub(super) pinged: bool,
     /// Both ends have the capability `sender`: the long forms and reasons may be written (§7.4).
@@ -64,6 +66,7 @@ impl Stream {
             confirmed: true,
             numbering: Numbering::Off,
             number: None,
+            said_closed: false,
             pinged: false,
             sender,
             introduction: None,
@@ -387,8 +390,14 @@ impl Peer {
         match want {
             Want::Chat(request) => self.ask(now, stream, request),
             Want::Broadcast(request) => self.send_broadcast(now, stream, user, request),
-            // It is carried already.
-            Want::Line => {}
+            Want::Line => {
+                self.carry_line(now, stream, user);
+                // Where messages have no numbers, nothing of it can be said.
+                if self.lines.get(user).is_some_and(|line| line.carrier.is_none()) {
+                    let error = RequestError::NotDelivered(None);
+                    self.line_over(user, &error, "their program can't go on with it");
+                }
+            }
         }
     }
 
@@ -529,7 +538,17 @@ impl Peer {
             self.complete(request, Err(unreachable.clone()));
         }
         let was_asked = matches!(stream.proof, Proof::Asked { .. });
-        self.chat_ended(id, stream.chat, stream.peer, reason);
+        // What was asked there is asked on the stream that stays.
+        let other = line.as_ref().filter(|_| parting != Parting::Over);
+        let other = other.and_then(|user| self.other_stream(id, user));
+        match (stream.chat, other) {
+            (Chat::Asked(requests), Some(other)) => {
+                for request in requests {
+                    self.ask(now, other, request);
+                }
+            }
+            (chat, _) => self.chat_ended(id, chat, stream.peer, reason),
+        }
         if was_asked {
             self.ask_next(now);
         }

@@ -34,12 +34,12 @@ impl Clock {
     }
 
     /// Now, in seconds since 1970.
-    #[allow(clippy::disallowed_methods)]
     pub(super) fn unix_now(&self) -> u64 {
         self.since_1970().as_secs()
     }
 
     /// What the calendar's clock shows.
+    #[allow(clippy::disallowed_methods)]
     pub(super) fn since_1970(&self) -> Duration {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }

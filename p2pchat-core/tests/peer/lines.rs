@@ -372,3 +372,119 @@ fn links_only_what_is_known_of_a_gap_is_asked_for() {
     s.hear(stream, &format!("NUMBERED <1> <{first}> <0>"));
     assert_eq!(s.peer(stream, "DIRECT_BROADCAST <bob> <den> late"), ["[den] bob: late (late)"]);
 }
+
+#[test]
+fn links_a_half_open_stream_is_found_while_one_goes_on_talking() {
+    let mut w = chatting();
+    w.apart.insert(1);
+    for n in 0..19 {
+        if n < 12 {
+            w.send(0, "bob", &format!("{n}"));
+        }
+        w.wait(SECOND);
+    }
+    w.apart.clear();
+    w.wait(SECOND * 5);
+    let told = w.told(0);
+    assert_eq!(told[..2], ["no way to bob: it doesn't answer any more", "chat with bob goes on"]);
+    assert_eq!(told[2..], ["ok Done"; 12]);
+    assert_eq!(w.heard(1, "alice"), (0..12).map(|n| format!("alice: {n}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn links_a_request_that_nobody_answers_leaves_its_place() {
+    let mut s = alice();
+    let (stream, _) = comes(&mut s, 7, 1);
+    s.peer(stream, "CHAT_REQUEST <alice> <bob>");
+    s.wait(SECOND * 119);
+    let did = s.wait_quietly(SECOND * 2);
+    let rejected = format!("s{stream} CHAT_REQUEST_RESPONSE <REJECT> <404> <alice> <nobody has answered>");
+    assert_eq!(did, [rejected, "no chat with bob: nobody has answered".to_owned()]);
+    // And the next one is heard.
+    assert_eq!(s.peer(stream, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat in private"]);
+}
+
+#[test]
+fn links_a_receipt_of_an_earlier_run_confirms_nothing() {
+    let mut s = alice();
+    let (first, _) = comes(&mut s, 7, 1);
+    says(&mut s, first, 1, "one");
+    let (second, _) = comes(&mut s, 8, 1);
+    says(&mut s, second, 1, "uno");
+    s.peer.confirm(s.now, s.receipts[0]);
+    s.closed(second);
+    s.did();
+    let (third, _) = comes(&mut s, 8, 1);
+    assert!(says(&mut s, third, 1, "uno").is_empty(), "nobody has stored that");
+    s.peer.confirm(s.now, s.receipts[1]);
+    assert_eq!(s.did(), [notified(third, "uno")]);
+}
+
+#[test]
+fn links_a_chat_that_one_end_has_left_is_left_by_the_other() {
+    // alice comes back saying that it is open, and hangs up before bob has answered.
+    let mut w = chatting();
+    w.apart.insert(1);
+    w.cut_streams(0);
+    w.nodes[0].solo.peer.hang_up(w.now, user("bob"));
+    w.apart.clear();
+    w.wait(SECOND * 40);
+    let told = w.told(1);
+    assert!(told.last().unwrap().starts_with("no chat with alice: "), "{told:?}");
+    // The same on one stream: they say open, and here it isn't.
+    let mut s = alice();
+    let stream = s.accept();
+    s.hear(stream, &format!("{} <tls>", introduction("alice")));
+    s.peer.handle_stream_secured(s.now, s.streams[stream], key('b'));
+    s.hear(stream, &format!("{} <numbering>", introduction("alice")));
+    s.hear(stream, "NUMBERING <7> <1> <OPEN>");
+    assert_eq!(s.did()[1..], [format!("s{stream} HANG_UP")]);
+}
+
+#[test]
+fn links_what_is_missing_is_asked_for_again_on_the_next_stream() {
+    let mut s = alice();
+    let (stream, _) = comes(&mut s, 7, 1);
+    says(&mut s, stream, 1, "one");
+    let did = says(&mut s, stream, 4, "four");
+    assert_eq!(
+        did,
+        [
+            "2 of bob's are missing".to_owned(),
+            format!("s{stream} MISSING <2> <3>"),
+            "[den] bob: four".to_owned()
+        ]
+    );
+    s.closed(stream);
+    let (stream, did) = comes(&mut s, 7, 4);
+    assert_eq!(did, [format!("s{stream} MISSING <2> <3>")]);
+    assert_eq!(says(&mut s, stream, 2, "two"), ["[den] bob: two (late)"]);
+}
+
+#[test]
+fn links_who_closes_every_stream_does_not_make_one_dial_without_end() {
+    let mut w = chatting();
+    for _ in 0..5 {
+        w.cut_streams(1);
+        w.wait(SECOND / 10);
+    }
+    let times = w.told(0).iter().filter(|line| *line == "chat with bob goes on").count();
+    assert!(times <= 1, "{times} times in half a second");
+}
+
+#[test]
+fn links_who_has_left_a_room_is_told_nothing_that_was_said_there() {
+    let mut w = both();
+    w.say(0, "den", "one");
+    w.forget();
+    w.apart.insert(1);
+    w.say(0, "den", "two");
+    w.nodes[1].solo.peer.leave(w.now, crate::solo::room("den"));
+    w.run();
+    w.apart.clear();
+    w.wait(SECOND * 40);
+    assert!(w.heard(1, "alice").is_empty(), "{:?}", w.nodes[1].log);
+    let told = w.told(0);
+    let told = told.iter().find(|line| line.contains("NotAMember")).unwrap_or_else(|| panic!("{told:?}"));
+    assert!(told.contains("bob"), "{told}");
+}

@@ -312,7 +312,7 @@ async fn links_what_a_cut_connection_has_not_brought_comes_on_the_next_one_and_o
     let (bob, mut bob_events) = with_key(&registry, "bob", identity(), &network).await;
     chat(&alice, "bob", &bob, &mut bob_events).await;
     let mut resumed = 0;
-    for cut in (0..1_000).step_by(25) {
+    for cut in (0..1_000).step_by(50) {
         // Some 250 bytes are a message of hers.
         *network.cut_after.lock().unwrap() = Some(cut);
         let texts = ["one", "two", "three"].map(|word| format!("{word} after {cut}"));
@@ -337,5 +337,5 @@ async fn links_what_a_cut_connection_has_not_brought_comes_on_the_next_one_and_o
             resumed += usize::from(matches!(event, Event::ChatResumed { .. }));
         }
     }
-    assert!(resumed >= 10, "it was cut, and went on, {resumed} times");
+    assert!(resumed >= 8, "it was cut, and went on, {resumed} times");
 }
