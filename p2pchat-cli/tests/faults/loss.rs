@@ -129,9 +129,10 @@ fn over_a_slow_line_everything_works_and_what_is_on_the_way_when_it_breaks_is_re
     alice.out.expect("opened #den");
     let port = BOBS_PORT.to_string();
     let mut bob = at_bob.listener("bob", &["--peer-port", &port, "--room", "den"]);
+    alice.type_line("/chat bob");
+    bob.expect_event("chat_opened");
+    // It outlasts what follows.
     for round in 0..long_or(2, 20) {
-        alice.type_line("/chat bob");
-        bob.expect_event("chat_opened");
         let (before, after) = (format!("before-{round}"), format!("after-{round}"));
         let reported = say(&mut alice, &before, "bob", 2);
         assert!(!reported.contains(&true), "{}", alice.out);
