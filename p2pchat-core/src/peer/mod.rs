@@ -86,6 +86,7 @@ use crate::{time::Time, timers::Timers};
 ///   [`login`](Self::login), opens it. Once logged in, it is brought back by itself whenever it is lost.
 /// - **Rooms** (§5.3, §7.3): the members online are kept current by pushes, or by asking.
 /// - **Peer streams** (§8): dialled as needed, to the address that the registry publishes, and closed when idle.
+/// - **Lines** (§7.14): what is said on encrypted streams, and chats, outlast them; what one has cut off comes on the next one.
 pub struct Peer {
     config: Config,
     rng: fastrand::Rng,
