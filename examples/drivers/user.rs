@@ -50,6 +50,7 @@ pub(crate) async fn program(site: Site, number: usize, fingerprint: Fingerprint)
         let config = ClientConfig::new(REGISTRY, TCP, Trust::Pinned(fingerprint))
             .listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
             .network(Arc::new(site.network.clone()))
+            .time_of_day(Duration::from_secs(1_764_374_400))
             .machine(machine)
             .seed(dice.u64(..));
         match Peer::connect(config).await {

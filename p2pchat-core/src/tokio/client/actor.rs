@@ -264,7 +264,10 @@ impl Actor {
 
     fn request(&mut self, request: Request) -> RequestId {
         let (machine, now) = (&mut self.machine, self.clock.now());
-        machine.set_time_of_day(now, self.clock.since_1970());
+        let passed = now.since(crate::Time::ZERO);
+        let since_1970 =
+            self.config.time_of_day.map_or_else(|| self.clock.since_1970(), |start| start + passed);
+        machine.set_time_of_day(now, since_1970);
         match request {
             Request::Connect => machine.connect(now),
             Request::Register(username, password, None) => machine.register(now, username, password),

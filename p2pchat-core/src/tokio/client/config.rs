@@ -43,6 +43,7 @@ pub struct ClientConfig {
     pub(super) events: usize,
     pub(super) send_queue_bytes: usize,
     pub(super) network: Arc<dyn Network>,
+    pub(super) time_of_day: Option<Duration>,
     pub(super) seed: Option<u64>,
     pub(super) known_peers: Option<PathBuf>,
 }
@@ -63,6 +64,7 @@ impl ClientConfig {
             events: 1_024,
             send_queue_bytes: 2 * 1024 * 1024,
             network: Arc::new(TcpNetwork),
+            time_of_day: None,
             seed: None,
             known_peers: None,
         }
@@ -140,6 +142,14 @@ impl ClientConfig {
     #[must_use]
     pub fn known_peers(mut self, file: PathBuf) -> Self {
         self.known_peers = Some(file);
+        self
+    }
+
+    /// What time it is when the client starts, as the time since 1970-01-01 00:00 UTC, for a simulation that is to take the same
+    /// course each time: what is said says when (§7.14). The system's, unless told.
+    #[must_use]
+    pub fn time_of_day(mut self, since_1970: Duration) -> Self {
+        self.time_of_day = Some(since_1970);
         self
     }
 
