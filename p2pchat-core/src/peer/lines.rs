@@ -744,49 +744,6 @@ impl Peer {
         }
     }
 
-    /// Something that makes sense came on a stream, so it lives.
-    pub(super) fn heard(&mut self, now: Time, id: StreamId) {
-        if let Some(stream) = self.streams.get_mut(&id)
-            && stream.numbering == Numbering::On
-        {
-            stream.pinged = false;
-            self.watch(now, id);
-        }
-    }
-
-    /// A stream that has been silent for a while is asked whether it lives, earlier if something waits for an answer.
-    pub(super) fn watch(&mut self, now: Time, id: StreamId) {
-        let Some(stream) = self.streams.get(&id).filter(|stream| stream.numbering == Numbering::On) else {
-            return;
-        };
-        if stream.pinged {
-            return;
-        }
-        if !stream.is_answered() {
-            self.arm(Timer::Ping(id), now, self.config.delivery_timeout);
-        } else if matches!(stream.chat, Chat::Open) {
-            self.arm(Timer::Ping(id), now, self.config.ping_interval);
-        } else {
-            self.timers.cancel(Timer::Ping(id));
-        }
-    }
-
-    pub(super) fn ping_due(&mut self, now: Time, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        if stream.pinged {
-            return self.part(now, id, "it doesn't answer any more", true, Parting::Lost);
-        }
-        stream.pinged = true;
-        let number = self.ids.u64(..);
-        // Not `send_peer`: a question whether it lives is no use of it.
-        self.effects.push_back(super::Effect::SendPeer { stream: id, message: PeerMessage::Ping(number) });
-        self.arm(Timer::Ping(id), now, self.config.delivery_timeout);
-    }
-
-    pub(super) fn pinged(&mut self, id: StreamId, number: u64) {
-        self.effects.push_back(super::Effect::SendPeer { stream: id, message: PeerMessage::Pong(number) });
-    }
-
     /// What was said in a room isn't for who has left it, or, where nobody is named, for nobody's any more.
     pub(super) fn forget_said_in(&mut self, room: &RoomName, user: Option<&Username>) {
         let users = self.lines.keys().filter(|&known| user.is_none_or(|user| user == known)).cloned();

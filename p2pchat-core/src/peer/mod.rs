@@ -45,6 +45,7 @@ mod link;
 mod messages;
 mod moderation;
 mod park;
+mod pings;
 mod requests;
 mod rooms;
 mod safety;
