@@ -275,6 +275,18 @@ impl Peer {
         self.chats.keys()
     }
 
+    /// Tells the time of day, as the time since 1970-01-01 00:00 UTC: what is said from now on says when (§7.14). Without it
+    /// that is 1970.
+    pub fn set_time_of_day(&mut self, now: Time, since_1970: Duration) {
+        self.time_of_day = (now, since_1970);
+    }
+
+    /// In milliseconds.
+    fn time_of_day(&self, now: Time) -> u64 {
+        let (then, since_1970) = self.time_of_day;
+        u64::try_from(since_1970.saturating_add(now.since(then)).as_millis()).unwrap_or(u64::MAX)
+    }
+
     /// Begins a command; an error ends it at once.
     fn command(&mut self, run: impl FnOnce(&mut Self, RequestId) -> Result<(), RequestError>) -> RequestId {
         let request = RequestId(self.next_id());

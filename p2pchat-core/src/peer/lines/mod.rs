@@ -196,18 +196,6 @@ fn remember(numbers: &mut BTreeSet<u64>, number: u64) {
 }
 
 impl Peer {
-    /// Tells the time of day, as the time since 1970-01-01 00:00 UTC: what is said from now on says when (§7.14). Without it
-    /// that is 1970.
-    pub fn set_time_of_day(&mut self, now: Time, since_1970: Duration) {
-        self.time_of_day = (now, since_1970);
-    }
-
-    /// In milliseconds.
-    pub(super) fn time_of_day(&self, now: Time) -> u64 {
-        let (then, since_1970) = self.time_of_day;
-        u64::try_from(since_1970.saturating_add(now.since(then)).as_millis()).unwrap_or(u64::MAX)
-    }
-
     /// What a line holds goes by this stream from now on, if by no other.
     pub(super) fn carry_line(&mut self, now: Time, id: StreamId, user: &Username) {
         let numbered = self.streams.get(&id).is_some_and(|stream| stream.numbering == Numbering::On);
