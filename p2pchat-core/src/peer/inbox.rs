@@ -147,7 +147,8 @@ impl Peer {
             return;
         };
         // Who says something has accepted, by an answer that is on its way on another stream.
-        if let Some(asking) = place.and_then(|_| self.asking(&sender))
+        let is_theirs = self.streams.get(&id).is_some_and(|stream| stream.peer.as_ref() == Some(&sender));
+        if let Some(asking) = place.filter(|_| is_theirs).and_then(|_| self.asking(&sender))
             && asking != id
         {
             self.open_chat(now, asking);

@@ -488,3 +488,20 @@ fn links_who_has_left_a_room_is_told_nothing_that_was_said_there() {
     let told = told.iter().find(|line| line.contains("NotAMember")).unwrap_or_else(|| panic!("{told:?}"));
     assert!(told.contains("bob"), "{told}");
 }
+
+#[test]
+fn links_nobody_accepts_in_another_s_name() {
+    let mut s = alice();
+    let (stream, _) = comes(&mut s, 7, 1);
+    // alice is asking carol, on a stream of carol's.
+    s.peer.chat(s.now, user("carol"));
+    s.registry("SEARCH_USER_RESPONSE <SUCCESS> <200> <carol> <4000> <192.0.2.3> <sender>");
+    s.did();
+    s.connected(1);
+    s.did();
+    s.hear(stream, "NUMBERED <1> <1> <0>");
+    let did = s.peer(stream, "DIRECT_MESSAGE <carol> <alice> hi");
+    assert_eq!(did.len(), 1, "{did:?}");
+    assert!(did[0].contains("DIRECT_UNICAST_NOTIFICATION <FAILURE>"), "{did:?}");
+    assert_eq!(s.peer.chats().count(), 0);
+}
