@@ -5,18 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use p2pchat_core::tokio::BoxStream;
+use p2pchat_core::tokio::{BoxStream, LinkIdentity};
 use p2pchat_proto::{Dialect, Message, PeerMessage, Text};
-use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime::Handle,
 };
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::{
-    keys,
     people::{ROOM, TALKER, text},
     report::{Figure, MEMBERS, What, cpu},
 };
@@ -26,7 +23,7 @@ const BUFFER: usize = 64 * 1024;
 
 pub(crate) struct Echo {
     addr: SocketAddr,
-    tls: Option<TlsConnector>,
+    tls: Option<LinkIdentity>,
 }
 
 impl Echo {
@@ -35,7 +32,11 @@ impl Echo {
     }
 
     pub(crate) async fn start_with(far: &Handle, with_tls: bool, buffer: usize) -> Self {
-        let (acceptor, tls) = with_tls.then(keys::tls).unzip();
+        let tls = with_tls.then(|| {
+            let key = LinkIdentity::generate().expect("randomness");
+            LinkIdentity::from_pkcs8(&key).expect("a key")
+        });
+        let acceptor = tls.clone();
         let bind = far.spawn(TcpListener::bind(("127.0.0.1", 0)));
         let listener = bind.await.expect("a task").expect("a port");
         let addr = listener.local_addr().expect("its address");
@@ -53,10 +54,7 @@ impl Echo {
         stream.set_nodelay(true).expect("a socket");
         match &self.tls {
             None => Box::new(stream),
-            Some(tls) => {
-                let nobody = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
-                Box::new(tls.connect(nobody, stream).await.expect("a handshake"))
-            }
+            Some(tls) => tls.dial(Box::new(stream)).await.expect("a handshake").0,
         }
     }
 
@@ -154,11 +152,11 @@ impl Echo {
     }
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, buffer: usize) {
+async fn serve(stream: TcpStream, tls: Option<LinkIdentity>, buffer: usize) {
     stream.set_nodelay(true).expect("a socket");
     let mut stream: BoxStream = match tls {
         None => Box::new(stream),
-        Some(tls) => Box::new(tls.accept(stream).await.expect("a handshake")),
+        Some(tls) => tls.accept(Box::new(stream)).await.expect("a handshake").0,
     };
     let mut buffer = vec![0; buffer];
     // Who has what they want just goes.

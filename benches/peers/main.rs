@@ -9,7 +9,6 @@
 
 mod echo;
 mod hall;
-mod keys;
 mod memory;
 mod pair;
 mod people;

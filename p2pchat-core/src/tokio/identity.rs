@@ -86,8 +86,13 @@ impl LinkIdentity {
         self.key
     }
 
-    /// The handshake of who has dialled, and the other end's key.
-    pub(super) async fn dial(&self, stream: BoxStream) -> io::Result<(BoxStream, LinkKey)> {
+    /// Makes the handshake of who has dialled, after the frame in the clear (§7.13). Gives the encrypted stream, and the key that the
+    /// other end holds, for [`handle_stream_secured`](crate::peer::Peer::handle_stream_secured): whose it is, the machine judges. It has
+    /// no time limit of its own.
+    ///
+    /// # Errors
+    /// The stream ends, or the other end makes no such handshake: then the error is of kind [`InvalidData`](io::ErrorKind::InvalidData).
+    pub async fn dial(&self, stream: BoxStream) -> io::Result<(BoxStream, LinkKey)> {
         // Nobody is looked for by a name: the key says who it is.
         let nobody = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
         let stream = self.client.connect(nobody, stream).await?;
@@ -95,8 +100,11 @@ impl LinkIdentity {
         Ok((Box::new(stream), key))
     }
 
-    /// The handshake of who was dialled, and the other end's key.
-    pub(super) async fn accept(&self, stream: BoxStream) -> io::Result<(BoxStream, LinkKey)> {
+    /// Makes the handshake of who was dialled; the same otherwise.
+    ///
+    /// # Errors
+    /// As [`dial`](Self::dial)'s.
+    pub async fn accept(&self, stream: BoxStream) -> io::Result<(BoxStream, LinkKey)> {
         let stream = self.server.accept(stream).await?;
         let key = shown(stream.get_ref().1.peer_certificates())?;
         Ok((Box::new(stream), key))
