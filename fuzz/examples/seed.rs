@@ -124,6 +124,9 @@ fn vectors(fuzz: &Path) -> io::Result<usize> {
                     let stream = [CUTS, &bytes[..]].concat();
                     write(fuzz, "frames", &name, &stream)?;
                     write(fuzz, "dialect", &name, &stream)?;
+                    if link == "peer" {
+                        write(fuzz, "peer_stream", &name, &stream)?;
+                    }
                     link
                 }
                 None => return Err(Error::other(format!("{}: a vector without link", path.display()))),

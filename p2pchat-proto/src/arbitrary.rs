@@ -1,11 +1,12 @@
 //! `Arbitrary` for the values that have rules: only what may exist is made, unusual characters included.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use bytes::Bytes;
 
 use crate::{
-    Capabilities, Capability, Capacity, Description, InviteCode, KeepAliveProof, List, ParkProof,
-    PasswordDigest, PeerPort, RawList, Reason, Record, RegistryName, RoomName, SessionTicket, SessionToken,
-    Text, Username,
+    Capabilities, Capability, Capacity, Description, FileChunk, FileName, InviteCode, KeepAliveProof, List,
+    ParkProof, PasswordDigest, PeerPort, RawList, Reason, Record, RegistryName, RoomName, SessionTicket,
+    SessionToken, Text, Username,
 };
 
 const NAME_CHARS: &[char] = &['a', 'Z', '9', '_', '-', '.', 'ß', 'é', 'ع', '漢', 'Ω', 'ı'];
@@ -111,6 +112,20 @@ impl<'a> Arbitrary<'a> for RegistryName {
         let name: String =
             (0..length).map(|_| u.int_in_range(b'!'..=b'~').map(char::from)).collect::<Result<_>>()?;
         Self::new(&name).map_err(|_| arbitrary::Error::IncorrectFormat)
+    }
+}
+
+impl<'a> Arbitrary<'a> for FileName {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        Ok(Self::cleaned(&string(u)?))
+    }
+}
+
+impl<'a> Arbitrary<'a> for FileChunk {
+    fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
+        let length = u.int_in_range(1..=300)?;
+        let data = (0..length).map(|_| u.arbitrary()).collect::<Result<Bytes>>()?;
+        Self::new(u.arbitrary()?, u.arbitrary()?, data).map_err(|_| arbitrary::Error::IncorrectFormat)
     }
 }
 

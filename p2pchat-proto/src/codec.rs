@@ -22,9 +22,11 @@ use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{
-    Detail, Dialect, FromRegistry, Limits, Malformed, Message, PeerListShape, PeerMessage, ToRegistry, Verb,
+    Detail, Dialect, FileMessage, FromRegistry, Limits, Malformed, Message, PeerListShape, PeerMessage,
+    ToRegistry, Verb,
     dialect::Detector,
     error::{FrameError, ParseError},
+    file::FileChunk,
     frame::FrameFinder,
     parse::{self, Origin},
 };
@@ -248,11 +250,21 @@ impl Decoder for ClientCodec {
     }
 }
 
+/// A piece of a file whose line has come.
+#[derive(Debug)]
+struct Begun {
+    chunk: FileChunk,
+    /// The line's length, in bytes.
+    line: usize,
+}
+
 /// Either end of a peer stream.
 #[derive(Debug)]
 pub struct PeerCodec {
     inbox: Inbox,
     limits: Limits,
+    /// The line of a piece of a file has come, and not yet all that it announced.
+    chunk: Option<Begun>,
 }
 
 impl PeerCodec {
@@ -260,7 +272,25 @@ impl PeerCodec {
     pub fn new(limits: Limits) -> Self {
         let mut inbox = Inbox::new(Detector::for_client(), limits.frame_bytes, RECORD_BYTES);
         inbox.detector.set(Dialect::Canonical);
-        Self { inbox, limits }
+        Self { inbox, limits, chunk: None }
+    }
+
+    /// True if what was decoded last ended within a piece of a file, also where `buf` is empty.
+    pub const fn is_within_chunk(&self) -> bool {
+        self.chunk.is_some()
+    }
+
+    /// What a piece of a file holds, once all of it is there.
+    #[cold]
+    fn complete(&mut self, begun: Begun, buf: &mut BytesMut) -> Option<Result<PeerMessage, Malformed>> {
+        let Begun { chunk, line } = begun;
+        match chunk.complete(buf) {
+            Ok(chunk) => Some(Ok(PeerMessage::File(FileMessage::Data(chunk)))),
+            Err(chunk) => {
+                self.chunk = Some(Begun { chunk, line });
+                None
+            }
+        }
     }
 }
 
@@ -269,14 +299,30 @@ impl Decoder for PeerCodec {
     type Error = io::Error;
 
     fn decode(&mut self, buf: &mut BytesMut) -> io::Result<Option<Self::Item>> {
-        let limits = &self.limits;
-        Ok(self.inbox.next_message(buf, |frame, _| {
+        if let Some(begun) = self.chunk.take() {
+            return Ok(self.complete(begun, buf));
+        }
+        let (limits, mut line) = (&self.limits, 0);
+        let item = self.inbox.next_message(buf, |frame, _| {
+            line = frame.len() + 1;
             parse::message(frame, Origin::Stream, Dialect::Canonical, limits, |_| PeerMessage::read)
-        }))
+        });
+        match item {
+            Some(Ok(PeerMessage::File(FileMessage::Data(chunk)))) => {
+                Ok(self.complete(Begun { chunk, line }, buf))
+            }
+            item => Ok(item),
+        }
     }
 
     fn decode_eof(&mut self, buf: &mut BytesMut) -> io::Result<Option<Self::Item>> {
         let item = self.decode(buf)?;
+        if item.is_none()
+            && let Some(Begun { line, .. }) = self.chunk.take()
+        {
+            let bytes = line + std::mem::take(buf).len();
+            return Ok(Some(Err(Malformed::Frame(FrameError::Truncated { bytes }))));
+        }
         Ok(item.or_else(|| self.inbox.finish(buf).map(Err)))
     }
 }

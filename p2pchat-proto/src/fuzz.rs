@@ -10,8 +10,8 @@ use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{
     Dialect, FrameError, FromRegistry, FromRegistryDatagram, HelloReply, Limits, Message, PeerList,
-    PeerListShape, PeerMessage, ToRegistry, ToRegistryDatagram,
-    codec::{ClientCodec, RegistryCodec},
+    PeerListShape, PeerMessage, ToRegistry, ToRegistryDatagram, Verb,
+    codec::{ClientCodec, PeerCodec, RegistryCodec},
     frame::FrameFinder,
 };
 
@@ -113,6 +113,28 @@ pub fn peer(data: &[u8]) {
     let frame = Bytes::copy_from_slice(data);
     if let Ok(message) = PeerMessage::parse(&frame, Dialect::Canonical, &Limits::DEFAULT) {
         round_trip_of(&message, |frame, dialect| PeerMessage::parse(frame, dialect, &spacious()));
+    }
+}
+
+/// A peer's stream says the same however it is cut, files included, and no more waits than a frame, or a piece of a file.
+pub fn peer_stream(data: &[u8]) {
+    let Some(mut cuts) = Cuts::of(data) else { return };
+    let limits = Limits { frame_bytes: 200, file_chunk_bytes: 300, ..Limits::DEFAULT };
+    let end = |codec: &mut PeerCodec, buf: &mut BytesMut| {
+        std::iter::from_fn(|| codec.decode_eof(buf).expect("no I/O")).collect::<Vec<_>>()
+    };
+    let whole = end(&mut PeerCodec::new(limits), &mut BytesMut::from(cuts.stream));
+    let (mut codec, mut buf, mut items) = (PeerCodec::new(limits), BytesMut::new(), Vec::new());
+    for piece in &mut cuts {
+        buf.extend_from_slice(piece);
+        items.extend(std::iter::from_fn(|| codec.decode(&mut buf).expect("no I/O")));
+        let most = if codec.is_within_chunk() { limits.file_chunk_bytes } else { limits.frame_bytes + 1 };
+        assert!(buf.len() <= most, "more than a message waits");
+    }
+    items.extend(end(&mut codec, &mut buf));
+    assert_eq!(items, whole);
+    for message in items.into_iter().flatten() {
+        canonical_round_trip(&message, |frame, dialect| PeerMessage::parse(frame, dialect, &spacious()));
     }
 }
 
@@ -223,7 +245,9 @@ where
     E: Debug,
 {
     let frame = frame_of(message, Dialect::Canonical);
-    assert!(!frame.contains(&b'\n'), "content made a second line");
+    // What a piece of a file holds stands behind its line.
+    let line = frame.split(|&byte| byte == b'\n').next().map_or(0, <[u8]>::len);
+    assert!(line == frame.len() || message.verb() == Verb::FileData, "content made a second line");
     let again = parse(&frame, Dialect::Canonical).expect("what was encoded can be decoded");
     assert_eq!(&again, message);
     assert_eq!(frame_of(&again, Dialect::Canonical), frame);
@@ -232,6 +256,9 @@ where
 /// The encoded message without its line ending, if its link has those.
 fn frame_of(message: &impl Message, dialect: Dialect) -> Bytes {
     let bytes = message.to_bytes(dialect);
+    if message.verb() == Verb::FileData {
+        return bytes;
+    }
     bytes.strip_suffix(b"\n").map_or(bytes.clone(), |line| bytes.slice(..line.len()))
 }
 

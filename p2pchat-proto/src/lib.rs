@@ -35,6 +35,7 @@ pub mod codec;
 pub mod dialect;
 mod encode;
 mod error;
+mod file;
 pub mod frame;
 #[cfg(feature = "__fuzz")]
 #[doc(hidden)]
@@ -53,14 +54,15 @@ mod verb;
 pub use dialect::Dialect;
 pub use encode::{EncodedPeers, PeerRecords, PeerRecordsWriter};
 pub use error::{FrameError, Malformed, ParseError, Problem};
+pub use file::{FileChunk, FileDigest, FileName};
 pub use invite::InviteCode;
 pub use limits::Limits;
 pub use list::{List, Record};
 pub use message::{
-    AuthReply, BanList, BanRecord, ChatReply, Delivery, Detail, Extensions, Follows, Found, FromRegistry,
-    FromRegistryDatagram, HelloReply, Message, Notification, Number, Outcome, PeerList, PeerListShape,
-    PeerMessage, PeerRecord, RawList, RegisterReply, RoomChange, RoomRecord, RoomSetting, RoomsList,
-    SearchReply, ToRegistry, ToRegistryDatagram,
+    AuthReply, BanList, BanRecord, ChatReply, Delivery, Detail, Extensions, FileMessage, FileOffer, Follows,
+    Found, FromRegistry, FromRegistryDatagram, HelloReply, Message, Notification, Number, Outcome, PeerList,
+    PeerListShape, PeerMessage, PeerRecord, RawList, RegisterReply, RoomChange, RoomRecord, RoomSetting,
+    RoomsList, SearchReply, ToRegistry, ToRegistryDatagram,
 };
 pub use name::{RoomName, Username};
 pub use secret::{KeepAliveProof, ParkProof, PasswordDigest, SessionTicket, SessionToken};

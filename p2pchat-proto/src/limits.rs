@@ -21,6 +21,10 @@ pub const TEXT_BYTES: usize = 16 * 1024;
 pub const FRAME_BYTES: usize = 64 * 1024;
 /// A `PEER_LIST` or `ROOMS_LIST` reply without its line ending, in bytes as sent.
 pub const LIST_REPLY_BYTES: usize = 1024 * 1024;
+/// A file's name, in bytes.
+pub const FILE_NAME_BYTES: usize = 255;
+/// A piece of a file, in bytes.
+pub const FILE_CHUNK_BYTES: usize = 64 * 1024;
 /// The registry's TCP (TLS) port.
 pub const REGISTRY_TCP_PORT: u16 = 15_600;
 /// The registry's UDP port.
@@ -48,6 +52,10 @@ pub struct Limits {
     pub frame_bytes: usize,
     /// See [`LIST_REPLY_BYTES`].
     pub list_reply_bytes: usize,
+    /// See [`FILE_NAME_BYTES`].
+    pub file_name_bytes: usize,
+    /// See [`FILE_CHUNK_BYTES`].
+    pub file_chunk_bytes: usize,
 }
 
 impl Limits {
@@ -62,6 +70,8 @@ impl Limits {
         text_bytes: TEXT_BYTES,
         frame_bytes: FRAME_BYTES,
         list_reply_bytes: LIST_REPLY_BYTES,
+        file_name_bytes: FILE_NAME_BYTES,
+        file_chunk_bytes: FILE_CHUNK_BYTES,
     };
 }
 

@@ -149,7 +149,7 @@ macro_rules! short_string {
     };
 }
 
-fn check_len(size: usize, limit: usize) -> Result<(), Problem> {
+pub(crate) fn check_len(size: usize, limit: usize) -> Result<(), Problem> {
     if size > limit { Err(Problem::TooLong { limit, size, unit: "bytes" }) } else { Ok(()) }
 }
 
@@ -369,6 +369,8 @@ pub enum Capability {
     Keys,
     /// Messages on encrypted peer streams are numbered, and those that a broken stream has cut off are said again.
     Ids,
+    /// Files go over peer streams. Said there alone, by `NUMBERING`: no registry needs to know it.
+    Files,
 }
 
 impl Capability {
@@ -387,6 +389,7 @@ impl Capability {
         Self::Park,
         Self::Keys,
         Self::Ids,
+        Self::Files,
     ];
 
     /// The word on the wire.
@@ -405,6 +408,7 @@ impl Capability {
             Self::Park => "park",
             Self::Keys => "keys",
             Self::Ids => "ids",
+            Self::Files => "files",
         }
     }
 }

@@ -146,6 +146,20 @@ verbs! {
     Ping = "PING",
     /// peer → peer, capability `ids`
     Pong = "PONG",
+    /// peer → peer, capability `files`
+    FileOffer = "FILE_OFFER",
+    /// peer → peer, capability `files`
+    FileAccept = "FILE_ACCEPT",
+    /// peer → peer, capability `files`
+    FileReject = "FILE_REJECT",
+    /// peer → peer, and that many bytes after it, capability `files`
+    FileData = "FILE_DATA",
+    /// peer → peer, capability `files`
+    FileAck = "FILE_ACK",
+    /// peer → peer, capability `files`
+    FileDone = "FILE_DONE",
+    /// peer → peer, capability `files`
+    FileWithdraw = "FILE_WITHDRAW",
 }
 
 impl Verb {

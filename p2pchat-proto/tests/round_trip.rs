@@ -11,7 +11,7 @@ use p2pchat_proto::{
     AuthReply, BanList, BanRecord, Capabilities, Dialect, FromRegistry, FromRegistryDatagram, HelloReply,
     Limits, List, Message, Outcome, PeerList, PeerListShape, PeerMessage, PeerRecord, Record, RegisterReply,
     RoomName, RoomRecord, RoomsList, SearchReply, SessionTicket, Text, ToRegistry, ToRegistryDatagram,
-    Username,
+    Username, Verb,
 };
 use proptest::prelude::*;
 
@@ -20,6 +20,9 @@ const BOTH: [Dialect; 2] = [Dialect::Canonical, Dialect::Prototype];
 /// The encoded message as a parser is handed it.
 fn frame_of(message: &impl Message, dialect: Dialect) -> Bytes {
     let bytes = message.to_bytes(dialect);
+    if message.verb() == Verb::FileData {
+        return bytes;
+    }
     bytes.strip_suffix(b"\n").map_or(bytes.clone(), |line| bytes.slice(..line.len()))
 }
 

@@ -110,6 +110,8 @@ impl Vector {
     {
         let wire = self.wire();
         let frame = match self.dialect() {
+            // What it announces stands behind its line.
+            _ if wire.starts_with(b"FILE_DATA") => wire.clone(),
             Dialect::Canonical if self.is_stream() => line(&wire).ok_or("no line ending")?,
             _ if self.is_stream() => line(&wire).unwrap_or(wire.clone()),
             _ => wire.clone(),

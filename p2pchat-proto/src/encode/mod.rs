@@ -19,6 +19,7 @@ use bytes::{BufMut, BytesMut};
 pub use self::records::{EncodedPeers, PeerRecords, PeerRecordsWriter};
 use crate::{
     dialect::Dialect,
+    file::FileDigest,
     parse::is_blank,
     secret::hex,
     status::Phrase,
@@ -188,6 +189,12 @@ impl Plain for IpAddr {
 }
 
 impl Plain for LinkKey {
+    fn put(&self, out: &mut BytesMut) {
+        out.put_slice(&hex::<64>(*self.as_bytes()));
+    }
+}
+
+impl Plain for FileDigest {
     fn put(&self, out: &mut BytesMut) {
         out.put_slice(&hex::<64>(*self.as_bytes()));
     }

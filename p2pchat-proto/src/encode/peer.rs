@@ -1,11 +1,11 @@
 //! The peer stream's messages, and the two directions of the registry datagram.
 
-use super::Writer;
+use super::{Shown, Writer};
 use crate::{
     dialect::Dialect,
     message::{
-        ChatReply, Delivery, Follows, FromRegistryDatagram, Notification, Number, PeerMessage,
-        ToRegistryDatagram,
+        ChatReply, Delivery, FileMessage, FileOffer, Follows, FromRegistryDatagram, Notification, Number,
+        PeerMessage, ToRegistryDatagram,
     },
     status::Phrase,
 };
@@ -53,10 +53,13 @@ impl PeerMessage {
                     None => {}
                 }
             }
-            Self::Numbering { run, next, chat } => {
+            Self::Numbering { run, next, chat, capabilities } => {
                 writer.plain(*run);
                 writer.plain(next.get());
                 writer.plain(if *chat { "OPEN" } else { "CLOSED" });
+                if !capabilities.is_empty() {
+                    writer.plain(Shown(*capabilities));
+                }
             }
             Self::Numbered(Number { id, sequence, time }) => {
                 writer.plain(*id);
@@ -69,6 +72,35 @@ impl PeerMessage {
             }
             Self::HangUp => {}
             Self::Ping(number) | Self::Pong(number) => writer.plain(*number),
+            Self::File(message) => message.write(writer),
+        }
+    }
+}
+
+impl FileMessage {
+    fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Offer(FileOffer { file, size, digest, name }) => {
+                writer.plain(*file);
+                writer.plain(*size);
+                writer.plain(*digest);
+                writer.plain(name.as_str());
+            }
+            Self::Accept { file, offset } | Self::Ack { file, offset } => {
+                writer.plain(*file);
+                writer.plain(*offset);
+            }
+            Self::Reject { file, reason } | Self::Withdraw { file, reason } => {
+                writer.plain(*file);
+                writer.reason(reason.as_ref());
+            }
+            // What it holds comes behind the line.
+            Self::Data(chunk) => {
+                writer.plain(chunk.file);
+                writer.plain(chunk.offset);
+                writer.plain(chunk.data().len() as u64);
+            }
+            Self::Done { file } => writer.plain(*file),
         }
     }
 }

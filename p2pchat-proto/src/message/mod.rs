@@ -12,7 +12,7 @@ pub use self::{
     datagram::{FromRegistryDatagram, ToRegistryDatagram},
     list::{PeerList, PeerListShape, PeerRecord, RawList, RoomRecord, RoomsList},
     moderation::{BanList, BanRecord, RoomChange, RoomSetting},
-    peer::{ChatReply, Delivery, Follows, Notification, Number, PeerMessage},
+    peer::{ChatReply, Delivery, FileMessage, FileOffer, Follows, Notification, Number, PeerMessage},
     registry::{
         AuthReply, Detail, Extensions, Found, FromRegistry, HelloReply, Outcome, RegisterReply, SearchReply,
         ToRegistry,
@@ -37,7 +37,7 @@ pub trait Message: sealed::Sealed + Sized {
     fn parse(frame: &Bytes, dialect: Dialect, limits: &Limits) -> Result<Self, ParseError>;
 
     /// Appends the message's one spelling in the dialect, with an LF if it is a stream's and the dialect has line
-    /// endings. What exists can be encoded.
+    /// endings ([`FileMessage::Data`] has its bytes behind that). What exists can be encoded.
     fn encode(&self, out: &mut BytesMut, dialect: Dialect);
 
     /// The message's verb.

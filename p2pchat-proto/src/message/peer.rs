@@ -9,10 +9,11 @@ use crate::{
     dialect::Dialect,
     encode::Writer,
     error::ParseError,
+    file::{FileChunk, FileDigest, FileName},
     limits::Limits,
     name::{RoomName, Username},
-    parse::{self, Origin},
-    value::{Reason, RegistryName, Text},
+    parse,
+    value::{Capabilities, Reason, RegistryName, Text},
     verb::Verb,
 };
 
@@ -64,8 +65,8 @@ pub enum PeerMessage {
         /// What comes next on this stream.
         follows: Option<Follows>,
     },
-    /// `NUMBERING <run> <next> <OPEN>` or `<CLOSED>`: how the messages on this stream are numbered, and whether the chat goes
-    /// on (capability `ids`, §7.14).
+    /// `NUMBERING <run> <next> <OPEN> [<capabilities>]`, or `<CLOSED>`: how the messages on this stream are numbered, whether the
+    /// chat goes on, and what else its sender knows (capability `ids`, §7.14).
     Numbering {
         /// Where this count began: another number each time that a program does.
         run: u64,
@@ -73,6 +74,8 @@ pub enum PeerMessage {
         next: NonZeroU64,
         /// Whether the sender holds the chat open.
         chat: bool,
+        /// What the sender knows of what is said between peers alone: `files` (§7.15).
+        capabilities: Capabilities,
     },
     /// `NUMBERED <id> <sequence> <time>`: directly before a message (capability `ids`, §7.14).
     Numbered(Number),
@@ -89,6 +92,68 @@ pub enum PeerMessage {
     Ping(u64),
     /// `PONG <number>`: the answer, with the same number (capability `ids`, §7.14).
     Pong(u64),
+    /// About a file (capability `files`, §7.15).
+    File(FileMessage),
+}
+
+/// What peers say about files (capability `files`, §7.15).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+#[non_exhaustive]
+pub enum FileMessage {
+    /// `FILE_OFFER <file> <size> <digest> <name>`: something to have.
+    Offer(FileOffer),
+    /// `FILE_ACCEPT <file> <offset>`: send it, from there on.
+    Accept {
+        /// Which file.
+        file: u64,
+        /// How much of it the sender of this has, in bytes.
+        offset: u64,
+    },
+    /// `FILE_REJECT <file> [<reason>]`: it isn't wanted, or not any more.
+    Reject {
+        /// Which file.
+        file: u64,
+        /// Why.
+        reason: Option<Reason>,
+    },
+    /// `FILE_DATA <file> <offset> <length>`, and behind its LF that many bytes: a piece of a file.
+    Data(FileChunk),
+    /// `FILE_ACK <file> <offset>`: what is before that is stored.
+    Ack {
+        /// Which file.
+        file: u64,
+        /// How much is stored, in bytes.
+        offset: u64,
+    },
+    /// `FILE_DONE <file>`: all of it is there, and has the digest that was announced.
+    Done {
+        /// Which file.
+        file: u64,
+    },
+    /// `FILE_WITHDRAW <file> [<reason>]`: its sender doesn't offer it any more.
+    Withdraw {
+        /// Which file.
+        file: u64,
+        /// Why.
+        reason: Option<Reason>,
+    },
+}
+
+/// A file that somebody can have (capability `files`, §7.15).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+pub struct FileOffer {
+    /// What its sender calls it from now on: another number for each file.
+    pub file: u64,
+    /// How many bytes it has.
+    pub size: u64,
+    /// The SHA-256 of what it holds.
+    pub digest: FileDigest,
+    /// What to call it.
+    pub name: FileName,
 }
 
 /// What an introduction announces: the word in its fourth field.
@@ -167,13 +232,16 @@ pub enum Delivery {
 /// Peer streams have no other dialect: whatever is asked for, they are canonical.
 impl Message for PeerMessage {
     fn parse(frame: &Bytes, _: Dialect, limits: &Limits) -> Result<Self, ParseError> {
-        parse::message(frame.clone(), Origin::Elsewhere, Dialect::Canonical, limits, |_| Self::read)
+        parse::peer_message(frame, limits)
     }
 
     fn encode(&self, out: &mut BytesMut, _: Dialect) {
         let mut writer = Writer::new(out, Dialect::Canonical, self.verb());
         self.write(&mut writer);
         writer.end_line();
+        if let Self::File(FileMessage::Data(chunk)) = self {
+            out.extend_from_slice(chunk.data());
+        }
     }
 
     fn verb(&self) -> Verb {
@@ -191,6 +259,15 @@ impl Message for PeerMessage {
             Self::HangUp => Verb::HangUp,
             Self::Ping(_) => Verb::Ping,
             Self::Pong(_) => Verb::Pong,
+            Self::File(message) => match message {
+                FileMessage::Offer(_) => Verb::FileOffer,
+                FileMessage::Accept { .. } => Verb::FileAccept,
+                FileMessage::Reject { .. } => Verb::FileReject,
+                FileMessage::Data(_) => Verb::FileData,
+                FileMessage::Ack { .. } => Verb::FileAck,
+                FileMessage::Done { .. } => Verb::FileDone,
+                FileMessage::Withdraw { .. } => Verb::FileWithdraw,
+            },
         }
     }
 }

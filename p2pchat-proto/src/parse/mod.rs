@@ -16,7 +16,7 @@ use bytestring::ByteString;
 use nom::Finish;
 
 use self::token::Token;
-pub(crate) use self::token::is_blank;
+pub(crate) use self::{peer::peer_message, token::is_blank};
 use crate::{
     dialect::Dialect,
     error::{ParseError, Problem},

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     error::Problem,
+    file::FileDigest,
     invite::InviteCode,
     limits::Limits,
     message::Follows,
@@ -86,6 +87,15 @@ pub(super) fn u64(text: &str, _: &Limits) -> Result<u64, Problem> {
 
 pub(super) fn sequence(text: &str, _: &Limits) -> Result<NonZeroU64, Problem> {
     number(text, 1, u64::MAX)
+}
+
+/// How many bytes a piece of a file has.
+pub(super) fn chunk_length(text: &str, limits: &Limits) -> Result<usize, Problem> {
+    number(text, 1, limits.file_chunk_bytes as u64)
+}
+
+pub(super) fn file_digest(text: &str, _: &Limits) -> Result<FileDigest, Problem> {
+    FileDigest::new(text)
 }
 
 pub(super) fn proof(text: &str, _: &Limits) -> Result<KeepAliveProof, Problem> {
