@@ -1,7 +1,7 @@
 //! The peer machine between a hostile registry and hostile peers, behind its codecs.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
     num::NonZeroU64,
     time::Duration,
@@ -10,8 +10,8 @@ use std::{
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{
-    Dialect, FromRegistry, FromRegistryDatagram, Limits, LinkKey, Message, PeerMessage, RegistryName,
-    RoomName, SessionTicket, ToRegistry, ToRegistryDatagram, Username,
+    Dialect, FileDigest, FileName, FromRegistry, FromRegistryDatagram, Limits, LinkKey, Message, PeerMessage,
+    RegistryName, RoomName, SessionTicket, ToRegistry, ToRegistryDatagram, Username,
     codec::{ClientCodec, PeerCodec, RegistryCodec},
 };
 use tokio_util::codec::{Decoder, Encoder};
@@ -19,7 +19,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::people::{Command, DATAGRAMS, REGISTRY_LINES, STREAM_LINES, TICKET, line};
 use crate::{
     Time,
-    peer::{ChatRequestId, Config, Effect, Event, Peer, Receipt, RequestId, StreamId},
+    peer::{ChatRequestId, Config, Effect, Event, FileDeed, FileId, Peer, Receipt, RequestId, StreamId},
 };
 
 /// A frame's limit, which the fuzzer's inputs can pass.
@@ -54,6 +54,13 @@ enum Step<'a> {
     StreamEnds(u8, bool),
     Wait(u16),
     NextDeadline,
+    Offer(u16),
+    AcceptFile(u8),
+    CancelFile(u8),
+    /// The oldest thing that is to be done on the disk is done, or can't be.
+    Disk(bool),
+    /// They answer for a file of ours.
+    Takes(u8, u8, u8),
 }
 
 /// Feeds a peer machine bytes and commands, and checks what it does and says after each fact.
@@ -68,7 +75,7 @@ pub fn peer_machine(data: &[u8]) {
             .expect("no session is there to refuse it");
         world.agreed = HELLO_WITH_KEYS;
     }
-    world.begin(seed % 4);
+    world.begin(seed % 4, seed & 8 != 0);
     while !input.is_empty()
         && let Ok(step) = Step::arbitrary(&mut input)
     {
@@ -77,6 +84,14 @@ pub fn peer_machine(data: &[u8]) {
         world.check();
     }
     world.end();
+}
+
+/// What is to be done with files, and how far those are that come.
+#[derive(Default)]
+struct Disk {
+    files: Vec<FileId>,
+    deeds: VecDeque<(FileId, FileDeed)>,
+    stored: BTreeMap<FileId, u64>,
 }
 
 struct World {
@@ -95,6 +110,7 @@ struct World {
     open: BTreeSet<RequestId>,
     /// What the registry answers to a hello, and to what comes before the login.
     agreed: &'static [u8],
+    disk: Disk,
 }
 
 struct Link {
@@ -124,6 +140,8 @@ impl World {
         config.registry = RegistryName::new("chat.example.org:15600").ok();
         config.limits.frame_bytes = FRAME_BYTES;
         config.limits.list_reply_bytes = 4 * FRAME_BYTES;
+        config.limits.file_chunk_bytes = FRAME_BYTES;
+        config.files = 2;
         Self {
             peer: Peer::new(config.clone(), seed),
             config,
@@ -136,11 +154,12 @@ impl World {
             receipts: Vec::new(),
             open: BTreeSet::new(),
             agreed: HELLO,
+            disk: Disk::default(),
         }
     }
 
     /// What chance takes long to come to: a session (1), rooms with others in them (2), and a chat with one of them (3).
-    fn begin(&mut self, how_far: u64) {
+    fn begin(&mut self, how_far: u64, numbered: bool) {
         const AUTH: &[u8] = b"AUTH <SUCCESS> <200> <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08>\n\
             TICKET <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0bc822cd15d6c15b0f00a8>\nUSER_JOINED <den> <alice>\n";
         const ROSTERS: &[u8] =
@@ -161,8 +180,23 @@ impl World {
             false => b"",
         };
         let asks = Step::StreamWrites(0, b"CHAT_REQUEST <alice> <bob>\n");
-        let in_a_chat = [asks, Step::RegistryWrites(vouched), Step::Accept(0)];
-        let parts = [&online[..], &among_others, &in_a_chat];
+        let in_a_chat = [asks.clone(), Step::RegistryWrites(vouched), Step::Accept(0)];
+        // The same where messages have numbers.
+        let known: &[u8] = b"PEER_LIST <SUCCESS> <200> <attic> <alice>\n\
+            SEARCH_USER_RESPONSE <SUCCESS> <200> <bob> <4000> <192.0.2.2> <sender,origin,ids> \
+            <bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb>\n";
+        let by_number = [
+            Step::StreamWrites(0, b"INTRODUCED_BY <chat.example.org:15600> <bob> <alice> <tls>\n"),
+            Step::StreamUp(0),
+            Step::StreamWrites(0, b"INTRODUCED_BY <chat.example.org:15600> <bob> <alice> <numbering>\n"),
+            Step::RegistryWrites(known),
+            Step::StreamWrites(0, b"NUMBERING <7> <1> <CLOSED> <files>\n"),
+            asks,
+            Step::Accept(0),
+        ];
+        let numbered = numbered && self.agreed == HELLO_WITH_KEYS;
+        let in_a_chat = if numbered { &by_number[..] } else { &in_a_chat };
+        let parts = [&online[..], &among_others, in_a_chat];
         let parts = parts.into_iter().zip(1..).filter(|&(_, part)| part <= how_far);
         for step in parts.flat_map(|(steps, _)| steps) {
             self.step(step.clone());
@@ -242,6 +276,38 @@ impl World {
                 if let Some(due) = self.peer.poll_timeout() {
                     self.wait(due.max(now));
                 }
+            }
+            Step::Offer(size) => {
+                let (name, digest) = (FileName::cleaned("a"), FileDigest::from_bytes([0; 32]));
+                let bob = Username::new("bob").expect("a name");
+                let (request, file) = self.peer.offer_file(now, bob, name, u64::from(size) << 4, digest);
+                self.begun(request);
+                self.disk.files.push(file);
+            }
+            Step::AcceptFile(n) => {
+                if let Some(file) = pick(&self.disk.files, n) {
+                    let request = self.peer.accept_file(now, file);
+                    self.begun(request);
+                }
+            }
+            Step::CancelFile(n) => {
+                if let Some(file) = pick(&self.disk.files, n) {
+                    let request = self.peer.cancel_file(now, file, None);
+                    self.begun(request);
+                }
+            }
+            Step::Disk(works) => self.disk(works),
+            Step::Takes(n, what, how_much) => {
+                // Which number it has, is in its id alone.
+                let Some(file) = pick(&self.disk.files, what) else { return };
+                let file: String = format!("{file:?}").chars().filter(char::is_ascii_digit).collect();
+                let line = match how_much {
+                    0 => format!("FILE_REJECT <{file}>\n"),
+                    1 => format!("FILE_DONE <{file}>\n"),
+                    n @ 2..=127 => format!("FILE_ACCEPT <{file}> <{}>\n", u32::from(n - 2) << 10),
+                    n => format!("FILE_ACK <{file}> <{}>\n", u32::from(n - 127) << 13),
+                };
+                self.stream_writes(n, line.as_bytes());
             }
         }
     }
@@ -363,6 +429,32 @@ impl World {
         self.peer.handle_stream_closed(self.now, id, "gone".to_owned());
     }
 
+    fn disk(&mut self, works: bool) {
+        let Some((file, deed)) = self.disk.deeds.pop_front() else { return };
+        let (peer, now) = (&mut self.peer, self.now);
+        let broken = || "broken".to_owned();
+        match deed {
+            FileDeed::Read { offset, length } => {
+                let read = if works { Ok(vec![0; length].into()) } else { Err(broken()) };
+                peer.handle_file_read(now, file, offset, read);
+            }
+            FileDeed::Open { .. } => {
+                assert_eq!(self.disk.stored.insert(file, 0), None, "a file is opened once");
+                peer.handle_file_opened(now, file, if works { Ok(0) } else { Err(broken()) });
+            }
+            FileDeed::Write { offset, data } => {
+                let stored = self.disk.stored.get_mut(&file).expect("only what is open is written to");
+                assert_eq!(*stored, offset, "each byte is written once");
+                *stored += data.len() as u64;
+                peer.handle_file_written(now, file, if works { Ok(*stored) } else { Err(broken()) });
+            }
+            FileDeed::Finish => {
+                peer.handle_file_finished(now, file, if works { Ok(()) } else { Err(broken()) })
+            }
+            FileDeed::Close => {}
+        }
+    }
+
     fn drain(&mut self) {
         while let Some(effect) = self.peer.poll_effect() {
             match effect {
@@ -396,6 +488,7 @@ impl World {
                 Effect::ClosePeer { stream } => {
                     self.streams.remove(&stream).expect("a stream is closed once");
                 }
+                Effect::File { file, deed } => self.disk.deeds.push_back((file, deed)),
                 Effect::Event(event) => self.told(event),
             }
         }
@@ -451,6 +544,10 @@ impl World {
                 assert!(me.is_some_and(|me| me != from));
                 self.receipts.push(receipt);
             }
+            Event::FileOffered { file, from, .. } => {
+                assert!(self.peer.chats().any(|user| *user == from), "{from} is in no chat");
+                self.disk.files.push(file);
+            }
             _ => {}
         }
     }
@@ -480,6 +577,15 @@ impl World {
             let key = self.peer.key_of(&bob);
             let shown = |stream: &Stream| stream.shown == key && key.is_some();
             assert!(self.streams.values().any(shown), "that is not bob");
+        }
+        for wanted in &self.disk.files {
+            let of = |(file, deed): &(FileId, FileDeed)| match deed {
+                FileDeed::Read { length, .. } if file == wanted => *length,
+                FileDeed::Write { data, .. } if file == wanted => data.len(),
+                _ => 0,
+            };
+            let waiting: usize = self.disk.deeds.iter().map(of).sum();
+            assert!(waiting <= 1 << 20, "{waiting} bytes of a file wait");
         }
         if self.peer.username().is_none() {
             assert!(self.peer.room_names().next().is_none() && self.peer.chats().next().is_none());

@@ -119,6 +119,13 @@ pub(super) const STREAM_LINES: &[&str] = &[
     "HANG_UP",
     "PING <1>",
     "PONG <1>",
+    "NUMBERING <7> <1> <CLOSED> <files>",
+    "FILE_OFFER <1> <9> <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08> <a>",
+    "FILE_OFFER <2> <0> <9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08> <b>",
+    "FILE_DATA <1> <0> <4>\nabcd",
+    "FILE_DATA <1> <2> <7>\ncdefghi",
+    "FILE_DATA <1> <8> <3>\n\n\n\n",
+    "FILE_WITHDRAW <1>",
 ];
 
 pub(super) const DATAGRAMS: &[&str] = &[

@@ -65,6 +65,11 @@ pub struct Config {
     pub misdial_pause: Duration,
     /// Whether to talk in the clear to users whose programs have no key (§7.13). True.
     pub plain: bool,
+    /// With how many files at once something is done for one user, in each direction, offers included (§7.15). 16; with 0 others
+    /// are told that none are taken.
+    pub files: usize,
+    /// How large a file may be that others offer, in bytes. 64 GiB.
+    pub file_bytes: u64,
     /// How many users' keys are learned. 65,536: who comes beyond is new each time.
     pub keys: usize,
     /// How long a peer stream without a chat may be idle before who dialled it closes it; the other end gives it
@@ -111,6 +116,8 @@ impl Default for Config {
             chat_timeout: Duration::from_secs(120),
             delivery_timeout: Duration::from_secs(10),
             plain: true,
+            files: 16,
+            file_bytes: 64 << 30,
             keys: 65_536,
             resend_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(30),

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use p2pchat_proto::{PeerMessage, ToRegistry, ToRegistryDatagram};
+use bytes::Bytes;
+use p2pchat_proto::{FileDigest, FileName, PeerMessage, ToRegistry, ToRegistryDatagram};
 
-use super::Event;
+use super::{Event, FileId};
 
 /// A peer stream, from the machine's [`Effect::Dial`] or the driver's
 /// [`Peer::accept_stream`](super::Peer::accept_stream) until one of them closes it. Never reused.
@@ -48,6 +49,47 @@ pub enum Effect {
         /// Which stream.
         stream: StreamId,
     },
+    /// Do something with a file (§7.15).
+    File {
+        /// Which.
+        file: FileId,
+        /// What.
+        deed: FileDeed,
+    },
     /// Tell the application.
     Event(Event),
+}
+
+/// What is to be done with a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileDeed {
+    /// Read a piece of one that was offered by [`Peer::offer_file`](super::Peer::offer_file); answer with `handle_file_read`, in the
+    /// order of these.
+    Read {
+        /// From where on, in bytes.
+        offset: u64,
+        /// How many bytes.
+        length: usize,
+    },
+    /// Make a place for one that was accepted, or find what an earlier attempt has left; answer with `handle_file_opened`.
+    Open {
+        /// What to call it.
+        name: FileName,
+        /// How many bytes it will have.
+        size: u64,
+        /// What it will hold.
+        digest: FileDigest,
+    },
+    /// Store what comes next; answer with `handle_file_written`.
+    Write {
+        /// Where it belongs: at the end of what was written before.
+        offset: u64,
+        /// What.
+        data: Bytes,
+    },
+    /// All of it is stored: check that it has its digest, and put it where it belongs; answer with `handle_file_finished`.
+    Finish,
+    /// Nothing more is done with it. What has come of it may be of use later.
+    Close,
 }

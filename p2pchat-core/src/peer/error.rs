@@ -94,6 +94,21 @@ pub enum RequestError {
     /// The message was not taken in on the other side.
     #[error("{}", .0.as_deref().unwrap_or("the message was not accepted"))]
     NotDelivered(Option<String>),
+    /// The user's program takes no files (§7.15).
+    #[error("that user's program takes no files")]
+    NoFiles,
+    /// There is no such file to be had, or it was answered for already.
+    #[error("there is no such file")]
+    NoSuchFile,
+    /// A file can't be read or stored here.
+    #[error("{0}")]
+    File(String),
+    /// Who had offered a file doesn't any more.
+    #[error("{}", .0.as_deref().unwrap_or("they have withdrawn it"))]
+    Withdrawn(Option<String>),
+    /// It was ended from here.
+    #[error("cancelled")]
+    Cancelled,
     /// Too much is waiting already.
     #[error("too much is waiting: at most {limit} {what}")]
     TooMany {

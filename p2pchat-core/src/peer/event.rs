@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use p2pchat_proto::{
-    BanRecord, Found, LinkKey, Number, PeerRecord, Reason, RoomChange, RoomName, RoomRecord, Text, Username,
+    BanRecord, FileName, Found, LinkKey, Number, PeerRecord, Reason, RoomChange, RoomName, RoomRecord, Text,
+    Username,
 };
 
 use super::RequestError;
@@ -19,6 +20,10 @@ pub struct ChatRequestId(pub(super) u64);
 /// A message that the application has been handed, to be confirmed to its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Receipt(pub(super) u64);
+
+/// A file that is offered or on its way, in either direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub(super) u64);
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,6 +156,42 @@ pub enum Event {
         secured: bool,
         /// To be named in [`Peer::confirm`](super::Peer::confirm) once it is shown or stored.
         receipt: Receipt,
+    },
+    /// Somebody in an open chat offers a file: for [`Peer::accept_file`](super::Peer::accept_file) or
+    /// [`Peer::cancel_file`](super::Peer::cancel_file) (§7.15).
+    FileOffered {
+        /// Which.
+        file: FileId,
+        /// Who.
+        from: Username,
+        /// What they call it.
+        name: FileName,
+        /// How many bytes it has.
+        size: u64,
+    },
+    /// A file that was offered, and isn't accepted yet, can't be had any more.
+    FileWithdrawn {
+        /// Which.
+        file: FileId,
+        /// Who had offered it.
+        from: Username,
+        /// Why, for a person to read.
+        reason: String,
+    },
+    /// How far a file is: once it is offered or accepted, four times a second at most, and when all of it is there.
+    FileProgress {
+        /// Which.
+        file: FileId,
+        /// Who gets or sends it.
+        with: Username,
+        /// What it is called.
+        name: FileName,
+        /// It is one's own.
+        outgoing: bool,
+        /// How much of it is stored at the receiver's, in bytes.
+        bytes: u64,
+        /// How many bytes it has.
+        size: u64,
     },
     /// One is a member of a room: by joining, or since before this program started.
     RoomEntered {

@@ -38,6 +38,7 @@ mod contacts;
 mod effect;
 mod error;
 mod event;
+mod files;
 mod inbox;
 mod keys;
 mod lines;
@@ -63,13 +64,14 @@ use p2pchat_proto::{LinkKey, RoomName, Username};
 
 pub use self::{
     config::Config,
-    effect::{Effect, StreamId},
+    effect::{Effect, FileDeed, StreamId},
     error::RequestError,
-    event::{BroadcastReport, ChatRequestId, Event, Place, Receipt, RequestId, Response},
+    event::{BroadcastReport, ChatRequestId, Event, FileId, Place, Receipt, RequestId, Response},
     safety::SafetyNumber,
 };
 use self::{
     contacts::Contact,
+    files::Files,
     inbox::{Doubts, Handed},
     lines::Line,
     link::Link,
@@ -124,6 +126,7 @@ pub struct Peer {
     receipts: BTreeMap<Receipt, Handed>,
     /// What is said by number, to and by whom.
     lines: BTreeMap<Username, Line>,
+    files: Files,
     /// What it was, and when we were told.
     time_of_day: (Time, Duration),
     doubts: Doubts,
@@ -186,6 +189,7 @@ impl Peer {
             contacts: BTreeMap::new(),
             receipts: BTreeMap::new(),
             lines: BTreeMap::new(),
+            files: Files::default(),
             time_of_day: (Time::ZERO, Duration::ZERO),
             doubts: Doubts::default(),
         }

@@ -229,7 +229,9 @@ impl Peer {
                     self.handshake_announced(now, stream);
                 }
             }
-            PeerMessage::Numbering { run, next, chat } => self.numbering_came(now, stream, run, next, chat),
+            PeerMessage::Numbering { run, next, chat, capabilities } => {
+                self.numbering_came(now, stream, run, next, chat, capabilities);
+            }
             PeerMessage::Numbered(number) => {
                 if let Some(stream) = self.streams.get_mut(&stream) {
                     stream.number = Some(number);
@@ -239,6 +241,7 @@ impl Peer {
             PeerMessage::HangUp => self.hang_up_came(stream),
             PeerMessage::Ping(number) => self.pinged(stream, number),
             PeerMessage::Pong(_) => {}
+            PeerMessage::File(message) => self.file_message(now, stream, message),
             other => self.fault(self.name_of(stream), format!("sent what is not understood: {other:?}")),
         }
     }

@@ -32,6 +32,7 @@ mod accept;
 mod batches;
 mod client;
 mod clock;
+mod disk;
 mod error;
 mod fingerprint;
 mod identity;

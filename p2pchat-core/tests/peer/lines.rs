@@ -1,5 +1,7 @@
 //! What is said by number: once, in order, over one stream after the other (§7.14).
 
+use p2pchat_core::peer::Config;
+
 use crate::{
     keys::{config, introduction, key, logging_in_where},
     solo::{SECOND, Solo, text, user},
@@ -8,7 +10,11 @@ use crate::{
 
 /// alice and bob, with keys, both in the den.
 fn both() -> World {
-    let mut w = World::with(&["alice", "bob"], &config());
+    both_with(&config())
+}
+
+fn both_with(settings: &Config) -> World {
+    let mut w = World::with(&["alice", "bob"], settings);
     w.create(0, "den");
     w.join(1, "den");
     w.forget();
@@ -17,7 +23,7 @@ fn both() -> World {
 
 impl World {
     /// alice asks until bob has accepted.
-    fn open_chat(&mut self) {
+    pub(crate) fn open_chat(&mut self) {
         for _ in 0..5 {
             self.nodes[0].solo.peer.chat(self.now, user("bob"));
             self.run();
@@ -42,7 +48,12 @@ impl World {
 }
 
 fn chatting() -> World {
-    let mut w = both();
+    chatting_with(&config())
+}
+
+/// alice and bob in a chat.
+pub(crate) fn chatting_with(settings: &Config) -> World {
+    let mut w = both_with(settings);
     w.open_chat();
     w.forget();
     w
@@ -190,7 +201,11 @@ const AGREED: &str = " <1> <reason,roster,sender,origin,keys,ids>";
 
 /// alice, who knows bob by his key.
 fn alice() -> Solo {
-    let mut s = logging_in_where("alice", config(), AGREED);
+    alice_with(config())
+}
+
+pub(crate) fn alice_with(settings: Config) -> Solo {
+    let mut s = logging_in_where("alice", settings, AGREED);
     s.let_in();
     s.peer.set_key(s.now, user("bob"), Some(key('b')));
     s.registry("USER_JOINED <den> <alice>");
@@ -200,13 +215,13 @@ fn alice() -> Solo {
 }
 
 /// bob comes in this run, with this number next, and without a chat; on which stream.
-fn comes(s: &mut Solo, run: u64, next: u64) -> (usize, Vec<String>) {
+pub(crate) fn comes(s: &mut Solo, run: u64, next: u64) -> (usize, Vec<String>) {
     let stream = s.accept();
     s.hear(stream, &format!("{} <tls>", introduction("alice")));
     s.peer.handle_stream_secured(s.now, s.streams[stream], key('b'));
     s.hear(stream, &format!("{} <numbering>", introduction("alice")));
     assert!(s.did().is_empty(), "his numbering comes first");
-    s.hear(stream, &format!("NUMBERING <{run}> <{next}> <CLOSED>"));
+    s.hear(stream, &format!("NUMBERING <{run}> <{next}> <CLOSED> <files>"));
     let mut did = s.did();
     let ours = did.iter().position(|line| line.starts_with(&format!("s{stream} NUMBERING <")));
     did.remove(ours.unwrap());

@@ -5,6 +5,7 @@ mod any_order;
 mod broadcasts;
 mod chats;
 mod dials;
+mod files;
 mod hidden;
 mod keys;
 mod lines;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroU64, time::Duration};
 use bytes::Bytes;
 use p2pchat_core::{
     Time,
-    peer::{ChatRequestId, Config, Effect, Event, Peer, Receipt, StreamId},
+    peer::{ChatRequestId, Config, Effect, Event, FileId, Peer, Receipt, StreamId},
 };
 use p2pchat_proto::{
     Capabilities, Capability, Dialect, FromRegistry, FromRegistryDatagram, Limits, List, Message,
@@ -24,6 +24,8 @@ pub(crate) struct Solo {
     pub(crate) streams: Vec<StreamId>,
     pub(crate) requests: Vec<ChatRequestId>,
     pub(crate) receipts: Vec<Receipt>,
+    /// The files that were offered.
+    pub(crate) files: Vec<FileId>,
 }
 
 pub(crate) fn user(name: &str) -> Username {
@@ -69,6 +71,7 @@ impl Solo {
             streams: Vec::new(),
             requests: Vec::new(),
             receipts: Vec::new(),
+            files: Vec::new(),
         }
     }
 
@@ -244,6 +247,12 @@ impl Solo {
                 let late = if place.is_some_and(|place| place.late) { " (late)" } else { "" };
                 format!("[{}] {from}: {text}{late}", room.map_or("?".to_owned(), |room| room.to_string()))
             }
+            Event::FileOffered { file, from, name, size } => {
+                self.files.push(file);
+                format!("{from} offers {name}, {size} bytes")
+            }
+            Event::FileWithdrawn { reason, .. } => format!("no file any more: {reason}"),
+            Event::FileProgress { name, bytes, size, .. } => format!("{bytes} of {size} of {name}"),
             Event::RoomEntered { room, members } => format!("in {room} with {members:?}"),
             Event::MemberOnline { room, username } => format!("{username} is in {room}"),
             Event::MemberLeft { room, username } => format!("{username} left {room}"),

@@ -18,7 +18,10 @@ use p2pchat_proto::{
 };
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::solo::{Solo, digest, user};
+use crate::{
+    files::Disk,
+    solo::{Solo, digest, user},
+};
 
 pub(crate) const PORT: u16 = 4_000;
 
@@ -49,6 +52,7 @@ pub(crate) struct Node {
     pub(crate) log: Vec<String>,
     /// How often each command has ended.
     pub(crate) ended: BTreeMap<RequestId, usize>,
+    pub(crate) disk: Disk,
     link: Option<Link>,
     streams: BTreeMap<StreamId, End>,
 }
@@ -120,7 +124,8 @@ impl World {
             solo.peer.set_link_key(Some(link_key(world.nodes.len()))).unwrap();
             let (log, ended) = (Vec::new(), BTreeMap::new());
             let node = world.nodes.len();
-            world.nodes.push(Node { solo, log, ended, link: None, streams: BTreeMap::new() });
+            let disk = Disk::default();
+            world.nodes.push(Node { solo, log, ended, disk, link: None, streams: BTreeMap::new() });
             let peer = &mut world.nodes[node].solo.peer;
             peer.register(world.now, user(name), digest("secret"));
             world.run();
@@ -292,6 +297,10 @@ impl World {
                 }
             }
             Effect::ClosePeer { stream } => self.close_stream(node, stream),
+            Effect::File { file, deed } => {
+                let Node { solo, disk, .. } = &mut self.nodes[node];
+                disk.work(&mut solo.peer, now, file, deed);
+            }
             Effect::Event(event) => self.tell(node, event),
             other => panic!("{other:?}"),
         }

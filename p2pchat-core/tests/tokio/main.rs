@@ -9,7 +9,9 @@
 
 mod abuse;
 mod bad_input;
+mod between;
 mod datagrams;
+mod files;
 mod other_network;
 mod overheard;
 mod park;

@@ -36,6 +36,8 @@ pub(super) struct Line {
     pub(super) carrier: Option<StreamId>,
     /// There is a chat, also while there is no stream.
     pub(super) chat: bool,
+    /// They know what to do with files (§7.15).
+    pub(super) files: bool,
     /// Since when, or since when there is none.
     since: Time,
     /// There are two streams, one of which is to go once nothing is on its way there.
@@ -208,6 +210,7 @@ impl Peer {
         for sequence in again {
             self.launch_numbered(now, id, user, sequence);
         }
+        self.carry_files(now, user);
         self.watch(now, id);
     }
 
@@ -431,6 +434,7 @@ impl Peer {
         parting: Parting,
         why: &str,
     ) {
+        self.files_parted(id);
         let dialled = self.streams.get(&id).is_some_and(|stream| stream.dialled);
         let (other, pause) = (self.other_stream(id, user), self.config.redial_pause);
         let Some(line) = self.lines.get_mut(user) else { return };
@@ -551,6 +555,7 @@ impl Peer {
             }
         }
         self.chats.remove(user);
+        self.files_over(user, reason);
         self.tell(Event::ChatClosed { with: Some(user.clone()), reason: reason.to_owned() });
     }
 

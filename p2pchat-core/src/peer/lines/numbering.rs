@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use p2pchat_proto::{Number, PeerMessage, Username};
+use p2pchat_proto::{Capabilities, Capability, Number, PeerMessage, Username};
 
 use super::Line;
 use crate::{
@@ -36,6 +36,7 @@ impl Peer {
         let is_talk =
             matches!(message, PeerMessage::DirectMessage { .. } | PeerMessage::DirectBroadcast { .. });
         let is_numbering = matches!(message, PeerMessage::Numbering { .. });
+        let is_file = matches!(message, PeerMessage::File(_));
         let is_new = matches!(
             message,
             PeerMessage::Numbered(_)
@@ -45,11 +46,16 @@ impl Peer {
                 | PeerMessage::Pong(_)
         );
         match stream.numbering {
-            Numbering::Off if is_new || is_numbering => Err("said what is for numbered streams alone"),
+            Numbering::Off if is_new || is_numbering || is_file => {
+                Err("said what is for numbered streams alone")
+            }
             Numbering::Off => Ok(None),
             Numbering::Due | Numbering::Sent if is_numbering => Ok(None),
             Numbering::Due | Numbering::Sent => Err("spoke before saying how messages are numbered"),
             Numbering::On if is_numbering => Err("numbered messages twice"),
+            Numbering::On if is_file && self.config.files == 0 => {
+                Err("spoke of files, which aren't taken here")
+            }
             Numbering::On if is_talk && number.is_none() => Err("said something without a number"),
             Numbering::On if !is_talk && number.is_some() => Err("numbered what has no number"),
             Numbering::On => Ok(number),
@@ -68,8 +74,14 @@ impl Peer {
         let oldest = line.unconfirmed.iter().map(|kept| kept.number.sequence).min();
         let next = oldest.unwrap_or(NonZeroU64::MIN.saturating_add(line.said));
         let (run, chat) = (line.our_run, line.chat);
-        self.send_peer(now, id, PeerMessage::Numbering { run, next, chat });
+        let capabilities = self.said_to_peers();
+        self.send_peer(now, id, PeerMessage::Numbering { run, next, chat, capabilities });
         self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+    }
+
+    /// What peers tell each other that they know.
+    fn said_to_peers(&self) -> Capabilities {
+        (self.config.files > 0).then_some(Capability::Files).into_iter().collect()
     }
 
     /// They have said how theirs are: the stream is good for both.
@@ -80,6 +92,7 @@ impl Peer {
         run: u64,
         next: NonZeroU64,
         chat: bool,
+        capabilities: Capabilities,
     ) {
         let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) else { return };
         if self.lines.get(&user).is_some_and(|line| line.ended.contains(&run)) {
@@ -108,6 +121,9 @@ impl Peer {
             return;
         }
         self.stream_used(now, id);
+        if let Some(line) = self.lines.get_mut(&user) {
+            line.files = capabilities.has(Capability::Files);
+        }
         match self.lines.get_mut(&user) {
             Some(line) if is_new => {
                 // What was handed over before can't be confirmed any more.

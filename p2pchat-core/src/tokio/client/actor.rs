@@ -21,17 +21,22 @@ use tokio::{
 
 use super::{
     ClientConfig,
+    files::{self, Disk, FileFact, Job, Place},
     handle::KnownKey,
     link::{LinkFact, LinkTask, Outgoing, Vouching},
     shared::Shared,
     streams::{StreamFact, StreamTask},
 };
 use crate::{
-    peer::{ChatRequestId, Effect, Event, Peer, Receipt, RequestError, RequestId, Response, StreamId},
+    peer::{
+        ChatRequestId, Effect, Event, FileDeed, FileId, Peer, Receipt, RequestError, RequestId, Response,
+        StreamId,
+    },
     tokio::{
         Error, KnownPeers, LinkIdentity,
         accept::AcceptFailures,
         clock::Clock,
+        disk::Source,
         network::{BoxStream, Listener},
         outbox::Outbox,
     },
@@ -75,6 +80,9 @@ pub(super) enum Request {
     HangUp(Username),
     Send(Username, Text),
     Broadcast(RoomName, Text),
+    SendFile(Username, Source),
+    AcceptFile(FileId, Place),
+    CancelFile(FileId, Option<Reason>),
     Kick(RoomName, Username, Option<Reason>),
     Ban(RoomName, Username, Option<Reason>),
     Unban(RoomName, Username),
@@ -87,6 +95,7 @@ pub(super) enum Fact {
     Link(u64, LinkFact),
     Stream(StreamId, StreamFact),
     Accepted(BoxStream, SocketAddr),
+    File(FileId, FileFact),
 }
 
 /// Opens the listener and starts the task.
@@ -127,6 +136,8 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
         known_size: 0,
         noted: BTreeMap::new(),
         identity: None,
+        files: HashMap::new(),
+        places: HashMap::new(),
         tasks: JoinSet::new(),
     };
     actor.know(noted);
@@ -188,6 +199,9 @@ struct Actor {
     noted: BTreeMap<Username, LinkKey>,
     /// What peer streams are encrypted with.
     identity: Option<LinkIdentity>,
+    /// What is to be done with files, and where those go that were accepted.
+    files: HashMap<FileId, mpsc::UnboundedSender<Job>>,
+    places: HashMap<FileId, Place>,
     tasks: JoinSet<()>,
 }
 
@@ -251,6 +265,7 @@ impl Actor {
         self.machine.shutdown(self.clock.now());
         self.carry_out();
         self.link = None;
+        self.files.clear();
         // Facts that nobody takes any more must not keep the tasks that bring them.
         self.fact_queue.close();
         // Those that don't end in time are cut off with the set.
@@ -291,6 +306,19 @@ impl Actor {
             Request::HangUp(username) => machine.hang_up(now, username),
             Request::Send(username, text) => machine.send(now, username, text),
             Request::Broadcast(room, text) => machine.broadcast(now, room, text),
+            Request::SendFile(user, source) => {
+                let (name, size, digest) = (source.name.clone(), source.size, source.digest);
+                let (request, file) = machine.offer_file(now, user, name, size, digest);
+                self.open_file(file, Disk::From(source));
+                request
+            }
+            Request::AcceptFile(file, place) => {
+                if machine.offered_file(file).is_some() {
+                    self.places.insert(file, place);
+                }
+                machine.accept_file(now, file)
+            }
+            Request::CancelFile(file, reason) => machine.cancel_file(now, file, reason),
             Request::Kick(room, user, reason) => machine.kick(now, room, user, reason),
             Request::Ban(room, user, reason) => machine.ban(now, room, user, reason),
             Request::Unban(room, user) => machine.unban(now, room, user),
@@ -350,6 +378,7 @@ impl Actor {
                     self.stream_fact(stream, fact);
                 }
             }
+            Fact::File(file, fact) => self.file_fact(file, fact),
             Fact::Accepted(connection, addr) => {
                 if let Some(stream) = self.machine.accept_stream(self.clock.now(), addr) {
                     let task = self.add_stream(stream);
@@ -357,6 +386,44 @@ impl Actor {
                 }
             }
         }
+    }
+
+    fn file_fact(&mut self, file: FileId, fact: FileFact) {
+        let (machine, now) = (&mut self.machine, self.clock.now());
+        match fact {
+            FileFact::Opened(opened) => machine.handle_file_opened(now, file, opened),
+            FileFact::Read(offset, read) => machine.handle_file_read(now, file, offset, read),
+            FileFact::Written(written) => machine.handle_file_written(now, file, written),
+            FileFact::Finished(finished) => machine.handle_file_finished(now, file, finished),
+        }
+    }
+
+    fn file_deed(&mut self, file: FileId, deed: FileDeed) {
+        let job = match deed {
+            FileDeed::Open { name, size, digest } => {
+                let Some(place) = self.places.remove(&file) else { return };
+                self.open_file(file, Disk::To(place, None));
+                Job::Open { name, size, digest }
+            }
+            FileDeed::Read { offset, length } => Job::Read { offset, length },
+            FileDeed::Write { data, .. } => Job::Write(data),
+            FileDeed::Finish => Job::Finish,
+            FileDeed::Close => {
+                self.files.remove(&file);
+                return;
+            }
+        };
+        if let Some(jobs) = self.files.get(&file) {
+            // It ends after a panic alone.
+            let _ = jobs.send(job);
+        }
+    }
+
+    fn open_file(&mut self, file: FileId, disk: Disk) {
+        // As many as the machine lets be on their way at once.
+        let (jobs, queue) = mpsc::unbounded_channel();
+        self.files.insert(file, jobs);
+        self.tasks.spawn(files::run(file, disk, queue, self.facts.clone()));
     }
 
     fn link_fact(&mut self, fact: LinkFact) {
@@ -477,6 +544,7 @@ impl Actor {
                         outbox.close();
                     }
                 }
+                Effect::File { file, deed } => self.file_deed(file, deed),
                 Effect::Event(Event::Completed { request, outcome }) => self.complete(request, outcome),
                 Effect::Event(event) => {
                     if let Event::KeyLearned { user, key } = &event

@@ -1,21 +1,29 @@
 //! The client's async API.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+};
 
 use p2pchat_proto::{
     BanRecord, Capacity, Description, Detail, Found, InviteCode, LinkKey, PasswordDigest, PeerPort,
     PeerRecord, Reason, RoomName, RoomRecord, RoomSetting, Text, Username,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::spawn_blocking,
+};
 
 use super::{
     ClientConfig, Events,
     actor::{self, Command, Request},
+    files::Place,
     shared::Shared,
 };
 use crate::{
-    peer::{BroadcastReport, ChatRequestId, RequestError, Response},
-    tokio::{CertificateError, Error, Fingerprint, LinkIdentity},
+    peer::{BroadcastReport, ChatRequestId, FileId, RequestError, Response},
+    tokio::{CertificateError, Error, Fingerprint, LinkIdentity, disk::Source},
 };
 
 /// The certificate that the registry showed at the last handshake.
@@ -265,6 +273,33 @@ impl Peer {
             Response::Broadcast(report) => Ok(report),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Offers a file to somebody in an open chat, and sends it if they want it. Succeeds once they have all of it, however often the
+    /// stream breaks meanwhile; how far it is, is told by [`Event::FileProgress`](crate::peer::Event::FileProgress) (§7.15).
+    pub async fn send_file(&self, username: &str, path: impl Into<PathBuf>) -> Result<(), Error> {
+        let (username, path) = (name(username)?, path.into());
+        let shown = path.display().to_string();
+        let failed = |error: &dyn fmt::Display| RequestError::File(format!("{shown} can't be read: {error}"));
+        let source = spawn_blocking(move || Source::open(&path)).await;
+        let source = source.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
+        self.done(Request::SendFile(username, source)).await
+    }
+
+    /// Takes a file that was [offered](crate::peer::Event::FileOffered), into a folder, which has to be there. Succeeds once all of it
+    /// is there and is what was announced, and tells where. It never takes the place of another file: if its name is taken,
+    /// it gets a number. What has come before a transfer failed stays there hidden, as `.<digest>.part`, and the next one of the same
+    /// file goes on with it.
+    pub async fn accept_file(&self, file: FileId, folder: impl Into<PathBuf>) -> Result<PathBuf, Error> {
+        let path = Arc::new(OnceLock::new());
+        let place = Place { folder: folder.into(), path: path.clone() };
+        self.done(Request::AcceptFile(file, place)).await?;
+        Ok(path.get().cloned().unwrap_or_default())
+    }
+
+    /// Declines a file, or ends its transfer, whoever sends it; with a reason of at most 256 bytes or none.
+    pub async fn cancel_file(&self, file: FileId, reason: Option<&str>) -> Result<(), Error> {
+        self.done(Request::CancelFile(file, self::reason(reason)?)).await
     }
 
     /// Ends the client: what is queued is flushed, streams are closed, calls that wait fail with

@@ -6,6 +6,7 @@
 mod actor;
 mod config;
 mod events;
+mod files;
 mod handle;
 mod link;
 mod shared;

@@ -133,7 +133,7 @@ impl StreamTask {
                 if received.is_none() && ended {
                     return Exchanged::Closed(Some("the other side closed the connection".into()));
                 }
-                let partial = received.is_none() && !inbox.is_empty();
+                let partial = received.is_none() && (!inbox.is_empty() || codec.is_within_chunk());
                 frame_since = if partial { frame_since.or(Some(self.clock.instant_now())) } else { None };
             }
             if chunk.is_none() {

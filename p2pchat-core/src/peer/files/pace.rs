@@ -1,0 +1,117 @@
+//! How much of a file is on its way at once (PROTOCOL.md §7.15).
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::time::Time;
+
+const LEAST: usize = 32 * 1024;
+/// Also what a receiver has to have room for.
+pub(super) const MOST: usize = 1024 * 1024;
+const SMALLEST_PIECE: usize = 8 * 1024;
+const LARGEST_PIECE: usize = p2pchat_proto::limits::FILE_CHUNK_BYTES;
+
+/// Whatever waits before a message in a queue delays it. So no more of a file is on its way than doubles the time that a piece
+/// takes to be confirmed: each confirmation that comes sooner lets more on its way, each that comes later less.
+#[derive(Debug)]
+pub(super) struct Pace {
+    window: usize,
+    /// The shortest that a confirmation has taken.
+    least: Option<Duration>,
+    /// Where the pieces end that are on their way, and since when they are.
+    flights: VecDeque<(u64, Time)>,
+}
+
+impl Pace {
+    pub(super) const fn new() -> Self {
+        Self { window: 2 * LEAST, least: None, flights: VecDeque::new() }
+    }
+
+    /// How large the next piece may be, if there are so many bytes of the file on their way.
+    pub(super) fn piece(&self, under_way: u64) -> usize {
+        let piece = (self.window / 4).clamp(SMALLEST_PIECE, LARGEST_PIECE);
+        let room = u64::try_from(self.window).unwrap_or(u64::MAX).saturating_sub(under_way);
+        if usize::try_from(room).is_ok_and(|room| room < piece) { 0 } else { piece }
+    }
+
+    pub(super) fn sent(&mut self, end: u64, now: Time) {
+        self.flights.push_back((end, now));
+    }
+
+    /// All pieces up to there are confirmed.
+    pub(super) fn confirmed(&mut self, end: u64, now: Time) {
+        while let Some(&(flight, since)) = self.flights.front().filter(|(flight, _)| *flight <= end) {
+            self.flights.pop_front();
+            // Later ones may have waited for others' confirmation.
+            if flight == end {
+                self.took(now.since(since));
+            }
+        }
+    }
+
+    fn took(&mut self, delay: Duration) {
+        let least = self.least.map_or(delay, |least| least.min(delay));
+        self.least = Some(least);
+        let step = SMALLEST_PIECE;
+        self.window = match delay <= 2 * least {
+            true => (self.window + step).min(MOST),
+            false => (self.window - step.min(self.window)).max(LEAST),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Sends pieces over a link of so many bytes a millisecond that is `away` long, for a while; how long a piece takes in the end.
+    fn settled(rate: u64, away: Duration) -> (Duration, u64) {
+        let (mut pace, mut now, mut sent, mut confirmed, mut free) =
+            (Pace::new(), Time::ZERO, 0, 0, Time::ZERO);
+        let mut arrivals: VecDeque<(Time, u64, Time)> = VecDeque::new();
+        let mut last = Duration::ZERO;
+        for _ in 0..20_000 {
+            while let piece @ 1.. = pace.piece(sent - confirmed) {
+                sent += piece as u64;
+                pace.sent(sent, now);
+                free = free.max(now) + Duration::from_micros(1_000 * piece as u64 / rate);
+                arrivals.push_back((free + away, sent, now));
+            }
+            let Some((then, end, since)) = arrivals.pop_front() else { break };
+            now = then;
+            confirmed = end;
+            pace.confirmed(end, now);
+            last = now.since(since);
+        }
+        (last, 1_000 * sent / u64::try_from(now.since(Time::ZERO).as_millis()).unwrap())
+    }
+
+    #[test]
+    fn a_file_takes_what_a_link_has_and_doubles_its_delay_at_most() {
+        // Bytes a millisecond, and the way there and back.
+        for (rate, away) in [(10_000, 20 * MS), (1_250, 50 * MS), (100_000, MS), (125, 30 * MS)] {
+            let (delay, speed) = settled(rate, away);
+            let lone = away + Duration::from_micros(1_000 * 64 * 1024 / rate);
+            assert!(delay <= 5 * lone / 2, "{rate}: a piece takes {delay:?}, alone {lone:?}");
+            let most = MOST as u64 * 1_000 / u64::try_from(away.as_millis()).unwrap();
+            assert!(10 * speed >= 7 * most.min(1_000 * rate), "{rate}: {speed} bytes a second");
+        }
+    }
+
+    #[test]
+    fn nothing_more_goes_out_before_something_is_confirmed() {
+        let (mut pace, mut sent) = (Pace::new(), 0);
+        while let piece @ 1.. = pace.piece(sent) {
+            sent += piece as u64;
+            pace.sent(sent, Time::ZERO);
+        }
+        assert_eq!(sent, 64 * 1024);
+        // Whatever was confirmed, and however often.
+        for _ in 0..1_000 {
+            pace.confirmed(sent, Time::from_micros(10));
+            pace.sent(sent, Time::from_micros(10));
+        }
+        assert!(pace.window <= MOST && pace.piece(MOST as u64) == 0);
+    }
+}
