@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout)] // printing is what it is for
 
 mod echo;
+mod file;
 mod hall;
 mod memory;
 mod pair;
@@ -50,6 +51,9 @@ struct Arguments {
     /// That room in the clear: nobody has a link key.
     #[arg(long, requires = "room")]
     clear: bool,
+    /// Measures files instead: how fast one goes, and what messages notice of it.
+    #[arg(long)]
+    file: bool,
     /// Measures an idle stream's memory alone, in a process that has done nothing else.
     #[arg(long)]
     memory: Option<Way>,
@@ -107,6 +111,9 @@ async fn compare(arguments: &Arguments) {
     let (far, registry) = (elsewhere(), Registry::start(&elsewhere()).await);
     // Those of the others have begun, which would have inherited it.
     stay_on(if arguments.together { Side::Far } else { Side::Near });
+    if arguments.file {
+        return file::measure(&far, registry, arguments.rounds, less).await;
+    }
     let echoes = [(Way::Tcp, Echo::start(&far, false).await), (Way::Tls, Echo::start(&far, true).await)];
     let mut pairs = Vec::new();
     let mut halls = Vec::new();

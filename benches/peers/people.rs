@@ -3,11 +3,12 @@
 use std::{
     fmt::Write as _,
     net::SocketAddr,
+    path::PathBuf,
     sync::{
-        Arc, LazyLock,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use p2pchat_core::{
@@ -109,12 +110,24 @@ pub(crate) struct Heard {
     bytes: Arc<AtomicUsize>,
     /// A chat has ended.
     ended: UnboundedSender<()>,
+    /// Where files go, and when the last one was offered or accepted.
+    pub(crate) folder: Arc<Mutex<Option<PathBuf>>>,
+    pub(crate) begun: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Heard {
     pub(crate) fn new() -> (Self, tokio::sync::mpsc::UnboundedReceiver<()>) {
         let (ended, ends) = unbounded_channel();
-        (Self { texts: Arc::default(), bytes: Arc::default(), ended }, ends)
+        (
+            Self {
+                texts: Arc::default(),
+                bytes: Arc::default(),
+                ended,
+                folder: Arc::default(),
+                begun: Arc::default(),
+            },
+            ends,
+        )
     }
 
     /// From now on texts of so many bytes are said.
@@ -148,6 +161,14 @@ async fn listen(peer: Peer, mut events: Events, heard: Heard, with_key: bool) {
             }
             Event::ChatClosed { .. } => _ = heard.ended.send(()),
             Event::Message { text, .. } | Event::Broadcast { text, .. } => heard.hear(text.as_str()),
+            Event::FileOffered { file, .. } => {
+                let folder = heard.folder.lock().expect("no panic").clone().expect("a folder for files");
+                let peer = peer.clone();
+                tokio::spawn(async move { peer.accept_file(file, folder).await.expect("a file") });
+            }
+            Event::FileProgress { bytes: 0, .. } => {
+                *heard.begun.lock().expect("no panic") = Some(Instant::now());
+            }
             Event::Fault { culprit, what } => panic!("{culprit} {what}"),
             Event::Disconnected { reason, .. } => panic!("{reason}"),
             _ => {}

@@ -15,6 +15,7 @@ In scripts (the password comes from a file or from $P2PCHAT_PASSWORD, never from
   p2pchat --password-file bot.key register
   p2pchat --password-file bot.key --invite-file code register
   p2pchat --password-file bot.key send alice \"backup done\"
+  p2pchat --password-file bot.key send-file alice backup.tar.gz
   p2pchat --password-file bot.key say operators \"backup done\"
   p2pchat --password-file bot.key listen --json | jq -r 'select(.text).text'
   p2pchat --password-file bot.key peers --detailed --json
@@ -184,6 +185,16 @@ pub(crate) enum Command {
         #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
         timeout: Duration,
     },
+    /// Ask somebody for a chat, offer a file once they accept, and wait until they have all of it.
+    SendFile {
+        /// To whom.
+        username: String,
+        /// Which file.
+        file: PathBuf,
+        /// How many seconds they may take to accept the chat; the file may take as long as it likes.
+        #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+        timeout: Duration,
+    },
     /// Send one message to everybody online in a room of yours, and wait until it has arrived.
     Say {
         /// Which room.
@@ -200,6 +211,9 @@ pub(crate) enum Command {
         /// Which chat requests to accept.
         #[arg(long, value_name = "WHICH", default_value = "all")]
         accept: Accept,
+        /// Take all files that are offered, into this folder; otherwise they are declined.
+        #[arg(long, value_name = "FOLDER")]
+        files: Option<PathBuf>,
         /// Join this room first; may be repeated.
         #[arg(long, value_name = "ROOM")]
         room: Vec<String>,

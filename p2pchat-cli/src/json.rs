@@ -154,6 +154,29 @@ pub(crate) fn event(event: &Event) -> Value {
             }),
             *place,
         ),
+        Event::FileOffered { file, from, name, size } => json!({
+            "event": "file_offered",
+            "file": file.number(),
+            "from": from.as_str(),
+            "name": name.as_str(),
+            "size": size,
+        }),
+        Event::FileWithdrawn { file, from, reason } => json!({
+            "event": "file_withdrawn",
+            "file": file.number(),
+            "from": from.as_str(),
+            "reason": reason,
+        }),
+        Event::FileProgress { file, with, name, outgoing, bytes, size } => json!({
+            "event": "file_progress",
+            "file": file.number(),
+            "with": with.as_str(),
+            "name": name.as_str(),
+            "outgoing": outgoing,
+            "bytes": bytes,
+            "size": size,
+        }),
+        Event::FileEnded { file } => json!({ "event": "file_ended", "file": file.number() }),
         Event::RoomEntered { room, members } => {
             json!({ "event": "room_entered", "room": room.as_str(), "members": names(members) })
         }

@@ -18,6 +18,7 @@ mod session;
 mod show;
 mod sign_in;
 mod text;
+mod transfers;
 
 use std::process::ExitCode;
 

@@ -17,7 +17,7 @@ use crate::{
     output::{Paint, Tone},
     requests::{Pending, Requests},
     sanitize,
-    session::{self, DEFAULT_CAPACITY, Session, Signals},
+    session::{self, DEFAULT_CAPACITY, Needs, Session, Signals},
     show,
     sign_in::{self, Answered, Left},
 };
@@ -66,7 +66,7 @@ async fn connect(
     global: &Global,
     registry: &Address,
 ) -> Result<Answered<Session>, Failure> {
-    let connecting = Session::connect(global, registry, None);
+    let connecting = Session::connect(global, registry, Needs::default());
     let Ok(session) = console.unless_told_to_end(connecting).await else { return Ok(Err(Left)) };
     let session = session?;
     if let Some(notice) = session.first_meeting() {

@@ -1,11 +1,16 @@
 //! The subcommands: one thing each, for scripts.
 
-use std::io::{self, IsTerminal as _, Read};
+use std::{
+    io::{self, IsTerminal as _, Read, Write as _},
+    path::Path,
+    pin::pin,
+    time::Duration,
+};
 
 use p2pchat_core::{
-    peer::{Event, RequestError},
+    peer::{Event, FileId, RequestError},
     proto::{LinkKey, Text},
-    tokio::Error,
+    tokio::{Error, Peer},
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -19,9 +24,10 @@ use crate::{
     output::{Paint, Tone, write_stderr, write_stdout},
     owner::Deed,
     sanitize,
-    session::{self, Session, Signals},
+    session::{self, Needs, Session, Signals},
     show,
     sign_in::{self, Answered},
+    transfers::Transfers,
 };
 
 /// How many bytes of standard input a message of `-` is read from at most; the protocol's own limit is far below.
@@ -55,8 +61,13 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         None => ask_password(global, matches!(command, Command::Register)).await?,
     };
 
-    let timeout = if let Command::Send { timeout, .. } = command { Some(*timeout) } else { None };
-    let mut session = Session::connect(global, registry, timeout).await?;
+    let chat_timeout = match command {
+        Command::Send { timeout, .. } | Command::SendFile { timeout, .. } => Some(*timeout),
+        _ => None,
+    };
+    let files = matches!(command, Command::SendFile { .. } | Command::Listen { files: Some(_), .. });
+    let needs = Needs { chat_timeout, files };
+    let mut session = Session::connect(global, registry, needs).await?;
     if let Some(notice) = session.first_meeting() {
         write_stderr(global.color, Tone::Notice, &notice);
     }
@@ -156,13 +167,63 @@ async fn obey(
             }
             Ok(())
         }
-        Command::Listen { json, accept, room, until_eof } => {
+        Command::SendFile { username, file, .. } => send_file(session, username, file).await,
+        Command::Listen { json, accept, files, room, until_eof } => {
             for room in room {
                 peer.join(room, None).await.map_err(|error| Failure::from(error).context("join"))?;
             }
-            listen(global, session, *json, *accept, *until_eof).await
+            listen(global, session, *json, (*accept, files.as_deref()), *until_eof).await
         }
     }
+}
+
+/// Offers a file, and shows how far it is where somebody looks.
+async fn send_file(session: &mut Session, user: &str, file: &Path) -> Result<(), Failure> {
+    let peer = session.peer.clone();
+    peer.chat(user).await?;
+    let watched = io::stderr().is_terminal();
+    let mut transfers = Transfers::default();
+    let mut sending = pin!(peer.send_file(user, file));
+    let mut shown = false;
+    // What can't be shown is of no use to anybody.
+    let show = |line: &str| drop(write!(io::stderr(), "\r\x1b[K{line}"));
+    let sent = loop {
+        tokio::select! {
+            sent = &mut sending => break sent,
+            Some(event) = session.events.next() => {
+                let line = transfers.note(&event, Duration::from_millis(200));
+                if let Some(line) = line.filter(|_| watched) {
+                    shown = true;
+                    show(&line);
+                }
+            }
+        }
+    };
+    if shown {
+        show("");
+    }
+    sent.map_err(|error| Failure::from(error).context(&sanitize::line(&file.display().to_string())))?;
+    Ok(peer.hang_up(user).await?)
+}
+
+/// Takes a file, without keeping anything else waiting, and prints where it is.
+fn take_file(peer: &Peer, file: FileId, folder: &Path, as_json: bool) {
+    let (peer, folder, number) = (peer.clone(), folder.to_owned(), file.number());
+    tokio::spawn(async move {
+        let line = match (peer.accept_file(file, folder).await, as_json) {
+            (Ok(path), true) => json::line(&json!({ "event": "file_stored", "file": number, "path": path })),
+            (Ok(path), false) => {
+                format!("the file is there: {}", sanitize::line(&path.display().to_string()))
+            }
+            (Err(error), true) => {
+                let reason = error.to_string();
+                json::line(&json!({ "event": "file_failed", "file": number, "reason": reason }))
+            }
+            (Err(error), false) => format!("the file: {}", sanitize::line(&error.to_string())),
+        };
+        // That the reader is gone is noticed with the next event.
+        drop(print(&line));
+    });
 }
 
 /// Prints what happens until a signal comes, standard output's reader is gone, or the registry ends the session.
@@ -170,7 +231,7 @@ async fn listen(
     global: &Global,
     session: &mut Session,
     json: bool,
-    accept: Accept,
+    (accept, files): (Accept, Option<&Path>),
     until_eof: bool,
 ) -> Result<(), Failure> {
     let mut signals = Signals::catch()?;
@@ -205,6 +266,11 @@ async fn listen(
                 // Whoever asked may be gone by now, which ends nothing here.
                 if let Err(error) = answered {
                     tracing::info!(%error, "chat request not answered");
+                }
+            }
+            Event::FileOffered { file, .. } => {
+                if let Some(folder) = files {
+                    take_file(&session.peer, file, folder, json);
                 }
             }
             Event::LoggedOut { reason, .. } => {

@@ -38,14 +38,19 @@ pub(crate) struct Session {
     cut_off_by: Option<String>,
 }
 
+/// What a session is for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Needs {
+    /// How long somebody may take to accept a chat, if not as long as usual.
+    pub(crate) chat_timeout: Option<Duration>,
+    /// It can do something with files. Otherwise others are told that it takes none.
+    pub(crate) files: bool,
+}
+
 impl Session {
     /// Reaches the registry, judges its certificate and greets it. `chat_timeout` is how long somebody may take to accept
     /// a chat, if not as long as is usual.
-    pub(crate) async fn connect(
-        global: &Global,
-        registry: &Address,
-        chat_timeout: Option<Duration>,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn connect(global: &Global, registry: &Address, needs: Needs) -> Result<Self, Failure> {
         let data_dir = data_dir(global)?;
         let trust = trust(global, &data_dir)?;
         let keys = Keys::new(data_dir, registry.clone());
@@ -56,7 +61,10 @@ impl Session {
         let mut machine = peer::Config::default();
         machine.park_after = global.park.0;
         machine.plain = !global.encrypted_only;
-        machine.chat_timeout = chat_timeout.unwrap_or(machine.chat_timeout);
+        machine.chat_timeout = needs.chat_timeout.unwrap_or(machine.chat_timeout);
+        if !needs.files {
+            machine.files = 0;
+        }
         let mut config = ClientConfig::new(registry.host.clone(), registry.port, trust)
             .listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, global.peer_port)))
             .machine(machine)

@@ -87,6 +87,10 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
             let who = maybe_name(with.as_ref());
             (Tone::Notice, format!("you are chatting with {who}. {}", in_the_clear(&who)))
         }
+        Event::FileWithdrawn { from, reason, .. } => (
+            Tone::Notice,
+            format!("{} doesn't offer the file any more: {}", name(from), sanitize::line(reason)),
+        ),
         Event::KeyChanged { user, known, shown } => {
             (Tone::Error, key_changed(&name(user), known, shown.as_ref()))
         }

@@ -20,6 +20,19 @@ pub(super) enum Command {
         to: String,
         text: String,
     },
+    /// Offers somebody a file.
+    SendFile {
+        to: String,
+        path: String,
+    },
+    Files,
+    /// Takes a file that was offered.
+    Take {
+        number: Option<u32>,
+        folder: Option<String>,
+    },
+    /// Declines a file, or ends its transfer.
+    Stop(Option<u32>),
     /// Shows what two people compare to know that nobody is between them.
     Verify(String),
     /// Takes somebody's new key for theirs.
@@ -80,6 +93,10 @@ pub(super) const HELP: &[Help] = help! {
     "/accept" " [USER]" "accept somebody's wish to chat"
     "/reject" " [USER [REASON]]" "decline somebody's wish to chat"
     "/msg" " USER|#ROOM TEXT" "say something in another chat or room"
+    "/send" " USER PATH" "offer a file to somebody you chat with"
+    "/files" "" "which files are offered and on their way"
+    "/take" " [NUMBER] [FOLDER]" "take a file that is offered to you"
+    "/stop" " [NUMBER]" "decline a file, or end its transfer"
     "/verify" " USER" "what you and USER compare, to know that nobody is between you"
     "/trust" " USER KEY" "take USER's new key for theirs, once you know from themselves that it is; its first digits do"
     "/rooms" "" "which rooms there are"
@@ -123,6 +140,10 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "/accept" => Some(Command::Accept(rest.word()?)),
         "/reject" => Some(Command::Reject { who: rest.word()?, reason: rest.remainder() }),
         "/msg" => rest.word()?.zip(rest.remainder()).map(|(to, text)| Command::Message { to, text }),
+        "/send" => rest.word()?.zip(rest.name()?).map(|(to, path)| Command::SendFile { to, path }),
+        "/files" => Some(Command::Files),
+        "/take" => Some(Command::Take { number: rest.number(), folder: rest.name()? }),
+        "/stop" => Some(Command::Stop(rest.number())),
         "/verify" => rest.word()?.map(Command::Verify),
         "/trust" => rest.word()?.zip(rest.word()?).map(|(user, key)| Command::Trust { user, key }),
         "/rooms" => Some(Command::Rooms),
@@ -193,6 +214,9 @@ fn elsewhere(verb: &str) -> Option<&'static str> {
         "/list" => "/rooms lists the rooms",
         "/topic" => "/set description TEXT says what your room is about",
         "/mode" | "/op" => "/set changes your room, and /set owner USER hands it over",
+        "/file" | "/dcc" => "/send USER PATH offers a file",
+        "/get" => "/take takes a file that is offered to you",
+        "/cancel" => "/stop ends a file's transfer",
         "/whois" => "/search USER says where somebody is",
         "/nick" => "to be somebody else, /logout and log in",
         _ => return None,
@@ -297,6 +321,15 @@ mod tests {
                 Command::Message { to: "bob".to_owned(), text: "a \"b\" <c>".to_owned() },
             ),
             ("/msg #\"tea room\" hi", Command::Message { to: "#tea room".to_owned(), text: "hi".to_owned() }),
+            (
+                "/send bob ~/cat picture.jpg",
+                Command::SendFile { to: "bob".to_owned(), path: "~/cat picture.jpg".to_owned() },
+            ),
+            ("/send bob \"a b\"", Command::SendFile { to: "bob".to_owned(), path: "a b".to_owned() }),
+            ("/take", Command::Take { number: None, folder: None }),
+            ("/take 2 /tmp/a b", Command::Take { number: Some(2), folder: some("/tmp/a b") }),
+            ("/take downloads", Command::Take { number: None, folder: some("downloads") }),
+            ("/stop 3", Command::Stop(Some(3))),
             ("/join #tea", Command::Join { room: "tea".to_owned(), with_password: false }),
             ("/join -p \"tea room\"", Command::Join { room: "tea room".to_owned(), with_password: true }),
             ("/join #tea room ", Command::Join { room: "tea room".to_owned(), with_password: false }),

@@ -17,7 +17,10 @@ use tokio::{task::JoinSet, time};
 
 use self::{
     command::{Command, HELP, plain_room},
-    report::{Report, Target, bans, entered, members, owned, rooms, search, trust, verify, who},
+    report::{
+        Report, Target, bans, entered, members, owned, rooms, search, send_file, take_file, trust, verify,
+        who,
+    },
 };
 use crate::{
     args::Global,
@@ -27,9 +30,10 @@ use crate::{
     owner::Deed,
     requests::Requests,
     sanitize,
-    session::{self, Session, Signals},
+    session::{self, Needs, Session, Signals},
     show,
     sign_in::{self, Left},
+    transfers::{self, Transfers},
 };
 
 /// How long the next prompt waits for the registry's answer to a command, so that it can name where text goes then.
@@ -63,7 +67,7 @@ async fn sessions(console: &mut Console, global: &Global) -> Result<(), Failure>
     let mut global = global.clone();
     let mut password = session::password(&global)?;
     loop {
-        let connecting = Session::connect(&global, &registry, None);
+        let connecting = Session::connect(&global, &registry, Needs { files: true, ..Needs::default() });
         let Ok(session) = console.unless_told_to_end(connecting).await else { return left(console) };
         let mut session = session?;
         if let Some(notice) = session.first_meeting() {
@@ -118,6 +122,7 @@ struct Line<'a> {
     requests: Requests,
     /// Whose key has changed, and to which they said, while nothing was decided about it.
     changed_keys: BTreeMap<Username, BTreeSet<Option<LinkKey>>>,
+    files: Transfers,
     tasks: JoinSet<Report>,
 }
 
@@ -136,6 +141,7 @@ impl<'a> Line<'a> {
             unnamed: false,
             requests: Requests::default(),
             changed_keys: BTreeMap::new(),
+            files: Transfers::default(),
             tasks: JoinSet::new(),
         }
     }
@@ -237,6 +243,9 @@ impl<'a> Line<'a> {
             self.console.out.say(Tone::Notice, &format!("{who} doesn't ask to chat any more"));
             return self.close(&Target::User(username.clone()));
         }
+        if let Some(lines) = self.files.note(&event, transfers::EVERY) {
+            self.console.out.say(Tone::Notice, &lines);
+        }
         // What the user did as an owner is said as the command's outcome.
         let is_own =
             matches!(&event, Event::PutOut { by, .. } if self.session.peer.username().as_ref() == Some(by));
@@ -316,6 +325,30 @@ impl<'a> Line<'a> {
             Command::Who { detailed } => self.task(who(peer, paint, detailed)),
             Command::Search(user) => self.task(search(peer, paint, user)),
             Command::Rooms => self.task(rooms(peer, paint)),
+            Command::SendFile { to, path } => match Username::new(&to) {
+                Ok(user) => self.task(send_file(peer, paint, user, path)),
+                Err(problem) => self.console.out.say(Tone::Error, &format!("a username {problem}")),
+            },
+            Command::Files => {
+                let lines = self.files.lines();
+                if lines.is_empty() {
+                    self.console.out.line("no file is offered or on its way");
+                }
+                lines.iter().for_each(|line| self.console.out.line(line));
+            }
+            Command::Take { number, folder } => match self.files.offered(number) {
+                Ok(file) => self.task(take_file(peer, paint, file, folder)),
+                Err(problem) => self.console.out.say(Tone::Error, &problem),
+            },
+            Command::Stop(number) => match self.files.any(number) {
+                Ok(file) => self.task(async move {
+                    match peer.cancel_file(file, None).await {
+                        Ok(()) => Report::default(),
+                        Err(error) => Report::failure(paint, "/stop", error),
+                    }
+                }),
+                Err(problem) => self.console.out.say(Tone::Error, &problem),
+            },
             Command::Verify(user) => {
                 let drawn = self.console.is_terminal();
                 self.task(verify(peer, paint, user, drawn));

@@ -1,6 +1,7 @@
 //! What commands come to: each asks the registry or another peer, on a task of its own, and reports.
 
 use p2pchat_core::{
+    peer::{FileId, RequestError},
     proto::{LinkKey, RoomName, Username},
     tokio::{Error, Peer},
 };
@@ -10,7 +11,7 @@ use crate::{
     keys,
     output::{Paint, Tone},
     owner::Deed,
-    sanitize, show,
+    sanitize, show, transfers,
 };
 
 /// Where text goes.
@@ -148,5 +149,33 @@ pub(super) async fn trust(peer: Peer, paint: Paint, user: Username, key: Option<
             Report::lines(vec![paint.paint(Tone::Success, &what)])
         }
         Err(error) => Report::failure(paint, &shown, error),
+    }
+}
+
+/// Offers a file, and waits until it has arrived.
+pub(super) async fn send_file(peer: Peer, paint: Paint, user: Username, typed: String) -> Report {
+    let (who, what) = (show::name(&user), sanitize::line(&typed));
+    match peer.send_file(user.as_str(), transfers::path(&typed)).await {
+        Ok(()) => Report::lines(vec![paint.paint(Tone::Success, &format!("{who} has {what}"))]),
+        Err(error) => {
+            let no_chat = error == RequestError::NoChat.into();
+            let mut report = Report::failure(paint, &format!("{what} for {who}"), error);
+            if no_chat {
+                report.lines.push(format!("/chat {who} asks for one"));
+            }
+            report
+        }
+    }
+}
+
+/// Takes a file into a folder, or into that which the program was started in.
+pub(super) async fn take_file(peer: Peer, paint: Paint, file: FileId, folder: Option<String>) -> Report {
+    let folder = transfers::path(folder.as_deref().unwrap_or("."));
+    match peer.accept_file(file, &folder).await {
+        Ok(path) => {
+            let path = sanitize::line(&path.display().to_string());
+            Report::lines(vec![paint.paint(Tone::Success, &format!("the file is there: {path}"))])
+        }
+        Err(error) => Report::failure(paint, "the file", error),
     }
 }

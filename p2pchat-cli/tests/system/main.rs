@@ -22,6 +22,7 @@ mod bad_input;
 mod certificate;
 mod conversations;
 mod directory;
+mod files;
 mod flood;
 mod hidden;
 mod invites;

@@ -585,7 +585,7 @@ impl World {
                 _ => 0,
             };
             let waiting: usize = self.disk.deeds.iter().map(of).sum();
-            assert!(waiting <= 1 << 20, "{waiting} bytes of a file wait");
+            assert!(waiting <= 3 << 19, "{waiting} bytes of a file wait");
         }
         if self.peer.username().is_none() {
             assert!(self.peer.room_names().next().is_none() && self.peer.chats().next().is_none());

@@ -25,6 +25,13 @@ pub struct Receipt(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub(super) u64);
 
+impl FileId {
+    /// A number that no other file has, of those of the same [`Peer`](super::Peer).
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -188,10 +195,15 @@ pub enum Event {
         name: FileName,
         /// It is one's own.
         outgoing: bool,
-        /// How much of it is stored at the receiver's, in bytes.
+        /// How much of it the receiver has, in bytes.
         bytes: u64,
         /// How many bytes it has.
         size: u64,
+    },
+    /// Nothing more comes of a file that was offered, in either direction; how it ended, its command tells.
+    FileEnded {
+        /// Which.
+        file: FileId,
     },
     /// One is a member of a room: by joining, or since before this program started.
     RoomEntered {

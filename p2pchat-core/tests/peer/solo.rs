@@ -252,6 +252,7 @@ impl Solo {
                 format!("{from} offers {name}, {size} bytes")
             }
             Event::FileWithdrawn { reason, .. } => format!("no file any more: {reason}"),
+            Event::FileEnded { .. } => "a file ends".to_owned(),
             Event::FileProgress { name, bytes, size, .. } => format!("{bytes} of {size} of {name}"),
             Event::RoomEntered { room, members } => format!("in {room} with {members:?}"),
             Event::MemberOnline { room, username } => format!("{username} is in {room}"),

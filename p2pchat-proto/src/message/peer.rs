@@ -120,11 +120,11 @@ pub enum FileMessage {
     },
     /// `FILE_DATA <file> <offset> <length>`, and behind its LF that many bytes: a piece of a file.
     Data(FileChunk),
-    /// `FILE_ACK <file> <offset>`: what is before that is stored.
+    /// `FILE_ACK <file> <offset>`: what is before that has come, and there is room for more.
     Ack {
         /// Which file.
         file: u64,
-        /// How much is stored, in bytes.
+        /// How much has come, in bytes.
         offset: u64,
     },
     /// `FILE_DONE <file>`: all of it is there, and has the digest that was announced.

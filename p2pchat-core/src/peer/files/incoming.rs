@@ -9,6 +9,9 @@ use crate::{
     time::Time,
 };
 
+/// How far a disk may be behind, in bytes.
+const BACKLOG: u64 = 512 * 1024;
+
 /// A file that somebody offers.
 #[derive(Debug)]
 pub(super) struct Incoming {
@@ -26,9 +29,10 @@ enum Stage {
     Opening(RequestId),
     Receiving {
         request: RequestId,
-        /// What has come, and what of that is stored.
+        /// What has come, what of that is stored, and what they were told has come.
         received: u64,
         stored: u64,
+        acknowledged: u64,
     },
 }
 
@@ -86,7 +90,8 @@ impl Peer {
         let size = incoming.offer.size;
         match opened {
             Ok(there) if there <= size => {
-                incoming.stage = Stage::Receiving { request, received: there, stored: there };
+                incoming.stage =
+                    Stage::Receiving { request, received: there, stored: there, acknowledged: there };
                 let (user, theirs) = (incoming.user.clone(), incoming.offer.file);
                 let progress = incoming.progress(file, there);
                 self.tell(progress);
@@ -107,11 +112,10 @@ impl Peer {
         match written {
             Ok(end) if end > *stored && end <= *received => {
                 *stored = end;
-                let (user, theirs, is_all) =
-                    (incoming.user.clone(), incoming.offer.file, end == incoming.offer.size);
+                let is_all = end == incoming.offer.size;
                 let progress = (incoming.told.is_due(now) || is_all).then(|| incoming.progress(file, end));
                 self.progress(progress);
-                self.say_of_file(now, &user, FileMessage::Ack { file: theirs, offset: end });
+                self.acknowledge(now, file);
                 if is_all {
                     self.effects.push_back(Effect::File { file, deed: FileDeed::Finish });
                 }
@@ -209,12 +213,12 @@ impl Peer {
             None => "sent more of a file than there is",
             Some(_) if offset > *received => "left out a piece of a file",
             Some(end) if end <= *received => return,
-            Some(end) if end - *stored > pace::MOST as u64 => "sent too much of a file at once",
+            Some(end) if end - *stored > BACKLOG + pace::MOST as u64 => "sent too much of a file at once",
             Some(end) => {
                 // A piece may begin before where an earlier stream ended.
                 data.advance(usize::try_from(*received - offset).unwrap_or(data.len()).min(data.len()));
                 let offset = std::mem::replace(received, end);
-                return self.store(file, offset, data);
+                return self.store(now, file, offset, data);
             }
         };
         self.fault(user.to_string(), problem);
@@ -222,8 +226,22 @@ impl Peer {
         self.decline_file(now, file, reason, RequestError::NotDelivered(Some(format!("{user} {problem}"))));
     }
 
-    fn store(&mut self, file: FileId, offset: u64, data: Bytes) {
+    fn store(&mut self, now: Time, file: FileId, offset: u64, data: Bytes) {
         self.effects.push_back(Effect::File { file, deed: FileDeed::Write { offset, data } });
+        self.acknowledge(now, file);
+    }
+
+    /// What has come is acknowledged at once, so that who sends it sees how long the way is; but no more of it than the disk is
+    /// behind.
+    fn acknowledge(&mut self, now: Time, file: FileId) {
+        let Some(incoming) = self.files.incoming.get_mut(&file) else { return };
+        let Stage::Receiving { received, stored, acknowledged, .. } = &mut incoming.stage else { return };
+        let offset = (*received).min(stored.saturating_add(BACKLOG));
+        if offset > *acknowledged {
+            *acknowledged = offset;
+            let (user, theirs) = (incoming.user.clone(), incoming.offer.file);
+            self.say_of_file(now, &user, FileMessage::Ack { file: theirs, offset });
+        }
     }
 
     pub(super) fn file_withdrawn(&mut self, user: &Username, file: u64, reason: Option<&Reason>) {

@@ -111,6 +111,7 @@ impl Peer {
     fn end_outgoing(&mut self, file: FileId, outcome: Result<(), RequestError>) {
         let Some(outgoing) = self.files.outgoing.remove(&file) else { return };
         self.effects.push_back(Effect::File { file, deed: FileDeed::Close });
+        self.tell(Event::FileEnded { file });
         self.complete(outgoing.request, outcome.map(|()| Response::Done));
     }
 
@@ -120,13 +121,13 @@ impl Peer {
         match incoming.request() {
             Some(request) => {
                 self.effects.push_back(Effect::File { file, deed: FileDeed::Close });
+                self.tell(Event::FileEnded { file });
                 self.complete(request, outcome.map(|()| Response::Done));
             }
-            None => {
-                if let Some(reason) = withdrawn {
-                    self.tell(Event::FileWithdrawn { file, from: incoming.user, reason });
-                }
-            }
+            None => self.tell(match withdrawn {
+                Some(reason) => Event::FileWithdrawn { file, from: incoming.user, reason },
+                None => Event::FileEnded { file },
+            }),
         }
     }
 
