@@ -111,14 +111,16 @@ impl Transfers {
 
 impl Transfer {
     fn progress(&mut self, there: u64, every: Duration) -> Option<String> {
+        if self.outgoing && there == 0 {
+            // It is offered, and may be so for long.
+            return None;
+        }
         let now = Instant::now();
         self.bytes = Some(there);
-        let is_first = self.begun.is_none();
         self.begun.get_or_insert((now, there));
-        let is_due = self.shown.is_none_or(|shown| now.duration_since(shown) >= every);
-        // The first word is the command's own, and the last that it is done.
-        if (is_first && there == 0) || !is_due || there == self.size {
-            self.shown.get_or_insert(now);
+        let shown = *self.shown.get_or_insert(now);
+        // That it is done is the command's to say.
+        if now.duration_since(shown) < every || there == self.size {
             return None;
         }
         self.shown = Some(now);

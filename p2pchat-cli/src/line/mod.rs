@@ -326,7 +326,11 @@ impl<'a> Line<'a> {
             Command::Search(user) => self.task(search(peer, paint, user)),
             Command::Rooms => self.task(rooms(peer, paint)),
             Command::SendFile { to, path } => match Username::new(&to) {
-                Ok(user) => self.task(send_file(peer, paint, user, path)),
+                Ok(user) => {
+                    let (what, who) = (sanitize::line(&path), show::name(&user));
+                    self.console.out.line(&format!("offering {what} to {who} …"));
+                    self.task(send_file(peer, paint, user, path));
+                }
                 Err(problem) => self.console.out.say(Tone::Error, &format!("a username {problem}")),
             },
             Command::Files => {

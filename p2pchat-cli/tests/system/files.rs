@@ -24,6 +24,7 @@ fn a_file_is_offered_taken_and_there() {
     alice.out.expect("/chat bob asks for one");
     open_chat(&mut alice, "alice", &mut bob, "bob");
     alice.type_line("/send bob /nowhere");
+    alice.out.expect("offering /nowhere to bob …");
     alice.out.expect("/nowhere for bob: /nowhere can't be read");
     alice.type_line("/files");
     alice.out.expect("no file is offered or on its way");
