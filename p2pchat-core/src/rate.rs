@@ -23,6 +23,11 @@ impl Rate {
         Self { count, per }
     }
 
+    /// So many times as many, within the same time.
+    pub(crate) const fn times(self, factor: u32) -> Self {
+        Self { count: self.count.saturating_mul(factor), per: self.per }
+    }
+
     /// How long it takes until there is one more.
     pub(crate) fn interval(self) -> Duration {
         self.time_for(1)
@@ -60,6 +65,13 @@ pub(crate) fn charge(full_at: &mut Time, now: Time, rate: Rate, count: u32) {
     *full_at = ((*full_at).max(now) + rate.time_for(count)).min(now + rate.per + rate.per);
 }
 
+/// The same, and when it is the turn of who takes them: at once if they were there, otherwise behind all who came before, and
+/// within [`Rate::per`] in any case.
+pub(crate) fn queue(full_at: &mut Time, now: Time, rate: Rate, count: u32) -> Time {
+    charge(full_at, now, rate, count);
+    now + full_at.since(now).saturating_sub(rate.per)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +95,26 @@ mod tests {
             assert_eq!(take(&mut full_at, rested, rate), Ok(()));
         }
         assert!(take(&mut full_at, rested, rate).is_err(), "no more is saved up than that");
+    }
+
+    #[test]
+    fn who_queues_has_what_is_there_at_once_and_then_waits_for_those_before_and_never_for_long() {
+        let rate = Rate::new(10, SECOND);
+        let (start, mut full_at) = (Time::from_micros(5_000_000), Time::ZERO);
+        assert_eq!(queue(&mut full_at, start, rate, 9), start);
+        assert_eq!(queue(&mut full_at, start, rate, 1), start, "that was the last");
+        assert_eq!(queue(&mut full_at, start, rate, 1), start + SECOND / 10);
+        assert_eq!(queue(&mut full_at, start, rate, 2), start + SECOND * 3 / 10);
+        assert_eq!(queue(&mut full_at, start + SECOND / 10, rate, 1), start + SECOND * 4 / 10);
+        for _ in 0..100 {
+            assert!(queue(&mut full_at, start, rate, u32::MAX) <= start + SECOND);
+        }
+        assert_eq!(
+            queue(&mut full_at, start + 2 * SECOND, rate, 10),
+            start + 2 * SECOND,
+            "all is there again"
+        );
+        assert_eq!(queue(&mut full_at, start, Rate::UNLIMITED, u32::MAX), start);
     }
 
     #[test]

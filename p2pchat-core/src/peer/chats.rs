@@ -211,6 +211,10 @@ impl Peer {
                 self.decline(now, id, recipient, "too many chat requests are waiting");
             }
             Chat::None => {
+                if self.asks_too_often(now, id) {
+                    return self.decline(now, id, recipient, "too many chat requests came from there");
+                }
+                let Some(stream) = self.streams.get(&id) else { return };
                 let (from, addr, secured) = (stream.peer.clone(), stream.addr, stream.is_proven());
                 let request = ChatRequestId(self.next_id());
                 self.chat_requests.insert(request, id);

@@ -32,6 +32,7 @@
 //! assert_eq!(error, "nothing left to do");
 //! ```
 
+mod budgets;
 mod chats;
 mod config;
 mod contacts;
@@ -62,6 +63,7 @@ use std::{
 use p2pchat_proto::{LinkKey, RoomName, Username};
 
 pub use self::{
+    budgets::Budget,
     config::Config,
     effect::{Effect, StreamId},
     error::RequestError,
@@ -69,6 +71,7 @@ pub use self::{
     safety::SafetyNumber,
 };
 use self::{
+    budgets::Budgets,
     contacts::Contact,
     inbox::{Doubts, Handed},
     lines::Line,
@@ -79,6 +82,7 @@ use self::{
     session::Session,
     streams::{Reach, Stream},
 };
+pub use crate::rate::Rate;
 use crate::{time::Time, timers::Timers};
 
 /// A peer; see the [module's documentation](self).
@@ -127,6 +131,7 @@ pub struct Peer {
     /// What it was, and when we were told.
     time_of_day: (Time, Duration),
     doubts: Doubts,
+    budgets: Budgets,
 }
 
 /// What a deadline is for.
@@ -188,6 +193,7 @@ impl Peer {
             lines: BTreeMap::new(),
             time_of_day: (Time::ZERO, Duration::ZERO),
             doubts: Doubts::default(),
+            budgets: Budgets::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod any_order;
 mod broadcasts;
+mod budgets;
 mod chats;
 mod dials;
 mod hidden;
