@@ -10,6 +10,7 @@
 mod abuse;
 mod bad_input;
 mod datagrams;
+mod fair;
 mod other_network;
 mod overheard;
 mod park;

@@ -1,7 +1,7 @@
 //! The task that owns the peer machine.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     hash::{BuildHasher, Hasher, RandomState},
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -14,13 +14,14 @@ use p2pchat_proto::{
     Reason, RegistryName, RoomName, RoomSetting, Text, Username,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{sleep_until, timeout},
 };
 
 use super::{
     ClientConfig,
+    backlog::{Backlog, Read},
     handle::KnownKey,
     link::{LinkFact, LinkTask, Outgoing, Vouching},
     shared::Shared,
@@ -122,7 +123,7 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
         links: 0,
         link_error: None,
         streams: HashMap::new(),
-        held: VecDeque::new(),
+        backlog: Backlog::default(),
         known_peers,
         known_size: 0,
         noted: BTreeMap::new(),
@@ -180,8 +181,7 @@ struct Actor {
     /// Why the last link didn't come up.
     link_error: Option<Error>,
     streams: HashMap<StreamId, Arc<Outbox>>,
-    /// What others said while the application had enough waiting: at most one message a stream.
-    held: VecDeque<(StreamId, PeerMessage, OwnedSemaphorePermit)>,
+    backlog: Backlog,
     known_peers: Option<KnownPeers>,
     /// How long that file was when it was last read, and what it said.
     known_size: u64,
@@ -202,7 +202,9 @@ impl Actor {
         let closed = loop {
             self.carry_out();
             self.release_held();
-            let deadline = self.machine.poll_timeout().map(|due| self.clock.instant(due));
+            let deadline =
+                [self.machine.poll_timeout(), self.backlog.next_turn()].into_iter().flatten().min();
+            let deadline = deadline.map(|due| self.clock.instant(due));
             let due = async {
                 if let Some(deadline) = deadline {
                     sleep_until(deadline).await;
@@ -210,9 +212,9 @@ impl Actor {
             };
             tokio::select! {
                 biased;
-                () = due, if deadline.is_some() => self.machine.handle_timeout(self.clock.now()),
+                () = due, if deadline.is_some() => self.time_has_come(),
                 Some(_) = self.tasks.join_next() => {}
-                () = self.shared.drained.notified(), if !self.held.is_empty() => {}
+                () = self.shared.drained.notified(), if self.backlog.holds() => {}
                 command = self.commands.recv() => {
                     match command {
                         Some(Command::Request(request, answer)) => {
@@ -251,6 +253,7 @@ impl Actor {
         self.machine.shutdown(self.clock.now());
         self.carry_out();
         self.link = None;
+        self.backlog = Backlog::default();
         // Facts that nobody takes any more must not keep the tasks that bring them.
         self.fact_queue.close();
         // Those that don't end in time are cut off with the set.
@@ -413,14 +416,11 @@ impl Actor {
                 self.machine.handle_stream_unsecured(now, stream, reason);
             }
             StreamFact::Received(Ok(message), permit) => {
-                let is_talk = matches!(
-                    message,
-                    PeerMessage::DirectMessage { .. } | PeerMessage::DirectBroadcast { .. }
-                );
-                if is_talk && !self.application_keeps_up() {
-                    self.held.push_back((stream, message, permit));
-                } else {
-                    self.machine.handle_stream_message(now, stream, message);
+                let turn = self.machine.turn_of(now, stream, &message);
+                let read = Read { stream, message, permit };
+                match turn {
+                    Some(turn) => self.backlog.wait(turn, read),
+                    None => self.hear(read),
                 }
             }
             StreamFact::Received(Err(malformed), _) => {
@@ -428,15 +428,38 @@ impl Actor {
             }
             StreamFact::Closed(reason) => {
                 self.streams.remove(&stream);
+                self.backlog.forget(stream);
                 self.machine.handle_stream_closed(now, stream, reason);
             }
+        }
+    }
+
+    /// The machine waited for this moment, or something that was read too early did.
+    fn time_has_come(&mut self) {
+        let now = self.clock.now();
+        self.machine.handle_timeout(now);
+        self.carry_out();
+        while let Some(read) = self.backlog.take_due(now) {
+            self.hear(read);
+            self.carry_out();
+        }
+    }
+
+    /// Gives the machine what was read, unless the application has enough waiting, or others' words have waited for longer.
+    fn hear(&mut self, read: Read) {
+        let is_talk =
+            matches!(read.message, PeerMessage::DirectMessage { .. } | PeerMessage::DirectBroadcast { .. });
+        if is_talk && (self.backlog.holds() || !self.application_keeps_up()) {
+            self.backlog.hold(read);
+        } else {
+            self.machine.handle_stream_message(self.clock.now(), read.stream, read.message);
         }
     }
 
     /// Gives the machine what was held back, as far as the application has caught up.
     fn release_held(&mut self) {
         while self.application_keeps_up()
-            && let Some((stream, message, _permit)) = self.held.pop_front()
+            && let Some(Read { stream, message, permit: _permit }) = self.backlog.release()
         {
             self.machine.handle_stream_message(self.clock.now(), stream, message);
             self.carry_out();
@@ -474,6 +497,7 @@ impl Actor {
                 }
                 Effect::ClosePeer { stream } => {
                     if let Some(outbox) = self.streams.remove(&stream) {
+                        self.backlog.forget(stream);
                         outbox.close();
                     }
                 }

@@ -4,6 +4,7 @@
 //! bounded in bytes. The machine's task never waits for any of them.
 
 mod actor;
+mod backlog;
 mod config;
 mod events;
 mod handle;
