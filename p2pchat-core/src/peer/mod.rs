@@ -32,10 +32,12 @@
 //! assert_eq!(error, "nothing left to do");
 //! ```
 
+mod blocks;
 mod budgets;
 mod chats;
 mod config;
 mod contacts;
+mod dialable;
 mod effect;
 mod error;
 mod event;
@@ -132,6 +134,7 @@ pub struct Peer {
     time_of_day: (Time, Duration),
     doubts: Doubts,
     budgets: Budgets,
+    blocked: BTreeSet<Username>,
 }
 
 /// What a deadline is for.
@@ -194,6 +197,7 @@ impl Peer {
             time_of_day: (Time::ZERO, Duration::ZERO),
             doubts: Doubts::default(),
             budgets: Budgets::default(),
+            blocked: BTreeSet::new(),
         }
     }
 

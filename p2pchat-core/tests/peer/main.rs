@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
 mod any_order;
+mod blocks;
 mod broadcasts;
 mod budgets;
 mod chats;
