@@ -9,6 +9,7 @@
 
 mod abuse;
 mod bad_input;
+mod blocks;
 mod datagrams;
 mod fair;
 mod other_network;

@@ -1,7 +1,7 @@
 //! The task that owns the peer machine.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     hash::{BuildHasher, Hasher, RandomState},
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -24,13 +24,14 @@ use super::{
     backlog::{Backlog, Read},
     handle::KnownKey,
     link::{LinkFact, LinkTask, Outgoing, Vouching},
+    noted::Noted,
     shared::Shared,
     streams::{StreamFact, StreamTask},
 };
 use crate::{
     peer::{ChatRequestId, Effect, Event, Peer, Receipt, RequestError, RequestId, Response, StreamId},
     tokio::{
-        Error, KnownPeers, LinkIdentity,
+        Error, LinkIdentity,
         accept::AcceptFailures,
         clock::Clock,
         network::{BoxStream, Listener},
@@ -53,6 +54,9 @@ pub(super) enum Command {
     SetIdentity(Option<LinkIdentity>, oneshot::Sender<Result<(), RequestError>>),
     SetKey(Username, Option<LinkKey>, oneshot::Sender<Result<(), Error>>),
     KeyOf(Username, oneshot::Sender<KnownKey>),
+    /// Or not any more.
+    Block(Username, bool, oneshot::Sender<Result<(), Error>>),
+    Blocked(oneshot::Sender<Vec<Username>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -107,13 +111,14 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
     let mut machine = config.machine.clone();
     // A host whose name no frame can hold is not said: peers take it as if nothing had been negotiated.
     machine.registry = machine.registry.or_else(|| RegistryName::new(&config.registry()).ok());
-    let known_peers = config.known();
-    let noted = known_peers.as_ref().map_or(Ok(BTreeMap::new()), KnownPeers::look_up)?;
-    let mut actor = Actor {
-        machine: Peer::new(machine, seed),
+    let (mut machine, clock) = (Peer::new(machine, seed), Clock::start());
+    let mut noted = Noted::new(&config);
+    noted.read(clock.now(), &mut machine)?;
+    let actor = Actor {
+        machine,
         config: Arc::new(config),
         vouching,
-        clock: Clock::start(),
+        clock,
         shared: shared.clone(),
         commands: command_queue,
         facts,
@@ -124,13 +129,10 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
         link_error: None,
         streams: HashMap::new(),
         backlog: Backlog::default(),
-        known_peers,
-        known_size: 0,
-        noted: BTreeMap::new(),
+        noted,
         identity: None,
         tasks: JoinSet::new(),
     };
-    actor.know(noted);
     tokio::spawn(actor.run(listener));
     Ok((commands, shared))
 }
@@ -182,10 +184,7 @@ struct Actor {
     link_error: Option<Error>,
     streams: HashMap<StreamId, Arc<Outbox>>,
     backlog: Backlog,
-    known_peers: Option<KnownPeers>,
-    /// How long that file was when it was last read, and what it said.
-    known_size: u64,
-    noted: BTreeMap<Username, LinkKey>,
+    noted: Noted,
     /// What peer streams are encrypted with.
     identity: Option<LinkIdentity>,
     tasks: JoinSet<()>,
@@ -218,6 +217,7 @@ impl Actor {
                 command = self.commands.recv() => {
                     match command {
                         Some(Command::Request(request, answer)) => {
+                            self.refresh_noted();
                             let request = self.request(request);
                             self.answers.insert(request, answer);
                         }
@@ -227,7 +227,7 @@ impl Actor {
                             let _ = answer.send(self.set_identity(identity));
                         }
                         Some(Command::SetKey(user, key, answer)) => {
-                            let noted = self.note_key(&user, key);
+                            let noted = self.noted.note_key(&user, key);
                             self.machine.set_key(self.clock.now(), user, key);
                             let _ = answer.send(noted);
                         }
@@ -236,6 +236,18 @@ impl Actor {
                             let own = self.identity.as_ref().map(LinkIdentity::key);
                             // An error means that the caller has stopped waiting.
                             let _ = answer.send(KnownKey { key, secured, own });
+                        }
+                        Some(Command::Block(user, blocked, answer)) => {
+                            let noted = self.noted.note_blocked(&user, blocked);
+                            match blocked {
+                                true => self.machine.block(self.clock.now(), user),
+                                false => self.machine.unblock(&user),
+                            }
+                            let _ = answer.send(noted);
+                        }
+                        Some(Command::Blocked(answer)) => {
+                            self.refresh_noted();
+                            let _ = answer.send(self.machine.blocked().cloned().collect());
                         }
                         Some(Command::Close(closed)) => break Some(closed),
                         None => break None,
@@ -302,37 +314,9 @@ impl Actor {
         }
     }
 
-    /// What another program of this user's has noted since counts before anybody's key is judged.
-    fn refresh_known_peers(&mut self) {
-        let Some(known) = &self.known_peers else { return };
-        let size = known.size();
-        if size == self.known_size {
-            return;
-        }
-        match known.look_up() {
-            Ok(noted) => {
-                self.known_size = size;
-                self.know(noted);
-            }
-            // Each key is judged by what is known already.
-            Err(error) => tracing::warn!(%error, "the known peers can't be read again"),
-        }
-    }
-
-    fn know(&mut self, noted: BTreeMap<Username, LinkKey>) {
-        let now = self.clock.now();
-        for user in self.noted.keys().filter(|user| !noted.contains_key(user)) {
-            self.machine.set_key(now, user.clone(), None);
-        }
-        for (user, key) in &noted {
-            self.machine.set_key(now, user.clone(), Some(*key));
-        }
-        self.noted = noted;
-    }
-
-    /// By which key somebody is known outlasts this client, if that is wanted.
-    fn note_key(&self, user: &Username, key: Option<LinkKey>) -> Result<(), Error> {
-        self.known_peers.as_ref().map_or(Ok(()), |known| known.remember(user, key))
+    /// What was noted since counts before anybody's key is judged, and before anybody is heard.
+    fn refresh_noted(&mut self) {
+        self.noted.refresh(self.clock.now(), &mut self.machine);
     }
 
     fn set_identity(&mut self, identity: Option<LinkIdentity>) -> Result<(), RequestError> {
@@ -354,6 +338,7 @@ impl Actor {
                 }
             }
             Fact::Accepted(connection, addr) => {
+                self.refresh_noted();
                 if let Some(stream) = self.machine.accept_stream(self.clock.now(), addr) {
                     let task = self.add_stream(stream);
                     self.tasks.spawn(task.carry(connection));
@@ -374,7 +359,7 @@ impl Actor {
             LinkFact::Dialect(dialect) => machine.handle_registry_dialect(now, dialect),
             LinkFact::Message(message) => {
                 if matches!(message, FromRegistry::Search(_)) {
-                    self.refresh_known_peers();
+                    self.refresh_noted();
                 }
                 self.machine.handle_registry_message(now, message);
             }
@@ -408,7 +393,7 @@ impl Actor {
         match fact {
             StreamFact::Connected => self.machine.handle_stream_connected(now, stream),
             StreamFact::Secured(key) => {
-                self.refresh_known_peers();
+                self.refresh_noted();
                 self.machine.handle_stream_secured(now, stream, key);
             }
             StreamFact::Unsecured(reason) => {
@@ -504,7 +489,7 @@ impl Actor {
                 Effect::Event(Event::Completed { request, outcome }) => self.complete(request, outcome),
                 Effect::Event(event) => {
                     if let Event::KeyLearned { user, key } = &event
-                        && let Err(error) = self.note_key(user, Some(*key))
+                        && let Err(error) = self.noted.note_key(user, Some(*key))
                     {
                         let what = format!("{user}'s key is not noted: {error}");
                         self.tell(Event::Fault { culprit: "this program".to_owned(), what });

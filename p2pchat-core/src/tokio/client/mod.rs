@@ -9,6 +9,7 @@ mod config;
 mod events;
 mod handle;
 mod link;
+mod noted;
 mod shared;
 mod streams;
 
