@@ -17,7 +17,9 @@ use tokio::{task::JoinSet, time};
 
 use self::{
     command::{Command, HELP, plain_room},
-    report::{Report, Target, bans, entered, members, owned, rooms, search, trust, verify, who},
+    report::{
+        Report, Target, bans, block, blocked, entered, members, owned, rooms, search, trust, verify, who,
+    },
 };
 use crate::{
     args::Global,
@@ -341,6 +343,9 @@ impl<'a> Line<'a> {
                     }
                 }
             }
+            Command::Block(user) => self.task(block(peer, paint, user, true)),
+            Command::Unblock(user) => self.task(block(peer, paint, user, false)),
+            Command::Blocked => self.task(blocked(peer, paint)),
             Command::Chat(user) => match Target::parse(&user) {
                 Ok(Target::User(username)) => {
                     let shown = show::name(&username);
