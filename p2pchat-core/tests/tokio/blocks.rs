@@ -5,7 +5,10 @@ use p2pchat_core::{
     tokio::{BlockList, Error, LinkIdentity, Peer},
 };
 
-use crate::support::{Registry, chat, until};
+use crate::{
+    fair::Stream,
+    support::{Registry, chat, until},
+};
 
 fn identity() -> LinkIdentity {
     LinkIdentity::from_pkcs8(&LinkIdentity::generate().unwrap()).unwrap()
@@ -69,4 +72,22 @@ async fn blocked_a_user_is_neither_heard_nor_told_also_by_the_program_s_next_run
     std::fs::write(&file, "nonsense\n").unwrap();
     let error = Peer::connect(registry.client().block_list(file.clone())).await.unwrap_err();
     assert!(error.to_string().contains("blocked:1: wanted is"), "{error}");
+}
+
+#[tokio::test]
+async fn blocked_what_waits_for_the_application_is_not_shown_either() {
+    let registry = Registry::start().await;
+    let (alice, mut events) = registry.newcomer("alice").await;
+    let mut bob = Stream::open(&registry, "bob", [127, 0, 0, 1], (&alice, &mut events)).await;
+    let lines = bob.message("too late") + &bob.ask();
+    bob.say(&lines).await;
+    // Then what was said before has been read, too.
+    bob.accepted().await;
+    alice.block("bob").await.unwrap();
+    until(&mut events, |event| match event {
+        Event::Message { text, .. } => panic!("{text}"),
+        Event::ChatClosed { .. } => Some(()),
+        _ => None,
+    })
+    .await;
 }

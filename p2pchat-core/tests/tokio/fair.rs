@@ -18,7 +18,7 @@ use tokio::{
 use crate::support::{PATIENCE, Registry, quick, until};
 
 /// A stream to alice, in the clear and in somebody's name, who is online.
-struct Stream {
+pub(crate) struct Stream {
     name: &'static str,
     online: (Peer, Events),
     heard: Lines<BufReader<OwnedReadHalf>>,
@@ -27,7 +27,7 @@ struct Stream {
 
 impl Stream {
     /// Somebody comes `from` an address of this machine, and has a chat with alice.
-    async fn open(
+    pub(crate) async fn open(
         registry: &Registry,
         name: &'static str,
         from: [u8; 4],
@@ -49,20 +49,20 @@ impl Stream {
         stream
     }
 
-    fn ask(&self) -> String {
+    pub(crate) fn ask(&self) -> String {
         format!("CHAT_REQUEST <alice> <{}>\n", self.name)
     }
 
-    fn message(&self, text: &str) -> String {
+    pub(crate) fn message(&self, text: &str) -> String {
         format!("DIRECT_MESSAGE <{}> <alice> {text}\n", self.name)
     }
 
-    async fn say(&mut self, lines: &str) {
+    pub(crate) async fn say(&mut self, lines: &str) {
         self.out.write_all(lines.as_bytes()).await.unwrap();
     }
 
     /// Waits for the answer to a chat request, which in an open chat is given at once.
-    async fn accepted(&mut self) {
+    pub(crate) async fn accepted(&mut self) {
         let answered = async {
             while !self
                 .heard

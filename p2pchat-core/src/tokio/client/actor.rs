@@ -240,7 +240,10 @@ impl Actor {
                         Some(Command::Block(user, blocked, answer)) => {
                             let noted = self.noted.note_blocked(&user, blocked);
                             match blocked {
-                                true => self.machine.block(self.clock.now(), user),
+                                true => {
+                                    self.shared.unsay(&user);
+                                    self.machine.block(self.clock.now(), user);
+                                }
                                 false => self.machine.unblock(&user),
                             }
                             let _ = answer.send(noted);
