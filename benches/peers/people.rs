@@ -72,7 +72,7 @@ impl Registry {
         Self { tcp, udp, fingerprint }
     }
 
-    /// Keep-alives are rare, so that they are seldom in the way, and no stream is closed for being idle.
+    /// Keep-alives are rare, so that they are seldom in the way, no stream is closed for being idle, and nobody says too much.
     fn client(&self) -> ClientConfig {
         let mut machine = peer::Config::default();
         machine.lease = Duration::from_secs(120);
@@ -80,6 +80,7 @@ impl Registry {
         machine.silence_timeout = Duration::from_secs(120);
         machine.request_timeout = Duration::from_secs(120);
         machine.idle_timeout = Duration::from_secs(3_600);
+        machine.budget = peer::Budget::UNLIMITED;
         ClientConfig::new("127.0.0.1", self.tcp.port(), Trust::Pinned(self.fingerprint))
             .registry_udp("127.0.0.1", self.udp.port())
             .listen(SocketAddr::from(([127, 0, 0, 1], 0)))

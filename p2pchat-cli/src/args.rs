@@ -88,7 +88,7 @@ pub(crate) struct Global {
     /// The port on which other peers reach you, 1024 or above; 0 takes a free one.
     #[arg(long, global = true, value_name = "PORT", default_value_t = 0, value_parser = peer_port)]
     pub(crate) peer_port: u16,
-    /// Where known registries, known people and your link keys are kept [default: p2pchat in your data folder].
+    /// Where known registries, known people, whom you have blocked and your link keys are kept [default: p2pchat in your data folder].
     #[arg(long, global = true, value_name = "DIR", env = "P2PCHAT_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Numbered menus instead of a prompt.
@@ -232,6 +232,22 @@ pub(crate) enum Command {
         username: String,
         /// The key, as it is shown where the change is reported; `none` to be met anew.
         key: String,
+    },
+    /// Hear nothing of a user any more, and say nothing to them, in chats and in rooms; they aren't told. Asks no registry.
+    Block {
+        /// Whom.
+        username: String,
+    },
+    /// Talk to a user again who was blocked. Asks no registry.
+    Unblock {
+        /// Whom.
+        username: String,
+    },
+    /// List whom you have blocked. Asks no registry.
+    Blocked {
+        /// Print a JSON array.
+        #[arg(long)]
+        json: bool,
     },
     /// Show your own link key and the file that it is in; or put it under a passphrase. Asks no registry.
     Key {

@@ -91,6 +91,7 @@ fn exit_of(error: &RequestError) -> Exit {
         | RequestError::Unreachable(_)
         | RequestError::KeyChanged { .. }
         | RequestError::Plain
+        | RequestError::Blocked
         | RequestError::NoChat => Exit::NotDelivered,
         RequestError::TimedOut => Exit::TimedOut,
         _ => Exit::Failed,
@@ -112,6 +113,7 @@ mod tests {
             (RequestError::NotOnline, Exit::Absent),
             (RequestError::NotFound, Exit::Absent),
             (RequestError::Rejected(None), Exit::NotDelivered),
+            (RequestError::Blocked, Exit::NotDelivered),
             (RequestError::TimedOut, Exit::TimedOut),
         ] {
             assert_eq!(Failure::from(error).exit, code);

@@ -9,7 +9,7 @@ use std::{
 use p2pchat_core::{
     peer::SafetyNumber,
     proto::{LinkKey, Username},
-    tokio::{KnownPeers, LinkIdentity, Peer},
+    tokio::{BlockList, KnownPeers, LinkIdentity, Peer},
 };
 use pkcs8::{EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef, SecretDocument};
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
@@ -26,7 +26,8 @@ const PLAIN: &str = "PRIVATE KEY";
 /// How many words or groups of digits stand in a line.
 const IN_LINE: usize = 4;
 
-/// What this machine keeps of keys for one registry: those of its accounts, and those of the people they have met.
+/// What this machine keeps for one registry: the keys of its accounts, those of the people they have met, and whom they have
+/// blocked.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     data_dir: PathBuf,
@@ -49,6 +50,15 @@ impl Keys {
     /// Where others' are.
     pub(crate) fn known_file(&self) -> PathBuf {
         self.data_dir.join("known_peers")
+    }
+
+    /// Where it is noted who is blocked.
+    pub(crate) fn block_file(&self) -> PathBuf {
+        self.data_dir.join("blocked")
+    }
+
+    pub(crate) fn blocked(&self) -> BlockList {
+        BlockList::new(self.block_file(), &self.registry.host, self.registry.port)
     }
 
     pub(crate) fn known(&self) -> KnownPeers {

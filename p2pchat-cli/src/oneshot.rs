@@ -39,6 +39,9 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         .registry
         .as_ref()
         .ok_or_else(|| Failure::new(Exit::Usage, "which registry? Give --registry or $P2PCHAT_REGISTRY"))?;
+    if let Command::Block { .. } | Command::Unblock { .. } | Command::Blocked { .. } = command {
+        return about_blocks(global, registry, command);
+    }
     let user = global
         .user
         .as_deref()
@@ -107,7 +110,13 @@ async fn obey(
     let peer = session.peer.clone();
     match command {
         // Done before the login, or without one.
-        Command::Register | Command::Verify { .. } | Command::Trust { .. } | Command::Key { .. } => Ok(()),
+        Command::Register
+        | Command::Verify { .. }
+        | Command::Trust { .. }
+        | Command::Key { .. }
+        | Command::Block { .. }
+        | Command::Unblock { .. }
+        | Command::Blocked { .. } => Ok(()),
         Command::Search { username, json } => {
             let found = peer.search(username).await?;
             if *json {
@@ -379,6 +388,20 @@ async fn about_keys(
         }
         Command::Key { passphrase: true } => change_passphrase(global, &file).await,
         _ => print(&format!("{} {}", own_key(global, &file).await?, file.path().display())),
+    }
+}
+
+/// Whom this machine's users have blocked, whoever of them it was: asked of no registry either.
+fn about_blocks(global: &Global, registry: &Address, command: &Command) -> Result<(), Failure> {
+    let list = Keys::new(session::data_dir(global)?, registry.clone()).blocked();
+    match command {
+        Command::Block { username } => Ok(list.remember(&keys::name(username)?, true)?),
+        Command::Unblock { username } => Ok(list.remember(&keys::name(username)?, false)?),
+        Command::Blocked { json } => {
+            let blocked = Vec::from_iter(list.look_up()?);
+            print_list(*json, json::names(&blocked), &blocked.iter().map(show::name).collect::<Vec<_>>())
+        }
+        _ => Ok(()),
     }
 }
 

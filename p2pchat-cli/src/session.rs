@@ -69,6 +69,7 @@ impl Session {
             .listen(SocketAddr::from((Ipv6Addr::UNSPECIFIED, global.peer_port)))
             .machine(machine)
             .known_peers(keys.known_file())
+            .block_list(keys.block_file())
             .oldest_tls(if global.tls12 { TlsVersion::Tls12 } else { TlsVersion::Tls13 });
         if let Some(udp) = &global.registry_udp {
             config = config.registry_udp(udp.host.clone(), udp.port);

@@ -221,12 +221,12 @@ fn table(rows: &[[String; 3]]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-/// Who doesn't have a broadcast, and why; nothing if everybody has it.
+/// Who doesn't have a broadcast, and why; nothing if everybody has it whom the user hasn't blocked.
 pub(crate) fn missed(report: &BroadcastReport) -> Vec<String> {
     let line = |(who, why): &(Username, RequestError)| {
         format!("not delivered to {}: {}", name(who), sanitize::line(&why.to_string()))
     };
-    report.failed.iter().map(line).collect()
+    report.failed.iter().filter(|(_, why)| *why != RequestError::Blocked).map(line).collect()
 }
 
 #[cfg(test)]

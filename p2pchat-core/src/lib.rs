@@ -13,6 +13,8 @@
 #[doc(hidden)]
 pub mod fuzz;
 pub mod peer;
+mod prefix;
+mod rate;
 pub mod registry;
 mod time;
 mod timers;

@@ -41,6 +41,9 @@ pub(super) enum Command {
         /// How it begins, as the user was shown; `none` if it was none.
         key: String,
     },
+    Block(String),
+    Unblock(String),
+    Blocked,
     Rooms,
     Create {
         room: String,
@@ -99,6 +102,9 @@ pub(super) const HELP: &[Help] = help! {
     "/stop" " [NUMBER]" "decline a file, or end its transfer"
     "/verify" " USER" "what you and USER compare, to know that nobody is between you"
     "/trust" " USER KEY" "take USER's new key for theirs, once you know from themselves that it is; its first digits do"
+    "/block" " USER" "hear nothing of USER any more, and say nothing to them; they aren't told"
+    "/unblock" " USER" "talk to somebody again who was blocked"
+    "/blocked" "" "whom you have blocked"
     "/rooms" "" "which rooms there are"
     "/create" " [-p] ROOM [CAPACITY] [DESCRIPTION]" "open a room; -p asks for a password to protect it"
     "/join" " [-p] ROOM" "become a member of a room; -p asks for its password"
@@ -146,6 +152,9 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
         "/stop" => Some(Command::Stop(rest.number())),
         "/verify" => rest.word()?.map(Command::Verify),
         "/trust" => rest.word()?.zip(rest.word()?).map(|(user, key)| Command::Trust { user, key }),
+        "/block" => rest.word()?.map(Command::Block),
+        "/unblock" => rest.word()?.map(Command::Unblock),
+        "/blocked" => Some(Command::Blocked),
         "/rooms" => Some(Command::Rooms),
         "/create" => {
             let with_password = rest.flag("-p");
@@ -218,6 +227,7 @@ fn elsewhere(verb: &str) -> Option<&'static str> {
         "/get" => "/take takes a file that is offered to you",
         "/cancel" => "/stop ends a file's transfer",
         "/whois" => "/search USER says where somebody is",
+        "/ignore" => "/block USER hears nothing of them any more",
         "/nick" => "to be somebody else, /logout and log in",
         _ => return None,
     })
@@ -335,6 +345,9 @@ mod tests {
             ("/join #tea room ", Command::Join { room: "tea room".to_owned(), with_password: false }),
             ("/switch #\"tea room\"", Command::Switch("#tea room".to_owned())),
             ("/members tea room", Command::Members(some("tea room"))),
+            ("/block bob", Command::Block("bob".to_owned())),
+            ("/unblock bob", Command::Unblock("bob".to_owned())),
+            ("/blocked", Command::Blocked),
             ("/leave", Command::Leave(None)),
             ("/quit", Command::Quit),
         ] {
@@ -402,7 +415,17 @@ mod tests {
 
     #[test]
     fn wrong_usage_is_explained() {
-        for line in ["/chat", "/chat a b", "/who -x", "/msg bob", "/join", "/quit now", "/search"] {
+        for line in [
+            "/chat",
+            "/chat a b",
+            "/who -x",
+            "/msg bob",
+            "/join",
+            "/quit now",
+            "/search",
+            "/block",
+            "/blocked bob",
+        ] {
             assert!(parse(line).unwrap_err().starts_with("usage: /"), "{line}");
         }
         assert!(parse("/nonsense").unwrap_err().contains("/help"));

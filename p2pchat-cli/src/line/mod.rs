@@ -18,8 +18,8 @@ use tokio::{task::JoinSet, time};
 use self::{
     command::{Command, HELP, plain_room},
     report::{
-        Report, Target, bans, entered, members, owned, rooms, search, send_file, take_file, trust, verify,
-        who,
+        Report, Target, bans, block, blocked, entered, members, owned, rooms, search, send_file, take_file,
+        trust, verify, who,
     },
 };
 use crate::{
@@ -378,6 +378,9 @@ impl<'a> Line<'a> {
                     }
                 }
             }
+            Command::Block(user) => self.task(block(peer, paint, user, true)),
+            Command::Unblock(user) => self.task(block(peer, paint, user, false)),
+            Command::Blocked => self.task(blocked(peer, paint)),
             Command::Chat(user) => match Target::parse(&user) {
                 Ok(Target::User(username)) => {
                     let shown = show::name(&username);

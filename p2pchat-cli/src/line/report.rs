@@ -179,3 +179,27 @@ pub(super) async fn take_file(peer: Peer, paint: Paint, file: FileId, folder: Op
         Err(error) => Report::failure(paint, "the file", error),
     }
 }
+
+/// Somebody is to be blocked, or not any more.
+pub(super) async fn block(peer: Peer, paint: Paint, user: String, blocked: bool) -> Report {
+    let shown = sanitize::line(&user);
+    let (done, what) = match blocked {
+        true => (
+            peer.block(&user).await,
+            format!("{shown} is blocked: you hear nothing of them, and they aren't told"),
+        ),
+        false => (peer.unblock(&user).await, format!("{shown} is not blocked")),
+    };
+    match done {
+        Ok(()) => Report::lines(vec![paint.paint(Tone::Success, &what)]),
+        Err(error) => Report::failure(paint, &shown, error),
+    }
+}
+
+pub(super) async fn blocked(peer: Peer, paint: Paint) -> Report {
+    match peer.blocked().await {
+        Ok(blocked) if blocked.is_empty() => Report::lines(vec!["nobody is blocked".to_owned()]),
+        Ok(blocked) => Report::lines(vec![format!("blocked: {}", show::names(&blocked))]),
+        Err(error) => Report::failure(paint, "/blocked", error),
+    }
+}

@@ -19,6 +19,7 @@ mod support;
 
 mod account;
 mod bad_input;
+mod blocks;
 mod certificate;
 mod conversations;
 mod directory;

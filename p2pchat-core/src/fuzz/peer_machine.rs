@@ -16,11 +16,17 @@ use p2pchat_proto::{
 };
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::people::{Command, DATAGRAMS, REGISTRY_LINES, STREAM_LINES, TICKET, line};
+use super::people::{Command, DATAGRAMS, REGISTRY_LINES, STREAM_LINES, TICKET, line, user};
 use crate::{
     Time,
-    peer::{ChatRequestId, Config, Effect, Event, FileDeed, FileId, Peer, Receipt, RequestId, StreamId},
+    peer::{
+        Budget, ChatRequestId, Config, Effect, Event, FileDeed, FileId, Peer, Rate, Receipt, RequestId,
+        StreamId,
+    },
 };
+
+/// For how long what was read has to wait at most.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
 
 /// A frame's limit, which the fuzzer's inputs can pass.
 const FRAME_BYTES: usize = 400;
@@ -36,6 +42,8 @@ enum Step<'a> {
     Accept(u8),
     Reject(u8),
     Confirm(u8),
+    /// Somebody is blocked, or isn't any more.
+    Block(u8, bool),
     /// The registry's stream is open; with ALPN or without.
     RegistryUp(bool),
     /// The registry says what it could say, or writes bytes, with or without a line ending, with or without a link.
@@ -136,6 +144,11 @@ impl World {
         let mut config = Config::default();
         (config.requests, config.pipeline, config.rooms) = (4, 2, 2);
         (config.streams, config.messages_in_flight, config.chat_requests) = (3, 3, 2);
+        config.budget = Budget {
+            messages: Rate::new(4, LONGEST_TURN),
+            bytes: Rate::new(100, LONGEST_TURN),
+            requests: Rate::new(3, LONGEST_TURN),
+        };
         config.park_after = Some(Duration::from_secs(5));
         config.registry = RegistryName::new("chat.example.org:15600").ok();
         config.limits.frame_bytes = FRAME_BYTES;
@@ -232,6 +245,8 @@ impl World {
                     self.peer.confirm(now, receipt);
                 }
             }
+            Step::Block(who, true) => self.peer.block(now, user(who)),
+            Step::Block(who, false) => self.peer.unblock(&user(who)),
             Step::RegistryUp(alpn) => self.registry_up(alpn),
             Step::RegistrySays(n) => self.registry_writes(&line(REGISTRY_LINES, n)),
             Step::RegistryWrites(bytes) => self.registry_writes(bytes),
@@ -409,7 +424,13 @@ impl World {
                 return;
             };
             match item {
-                Ok(message) => self.peer.handle_stream_message(self.now, id, message),
+                Ok(message) => {
+                    // Not every driver waits.
+                    if let Some(turn) = self.peer.turn_of(self.now, id, &message) {
+                        assert!(turn > self.now && turn <= self.now + LONGEST_TURN, "it comes at {turn}");
+                    }
+                    self.peer.handle_stream_message(self.now, id, message);
+                }
                 Err(malformed) => self.peer.handle_stream_malformed(self.now, id, malformed),
             }
             self.drain();
@@ -524,6 +545,7 @@ impl World {
 
     fn told(&mut self, event: Event) {
         let me = self.peer.username().cloned();
+        self.nobody_blocked_is_heard(&event);
         match event {
             Event::Completed { request, .. } => assert!(self.open.remove(&request), "a command ends once"),
             Event::ChatRequested { request, from, .. } => {
@@ -550,6 +572,16 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    fn nobody_blocked_is_heard(&self, event: &Event) {
+        let from = match event {
+            Event::ChatRequested { from, .. } | Event::ChatOpened { with: from, .. } => from.as_ref(),
+            Event::Message { from, .. } | Event::Broadcast { from, .. } => Some(from),
+            Event::ChatResumed { with } => Some(with),
+            _ => None,
+        };
+        assert!(from.is_none_or(|from| !self.peer.is_blocked(from)), "{from:?} is blocked: {event:?}");
     }
 
     fn rooms_with(&self, user: &Username) -> Vec<RoomName> {

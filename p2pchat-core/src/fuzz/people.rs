@@ -145,7 +145,7 @@ pub(super) fn line(lines: &[&str], n: u8) -> Vec<u8> {
     format!("{line}{}", if bare { "" } else { "\n" }).into_bytes()
 }
 
-fn user(n: u8) -> Username {
+pub(super) fn user(n: u8) -> Username {
     let name = ["alice", "bob", "carol"].get(usize::from(n) % 3).copied().unwrap_or("alice");
     Username::new(name).expect("a name")
 }

@@ -79,29 +79,37 @@ impl Peer {
                 peer.complete(request, Ok(Response::Done));
                 return Ok(());
             }
-            let streams = peer.streams.iter().filter(|(_, stream)| {
-                stream.peer.as_ref() == Some(&user) && matches!(stream.chat, Chat::Open | Chat::Asked(_))
-            });
-            let streams: Vec<_> = streams.map(|(id, _)| *id).collect();
-            let line = peer.lines.get(&user).filter(|line| line.chat).map(|line| line.carrier);
-            if streams.is_empty() && line.is_none() {
+            if !peer.leave_all(now, &user, "hung up") {
                 return Err(RequestError::NoChat);
-            }
-            if let Some(Some(carrier)) = line
-                && !streams.contains(&carrier)
-            {
-                peer.say_hang_up(now, carrier);
-            }
-            for stream in streams {
-                peer.leave_chat(now, stream, "hung up");
-            }
-            peer.close_chat(&user, "hung up");
-            if let Some(Some(carrier)) = line {
-                peer.watch(now, carrier);
             }
             peer.complete(request, Ok(Response::Done));
             Ok(())
         })
+    }
+
+    /// Ends the chat with a user, or our wish for one. False if there is none.
+    pub(super) fn leave_all(&mut self, now: Time, user: &Username, reason: &str) -> bool {
+        let streams = self.streams.iter().filter(|(_, stream)| {
+            stream.peer.as_ref() == Some(user) && matches!(stream.chat, Chat::Open | Chat::Asked(_))
+        });
+        let streams: Vec<_> = streams.map(|(id, _)| *id).collect();
+        let line = self.lines.get(user).filter(|line| line.chat).map(|line| line.carrier);
+        if streams.is_empty() && line.is_none() {
+            return false;
+        }
+        if let Some(Some(carrier)) = line
+            && !streams.contains(&carrier)
+        {
+            self.say_hang_up(now, carrier);
+        }
+        for stream in streams {
+            self.leave_chat(now, stream, reason);
+        }
+        self.close_chat(user, reason);
+        if let Some(Some(carrier)) = line {
+            self.watch(now, carrier);
+        }
+        true
     }
 
     /// Ends what a stream is to a chat, and the stream too where there is no other way to say so.
@@ -211,6 +219,10 @@ impl Peer {
                 self.decline(now, id, recipient, "too many chat requests are waiting");
             }
             Chat::None => {
+                if self.asks_too_often(now, id) {
+                    return self.decline(now, id, recipient, "too many chat requests came from there");
+                }
+                let Some(stream) = self.streams.get(&id) else { return };
                 let (from, addr, secured) = (stream.peer.clone(), stream.addr, stream.is_proven());
                 let request = ChatRequestId(self.next_id());
                 self.chat_requests.insert(request, id);

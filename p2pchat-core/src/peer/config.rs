@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use p2pchat_proto::{Capabilities, Limits, RegistryName};
 
+use super::Budget;
+
 /// The peer machine's settings; [`Config::default`] is PROTOCOL.md's.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -90,6 +92,8 @@ pub struct Config {
     pub messages_in_flight: usize,
     /// How many chat requests may wait for the application's answer. 64.
     pub chat_requests: usize,
+    /// What each remote user may have us do within some time.
+    pub budget: Budget,
 }
 
 impl Default for Config {
@@ -131,6 +135,7 @@ impl Default for Config {
             streams: 1_024,
             messages_in_flight: 256,
             chat_requests: 64,
+            budget: Budget::default(),
         }
     }
 }

@@ -86,6 +86,18 @@ impl Peer {
         asking
     }
 
+    /// Ends whatever there is between us and a user, at the registry too: they don't see where we are any more, if that is
+    /// hidden.
+    pub(super) fn end_contact(&mut self, now: Time, user: &Username, error: &RequestError) {
+        if !self.withdraw_contact(now, user, error) {
+            self.forget_wanted(user, "declined");
+            if self.is_logged_in() && self.has(Capability::Contact) && self.requests_have_room() {
+                self.refuse_contact(now, user);
+            }
+        }
+        self.contacts_moved(now);
+    }
+
     fn refuse_contact(&mut self, now: Time, user: &Username) {
         let message = ToRegistry::ContactResponse { username: user.clone(), accepted: false };
         // A registry that can't be told forgets it with the session.
@@ -98,6 +110,12 @@ impl Peer {
         let answers = self.requests_have_room();
         // Nobody can mean somebody who isn't logged in.
         if !self.is_logged_in() || self.is_me(&user) {
+            return;
+        }
+        if self.is_blocked(&user) {
+            if answers {
+                self.refuse_contact(now, &user);
+            }
             return;
         }
         match self.contacts.get_mut(&user) {

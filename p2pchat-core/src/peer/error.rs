@@ -79,6 +79,9 @@ pub enum RequestError {
     /// The user's program doesn't encrypt, and [`Config::plain`](super::Config::plain) says that this one has to.
     #[error("that user's program doesn't encrypt, and streams in the clear are refused")]
     Plain,
+    /// One has blocked the user oneself.
+    #[error("you have blocked that user")]
+    Blocked,
     /// The user said no.
     #[error("{}", .0.as_deref().map_or_else(|| "the request was declined".to_owned(), |reason| format!("declined: {reason}")))]
     Rejected(Option<String>),

@@ -494,7 +494,7 @@ impl Peer {
 }
 
 /// The name in which somebody speaks.
-fn claimed(message: &PeerMessage) -> Option<&Username> {
+pub(super) fn claimed(message: &PeerMessage) -> Option<&Username> {
     match message {
         PeerMessage::ChatRequest { sender, .. } => sender.as_ref(),
         PeerMessage::DirectMessage { sender, .. }

@@ -92,6 +92,9 @@ impl Peer {
     pub fn send(&mut self, now: Time, user: Username, text: Text) -> RequestId {
         self.command(|peer, request| {
             let sender = peer.me()?.clone();
+            if peer.is_blocked(&user) {
+                return Err(RequestError::Blocked);
+            }
             if peer.lines.get(&user).is_some_and(|line| line.chat) {
                 let mark = (peer.ids.u64(..), peer.time_of_day(now));
                 return peer.say(now, &user, mark, Said::Direct(text), request);

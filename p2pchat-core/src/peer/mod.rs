@@ -32,9 +32,12 @@
 //! assert_eq!(error, "nothing left to do");
 //! ```
 
+mod blocks;
+mod budgets;
 mod chats;
 mod config;
 mod contacts;
+mod dialable;
 mod effect;
 mod error;
 mod event;
@@ -63,6 +66,7 @@ use std::{
 use p2pchat_proto::{LinkKey, RoomName, Username};
 
 pub use self::{
+    budgets::Budget,
     config::Config,
     effect::{Effect, FileDeed, StreamId},
     error::RequestError,
@@ -70,6 +74,7 @@ pub use self::{
     safety::SafetyNumber,
 };
 use self::{
+    budgets::Budgets,
     contacts::Contact,
     files::Files,
     inbox::{Doubts, Handed},
@@ -81,6 +86,7 @@ use self::{
     session::Session,
     streams::{Reach, Stream},
 };
+pub use crate::rate::Rate;
 use crate::{time::Time, timers::Timers};
 
 /// A peer; see the [module's documentation](self).
@@ -130,6 +136,8 @@ pub struct Peer {
     /// What it was, and when we were told.
     time_of_day: (Time, Duration),
     doubts: Doubts,
+    budgets: Budgets,
+    blocked: BTreeSet<Username>,
 }
 
 /// What a deadline is for.
@@ -192,6 +200,8 @@ impl Peer {
             files: Files::default(),
             time_of_day: (Time::ZERO, Duration::ZERO),
             doubts: Doubts::default(),
+            budgets: Budgets::default(),
+            blocked: BTreeSet::new(),
         }
     }
 

@@ -1,10 +1,6 @@
 //! Peer streams: dialled and accepted, and who is at the other end (§8.1).
 
-use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use p2pchat_proto::{
     Capability, Follows, Found, FrameError, Malformed, Number, PeerMessage, Reason, RegistryName, ToRegistry,
@@ -14,15 +10,13 @@ use p2pchat_proto::{
 use super::{
     Effect, Peer, RequestError, RequestId, StreamId, Timer,
     chats::Chat,
+    dialable::dialable,
     keys::{NO_PEER, Proof},
     lines::Numbering,
     messages::{Kind, Lane},
     requests::Purpose,
 };
 use crate::time::Time;
-
-/// Ports below this one belong to system services, which nobody is to be made to dial.
-const LOWEST_PORT: u16 = 1_024;
 
 /// A peer stream.
 #[derive(Debug)]
@@ -183,6 +177,9 @@ impl Peer {
 
     /// A message came on a peer stream.
     pub fn handle_stream_message(&mut self, now: Time, stream: StreamId, message: PeerMessage) {
+        if self.silences(now, stream, &message) {
+            return;
+        }
         let Some(message) = self.admitted(now, stream, message) else { return };
         let Some(open) = self.streams.get_mut(&stream).filter(|stream| stream.connected) else { return };
         let first = !std::mem::replace(&mut open.heard, true);
@@ -291,6 +288,9 @@ impl Peer {
 
     /// Gets a stream of our own to `user`, to do with it what is wanted.
     pub(super) fn reach(&mut self, now: Time, user: &Username, want: Want) {
+        if self.is_blocked(user) {
+            return self.refuse(now, user, want, RequestError::Blocked);
+        }
         let limit = self.config.messages_in_flight;
         let is_full = self.reaches.len() >= self.config.streams && self.own_ways() >= self.config.streams;
         match self.reaches.get_mut(user) {
@@ -585,17 +585,5 @@ impl Peer {
                 }
             }
         }
-    }
-}
-
-fn dialable(ip: IpAddr, port: u16) -> Result<SocketAddr, RequestError> {
-    let ip = ip.to_canonical();
-    let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    if port < LOWEST_PORT {
-        Err(RequestError::NoPort)
-    } else if ip.is_unspecified() || ip.is_multicast() || broadcast {
-        Err(RequestError::Unreachable(format!("{ip} is nobody's address")))
-    } else {
-        Ok(SocketAddr::new(ip, port))
     }
 }

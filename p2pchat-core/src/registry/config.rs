@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use p2pchat_proto::{Capabilities, Capability, Limits};
 
-use super::{Addresses, Registration};
+use super::{Addresses, Rate, Registration};
 
 /// For how long tokens have to be good where sessions may be parked.
 const LEAST_PARKED: Duration = Duration::from_secs(24 * 3_600);
@@ -177,30 +177,5 @@ impl Default for PrefixLimits {
             account_failures: Rate::new(30, HOUR),
             ..Self::NONE
         }
-    }
-}
-
-/// So many within so long. They may come all at once; what is used up comes back evenly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Rate {
-    /// How many.
-    pub count: u32,
-    /// Within how long.
-    pub per: Duration,
-}
-
-impl Rate {
-    /// Any number.
-    pub const UNLIMITED: Self = Self::new(1, Duration::ZERO);
-
-    /// `count` within `per`. No `count` at all counts as one.
-    pub const fn new(count: u32, per: Duration) -> Self {
-        Self { count, per }
-    }
-
-    /// How long it takes until there is one more.
-    pub(super) fn interval(self) -> Duration {
-        self.per / self.count.max(1)
     }
 }

@@ -1,11 +1,6 @@
 //! What strangers may do, by where they come from (PROTOCOL.md §9).
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use p2pchat_proto::Username;
 
@@ -13,26 +8,11 @@ use super::{
     PrefixLimits, Rate, Refused,
     guesses::{Bucket, Guesses},
 };
-use crate::time::Time;
-
-/// The addresses that count as one: an IPv4 address, or an IPv6 network of /64, which is what one customer has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Prefix(IpAddr);
-
-impl Prefix {
-    pub(super) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        })
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.0, if self.0.is_ipv4() { 32 } else { 64 })
-    }
-}
+use crate::{
+    prefix::Prefix,
+    rate::{self, give_back, take},
+    time::Time,
+};
 
 /// Who is connected from where, and what they have used up.
 #[derive(Debug)]
@@ -79,25 +59,6 @@ impl Usage {
         let full_at = [self.connects, self.requests, self.registrations, self.failed_logins];
         self.open == 0 && full_at.into_iter().all(|full_at| full_at <= now)
     }
-}
-
-/// Takes one out of a bucket, or says how long until there is one.
-pub(super) fn take(full_at: &mut Time, now: Time, rate: Rate) -> Result<(), Duration> {
-    // Whatever was used up while there was a limit.
-    if rate == Rate::UNLIMITED {
-        return Ok(());
-    }
-    let next = (*full_at).max(now) + rate.interval();
-    if next.since(now) > rate.per {
-        return Err(next.since(now) - rate.per);
-    }
-    *full_at = next;
-    Ok(())
-}
-
-/// Puts one back that was taken.
-pub(super) fn give_back(full_at: &mut Time, rate: Rate) {
-    *full_at = Time::ZERO + full_at.since(Time::ZERO).saturating_sub(rate.interval());
 }
 
 impl Attempt {
@@ -158,9 +119,7 @@ impl Guard {
     pub(super) fn requested(&mut self, now: Time, from: IpAddr, cost: u32) -> bool {
         let rate = self.limits.requests;
         let Some(usage) = self.usage(now, from) else { return false };
-        let price = rate.interval().saturating_mul(cost);
-        // What many streams do at once may cost more than there is, but it isn't held against them for long.
-        usage.requests = (usage.requests.max(now) + price).min(now + rate.per + rate.per);
+        rate::charge(&mut usage.requests, now, rate, cost);
         self.held_until(now, from).is_some()
     }
 
@@ -285,40 +244,6 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
-    }
-
-    #[test]
-    fn an_ipv6_network_of_64_bits_is_one_prefix() {
-        for (a, b, same) in [
-            ("192.0.2.1", "192.0.2.1", true),
-            ("192.0.2.1", "::ffff:192.0.2.1", true),
-            ("192.0.2.1", "192.0.2.2", false),
-            ("2001:db8:0:1::1", "2001:db8:0:1:ffff:ffff:ffff:ffff", true),
-            ("2001:db8:0:1::1", "2001:db8:0:2::1", false),
-        ] {
-            assert_eq!(Prefix::of(ip(a)) == Prefix::of(ip(b)), same, "{a} {b}");
-        }
-        assert_eq!(Prefix::of(ip("::ffff:192.0.2.1")).to_string(), "192.0.2.1/32");
-        assert_eq!(Prefix::of(ip("2001:db8:0:1::9")).to_string(), "2001:db8:0:1::/64");
-    }
-
-    #[test]
-    fn a_rate_gives_all_at_once_and_then_one_after_the_other() {
-        let rate = Rate::new(3, 60 * SECOND);
-        let mut full_at = Time::ZERO;
-        let start = Time::from_micros(5_000_000);
-        for _ in 0..3 {
-            assert_eq!(take(&mut full_at, start, rate), Ok(()));
-        }
-        assert_eq!(take(&mut full_at, start, rate), Err(20 * SECOND));
-        assert_eq!(take(&mut full_at, start + 19 * SECOND, rate), Err(SECOND));
-        assert_eq!(take(&mut full_at, start + 20 * SECOND, rate), Ok(()));
-        assert_eq!(take(&mut full_at, start + 20 * SECOND, rate), Err(20 * SECOND));
-        let rested = start + 1_000 * SECOND;
-        for _ in 0..3 {
-            assert_eq!(take(&mut full_at, rested, rate), Ok(()));
-        }
-        assert!(take(&mut full_at, rested, rate).is_err(), "no more is saved up than that");
     }
 
     #[test]

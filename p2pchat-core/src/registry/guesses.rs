@@ -9,11 +9,11 @@ use std::{
 
 use p2pchat_proto::Username;
 
-use super::{
-    Rate,
-    guard::{give_back, take},
+use super::Rate;
+use crate::{
+    rate::{give_back, take},
+    time::Time,
 };
-use crate::time::Time;
 
 /// What a site that has never logged in to an account may still try there while the account's own bucket is empty. A
 /// guesser everywhere can't empty it for the owner, who needs one of them, or two.

@@ -83,7 +83,7 @@ use self::{
     bans::Bans,
     connection::{Connection, Incoming, Line},
     contacts::Contacts,
-    guard::{Guard, Prefix},
+    guard::Guard,
     leases::Leases,
     listing::Listings,
     presence::Presence,
@@ -92,14 +92,15 @@ use self::{
 pub use self::{
     bans::{Ban, BanTarget},
     bus::BusEvent,
-    config::{Config, PrefixLimits, Rate},
+    config::{Config, PrefixLimits},
     contacts::Addresses,
     effect::{ConnId, Effect, HashAnswer, HashRequest, OpId, TokenAnswer},
     invites::{Invite, InviteDigest, Registration},
     operator::SessionInfo,
     subnet::{Subnet, SubnetError},
 };
-use crate::time::Time;
+pub use crate::rate::Rate;
+use crate::{prefix::Prefix, time::Time};
 
 /// Why a stream was not taken on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

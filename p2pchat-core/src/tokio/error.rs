@@ -41,6 +41,16 @@ pub enum Error {
         /// Why, for a person to read.
         reason: String,
     },
+    /// The block list's file can't be read or written.
+    #[error("{}{}: {reason}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
+    BlockList {
+        /// The file.
+        file: PathBuf,
+        /// The line that makes no sense, from 1; `None` if it is the file itself.
+        line: Option<usize>,
+        /// Why, for a person to read.
+        reason: String,
+    },
     /// The known-peers file can't be read or written.
     #[error("{}{}: {reason}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
     KnownPeers {

@@ -1,10 +1,7 @@
 //! The known-peers file: by which link key each user of each registry is known (PROTOCOL.md §7.13).
-//!
-//! What is decided later is added at the end, and holds: nothing is written over, so that nothing is lost on the way.
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -12,82 +9,60 @@ use p2pchat_proto::{LinkKey, Username};
 
 use super::{
     error::Error,
-    known::{append, read},
+    notes::{self, Notes, Wrong},
 };
-
-/// Stands for a key where a user is known by none any more.
-const FORGOTTEN: &str = "-";
 
 /// The known-peers file, as far as it is about one registry: by which link key each of its users is known (PROTOCOL.md §7.13).
 ///
 /// A client that has been given the file ([`ClientConfig::known_peers`](super::ClientConfig::known_peers)) reads and writes it by
 /// itself, and goes by what another program adds meanwhile.
 #[derive(Debug, Clone)]
-pub struct KnownPeers {
-    file: PathBuf,
-    registry: String,
-}
+pub struct KnownPeers(Notes);
 
 impl KnownPeers {
     /// What is in `file` about the registry at this host (IPv6 with or without square brackets) and port.
     pub fn new(file: PathBuf, host: &str, port: u16) -> Self {
-        Self { file, registry: super::client::registry_name(host, port) }
+        Self(Notes::new(file, host, port))
     }
 
     /// By which keys users are known. A file that isn't there knows nobody.
     pub fn look_up(&self) -> Result<BTreeMap<Username, LinkKey>, Error> {
-        let text = read(&self.file).map_err(|reason| failed(&self.file, None, reason))?;
-        find(&self.file, &text, &self.registry)
+        let text = self.0.text().map_err(|wrong| failed(self.0.file(), wrong))?;
+        find(self.0.file(), &text, self.0.registry())
     }
 
     /// Notes by which key a user is known from now on, or that they are known by none.
     pub fn remember(&self, user: &Username, key: Option<LinkKey>) -> Result<(), Error> {
-        let key = key.map_or(FORGOTTEN.to_owned(), |key| key.to_string());
-        append(&self.file, &format!("{} {user} {key}\n", self.registry))
-            .map_err(|error| failed(&self.file, None, error.to_string()))
+        let key = key.map(|key| key.to_string());
+        self.0
+            .remember(user, key.as_deref())
+            .map_err(|error| failed(self.0.file(), Wrong { line: None, reason: error.to_string() }))
     }
 
-    /// How long the file is, which it only becomes more of.
     pub(super) fn size(&self) -> u64 {
-        fs::metadata(&self.file).map_or(0, |file| file.len())
+        self.0.size()
     }
 }
 
 /// What `text`, which is `file`'s, says of `registry`'s users.
 pub(crate) fn find(file: &Path, text: &str, registry: &str) -> Result<BTreeMap<Username, LinkKey>, Error> {
-    let mut known = BTreeMap::new();
-    for (line, entry) in (1..).zip(text.lines()) {
-        let entry = entry.trim();
-        if entry.is_empty() || entry.starts_with('#') {
-            continue;
-        }
-        let wrong = |why: String| failed(file, Some(line), why);
-        let mut words = entry.split_whitespace();
-        let (Some(name), Some(user), Some(key), None) =
-            (words.next(), words.next(), words.next(), words.next())
-        else {
-            return Err(wrong("wanted is host:port, a username, and a key or -".into()));
-        };
-        let user = Username::new(user).map_err(|problem| wrong(format!("the username {problem}")))?;
-        let key = match key {
-            FORGOTTEN => None,
-            key => Some(LinkKey::new(key).map_err(|problem| wrong(format!("the key {problem}")))?),
-        };
-        match key {
-            _ if !name.eq_ignore_ascii_case(registry) => {}
-            Some(key) => drop(known.insert(user, key)),
-            None => drop(known.remove(&user)),
-        }
-    }
-    Ok(known)
+    notes::find(text, registry, A_KEY, key).map_err(|wrong| failed(file, wrong))
 }
 
-fn failed(file: &Path, line: Option<usize>, reason: String) -> Error {
+const A_KEY: &str = "a key";
+
+fn key(word: &str) -> Result<LinkKey, String> {
+    LinkKey::new(word).map_err(|problem| format!("the key {problem}"))
+}
+
+fn failed(file: &Path, Wrong { line, reason }: Wrong) -> Error {
     Error::KnownPeers { file: file.into(), line, reason }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn name(name: &str) -> Username {

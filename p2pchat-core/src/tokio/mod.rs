@@ -30,6 +30,7 @@
 mod accept;
 #[cfg(target_os = "linux")]
 mod batches;
+mod block_list;
 mod client;
 mod clock;
 mod disk;
@@ -39,12 +40,14 @@ mod identity;
 pub(crate) mod known;
 pub(crate) mod known_peers;
 mod network;
+mod notes;
 mod outbox;
 mod pump;
 mod server;
 mod store;
 mod tls;
 
+pub use block_list::BlockList;
 pub use client::{ClientConfig, Events, KnownKey, Peer, SeenCertificate, Trust};
 pub use error::{CertificateError, Error};
 pub use fingerprint::Fingerprint;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use p2pchat_core::{
     Time,
-    peer::{Config, Effect, FileDeed, FileId, Peer},
+    peer::{Config, Effect, FileDeed, FileId, Peer, Rate},
 };
-use p2pchat_proto::{FileDigest, FileName};
+use p2pchat_proto::{FileChunk, FileDigest, FileMessage, FileName, PeerMessage};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -347,6 +347,27 @@ fn files_a_sender_has_no_more_on_its_way_than_there_is_room_for() {
         }
     }
     assert_eq!(waiting, 3 << 19);
+}
+
+#[test]
+fn files_nobody_floods_us_with_pieces_that_nobody_wants() {
+    let mut settings = config();
+    settings.budget.bytes = Rate::new(65_536, SECOND);
+    let (mut alice, stream) = with_bob(settings);
+    let piece = |file: u64, offset: u64| {
+        let data = Bytes::from(vec![0; 65_536]);
+        PeerMessage::File(FileMessage::Data(FileChunk::new(file, offset, data).unwrap()))
+    };
+    alice.peer(stream, &format!("FILE_OFFER <1> <9000000> <{}> <big>", digest_of(b"big")));
+    alice.peer.accept_file(alice.now, alice.files[0]);
+    alice.peer.handle_file_opened(alice.now, alice.files[0], Ok(0));
+    let id = alice.streams[stream];
+    for n in 0..10 {
+        assert_eq!(alice.peer.turn_of(alice.now, id, &piece(1, n)), None, "what was accepted costs nothing");
+    }
+    let waits =
+        (0..3).map(|n| alice.peer.turn_of(alice.now, id, &piece(2, n)).map(|turn| turn.since(alice.now)));
+    assert_eq!(waits.collect::<Vec<_>>(), [None, Some(SECOND)]);
 }
 
 #[test]

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)] // a test fails by panicking
 
 mod any_order;
+mod blocks;
 mod broadcasts;
+mod budgets;
 mod chats;
 mod dials;
 mod files;

@@ -10,7 +10,9 @@
 mod abuse;
 mod bad_input;
 mod between;
+mod blocks;
 mod datagrams;
+mod fair;
 mod files;
 mod other_network;
 mod overheard;

@@ -251,6 +251,12 @@ impl Peer {
         self.end_incoming(file, Err(RequestError::Withdrawn(reason)), Some(why));
     }
 
+    /// True if a file that `user` calls so is on its way to us.
+    pub(in crate::peer) fn receives(&self, user: &Username, file: u64) -> bool {
+        let mut all = self.files.incoming.values();
+        all.any(|it| it.user == *user && it.offer.file == file && matches!(it.stage, Stage::Receiving { .. }))
+    }
+
     /// The file that `user` calls so.
     fn from(&mut self, user: &Username, file: u64) -> Option<(FileId, &mut Incoming)> {
         let mut all = self.files.incoming.iter_mut();

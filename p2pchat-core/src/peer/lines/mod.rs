@@ -483,7 +483,9 @@ impl Peer {
     /// There is no way to the user for now.
     pub(super) fn line_refused(&mut self, now: Time, user: &Username, error: RequestError) {
         let (timeout, pause) = match &error {
-            RequestError::KeyChanged { .. } | RequestError::Plain => (Duration::ZERO, Duration::ZERO),
+            RequestError::KeyChanged { .. } | RequestError::Plain | RequestError::Blocked => {
+                (Duration::ZERO, Duration::ZERO)
+            }
             RequestError::NotOnline | RequestError::NotFound => {
                 (self.config.delivery_timeout, self.config.redial_pause)
             }

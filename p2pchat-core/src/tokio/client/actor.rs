@@ -1,7 +1,7 @@
 //! The task that owns the peer machine.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::HashMap,
     hash::{BuildHasher, Hasher, RandomState},
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -14,16 +14,18 @@ use p2pchat_proto::{
     Reason, RegistryName, RoomName, RoomSetting, Text, Username,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{mpsc, oneshot},
     task::JoinSet,
     time::{sleep_until, timeout},
 };
 
 use super::{
     ClientConfig,
+    backlog::{Backlog, Read},
     files::{self, Disk, FileFact, Job, Place},
     handle::KnownKey,
     link::{LinkFact, LinkTask, Outgoing, Vouching},
+    noted::Noted,
     shared::Shared,
     streams::{StreamFact, StreamTask},
 };
@@ -33,7 +35,7 @@ use crate::{
         StreamId,
     },
     tokio::{
-        Error, KnownPeers, LinkIdentity,
+        Error, LinkIdentity,
         accept::AcceptFailures,
         clock::Clock,
         disk::Source,
@@ -57,6 +59,9 @@ pub(super) enum Command {
     SetIdentity(Option<LinkIdentity>, oneshot::Sender<Result<(), RequestError>>),
     SetKey(Username, Option<LinkKey>, oneshot::Sender<Result<(), Error>>),
     KeyOf(Username, oneshot::Sender<KnownKey>),
+    /// Or not any more.
+    Block(Username, bool, oneshot::Sender<Result<(), Error>>),
+    Blocked(oneshot::Sender<Vec<Username>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -115,13 +120,14 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
     let mut machine = config.machine.clone();
     // A host whose name no frame can hold is not said: peers take it as if nothing had been negotiated.
     machine.registry = machine.registry.or_else(|| RegistryName::new(&config.registry()).ok());
-    let known_peers = config.known();
-    let noted = known_peers.as_ref().map_or(Ok(BTreeMap::new()), KnownPeers::look_up)?;
-    let mut actor = Actor {
-        machine: Peer::new(machine, seed),
+    let (mut machine, clock) = (Peer::new(machine, seed), Clock::start());
+    let mut noted = Noted::new(&config);
+    noted.read(clock.now(), &mut machine)?;
+    let actor = Actor {
+        machine,
         config: Arc::new(config),
         vouching,
-        clock: Clock::start(),
+        clock,
         shared: shared.clone(),
         commands: command_queue,
         facts,
@@ -131,16 +137,13 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
         links: 0,
         link_error: None,
         streams: HashMap::new(),
-        held: VecDeque::new(),
-        known_peers,
-        known_size: 0,
-        noted: BTreeMap::new(),
+        backlog: Backlog::default(),
+        noted,
         identity: None,
         files: HashMap::new(),
         places: HashMap::new(),
         tasks: JoinSet::new(),
     };
-    actor.know(noted);
     tokio::spawn(actor.run(listener));
     Ok((commands, shared))
 }
@@ -191,12 +194,8 @@ struct Actor {
     /// Why the last link didn't come up.
     link_error: Option<Error>,
     streams: HashMap<StreamId, Arc<Outbox>>,
-    /// What others said while the application had enough waiting: at most one message a stream.
-    held: VecDeque<(StreamId, PeerMessage, OwnedSemaphorePermit)>,
-    known_peers: Option<KnownPeers>,
-    /// How long that file was when it was last read, and what it said.
-    known_size: u64,
-    noted: BTreeMap<Username, LinkKey>,
+    backlog: Backlog,
+    noted: Noted,
     /// What peer streams are encrypted with.
     identity: Option<LinkIdentity>,
     /// What is to be done with files, and where those go that were accepted.
@@ -216,7 +215,9 @@ impl Actor {
         let closed = loop {
             self.carry_out();
             self.release_held();
-            let deadline = self.machine.poll_timeout().map(|due| self.clock.instant(due));
+            let deadline =
+                [self.machine.poll_timeout(), self.backlog.next_turn()].into_iter().flatten().min();
+            let deadline = deadline.map(|due| self.clock.instant(due));
             let due = async {
                 if let Some(deadline) = deadline {
                     sleep_until(deadline).await;
@@ -224,12 +225,13 @@ impl Actor {
             };
             tokio::select! {
                 biased;
-                () = due, if deadline.is_some() => self.machine.handle_timeout(self.clock.now()),
+                () = due, if deadline.is_some() => self.time_has_come(),
                 Some(_) = self.tasks.join_next() => {}
-                () = self.shared.drained.notified(), if !self.held.is_empty() => {}
+                () = self.shared.drained.notified(), if self.backlog.holds() => {}
                 command = self.commands.recv() => {
                     match command {
                         Some(Command::Request(request, answer)) => {
+                            self.refresh_noted();
                             let request = self.request(request);
                             self.answers.insert(request, answer);
                         }
@@ -239,7 +241,7 @@ impl Actor {
                             let _ = answer.send(self.set_identity(identity));
                         }
                         Some(Command::SetKey(user, key, answer)) => {
-                            let noted = self.note_key(&user, key);
+                            let noted = self.noted.note_key(&user, key);
                             self.machine.set_key(self.clock.now(), user, key);
                             let _ = answer.send(noted);
                         }
@@ -248,6 +250,21 @@ impl Actor {
                             let own = self.identity.as_ref().map(LinkIdentity::key);
                             // An error means that the caller has stopped waiting.
                             let _ = answer.send(KnownKey { key, secured, own });
+                        }
+                        Some(Command::Block(user, blocked, answer)) => {
+                            let noted = self.noted.note_blocked(&user, blocked);
+                            match blocked {
+                                true => {
+                                    self.shared.unsay(&user);
+                                    self.machine.block(self.clock.now(), user);
+                                }
+                                false => self.machine.unblock(&user),
+                            }
+                            let _ = answer.send(noted);
+                        }
+                        Some(Command::Blocked(answer)) => {
+                            self.refresh_noted();
+                            let _ = answer.send(self.machine.blocked().cloned().collect());
                         }
                         Some(Command::Close(closed)) => break Some(closed),
                         None => break None,
@@ -266,6 +283,7 @@ impl Actor {
         self.carry_out();
         self.link = None;
         self.files.clear();
+        self.backlog = Backlog::default();
         // Facts that nobody takes any more must not keep the tasks that bring them.
         self.fact_queue.close();
         // Those that don't end in time are cut off with the set.
@@ -327,37 +345,9 @@ impl Actor {
         }
     }
 
-    /// What another program of this user's has noted since counts before anybody's key is judged.
-    fn refresh_known_peers(&mut self) {
-        let Some(known) = &self.known_peers else { return };
-        let size = known.size();
-        if size == self.known_size {
-            return;
-        }
-        match known.look_up() {
-            Ok(noted) => {
-                self.known_size = size;
-                self.know(noted);
-            }
-            // Each key is judged by what is known already.
-            Err(error) => tracing::warn!(%error, "the known peers can't be read again"),
-        }
-    }
-
-    fn know(&mut self, noted: BTreeMap<Username, LinkKey>) {
-        let now = self.clock.now();
-        for user in self.noted.keys().filter(|user| !noted.contains_key(user)) {
-            self.machine.set_key(now, user.clone(), None);
-        }
-        for (user, key) in &noted {
-            self.machine.set_key(now, user.clone(), Some(*key));
-        }
-        self.noted = noted;
-    }
-
-    /// By which key somebody is known outlasts this client, if that is wanted.
-    fn note_key(&self, user: &Username, key: Option<LinkKey>) -> Result<(), Error> {
-        self.known_peers.as_ref().map_or(Ok(()), |known| known.remember(user, key))
+    /// What was noted since counts before anybody's key is judged, and before anybody is heard.
+    fn refresh_noted(&mut self) {
+        self.noted.refresh(self.clock.now(), &mut self.machine);
     }
 
     fn set_identity(&mut self, identity: Option<LinkIdentity>) -> Result<(), RequestError> {
@@ -380,6 +370,7 @@ impl Actor {
             }
             Fact::File(file, fact) => self.file_fact(file, fact),
             Fact::Accepted(connection, addr) => {
+                self.refresh_noted();
                 if let Some(stream) = self.machine.accept_stream(self.clock.now(), addr) {
                     let task = self.add_stream(stream);
                     self.tasks.spawn(task.carry(connection));
@@ -438,7 +429,7 @@ impl Actor {
             LinkFact::Dialect(dialect) => machine.handle_registry_dialect(now, dialect),
             LinkFact::Message(message) => {
                 if matches!(message, FromRegistry::Search(_)) {
-                    self.refresh_known_peers();
+                    self.refresh_noted();
                 }
                 self.machine.handle_registry_message(now, message);
             }
@@ -472,7 +463,7 @@ impl Actor {
         match fact {
             StreamFact::Connected => self.machine.handle_stream_connected(now, stream),
             StreamFact::Secured(key) => {
-                self.refresh_known_peers();
+                self.refresh_noted();
                 self.machine.handle_stream_secured(now, stream, key);
             }
             StreamFact::Unsecured(reason) => {
@@ -480,14 +471,11 @@ impl Actor {
                 self.machine.handle_stream_unsecured(now, stream, reason);
             }
             StreamFact::Received(Ok(message), permit) => {
-                let is_talk = matches!(
-                    message,
-                    PeerMessage::DirectMessage { .. } | PeerMessage::DirectBroadcast { .. }
-                );
-                if is_talk && !self.application_keeps_up() {
-                    self.held.push_back((stream, message, permit));
-                } else {
-                    self.machine.handle_stream_message(now, stream, message);
+                let turn = self.machine.turn_of(now, stream, &message);
+                let read = Read { stream, message, permit };
+                match turn {
+                    Some(turn) => self.backlog.wait(turn, read),
+                    None => self.hear(read),
                 }
             }
             StreamFact::Received(Err(malformed), _) => {
@@ -495,15 +483,38 @@ impl Actor {
             }
             StreamFact::Closed(reason) => {
                 self.streams.remove(&stream);
+                self.backlog.forget(stream);
                 self.machine.handle_stream_closed(now, stream, reason);
             }
+        }
+    }
+
+    /// The machine waited for this moment, or something that was read too early did.
+    fn time_has_come(&mut self) {
+        let now = self.clock.now();
+        self.machine.handle_timeout(now);
+        self.carry_out();
+        while let Some(read) = self.backlog.take_due(now) {
+            self.hear(read);
+            self.carry_out();
+        }
+    }
+
+    /// Gives the machine what was read, unless the application has enough waiting, or others' words have waited for longer.
+    fn hear(&mut self, read: Read) {
+        let is_talk =
+            matches!(read.message, PeerMessage::DirectMessage { .. } | PeerMessage::DirectBroadcast { .. });
+        if is_talk && (self.backlog.holds() || !self.application_keeps_up()) {
+            self.backlog.hold(read);
+        } else {
+            self.machine.handle_stream_message(self.clock.now(), read.stream, read.message);
         }
     }
 
     /// Gives the machine what was held back, as far as the application has caught up.
     fn release_held(&mut self) {
         while self.application_keeps_up()
-            && let Some((stream, message, _permit)) = self.held.pop_front()
+            && let Some(Read { stream, message, permit: _permit }) = self.backlog.release()
         {
             self.machine.handle_stream_message(self.clock.now(), stream, message);
             self.carry_out();
@@ -541,6 +552,7 @@ impl Actor {
                 }
                 Effect::ClosePeer { stream } => {
                     if let Some(outbox) = self.streams.remove(&stream) {
+                        self.backlog.forget(stream);
                         outbox.close();
                     }
                 }
@@ -548,7 +560,7 @@ impl Actor {
                 Effect::Event(Event::Completed { request, outcome }) => self.complete(request, outcome),
                 Effect::Event(event) => {
                     if let Event::KeyLearned { user, key } = &event
-                        && let Err(error) = self.note_key(user, Some(*key))
+                        && let Err(error) = self.noted.note_key(user, Some(*key))
                     {
                         let what = format!("{user}'s key is not noted: {error}");
                         self.tell(Event::Fault { culprit: "this program".to_owned(), what });

@@ -11,7 +11,7 @@ use p2pchat_proto::limits;
 
 use crate::{
     peer,
-    tokio::{Fingerprint, KnownPeers, Network, TcpNetwork, TlsVersion},
+    tokio::{BlockList, Fingerprint, KnownPeers, Network, TcpNetwork, TlsVersion},
 };
 
 /// How the registry's certificate is judged. There is no way to judge it not at all.
@@ -46,6 +46,7 @@ pub struct ClientConfig {
     pub(super) time_of_day: Option<Duration>,
     pub(super) seed: Option<u64>,
     pub(super) known_peers: Option<PathBuf>,
+    pub(super) block_list: Option<PathBuf>,
 }
 
 impl ClientConfig {
@@ -67,6 +68,7 @@ impl ClientConfig {
             time_of_day: None,
             seed: None,
             known_peers: None,
+            block_list: None,
         }
     }
 
@@ -145,6 +147,15 @@ impl ClientConfig {
         self
     }
 
+    /// Where it is noted who is blocked (§9): a line a user, `host:port username blocked`, or `-` for who isn't any more, later ones
+    /// before earlier ones. Made with mode 0600 (its folder 0700) if it isn't there. Without it the list is forgotten with this
+    /// client, unless the program keeps it ([`Peer::block`](super::Peer::block)).
+    #[must_use]
+    pub fn block_list(mut self, file: PathBuf) -> Self {
+        self.block_list = Some(file);
+        self
+    }
+
     /// What time it is when the client starts, as the time since 1970-01-01 00:00 UTC, for a simulation that is to take the same
     /// course each time: what is said says when (§7.14). The system's, unless told.
     #[must_use]
@@ -167,6 +178,10 @@ impl ClientConfig {
 
     pub(super) fn known(&self) -> Option<KnownPeers> {
         self.known_peers.clone().map(|file| KnownPeers::new(file, &self.host, self.port))
+    }
+
+    pub(super) fn blocked(&self) -> Option<BlockList> {
+        self.block_list.clone().map(|file| BlockList::new(file, &self.host, self.port))
     }
 
     pub(super) fn udp_port(&self) -> u16 {

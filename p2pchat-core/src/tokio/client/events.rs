@@ -8,6 +8,11 @@ use super::{actor::Command, shared::Shared};
 use crate::peer::Event;
 
 /// What happens to a [`Peer`](super::Peer), in order.
+///
+/// However slowly they are taken, it is fair: of each stream one message is read ahead, and these come in the order of being read.
+/// So what somebody says comes after what waits here already, of which there is no more than an eighth of
+/// [`ClientConfig::events`](super::ClientConfig::events), and after at most one message of each other stream, however much
+/// there is behind it.
 #[derive(Debug)]
 pub struct Events {
     commands: mpsc::Sender<Command>,

@@ -333,6 +333,25 @@ impl Peer {
         self.ask(|answer| Command::KeyOf(username, answer)).await
     }
 
+    /// Blocks a user: nothing is said to them any more, and nothing of theirs is shown, in chats and in rooms; what waits for them fails
+    /// with [`RequestError::Blocked`]. They aren't told (§9). An error says that it could not be noted in the
+    /// [block list's file](ClientConfig::block_list); for this client it holds.
+    pub async fn block(&self, username: &str) -> Result<(), Error> {
+        let username = name(username)?;
+        self.ask(|answer| Command::Block(username, true, answer)).await?
+    }
+
+    /// Blocks a user no longer.
+    pub async fn unblock(&self, username: &str) -> Result<(), Error> {
+        let username = name(username)?;
+        self.ask(|answer| Command::Block(username, false, answer)).await?
+    }
+
+    /// Who is blocked.
+    pub async fn blocked(&self) -> Result<Vec<Username>, Error> {
+        self.ask(Command::Blocked).await
+    }
+
     /// The port on which peer streams are accepted.
     pub fn port(&self) -> u16 {
         self.shared.port

@@ -4,11 +4,13 @@
 //! bounded in bytes. The machine's task never waits for any of them.
 
 mod actor;
+mod backlog;
 mod config;
 mod events;
 mod files;
 mod handle;
 mod link;
+mod noted;
 mod shared;
 mod streams;
 

@@ -54,6 +54,16 @@ impl Shared {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What somebody said isn't to be shown any more; nor will it be confirmed.
+    pub(super) fn unsay(&self, user: &Username) {
+        self.queue().events.retain(|event| match event {
+            Event::Message { from, .. } | Event::Broadcast { from, .. } => from != user,
+            _ => true,
+        });
+        // There may be room for others now.
+        self.drained.notify_one();
+    }
+
     pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
