@@ -153,7 +153,9 @@ impl Peer {
 
     /// A stream to one of the members is open.
     pub(super) fn send_broadcast(&mut self, now: Time, id: StreamId, user: &Username, request: RequestId) {
-        let Some(sender) = self.username().cloned() else { return };
+        let Some(sender) = self.username().cloned() else {
+            return self.settle_broadcast(request, user, Err(RequestError::NotLoggedIn));
+        };
         let Some(broadcast) = self.broadcasts.get(&request) else { return };
         let (room, text) = (broadcast.room.clone(), broadcast.text.clone());
         if !self.rooms.contains_key(&room) {

@@ -11,6 +11,7 @@ mod lines;
 mod link;
 mod model;
 mod modelled;
+mod overtaken;
 mod park;
 mod resume;
 mod retry;
