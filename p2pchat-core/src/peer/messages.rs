@@ -10,7 +10,7 @@ use p2pchat_proto::{Delivery, Notification, PeerMessage, RoomName, Text, Usernam
 use super::{
     BroadcastReport, Peer, RequestError, RequestId, Response, StreamId, Timer,
     inbox::Owed,
-    lines::{Numbering, Said},
+    lines::{Line, Numbering, Said},
     streams::Want,
 };
 use crate::time::Time;
@@ -141,7 +141,12 @@ impl Peer {
             self.end_broadcast(request, Ok(()));
         }
         for member in members {
-            self.reach(now, &member, Want::Broadcast(request));
+            // What is said to somebody next may not overtake it.
+            if self.lines.get(&member).is_some_and(Line::goes_on) {
+                self.say_broadcast(now, &member, request);
+            } else {
+                self.reach(now, &member, Want::Broadcast(request));
+            }
         }
     }
 
@@ -162,11 +167,7 @@ impl Peer {
             return self.settle_broadcast(request, user, Err(RequestError::NotAMember));
         }
         if self.streams.get(&id).is_some_and(|stream| stream.numbering == Numbering::On) {
-            let mark = broadcast.mark;
-            if let Err(error) = self.say(now, user, mark, Said::Broadcast(room, text), request) {
-                self.settle_broadcast(request, user, Err(error));
-            }
-            return;
+            return self.say_broadcast(now, user, request);
         }
         match self.launch(now, id, Kind::Broadcast, request, &text) {
             Ok(()) => {
@@ -175,6 +176,15 @@ impl Peer {
                 self.send_peer(now, id, message);
             }
             Err(error) => self.settle_broadcast(request, user, Err(error)),
+        }
+    }
+
+    /// It goes by the member's line, and has a number there.
+    fn say_broadcast(&mut self, now: Time, user: &Username, request: RequestId) {
+        let Some(Broadcast { room, text, mark, .. }) = self.broadcasts.get(&request) else { return };
+        let (said, mark) = (Said::Broadcast(room.clone(), text.clone()), *mark);
+        if let Err(error) = self.say(now, user, mark, said, request) {
+            self.settle_broadcast(request, user, Err(error));
         }
     }
 

@@ -554,6 +554,21 @@ impl Peer {
         }
     }
 
+    /// Takes the broadcasts that wait for a way to a user.
+    pub(super) fn awaiting_way(&mut self, user: &Username) -> Vec<RequestId> {
+        let mut broadcasts = Vec::new();
+        if let Some(Reach::Searching(wants) | Reach::Dialling(wants)) = self.reaches.get_mut(user) {
+            wants.retain(|want| match want {
+                Want::Broadcast(request) => {
+                    broadcasts.push(*request);
+                    false
+                }
+                _ => true,
+            });
+        }
+        broadcasts
+    }
+
     /// A stream is gone that led to a user. They may have come by one of their own.
     fn way_lost(&mut self, now: Time, user: &Username, reach: Reach, error: &RequestError) {
         let other = self.proven_stream(user);

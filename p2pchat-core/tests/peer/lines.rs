@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// alice and bob, with keys, both in the den.
-fn both() -> World {
+pub(crate) fn both() -> World {
     let mut w = World::with(&["alice", "bob"], &config());
     w.create(0, "den");
     w.join(1, "den");
@@ -17,7 +17,7 @@ fn both() -> World {
 
 impl World {
     /// alice asks until bob has accepted.
-    fn open_chat(&mut self) {
+    pub(crate) fn open_chat(&mut self) {
         for _ in 0..5 {
             self.nodes[0].solo.peer.chat(self.now, user("bob"));
             self.run();
@@ -189,7 +189,7 @@ fn links_a_program_that_starts_anew_is_told_nothing_twice() {
 const AGREED: &str = " <1> <reason,roster,sender,origin,keys,ids>";
 
 /// alice, who knows bob by his key.
-fn alice() -> Solo {
+pub(crate) fn alice() -> Solo {
     let mut s = logging_in_where("alice", config(), AGREED);
     s.let_in();
     s.peer.set_key(s.now, user("bob"), Some(key('b')));
@@ -200,7 +200,7 @@ fn alice() -> Solo {
 }
 
 /// bob comes in this run, with this number next, and without a chat; on which stream.
-fn comes(s: &mut Solo, run: u64, next: u64) -> (usize, Vec<String>) {
+pub(crate) fn comes(s: &mut Solo, run: u64, next: u64) -> (usize, Vec<String>) {
     let stream = s.accept();
     s.hear(stream, &format!("{} <tls>", introduction("alice")));
     s.peer.handle_stream_secured(s.now, s.streams[stream], key('b'));

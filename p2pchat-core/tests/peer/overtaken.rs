@@ -2,7 +2,8 @@
 
 use crate::{
     keys::{self, bob, key},
-    solo::{Solo, room, text},
+    lines::{alice, both, comes},
+    solo::{SECOND, Solo, room, text},
 };
 
 /// alice, whichever this is, has said something in the den, and is dialling bob.
@@ -27,4 +28,26 @@ fn links_a_broadcast_that_waits_for_a_dial_ends_with_the_session() {
     let ended: Vec<_> = did.iter().filter(|line| line.starts_with("ok Broadcast")).collect();
     assert_eq!(ended.len(), 1, "{did:?}");
     assert!(ended[0].contains("NotLoggedIn"), "{did:?}");
+}
+
+#[test]
+fn links_what_is_said_in_a_chat_does_not_overtake_what_was_said_in_a_room() {
+    // While the chat has no stream.
+    let mut w = both();
+    w.open_chat();
+    w.forget();
+    w.apart.insert(1);
+    w.cut_streams(0);
+    w.say(0, "den", "one");
+    w.send(0, "bob", "two");
+    w.apart.clear();
+    w.wait(SECOND * 20);
+    let told = w.told(1);
+    assert_eq!(told[2..], ["[den] alice: one", "alice: two"], "{told:?}");
+
+    // While bob is dialled, who comes by himself.
+    let mut s = dialling(alice());
+    let (stream, did) = comes(&mut s, 7, 1);
+    assert!(did[0].starts_with(&format!("s{stream} NUMBERED <")), "{did:?}");
+    assert_eq!(did[1], format!("s{stream} DIRECT_BROADCAST <alice> <den> hi"));
 }

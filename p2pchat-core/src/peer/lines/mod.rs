@@ -125,6 +125,11 @@ impl Line {
         self.chat || !self.unconfirmed.is_empty()
     }
 
+    /// There is a stream for what is said now, or one is looked for.
+    pub(super) fn goes_on(&self) -> bool {
+        self.carrier.is_some() || self.is_wanted()
+    }
+
     /// When something has to be done about it.
     fn due(&self) -> Option<Time> {
         // Later ones have longer.
@@ -209,6 +214,10 @@ impl Peer {
             self.launch_numbered(now, id, user, sequence);
         }
         self.watch(now, id);
+        // What waits for a way of our own was said before what comes next.
+        for request in self.awaiting_way(user) {
+            self.send_broadcast(now, id, user, request);
+        }
     }
 
     /// Another stream to the user on which messages have numbers.
