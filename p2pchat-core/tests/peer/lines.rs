@@ -214,7 +214,7 @@ pub(crate) fn comes(s: &mut Solo, run: u64, next: u64) -> (usize, Vec<String>) {
 }
 
 /// bob says something in the den, by this number.
-fn says(s: &mut Solo, stream: usize, sequence: u64, words: &str) -> Vec<String> {
+pub(crate) fn says(s: &mut Solo, stream: usize, sequence: u64, words: &str) -> Vec<String> {
     s.hear(stream, &format!("NUMBERED <{}> <{sequence}> <1764374400123>", 100 + sequence));
     s.peer(stream, &format!("DIRECT_BROADCAST <bob> <den> {words}"))
 }

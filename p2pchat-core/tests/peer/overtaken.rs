@@ -1,9 +1,9 @@
 //! Streams and words that take longer than what came after them (§7.14).
 
 use crate::{
-    keys::{self, bob, key},
-    lines::{alice, both, comes},
-    solo::{SECOND, Solo, room, text},
+    keys::{self, bob, introduction, key},
+    lines::{alice, both, comes, says},
+    solo::{SECOND, Solo, room, text, user},
 };
 
 /// alice, whichever this is, has said something in the den, and is dialling bob.
@@ -50,4 +50,21 @@ fn links_what_is_said_in_a_chat_does_not_overtake_what_was_said_in_a_room() {
     let (stream, did) = comes(&mut s, 7, 1);
     assert!(did[0].starts_with(&format!("s{stream} NUMBERED <")), "{did:?}");
     assert_eq!(did[1], format!("s{stream} DIRECT_BROADCAST <alice> <den> hi"));
+}
+
+#[test]
+fn links_a_run_that_is_heard_of_after_the_one_that_followed_it_is_over() {
+    let mut s = alice();
+    let earlier = s.accept();
+    s.hear(earlier, &format!("{} <tls>", introduction("alice")));
+    s.peer.handle_stream_secured(s.now, s.streams[earlier], key('b'));
+    s.hear(earlier, &format!("{} <numbering>", introduction("alice")));
+    let (later, _) = comes(&mut s, 8, 1);
+    assert_eq!(says(&mut s, later, 1, "one"), ["[den] bob: one"]);
+    // What he said before he began anew.
+    assert_eq!(s.peer(earlier, "NUMBERING <7> <1> <CLOSED>"), [format!("close s{earlier}")]);
+    assert_eq!(says(&mut s, later, 2, "two"), ["[den] bob: two"]);
+    let (next, _) = comes(&mut s, 8, 3);
+    assert_eq!(says(&mut s, next, 3, "three"), ["[den] bob: three"]);
+    assert!(s.peer.is_secured(&user("bob")));
 }

@@ -57,6 +57,8 @@ pub(super) struct Line {
     /// Their run, and the last before it, from which something may still be on its way.
     run: Option<u64>,
     ended: VecDeque<u64>,
+    /// The stream that their run was first heard on.
+    begun: Option<StreamId>,
     /// The highest number of theirs. While nothing has come, what is before the first one is nobody's loss: it may have been
     /// shown by the program that was here before.
     heard: u64,
@@ -177,8 +179,15 @@ impl Line {
         }
     }
 
-    /// Theirs begin anew, before this number.
-    fn begin(&mut self, run: u64, next: u64) {
+    /// Whether this run of theirs is over, or never began here: what was said on a stream before the one that the present run
+    /// began on has only taken longer.
+    fn is_over(&self, run: u64, id: StreamId) -> bool {
+        self.ended.contains(&run) || self.run != Some(run) && self.begun.is_some_and(|begun| id < begun)
+    }
+
+    /// Theirs begin anew, on this stream, before this number.
+    fn begin(&mut self, run: u64, id: StreamId, next: u64) {
+        self.begun = Some(id);
         self.ended.extend(self.run.replace(run));
         if self.ended.len() > ENDED {
             self.ended.pop_front();
