@@ -207,6 +207,16 @@ impl Peer {
         }
     }
 
+    /// A member has a broadcast that they count among those who don't, unless its command has ended by then.
+    pub(super) fn amend_report(&mut self, mark: u64, user: &Username) -> bool {
+        let Some(broadcast) = self.broadcasts.values_mut().find(|broadcast| broadcast.mark.0 == mark) else {
+            return false;
+        };
+        broadcast.report.failed.retain(|(failed, _)| failed != user);
+        broadcast.report.delivered.push(user.clone());
+        true
+    }
+
     /// Waits for the confirmation of a message that is about to be sent.
     fn launch(
         &mut self,

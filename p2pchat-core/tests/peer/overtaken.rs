@@ -68,3 +68,19 @@ fn links_a_run_that_is_heard_of_after_the_one_that_followed_it_is_over() {
     assert_eq!(says(&mut s, next, 3, "three"), ["[den] bob: three"]);
     assert!(s.peer.is_secured(&user("bob")));
 }
+
+#[test]
+fn links_what_arrives_before_its_command_has_ended_is_delivered() {
+    let mut s = alice();
+    s.registry("USER_JOINED <den> <carol>");
+    s.did();
+    let (stream, _) = comes(&mut s, 7, 1);
+    s.peer.broadcast(s.now, room("den"), text("hi"));
+    // It is given up for bob, and carol is still looked for, when he says that he has it.
+    s.registry("USER_LEFT <den> <bob>");
+    s.did();
+    assert!(s.peer(stream, "DIRECT_BROADCAST_NOTIFICATION <SUCCESS> <200> <alice> <hi>").is_empty());
+    s.registry("SEARCH_USER_RESPONSE <NOT_ONLINE> <300>");
+    let report = r#"ok Broadcast(BroadcastReport { delivered: ["bob"], failed: [("carol", NotOnline)] })"#;
+    assert_eq!(s.did(), [report]);
+}

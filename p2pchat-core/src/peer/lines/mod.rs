@@ -384,6 +384,9 @@ impl Peer {
             (Some(request), Said::Broadcast(..)) => self.settle_broadcast(request, user, outcome),
             (None, said) if outcome.is_ok() => {
                 let (id, text) = (kept.number.id, said.text().clone());
+                if self.amend_report(id, user) {
+                    return;
+                }
                 self.tell(Event::Arrived { with: user.clone(), room: said.room(), id, text });
             }
             (None, _) => {}
