@@ -298,6 +298,9 @@ impl Peer {
             Some(Reach::Asking(_)) if !matches!(want, Want::Chat(_)) => {
                 self.refuse(now, user, want, RequestError::AddressHidden);
             }
+            // One is enough, and it isn't one of those that are too many.
+            Some(Reach::Searching(wants) | Reach::Dialling(wants))
+                if matches!(want, Want::Line) && wants.iter().any(|want| matches!(want, Want::Line)) => {}
             Some(Reach::Searching(wants) | Reach::Dialling(wants) | Reach::Asking(wants))
                 if wants.len() < limit =>
             {

@@ -4,6 +4,7 @@ use crate::{
     keys::{self, bob, introduction, key},
     lines::{alice, both, comes, says},
     solo::{SECOND, Solo, room, text, user},
+    world::World,
 };
 
 /// alice, whichever this is, has said something in the den, and is dialling bob.
@@ -83,4 +84,26 @@ fn links_what_arrives_before_its_command_has_ended_is_delivered() {
     s.registry("SEARCH_USER_RESPONSE <NOT_ONLINE> <300>");
     let report = r#"ok Broadcast(BroadcastReport { delivered: ["bob"], failed: [("carol", NotOnline)] })"#;
     assert_eq!(s.did(), [report]);
+}
+
+#[test]
+fn links_what_waits_for_a_dial_is_not_too_much_because_it_is_said_one_by_one() {
+    let mut config = keys::config();
+    config.messages_in_flight = 2;
+    let mut w = World::with(&["alice", "bob"], &config);
+    w.open_chat();
+    w.forget();
+    w.apart.insert(1);
+    w.cut_streams(0);
+    // It has been looked for almost as long as it is, and is being dialled.
+    w.wait(SECOND * 31);
+    w.send(0, "bob", "one");
+    w.wait(SECOND / 10);
+    w.send(0, "bob", "two");
+    w.wait(SECOND / 10);
+    assert_eq!(w.told(0), ["no way to bob: cut"]);
+    w.wait(SECOND * 10);
+    let told = w.told(0);
+    assert!(told[2].starts_with("no chat with bob: "), "{told:?}");
+    assert!(told.iter().all(|line| !line.contains("too much")), "{told:?}");
 }
