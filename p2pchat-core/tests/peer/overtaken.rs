@@ -1,9 +1,11 @@
 //! Streams and words that take longer than what came after them (§7.14).
 
+use p2pchat_core::peer::Config;
+
 use crate::{
     keys::{self, bob, introduction, key},
     lines::{alice, both, comes, says},
-    solo::{SECOND, Solo, room, text, user},
+    solo::{ALL, SECOND, Solo, room, text, user},
     world::World,
 };
 
@@ -106,4 +108,25 @@ fn links_what_waits_for_a_dial_is_not_too_much_because_it_is_said_one_by_one() {
     let told = w.told(0);
     assert!(told[2].starts_with("no chat with bob: "), "{told:?}");
     assert!(told.iter().all(|line| !line.contains("too much")), "{told:?}");
+}
+
+#[test]
+fn what_is_too_much_is_refused_after_what_says_the_same() {
+    let mut config = Config::default();
+    config.messages_in_flight = 2;
+    let mut s = Solo::alice_with(config, ALL);
+    let stream = s.accept();
+    s.peer(stream, "CHAT_REQUEST <alice> <bob>");
+    s.peer.accept(s.now, s.requests[0]);
+    s.did();
+    for _ in 0..2 {
+        assert_eq!(s.peer(stream, "DIRECT_MESSAGE <bob> <alice> hi"), ["bob: hi"]);
+    }
+    assert!(s.peer(stream, "DIRECT_MESSAGE <bob> <alice> hi").is_empty(), "that would answer the first");
+    let confirmed = "s0 DIRECT_UNICAST_NOTIFICATION <SUCCESS> <200> <bob> <hi>";
+    s.peer.confirm(s.now, s.receipts[0]);
+    assert_eq!(s.did(), [confirmed]);
+    s.peer.confirm(s.now, s.receipts[1]);
+    let refused = "s0 DIRECT_UNICAST_NOTIFICATION <FAILURE> <404> <bob> <hi> <too much is waiting>";
+    assert_eq!(s.did(), [confirmed, refused]);
 }
