@@ -4,9 +4,11 @@
 mod any_order;
 mod broadcasts;
 mod chats;
+mod delivery;
 mod dials;
 mod hidden;
 mod keys;
+mod ledger;
 mod lines;
 mod link;
 mod model;
