@@ -10,7 +10,7 @@ use p2pchat_proto::{Delivery, Notification, PeerMessage, RoomName, Text, Usernam
 use super::{
     BroadcastReport, Peer, RequestError, RequestId, Response, StreamId, Timer,
     inbox::Owed,
-    lines::{Numbering, Said},
+    lines::{Line, Numbering, Said},
     streams::Want,
 };
 use crate::time::Time;
@@ -144,7 +144,12 @@ impl Peer {
             self.end_broadcast(request, Ok(()));
         }
         for member in members {
-            self.reach(now, &member, Want::Broadcast(request));
+            // What is said to somebody next may not overtake it.
+            if self.lines.get(&member).is_some_and(Line::goes_on) {
+                self.say_broadcast(now, &member, request);
+            } else {
+                self.reach(now, &member, Want::Broadcast(request));
+            }
         }
     }
 
@@ -156,18 +161,16 @@ impl Peer {
 
     /// A stream to one of the members is open.
     pub(super) fn send_broadcast(&mut self, now: Time, id: StreamId, user: &Username, request: RequestId) {
-        let Some(sender) = self.username().cloned() else { return };
+        let Some(sender) = self.username().cloned() else {
+            return self.settle_broadcast(request, user, Err(RequestError::NotLoggedIn));
+        };
         let Some(broadcast) = self.broadcasts.get(&request) else { return };
         let (room, text) = (broadcast.room.clone(), broadcast.text.clone());
         if !self.rooms.contains_key(&room) {
             return self.settle_broadcast(request, user, Err(RequestError::NotAMember));
         }
         if self.streams.get(&id).is_some_and(|stream| stream.numbering == Numbering::On) {
-            let mark = broadcast.mark;
-            if let Err(error) = self.say(now, user, mark, Said::Broadcast(room, text), request) {
-                self.settle_broadcast(request, user, Err(error));
-            }
-            return;
+            return self.say_broadcast(now, user, request);
         }
         match self.launch(now, id, Kind::Broadcast, request, &text) {
             Ok(()) => {
@@ -176,6 +179,15 @@ impl Peer {
                 self.send_peer(now, id, message);
             }
             Err(error) => self.settle_broadcast(request, user, Err(error)),
+        }
+    }
+
+    /// It goes by the member's line, and has a number there.
+    fn say_broadcast(&mut self, now: Time, user: &Username, request: RequestId) {
+        let Some(Broadcast { room, text, mark, .. }) = self.broadcasts.get(&request) else { return };
+        let (said, mark) = (Said::Broadcast(room.clone(), text.clone()), *mark);
+        if let Err(error) = self.say(now, user, mark, said, request) {
+            self.settle_broadcast(request, user, Err(error));
         }
     }
 
@@ -196,6 +208,16 @@ impl Peer {
                 self.end_broadcast(request, Ok(()));
             }
         }
+    }
+
+    /// A member has a broadcast that they count among those who don't, unless its command has ended by then.
+    pub(super) fn amend_report(&mut self, mark: u64, user: &Username) -> bool {
+        let Some(broadcast) = self.broadcasts.values_mut().find(|broadcast| broadcast.mark.0 == mark) else {
+            return false;
+        };
+        broadcast.report.failed.retain(|(failed, _)| failed != user);
+        broadcast.report.delivered.push(user.clone());
+        true
     }
 
     /// Waits for the confirmation of a message that is about to be sent.

@@ -301,6 +301,9 @@ impl Peer {
             Some(Reach::Asking(_)) if !matches!(want, Want::Chat(_)) => {
                 self.refuse(now, user, want, RequestError::AddressHidden);
             }
+            // One is enough, and it isn't one of those that are too many.
+            Some(Reach::Searching(wants) | Reach::Dialling(wants))
+                if matches!(want, Want::Line) && wants.iter().any(|want| matches!(want, Want::Line)) => {}
             Some(Reach::Searching(wants) | Reach::Dialling(wants) | Reach::Asking(wants))
                 if wants.len() < limit =>
             {
@@ -555,6 +558,21 @@ impl Peer {
         if was_asked {
             self.ask_next(now);
         }
+    }
+
+    /// Takes the broadcasts that wait for a way to a user.
+    pub(super) fn awaiting_way(&mut self, user: &Username) -> Vec<RequestId> {
+        let mut broadcasts = Vec::new();
+        if let Some(Reach::Searching(wants) | Reach::Dialling(wants)) = self.reaches.get_mut(user) {
+            wants.retain(|want| match want {
+                Want::Broadcast(request) => {
+                    broadcasts.push(*request);
+                    false
+                }
+                _ => true,
+            });
+        }
+        broadcasts
     }
 
     /// A stream is gone that led to a user. They may have come by one of their own.

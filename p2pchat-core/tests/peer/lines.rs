@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// alice and bob, with keys, both in the den.
-fn both() -> World {
+pub(crate) fn both() -> World {
     both_with(&config())
 }
 
@@ -200,7 +200,7 @@ fn links_a_program_that_starts_anew_is_told_nothing_twice() {
 const AGREED: &str = " <1> <reason,roster,sender,origin,keys,ids>";
 
 /// alice, who knows bob by his key.
-fn alice() -> Solo {
+pub(crate) fn alice() -> Solo {
     alice_with(config())
 }
 
@@ -229,7 +229,7 @@ pub(crate) fn comes(s: &mut Solo, run: u64, next: u64) -> (usize, Vec<String>) {
 }
 
 /// bob says something in the den, by this number.
-fn says(s: &mut Solo, stream: usize, sequence: u64, words: &str) -> Vec<String> {
+pub(crate) fn says(s: &mut Solo, stream: usize, sequence: u64, words: &str) -> Vec<String> {
     s.hear(stream, &format!("NUMBERED <{}> <{sequence}> <1764374400123>", 100 + sequence));
     s.peer(stream, &format!("DIRECT_BROADCAST <bob> <den> {words}"))
 }

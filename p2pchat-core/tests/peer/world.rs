@@ -1,7 +1,9 @@
 //! Peers and the registry, all of them machines, connected in memory by the bytes of the wire on one virtual clock.
 
+mod slow;
+
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -18,6 +20,7 @@ use p2pchat_proto::{
 };
 use tokio_util::codec::{Decoder, Encoder};
 
+use self::slow::Coming;
 use crate::{
     files::Disk,
     solo::{Solo, digest, user},
@@ -36,6 +39,11 @@ pub(crate) struct World {
     pub(crate) cut_after: Option<usize>,
     /// How many bytes have gone over them.
     pub(crate) talked: usize,
+    /// What is said on streams between peers, and that they end, is on its way until `arrive` or `make_whole`: nothing is lost
+    /// of it, not even to who is apart.
+    pub(crate) slow: bool,
+    /// What everybody's application was told, in order.
+    pub(crate) heard: Vec<(usize, Event)>,
     config: Config,
     registry: Option<Registry>,
     settings: registry::Config,
@@ -53,6 +61,8 @@ pub(crate) struct Node {
     /// How often each command has ended.
     pub(crate) ended: BTreeMap<RequestId, usize>,
     pub(crate) disk: Disk,
+    /// Its application takes its time to confirm what it is handed.
+    pub(crate) dawdles: bool,
     link: Option<Link>,
     streams: BTreeMap<StreamId, End>,
 }
@@ -74,6 +84,10 @@ struct End {
     node: usize,
     stream: StreamId,
     codec: PeerCodec,
+    /// What is on its way to this end.
+    coming: VecDeque<Coming>,
+    /// Nothing comes through any more, and nobody says so.
+    broken: bool,
 }
 
 fn ip(node: usize) -> IpAddr {
@@ -112,6 +126,8 @@ impl World {
             apart: BTreeSet::new(),
             cut_after: None,
             talked: 0,
+            slow: false,
+            heard: Vec::new(),
             config: config.clone(),
             registry,
             settings,
@@ -125,7 +141,15 @@ impl World {
             let (log, ended) = (Vec::new(), BTreeMap::new());
             let node = world.nodes.len();
             let disk = Disk::default();
-            world.nodes.push(Node { solo, log, ended, disk, link: None, streams: BTreeMap::new() });
+            world.nodes.push(Node {
+                solo,
+                log,
+                ended,
+                disk,
+                dawdles: false,
+                link: None,
+                streams: BTreeMap::new(),
+            });
             let peer = &mut world.nodes[node].solo.peer;
             peer.register(world.now, user(name), digest("secret"));
             world.run();
@@ -289,7 +313,9 @@ impl World {
                 }
                 let message = end.codec.decode(&mut bytes).unwrap().unwrap().unwrap();
                 let (other, theirs) = (end.node, end.stream);
-                if !self.dead.contains(&other) && !self.are_apart(node, other) {
+                if self.is_on_its_way(other, theirs) {
+                    self.comes(other, theirs, Coming::Said(message));
+                } else if !self.dead.contains(&other) && !self.are_apart(node, other) {
                     self.nodes[other].solo.peer.handle_stream_message(now, theirs, message);
                 }
                 if is_cut {
@@ -336,7 +362,13 @@ impl World {
             self.nodes[other].solo.peer.handle_stream_secured(now, theirs, link_key(node));
             self.nodes[node].solo.peer.handle_stream_secured(now, stream, link_key(other));
         }
-        let end = |node, stream| End { node, stream, codec: PeerCodec::new(Limits::DEFAULT) };
+        let end = |node, stream| End {
+            node,
+            stream,
+            codec: PeerCodec::new(Limits::DEFAULT),
+            coming: VecDeque::new(),
+            broken: false,
+        };
         self.nodes[node].streams.insert(stream, end(other, theirs));
         self.nodes[other].streams.insert(theirs, end(node, stream));
     }
@@ -347,22 +379,30 @@ impl World {
 
     /// Ends a stream; the other side is told.
     fn close_stream(&mut self, node: usize, stream: StreamId) {
-        if let Some(end) = self.nodes[node].streams.remove(&stream) {
-            self.nodes[end.node].streams.remove(&end.stream);
-            self.nodes[end.node].solo.peer.handle_stream_closed(
-                self.now,
-                end.stream,
-                "closed by the other side".to_owned(),
-            );
+        let Some(end) = self.nodes[node].streams.remove(&stream) else { return };
+        if self.is_on_its_way(end.node, end.stream) {
+            self.comes(end.node, end.stream, Coming::Closed);
+        } else {
+            self.stream_closes(end.node, end.stream);
+        }
+    }
+
+    fn stream_closes(&mut self, node: usize, stream: StreamId) {
+        if self.nodes[node].streams.remove(&stream).is_some() {
+            let why = "closed by the other side".to_owned();
+            self.nodes[node].solo.peer.handle_stream_closed(self.now, stream, why);
         }
     }
 
     fn tell(&mut self, node: usize, event: Event) {
-        let Node { solo, log, ended, .. } = &mut self.nodes[node];
+        self.heard.push((node, event.clone()));
+        let Node { solo, log, ended, dawdles, .. } = &mut self.nodes[node];
         if let Event::Completed { request, .. } = &event {
             *ended.entry(*request).or_default() += 1;
         }
-        if let Event::Message { receipt, .. } | Event::Broadcast { receipt, .. } = &event {
+        if let Event::Message { receipt, .. } | Event::Broadcast { receipt, .. } = &event
+            && !*dawdles
+        {
             solo.peer.confirm(self.now, *receipt);
         }
         log.push(solo.tell_event(event));

@@ -59,6 +59,8 @@ pub(super) struct Line {
     /// Their run, and the last before it, from which something may still be on its way.
     run: Option<u64>,
     ended: VecDeque<u64>,
+    /// The stream that their run was first heard on.
+    begun: Option<StreamId>,
     /// The highest number of theirs. While nothing has come, what is before the first one is nobody's loss: it may have been
     /// shown by the program that was here before.
     heard: u64,
@@ -127,6 +129,11 @@ impl Line {
         self.chat || !self.unconfirmed.is_empty()
     }
 
+    /// There is a stream for what is said now, or one is looked for.
+    pub(super) fn goes_on(&self) -> bool {
+        self.carrier.is_some() || self.is_wanted()
+    }
+
     /// When something has to be done about it.
     fn due(&self) -> Option<Time> {
         // Later ones have longer.
@@ -174,8 +181,15 @@ impl Line {
         }
     }
 
-    /// Theirs begin anew, before this number.
-    fn begin(&mut self, run: u64, next: u64) {
+    /// Whether this run of theirs is over, or never began here: what was said on a stream before the one that the present run
+    /// began on has only taken longer.
+    fn is_over(&self, run: u64, id: StreamId) -> bool {
+        self.ended.contains(&run) || self.run != Some(run) && self.begun.is_some_and(|begun| id < begun)
+    }
+
+    /// Theirs begin anew, on this stream, before this number.
+    fn begin(&mut self, run: u64, id: StreamId, next: u64) {
+        self.begun = Some(id);
         self.ended.extend(self.run.replace(run));
         if self.ended.len() > ENDED {
             self.ended.pop_front();
@@ -212,6 +226,10 @@ impl Peer {
         }
         self.carry_files(now, user);
         self.watch(now, id);
+        // What waits for a way of our own was said before what comes next.
+        for request in self.awaiting_way(user) {
+            self.send_broadcast(now, id, user, request);
+        }
     }
 
     /// Another stream to the user on which messages have numbers.
@@ -369,6 +387,9 @@ impl Peer {
             (Some(request), Said::Broadcast(..)) => self.settle_broadcast(request, user, outcome),
             (None, said) if outcome.is_ok() => {
                 let (id, text) = (kept.number.id, said.text().clone());
+                if self.amend_report(id, user) {
+                    return;
+                }
                 self.tell(Event::Arrived { with: user.clone(), room: said.room(), id, text });
             }
             (None, _) => {}

@@ -95,7 +95,7 @@ impl Peer {
         capabilities: Capabilities,
     ) {
         let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) else { return };
-        if self.lines.get(&user).is_some_and(|line| line.ended.contains(&run)) {
+        if self.lines.get(&user).is_some_and(|line| line.is_over(run, id)) {
             return self.part(now, id, "it belongs to a session that has ended", true, Parting::Done);
         }
         let known = self.lines.get(&user).and_then(|line| line.run);
@@ -130,7 +130,7 @@ impl Peer {
                 for (receipt, _) in line.pending.values() {
                     self.receipts.remove(receipt);
                 }
-                line.begin(run, next.get());
+                line.begin(run, id, next.get());
             }
             _ => {
                 self.heard_up_to(&user, next.get() - 1);
