@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use p2pchat_proto::limits::FILE_CHUNK_BYTES;
 use p2pchat_proto::{FileChunk, FileDigest, FileMessage, FileName, FileOffer, PeerMessage, Reason, Username};
 
 use super::{ALL, Told, pace::Pace};
@@ -10,6 +11,9 @@ use crate::{
     peer::{Effect, Event, FileDeed, FileId, Peer, RequestError, RequestId, StreamId},
     time::Time,
 };
+
+/// How much of a file is read before it may be sent, in bytes.
+const AHEAD: u64 = 512 * 1024;
 
 /// A file that we offer.
 #[derive(Debug)]
@@ -41,19 +45,30 @@ struct Sending {
     stream: StreamId,
     stored: u64,
     sent: u64,
-    /// The pieces that are being read: where they begin, and how long they are.
+    /// What has been read and not sent, from there on.
+    ready: VecDeque<Bytes>,
+    /// What is being read: where it begins, and how long it is.
     reads: VecDeque<(u64, usize)>,
+    /// Up to where the file has been read, or is being read.
+    read: u64,
     pace: Pace,
 }
 
 impl Sending {
-    const fn new(stream: StreamId, from: u64) -> Self {
-        Self { stream, stored: from, sent: from, reads: VecDeque::new(), pace: Pace::new() }
+    fn new(stream: StreamId, from: u64) -> Self {
+        let (ready, reads) = (VecDeque::new(), VecDeque::new());
+        Self { stream, stored: from, sent: from, ready, reads, read: from, pace: Pace::new() }
     }
 
-    /// Up to where the file has been read, or is being read.
-    fn read(&self) -> u64 {
-        self.reads.back().map_or(self.sent, |&(offset, length)| offset + length as u64)
+    /// What may be sent next, if anything.
+    fn next_piece(&mut self) -> Option<Bytes> {
+        let next = self.ready.front_mut()?;
+        let length = self.pace.piece(self.sent - self.stored, next.len())?;
+        let piece = next.split_to(length);
+        if next.is_empty() {
+            self.ready.pop_front();
+        }
+        Some(piece)
     }
 }
 
@@ -143,22 +158,20 @@ impl Peer {
         let Some(outgoing) = self.files.outgoing.get_mut(&file) else { return };
         if outgoing.unwanted > 0 {
             outgoing.unwanted -= 1;
-            return self.read_on(file, now);
+            return self.send_on(now, file);
         }
         let Stage::Sending(sending) = &mut outgoing.stage else { return };
         let Some((_, length)) = sending.reads.pop_front().filter(|(wanted, _)| *wanted == offset) else {
             return;
         };
-        let chunk = read.and_then(|data| match data.len() == length {
-            true => FileChunk::new(file.0, offset, data).map_err(|problem| problem.to_string()),
+        let read = read.and_then(|data| match data.len() == length {
+            true => Ok(data),
             false => Err("the file has become shorter".to_owned()),
         });
-        match chunk {
-            Ok(chunk) => {
-                sending.sent = offset + length as u64;
-                sending.pace.sent(sending.sent, now);
-                let stream = sending.stream;
-                self.send_peer(now, stream, PeerMessage::File(FileMessage::Data(chunk)));
+        match read {
+            Ok(data) => {
+                sending.ready.push_back(data);
+                self.send_on(now, file);
             }
             Err(problem) => {
                 let reason = Some(Reason::truncated("its sender can't read it any more"));
@@ -217,31 +230,39 @@ impl Peer {
         for (&file, outgoing) in theirs {
             if let Stage::Queued { stream, from } = outgoing.stage {
                 outgoing.stage = Stage::Sending(Sending::new(stream, from));
-                return self.read_on(file, now);
+                return self.send_on(now, file);
             }
         }
     }
 
-    /// Has as much read as may be on its way.
-    fn read_on(&mut self, file: FileId, now: Time) {
+    /// Sends as much as may be on its way, and has the next pieces read before there is room for them: nobody waits for the disk
+    /// then.
+    fn send_on(&mut self, now: Time, file: FileId) {
         let Some(outgoing) = self.files.outgoing.get_mut(&file) else { return };
         let size = outgoing.offer.size;
-        // However often they want it from elsewhere, no more is read than may be on its way.
+        // However often they want it from elsewhere, no more is read than that.
         let waits = outgoing.unwanted > 0;
         let Stage::Sending(sending) = &mut outgoing.stage else { return };
-        loop {
-            let read = sending.read();
-            let left = size - read;
-            let piece = if waits { 0 } else { sending.pace.piece(read - sending.stored) };
-            let length = usize::try_from(left).unwrap_or(usize::MAX).min(piece);
-            if length == 0 {
-                break;
-            }
-            sending.reads.push_back((read, length));
-            self.effects.push_back(Effect::File { file, deed: FileDeed::Read { offset: read, length } });
+        let mut pieces = Vec::new();
+        while let Some(piece) = sending.next_piece() {
+            let offset = sending.sent;
+            sending.sent += piece.len() as u64;
+            sending.pace.sent(sending.sent, now);
+            pieces.extend(FileChunk::new(file.0, offset, piece));
+        }
+        while !waits && sending.read < size && sending.read - sending.sent < AHEAD {
+            let (offset, left) = (sending.read, size - sending.read);
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(FILE_CHUNK_BYTES);
+            sending.reads.push_back((offset, length));
+            sending.read += length as u64;
+            self.effects.push_back(Effect::File { file, deed: FileDeed::Read { offset, length } });
+        }
+        let (stream, is_all) = (sending.stream, sending.stored == size);
+        for chunk in pieces {
+            self.send_peer(now, stream, PeerMessage::File(FileMessage::Data(chunk)));
         }
         // All of it is there, or about to be checked: the next one needn't wait for that.
-        if sending.stored == size {
+        if is_all && let Some(outgoing) = self.files.outgoing.get_mut(&file) {
             outgoing.stage = Stage::Offered;
             let user = outgoing.user.clone();
             self.send_next_file(now, &user);
@@ -259,7 +280,7 @@ impl Peer {
         let due = outgoing.told.is_due(now) || stored == outgoing.offer.size;
         let progress = due.then(|| outgoing.progress(FileId(file), stored));
         self.progress(progress);
-        self.read_on(FileId(file), now);
+        self.send_on(now, FileId(file));
     }
 
     pub(super) fn file_declined(&mut self, now: Time, user: &Username, file: u64, reason: Option<Reason>) {

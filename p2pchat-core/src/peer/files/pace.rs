@@ -26,11 +26,10 @@ impl Pace {
         Self { window: 2 * LEAST, least: None, flights: VecDeque::new() }
     }
 
-    /// How large the next piece may be, if there are so many bytes of the file on their way.
-    pub(super) fn piece(&self, under_way: u64) -> usize {
-        let piece = (self.window / 4).clamp(SMALLEST_PIECE, LARGEST_PIECE);
-        let room = u64::try_from(self.window).unwrap_or(u64::MAX).saturating_sub(under_way);
-        if usize::try_from(room).is_ok_and(|room| room < piece) { 0 } else { piece }
+    /// How large the next piece is, of so many bytes at most, if there is room for it beside so many that are on their way.
+    pub(super) fn piece(&self, under_way: u64, most: usize) -> Option<usize> {
+        let piece = (self.window / 4).clamp(SMALLEST_PIECE, LARGEST_PIECE).min(most);
+        (under_way.saturating_add(piece as u64) <= self.window as u64).then_some(piece)
     }
 
     pub(super) fn sent(&mut self, end: u64, now: Time) {
@@ -72,7 +71,7 @@ mod tests {
         let mut arrivals: VecDeque<(Time, u64, Time)> = VecDeque::new();
         let mut last = Duration::ZERO;
         for _ in 0..20_000 {
-            while let piece @ 1.. = pace.piece(sent - confirmed) {
+            while let Some(piece) = pace.piece(sent - confirmed, LARGEST_PIECE) {
                 sent += piece as u64;
                 pace.sent(sent, now);
                 free = free.max(now) + Duration::from_micros(1_000 * piece as u64 / rate);
@@ -102,7 +101,7 @@ mod tests {
     #[test]
     fn nothing_more_goes_out_before_something_is_confirmed() {
         let (mut pace, mut sent) = (Pace::new(), 0);
-        while let piece @ 1.. = pace.piece(sent) {
+        while let Some(piece) = pace.piece(sent, LARGEST_PIECE) {
             sent += piece as u64;
             pace.sent(sent, Time::ZERO);
         }
@@ -112,6 +111,6 @@ mod tests {
             pace.confirmed(sent, Time::from_micros(10));
             pace.sent(sent, Time::from_micros(10));
         }
-        assert!(pace.window <= MOST && pace.piece(MOST as u64) == 0);
+        assert!(pace.window <= MOST && pace.piece(MOST as u64, LARGEST_PIECE).is_none());
     }
 }
