@@ -3,11 +3,13 @@
 use std::{
     fs::{self, File},
     io::{Read as _, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use p2pchat_core::tokio::{BoxStream, LinkIdentity, Peer};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -23,56 +25,90 @@ const PIECE: usize = 64 * 1024;
 /// Some pages are always written to the disk meanwhile, so that no run is worth more than others.
 const SIZE: usize = 256 * 1024 * 1024;
 
-/// Prints a table.
-pub(crate) async fn measure(far: &Handle, registry: Registry, rounds: usize, less: usize) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let source = folder.path().join("source");
-    let mut random = fastrand::Rng::with_seed(7);
-    let some: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(1 << 20).collect();
-    let size = SIZE / less;
-    fs::write(&source, some.repeat(size >> 20)).expect("room on the disk");
-    let (heard, _ends) = Heard::new();
-    *heard.folder.lock().expect("no panic") = Some(folder.path().to_owned());
-    far.spawn(registry.arrive("far".to_owned(), true, heard.clone())).await.expect("a task");
-    let (offers, _ends) = Heard::new();
-    let near = registry.arrive("near".to_owned(), true, offers.clone()).await;
-    near.chat("far").await.expect("an open chat");
-    heard.expect(SHORT);
-    let (mut floors, mut rates, mut idle, mut busy) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        floors.push(rate(size, copy(far, &source, folder.path()).await));
-        let begun = offers.begun.clone();
-        near.send_file("far", &source).await.expect("a file");
-        let begun = begun.lock().expect("no panic").take().expect("an offer");
-        rates.push(rate(size, begun.elapsed()));
-        fs::remove_file(folder.path().join("source (2)")).expect("what came");
-        idle.push(talk(&near, Duration::from_millis(200)).await);
-        let (sent, ()) = tokio::join!(near.send_file("far", &source), async {
-            while offers.begun.lock().expect("no panic").take().is_none() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            busy.push(talk(&near, Duration::from_millis(100)).await);
-        });
-        sent.expect("a file");
-        fs::remove_file(folder.path().join("source (2)")).expect("what came");
+/// Two peers in a chat, and a file for them.
+pub(crate) struct Files {
+    folder: TempDir,
+    source: PathBuf,
+    size: usize,
+    near: Peer,
+    /// When the last file of `near` was offered or accepted.
+    begun: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Files {
+    pub(crate) async fn new(far: &Handle, registry: Registry, names: [&str; 2], less: usize) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (source, size) = (folder.path().join("source"), SIZE / less);
+        let mut random = fastrand::Rng::with_seed(7);
+        let some: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(1 << 20).collect();
+        fs::write(&source, some.repeat(size >> 20)).expect("room on the disk");
+        let (heard, _ends) = Heard::new();
+        *heard.folder.lock().expect("no panic") = Some(folder.path().to_owned());
+        far.spawn(registry.arrive(names[0].to_owned(), true, heard.clone())).await.expect("a task");
+        let (offers, _ends) = Heard::new();
+        let near = registry.arrive(names[1].to_owned(), true, offers.clone()).await;
+        near.chat(names[0]).await.expect("an open chat");
+        heard.expect(SHORT);
+        Self { folder, source, size, near, begun: offers.begun }
     }
-    let ratio = |a: &[f64], b: &[f64]| median(a.iter().zip(b).map(|(a, b)| a / b).collect());
-    println!("| | | ratio |\n| --- | --- | --- |");
-    println!(
-        "| a bare loop over TLS: read, encrypt, decrypt, write | {:.0} MiB/s | |",
-        median(floors.clone())
-    );
-    println!(
-        "| a file, from its offer to its last confirmation | {:.0} MiB/s | {:.2} |",
-        median(rates.clone()),
-        ratio(&rates, &floors)
-    );
-    println!("| 64 bytes there and back, idle | {:.0} µs | |", median(idle.clone()));
-    println!(
-        "| the same while a file is sent | {:.0} µs | {:.2} |",
-        median(busy.clone()),
-        ratio(&busy, &idle)
-    );
+
+    /// How fast one goes, where each end has threads for the disk that run where there is room.
+    pub(crate) async fn rate(&self, far: &Handle, to: &str, rounds: usize) {
+        let (mut floors, mut rates) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            floors.push(rate(self.size, copy(far, &self.source, self.folder.path()).await));
+            self.near.send_file(to, &self.source).await.expect("a file");
+            rates.push(rate(self.size, self.begun().expect("an offer").elapsed()));
+            self.remove();
+        }
+        println!(
+            "| a bare loop over TLS: read, encrypt, decrypt, write | {:.0} MiB/s | |",
+            median(floors.clone())
+        );
+        println!(
+            "| a file, from its offer to its last confirmation | {:.0} MiB/s | {} |",
+            median(rates.clone()),
+            ratios(&rates, &floors)
+        );
+    }
+
+    /// What messages notice of it, where each end has a processor.
+    pub(crate) async fn talk(&self, to: &str, rounds: usize) {
+        let (mut idle, mut busy) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            idle.push(talk(&self.near, to, Duration::from_millis(200)).await);
+            let (sent, ()) = tokio::join!(self.near.send_file(to, &self.source), async {
+                while self.begun().is_none() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                busy.push(talk(&self.near, to, Duration::from_millis(200)).await);
+            });
+            sent.expect("a file");
+            self.remove();
+        }
+        println!("| 64 bytes there and back, idle | {:.0} µs | |", median(idle.clone()));
+        println!(
+            "| the same while a file is sent | {:.0} µs | {} |",
+            median(busy.clone()),
+            ratios(&busy, &idle)
+        );
+    }
+
+    fn begun(&self) -> Option<Instant> {
+        self.begun.lock().expect("no panic").take()
+    }
+
+    fn remove(&self) {
+        fs::remove_file(self.folder.path().join("source (2)")).expect("what came");
+    }
+}
+
+/// The median, the least and the most.
+fn ratios(ours: &[f64], others: &[f64]) -> String {
+    let ratios: Vec<_> = ours.iter().zip(others).map(|(ours, other)| ours / other).collect();
+    let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = ratios.iter().copied().fold(0.0, f64::max);
+    format!("{:.2} ({least:.2} – {most:.2})", median(ratios))
 }
 
 fn rate(size: usize, took: Duration) -> f64 {
@@ -80,11 +116,11 @@ fn rate(size: usize, took: Duration) -> f64 {
 }
 
 /// The median of messages' round trips, for a while.
-async fn talk(near: &Peer, long: Duration) -> f64 {
+async fn talk(near: &Peer, to: &str, long: Duration) -> f64 {
     let (begun, mut times) = (Instant::now(), Vec::new());
     while begun.elapsed() < long {
         let now = Instant::now();
-        near.send("far", &text(0, SHORT)).await.expect("a confirmation");
+        near.send(to, &text(0, SHORT)).await.expect("a confirmation");
         times.push(micros(now.elapsed()));
     }
     median(times)

@@ -24,6 +24,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{
     echo::Echo,
+    file::Files,
     hall::Hall,
     pair::Pair,
     people::Registry,
@@ -96,9 +97,13 @@ fn current_thread() -> Runtime {
 
 /// A runtime on a thread of its own, until the process ends.
 fn elsewhere() -> Handle {
+    elsewhere_on(Some(Side::Far))
+}
+
+fn elsewhere_on(side: Option<Side>) -> Handle {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        stay_on(Side::Far);
+        side.inspect(|&side| stay_on(side));
         let runtime = current_thread();
         sender.send(runtime.handle().clone()).expect("the one who waits for it");
         runtime.block_on(pending::<()>());
@@ -108,12 +113,18 @@ fn elsewhere() -> Handle {
 
 async fn compare(arguments: &Arguments) {
     let less = if arguments.quick { 10 } else { 1 };
+    if arguments.file {
+        println!("| | | ratio |\n| --- | --- | --- |");
+        let (far, registry) = (elsewhere_on(None), Registry::start(&elsewhere_on(None)).await);
+        let files = Files::new(&far, registry, ["far", "near"], less).await;
+        files.rate(&far, "far", arguments.rounds).await;
+        let files = Files::new(&elsewhere(), registry, ["there", "here"], less).await;
+        stay_on(Side::Near);
+        return files.talk("there", arguments.rounds).await;
+    }
     let (far, registry) = (elsewhere(), Registry::start(&elsewhere()).await);
     // Those of the others have begun, which would have inherited it.
     stay_on(if arguments.together { Side::Far } else { Side::Near });
-    if arguments.file {
-        return file::measure(&far, registry, arguments.rounds, less).await;
-    }
     let echoes = [(Way::Tcp, Echo::start(&far, false).await), (Way::Tls, Echo::start(&far, true).await)];
     let mut pairs = Vec::new();
     let mut halls = Vec::new();

@@ -14,7 +14,10 @@ use tokio::{
     io::{AsyncBufRead, AsyncWrite, AsyncWriteExt},
     time::timeout,
 };
+use tokio_util::io::poll_read_buf;
 
+/// An inbox that has so much room is read into as it is: a record of TLS.
+pub(super) const ROOMY: usize = 16 * 1024;
 /// How many chunks are written at once, at most.
 pub(super) const SLICES: usize = 8;
 
@@ -57,6 +60,9 @@ pub(super) fn poll_read<S: AsyncBufRead + Unpin>(
     inbox: &mut BytesMut,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<Progress>> {
+    if inbox.capacity() - inbox.len() >= ROOMY {
+        return poll_read_much(stream, inbox, cx);
+    }
     let read = match ready!(Pin::new(&mut *stream).poll_fill_buf(cx)) {
         // A TLS stream that was cut without its close_notify. A frame that is cut shows by itself.
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -68,6 +74,19 @@ pub(super) fn poll_read<S: AsyncBufRead + Unpin>(
     inbox.extend_from_slice(read);
     Pin::new(&mut *stream).consume(count);
     Poll::Ready(Ok(if count == 0 { Progress::End } else { Progress::Read }))
+}
+
+/// The same where much is expected, and has room: past the stream's own buffer, if nothing is in that.
+fn poll_read_much<S: AsyncBufRead + Unpin>(
+    stream: &mut S,
+    inbox: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<Progress>> {
+    match ready!(poll_read_buf(Pin::new(stream), cx, inbox)) {
+        Ok(0) => Poll::Ready(Ok(Progress::End)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(Progress::End)),
+        read => Poll::Ready(read.map(|_| Progress::Read)),
+    }
 }
 
 /// Ready once there was a chunk and all of it is flushed.

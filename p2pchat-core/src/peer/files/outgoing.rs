@@ -270,13 +270,14 @@ impl Peer {
     }
 
     pub(super) fn file_stored(&mut self, now: Time, user: &Username, file: u64, stored: u64) {
+        let talking = self.lines.get(user).is_some_and(|line| line.is_talking(now));
         let Some(outgoing) = self.offered_to(user, file) else { return };
         let Stage::Sending(sending) = &mut outgoing.stage else { return };
         if stored <= sending.stored || stored > sending.sent {
             return;
         }
         sending.stored = stored;
-        sending.pace.confirmed(stored, now);
+        sending.pace.confirmed(stored, now, talking);
         let due = outgoing.told.is_due(now) || stored == outgoing.offer.size;
         let progress = due.then(|| outgoing.progress(FileId(file), stored));
         self.progress(progress);

@@ -7,11 +7,14 @@ use crate::time::Time;
 const LEAST: usize = 32 * 1024;
 /// Also what a receiver has to have room for.
 pub(super) const MOST: usize = 1024 * 1024;
-const SMALLEST_PIECE: usize = 8 * 1024;
+const SMALLEST_PIECE: usize = 16 * 1024;
 const LARGEST_PIECE: usize = p2pchat_proto::limits::FILE_CHUNK_BYTES;
+/// Nobody notices who begins to talk.
+const UNNOTICED: Duration = Duration::from_millis(2);
 
-/// Whatever waits before a message in a queue delays it. So no more of a file is on its way than doubles the time that a piece
-/// takes to be confirmed: each confirmation that comes sooner lets more on its way, each that comes later less.
+/// Whatever waits before a message in a queue delays it. So no more of a file is on its way than makes the time that a
+/// piece takes to be confirmed longer by half, or, while nobody talks, doubles it, or makes it longer by what nobody notices: each confirmation that comes sooner lets
+/// more on its way, each that comes later less.
 #[derive(Debug)]
 pub(super) struct Pace {
     window: usize,
@@ -36,24 +39,25 @@ impl Pace {
         self.flights.push_back((end, now));
     }
 
-    /// All pieces up to there are confirmed.
-    pub(super) fn confirmed(&mut self, end: u64, now: Time) {
+    /// All pieces up to there are confirmed; people talk meanwhile, or they don't.
+    pub(super) fn confirmed(&mut self, end: u64, now: Time, talking: bool) {
         while let Some(&(flight, since)) = self.flights.front().filter(|(flight, _)| *flight <= end) {
             self.flights.pop_front();
             // Later ones may have waited for others' confirmation.
             if flight == end {
-                self.took(now.since(since));
+                self.took(now.since(since), talking);
             }
         }
     }
 
-    fn took(&mut self, delay: Duration) {
+    fn took(&mut self, delay: Duration, talking: bool) {
         let least = self.least.map_or(delay, |least| least.min(delay));
         self.least = Some(least);
-        let step = SMALLEST_PIECE;
-        self.window = match delay <= 2 * least {
-            true => (self.window + step).min(MOST),
-            false => (self.window - step.min(self.window)).max(LEAST),
+        let longest = if talking { least + least / 2 } else { (2 * least).max(least + UNNOTICED) };
+        self.window = match delay <= longest {
+            true => (self.window + self.window / 8).min(MOST),
+            // Who begins to talk has the way clear soon.
+            false => (self.window - self.window / 8).max(LEAST),
         };
     }
 }
@@ -80,7 +84,7 @@ mod tests {
             let Some((then, end, since)) = arrivals.pop_front() else { break };
             now = then;
             confirmed = end;
-            pace.confirmed(end, now);
+            pace.confirmed(end, now, true);
             last = now.since(since);
         }
         (last, 1_000 * sent / u64::try_from(now.since(Time::ZERO).as_millis()).unwrap())
@@ -108,7 +112,7 @@ mod tests {
         assert_eq!(sent, 64 * 1024);
         // Whatever was confirmed, and however often.
         for _ in 0..1_000 {
-            pace.confirmed(sent, Time::from_micros(10));
+            pace.confirmed(sent, Time::from_micros(10), false);
             pace.sent(sent, Time::from_micros(10));
         }
         assert!(pace.window <= MOST && pace.piece(MOST as u64, LARGEST_PIECE).is_none());

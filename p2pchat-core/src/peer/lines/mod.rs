@@ -3,213 +3,27 @@
 //! A message stays with its line until it is confirmed. Where a stream is lost, the next one goes on where it ended: what isn't
 //! confirmed is said again under the same number, and what was heard before isn't shown again.
 
+mod line;
 mod numbering;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    num::NonZeroU64,
-    time::Duration,
-};
+use std::{collections::VecDeque, num::NonZeroU64, time::Duration};
 
-pub(super) use self::numbering::Numbering;
-use p2pchat_proto::{Number, PeerMessage, RoomName, Text, Username};
+use self::line::{Kept, remember};
+pub(super) use self::{
+    line::{Arrival, Line, Said},
+    numbering::Numbering,
+};
+use p2pchat_proto::{Number, PeerMessage, RoomName, Username};
 
 use super::{
-    Event, Peer, Receipt, RequestError, RequestId, Response, StreamId, Timer,
+    Event, Peer, RequestError, RequestId, Response, StreamId, Timer,
     chats::Chat,
-    messages::Kind,
     streams::{Parting, Stream, Want},
 };
 use crate::time::Time;
 
 /// How many messages that could not be delivered may still be asked for, and how many numbers are.
 const KEPT: usize = 64;
-/// How many numbers are remembered that may come again and were refused, or not decided on.
-const REMEMBERED: usize = 1_024;
-/// How many runs that have ended are remembered.
-const ENDED: usize = 16;
-
-/// What belongs to a user, whatever stream it goes by.
-#[derive(Debug, Default)]
-pub(super) struct Line {
-    /// The stream that is spoken on.
-    pub(super) carrier: Option<StreamId>,
-    /// There is a chat, also while there is no stream.
-    pub(super) chat: bool,
-    /// They know what to do with files (§7.15).
-    pub(super) files: bool,
-    /// Since when, or since when there is none.
-    since: Time,
-    /// There are two streams, one of which is to go once nothing is on its way there.
-    pub(super) is_double: bool,
-    /// Since when there is no stream, although there was one or one is needed.
-    lost: Option<Time>,
-    /// When it is looked for again.
-    again: Option<Time>,
-    /// Why there is none.
-    reason: Option<RequestError>,
-    /// Where our count began: a number that no other line has, nor this one after a new login.
-    our_run: u64,
-    /// How many we have numbered.
-    said: u64,
-    /// Ours, not confirmed yet, in order.
-    unconfirmed: VecDeque<Kept>,
-    /// The last that were given up.
-    given_up: VecDeque<Kept>,
-    /// Their run, and the last before it, from which something may still be on its way.
-    run: Option<u64>,
-    ended: VecDeque<u64>,
-    /// The stream that their run was first heard on.
-    begun: Option<StreamId>,
-    /// The highest number of theirs. While nothing has come, what is before the first one is nobody's loss: it may have been
-    /// shown by the program that was here before.
-    heard: u64,
-    fresh: bool,
-    /// Of those up to that: what was refused,
-    refused: BTreeSet<u64>,
-    /// what came and was neither taken nor refused before its stream ended,
-    undecided: BTreeSet<u64>,
-    /// what never came,
-    missing: BTreeSet<u64>,
-    /// and what isn't confirmed yet.
-    pending: BTreeMap<u64, (Receipt, StreamId)>,
-}
-
-/// A message of ours.
-#[derive(Debug)]
-struct Kept {
-    number: Number,
-    said: Said,
-    /// Who waits for it; nobody once it was given up.
-    request: Option<RequestId>,
-    until: Time,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Said {
-    Direct(Text),
-    Broadcast(RoomName, Text),
-}
-
-impl Said {
-    pub(super) const fn kind(&self) -> Kind {
-        match self {
-            Self::Direct(_) => Kind::Direct,
-            Self::Broadcast(..) => Kind::Broadcast,
-        }
-    }
-
-    pub(super) const fn text(&self) -> &Text {
-        match self {
-            Self::Direct(text) | Self::Broadcast(_, text) => text,
-        }
-    }
-
-    fn room(self) -> Option<RoomName> {
-        match self {
-            Self::Direct(_) => None,
-            Self::Broadcast(room, _) => Some(room),
-        }
-    }
-}
-
-/// What a number says of a message that came.
-pub(super) enum Arrival {
-    New {
-        late: bool,
-    },
-    /// It came before. The application may still have to confirm it.
-    Had(Option<(Receipt, StreamId)>),
-    /// It came before, and was refused.
-    Refused,
-}
-
-impl Line {
-    fn is_wanted(&self) -> bool {
-        self.chat || !self.unconfirmed.is_empty()
-    }
-
-    /// There is a stream for what is said now, or one is looked for.
-    pub(super) fn goes_on(&self) -> bool {
-        self.carrier.is_some() || self.is_wanted()
-    }
-
-    /// When something has to be done about it.
-    fn due(&self) -> Option<Time> {
-        // Later ones have longer.
-        let oldest = self.unconfirmed.front().map(|kept| kept.until);
-        [oldest, self.again].into_iter().flatten().min()
-    }
-
-    pub(super) fn refused(&mut self, number: NonZeroU64) {
-        self.pending.remove(&number.get());
-        remember(&mut self.refused, number.get());
-    }
-
-    pub(super) fn undecided(&mut self, number: NonZeroU64) {
-        self.pending.remove(&number.get());
-        remember(&mut self.undecided, number.get());
-    }
-
-    /// The application has what it was handed under this receipt, which may be of an earlier run.
-    pub(super) fn confirmed(&mut self, number: NonZeroU64, receipt: Receipt) {
-        if self.pending.get(&number.get()).is_some_and(|(pending, _)| *pending == receipt) {
-            self.pending.remove(&number.get());
-        }
-    }
-
-    pub(super) fn owes(&mut self, number: NonZeroU64, receipt: Receipt, stream: StreamId) {
-        self.pending.insert(number.get(), (receipt, stream));
-    }
-
-    pub(super) fn pending(&self) -> usize {
-        self.pending.len()
-    }
-
-    fn arrival(&mut self, number: u64) -> Arrival {
-        if number > self.heard {
-            self.heard = number;
-            Arrival::New { late: false }
-        } else if self.missing.remove(&number) {
-            Arrival::New { late: true }
-        } else if self.undecided.remove(&number) {
-            Arrival::New { late: false }
-        } else if self.refused.contains(&number) {
-            Arrival::Refused
-        } else {
-            Arrival::Had(self.pending.get(&number).copied())
-        }
-    }
-
-    /// Whether this run of theirs is over, or never began here: what was said on a stream before the one that the present run
-    /// began on has only taken longer.
-    fn is_over(&self, run: u64, id: StreamId) -> bool {
-        self.ended.contains(&run) || self.run != Some(run) && self.begun.is_some_and(|begun| id < begun)
-    }
-
-    /// Theirs begin anew, on this stream, before this number.
-    fn begin(&mut self, run: u64, id: StreamId, next: u64) {
-        self.begun = Some(id);
-        self.ended.extend(self.run.replace(run));
-        if self.ended.len() > ENDED {
-            self.ended.pop_front();
-        }
-        (self.heard, self.fresh) = (next - 1, true);
-        self.refused.clear();
-        self.undecided.clear();
-        self.missing.clear();
-        self.pending.clear();
-        // What may have been shown before must not be shown now.
-        self.given_up.clear();
-    }
-}
-
-fn remember(numbers: &mut BTreeSet<u64>, number: u64) {
-    numbers.insert(number);
-    if numbers.len() > REMEMBERED {
-        numbers.pop_first();
-    }
-}
 
 impl Peer {
     /// What a line holds goes by this stream from now on, if by no other.
@@ -300,6 +114,7 @@ impl Peer {
         let before = self.lines.get(&user).map_or(0, |line| line.heard);
         self.heard_up_to(&user, sequence - 1);
         let line = self.lines.entry(user.clone()).or_default();
+        line.talked = Some(now);
         if !std::mem::take(&mut line.fresh) && line.heard > before {
             self.ask_for_missing(now, id, &user);
         }
@@ -329,6 +144,7 @@ impl Peer {
         }
         let Some(sequence) = NonZeroU64::new(line.said + 1) else { return Err(RequestError::Closed) };
         line.said += 1;
+        line.talked = Some(now);
         let number = Number { id, sequence, time };
         line.unconfirmed.push_back(Kept { number, said, request: Some(request), until });
         match line.carrier {

@@ -159,6 +159,9 @@ impl StreamTask {
                 }
             }
             let may_read = received.is_none() && !ended;
+            if codec.is_within_chunk() {
+                inbox.reserve(pump::ROOMY);
+            }
             let deadline = frame_since.map(|since| since + self.config.frame_timeout);
             let overdue = async {
                 if let Some(deadline) = deadline {
