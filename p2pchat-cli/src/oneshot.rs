@@ -220,7 +220,10 @@ fn take_file(peer: &Peer, file: FileId, folder: &Path, as_json: bool) {
     let (peer, folder, number) = (peer.clone(), folder.to_owned(), file.number());
     tokio::spawn(async move {
         let line = match (peer.accept_file(file, folder).await, as_json) {
-            (Ok(path), true) => json::line(&json!({ "event": "file_stored", "file": number, "path": path })),
+            (Ok(path), true) => {
+                let path = path.to_string_lossy();
+                json::line(&json!({ "event": "file_stored", "file": number, "path": path }))
+            }
             (Ok(path), false) => {
                 format!("the file is there: {}", sanitize::line(&path.display().to_string()))
             }

@@ -44,17 +44,17 @@ impl FileName {
     /// cut.
     pub fn cleaned(name: &str) -> Self {
         let kept: String = name.trim().chars().map(|c| if is_allowed(c) { c } else { '_' }).collect();
-        let mut name = match kept.chars().next() {
-            Some(first) if may_begin(first) && !is_device(&kept) => kept,
-            _ => format!("_{kept}"),
+        let cut = |name: &str, limit: usize| {
+            let mut end = name.len().min(limit);
+            while !name.is_char_boundary(end) {
+                end -= 1;
+            }
+            name.get(..end).unwrap_or_default().trim_end_matches(['.', ' ']).to_owned()
         };
-        let mut end = name.len().min(Limits::DEFAULT.file_name_bytes);
-        while !name.is_char_boundary(end) {
-            end -= 1;
-        }
-        name.truncate(end);
-        name.truncate(name.trim_end_matches(['.', ' ']).len());
-        Self(name.into())
+        let limit = Limits::DEFAULT.file_name_bytes;
+        let name = cut(&kept, limit);
+        let is_good = name.chars().next().is_some_and(may_begin) && !is_device(&name);
+        Self(if is_good { name } else { format!("_{}", cut(&name, limit - 1)) }.into())
     }
 
     /// The text.

@@ -472,7 +472,7 @@ impl World {
             FileDeed::Finish => {
                 peer.handle_file_finished(now, file, if works { Ok(()) } else { Err(broken()) })
             }
-            FileDeed::Close => {}
+            FileDeed::Discard | FileDeed::Close => {}
         }
     }
 

@@ -11,7 +11,7 @@ use std::{
 use p2pchat_proto::{FileMessage, PeerMessage, Username};
 
 use super::{
-    Peer, StreamId,
+    Peer, StreamId, Timer,
     keys::{Proof, claimed},
     streams::Stream,
 };
@@ -34,10 +34,10 @@ const CROWD: u32 = 8;
 pub struct Budget {
     /// How many frames, with a number's and its message's as one. 20,000 in 10 s.
     pub messages: Rate,
-    /// How many bytes of text, in messages and in their confirmations, and of files that weren't accepted. 64 MiB in 8 s.
+    /// How many bytes of text, in messages and in their confirmations, and of files that bring none further. 64 MiB in 8 s.
     pub bytes: Rate,
-    /// How often they ask our user for a chat; and, which only a prefix has, how often somebody says who they are on a new stream,
-    /// whom to check may cost a question to the registry. 60 in a minute. Chat requests beyond it are declined.
+    /// How often they ask our user for a chat or offer a file; and, which only a prefix has, how often somebody says who they are on a new stream,
+    /// whom to check may cost a question to the registry. 60 in a minute. Chat requests and files beyond it are declined.
     pub requests: Rate,
 }
 
@@ -108,13 +108,17 @@ impl Peer {
     /// No message has to wait for longer than its [`Rate::per`].
     pub fn turn_of(&mut self, now: Time, stream: StreamId, message: &PeerMessage) -> Option<Time> {
         let open = self.streams.get(&stream)?;
-        // A number is of the message that it numbers, and how much of a file comes is bounded by how fast it is stored (§7.15).
-        match (message, &open.peer) {
-            (PeerMessage::Numbered(_) | PeerMessage::File(FileMessage::Ack { .. }), _) => return None,
-            (PeerMessage::File(FileMessage::Data(chunk)), Some(user)) if self.receives(user, chunk.file) => {
-                return None;
+        // A number is of the message that it numbers, and what brings a file further is bounded by how fast it is stored (§7.15).
+        let is_free = match (message, &open.peer) {
+            (PeerMessage::Numbered(_), _) => true,
+            (PeerMessage::File(FileMessage::Data(chunk)), Some(user)) => self.is_wanted(user, chunk),
+            (PeerMessage::File(FileMessage::Ack { file, offset }), Some(user)) => {
+                self.is_news(user, *file, *offset)
             }
-            _ => {}
+            _ => false,
+        };
+        if is_free {
+            return None;
         }
         let says_who = !open.dialled
             && open.peer.is_none()
@@ -130,10 +134,15 @@ impl Peer {
             queue(&mut usage.bytes, now, bytes, text_bytes(message)),
             if says_who { queue(&mut usage.requests, now, requests, 1) } else { now },
         ];
-        turns.into_iter().max().filter(|&turn| turn > now)
+        let turn = turns.into_iter().max().filter(|&turn| turn > now);
+        if let Some(turn) = turn.filter(|_| says_who) {
+            // Who waits for their turn isn't silent.
+            self.arm(Timer::Stream(stream), turn, self.config.delivery_timeout);
+        }
+        turn
     }
 
-    /// Whether our user is left alone: whoever is at the other end has asked for chats too often. Our user is told so, once until
+    /// Whether our user is left alone: whoever is at the other end has asked for chats, or offered files, too often. Our user is told so, once until
     /// they have rested.
     pub(super) fn asks_too_often(&mut self, now: Time, id: StreamId) -> bool {
         let Some(stream) = self.streams.get(&id) else { return true };
@@ -143,7 +152,10 @@ impl Peer {
         usage.told &= usage.requests > now;
         let is_too_often = take(&mut usage.requests, now, rate).is_err();
         if is_too_often && !std::mem::replace(&mut usage.told, true) {
-            self.fault(self.name_of(id), "asks for chats too often: what more comes is declined");
+            self.fault(
+                self.name_of(id),
+                "asks for chats, or offers files, too often: what more comes is declined",
+            );
         }
         is_too_often
     }

@@ -72,6 +72,9 @@ pub struct Config {
     pub files: usize,
     /// How large a file may be that others offer, in bytes. 64 GiB.
     pub file_bytes: u64,
+    /// How much of a file may be on its way at once, in bytes; more than 1 MiB never is. 1 MiB; the socket driver lets no more than half
+    /// of its queue for one peer be a file's.
+    pub file_window: usize,
     /// How many users' keys are learned. 65,536: who comes beyond is new each time.
     pub keys: usize,
     /// How long a peer stream without a chat may be idle before who dialled it closes it; the other end gives it
@@ -122,6 +125,7 @@ impl Default for Config {
             plain: true,
             files: 16,
             file_bytes: 64 << 30,
+            file_window: 1024 * 1024,
             keys: 65_536,
             resend_timeout: Duration::from_secs(30),
             ping_interval: Duration::from_secs(30),

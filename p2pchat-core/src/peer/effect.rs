@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use p2pchat_proto::{FileDigest, FileName, PeerMessage, ToRegistry, ToRegistryDatagram};
+use p2pchat_proto::{FileDigest, FileName, PeerMessage, ToRegistry, ToRegistryDatagram, Username};
 
 use super::{Event, FileId};
 
@@ -74,6 +74,8 @@ pub enum FileDeed {
     },
     /// Make a place for one that was accepted, or find what an earlier attempt has left; answer with `handle_file_opened`.
     Open {
+        /// Whose it is: what one user has left unfinished is of no use to another.
+        from: Username,
         /// What to call it.
         name: FileName,
         /// How many bytes it will have.
@@ -90,6 +92,8 @@ pub enum FileDeed {
     },
     /// All of it is stored: check that it has its digest, and put it where it belongs; answer with `handle_file_finished`.
     Finish,
+    /// What has come of it is worth nothing: who sent it broke the rules. [`Close`](Self::Close) follows.
+    Discard,
     /// Nothing more is done with it. What has come of it may be of use later.
     Close,
 }

@@ -7,13 +7,15 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use p2pchat_proto::{FileDigest, FileName};
+use p2pchat_proto::{FileDigest, FileName, Username};
 use sha2::{Digest as _, Sha256};
 
 /// How much is read at once to be hashed.
 const PIECE: usize = 256 * 1024;
 /// How many names are tried for a file whose own is taken.
 const NAMES: u32 = 1_000;
+/// What is longer is no extension.
+const EXTENSION: usize = 32;
 
 /// A file that is to be sent, and what is said of it.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ impl Source {
             return Err(io::Error::other("it is no file"));
         }
         let mut file = File::open(path)?;
-        let (digest, size) = hash(&mut file)?;
+        let (digest, size) = hash_of(&mut file)?;
         let called = path.file_name().unwrap_or_default().to_string_lossy();
         let digest = FileDigest::from_bytes(digest.finalize().into());
         Ok(Self { file, name: FileName::cleaned(&called), size, digest })
@@ -49,7 +51,10 @@ impl Source {
 #[derive(Debug)]
 pub(super) struct Sink {
     part: PathBuf,
-    file: File,
+    /// Made once there is something to write.
+    file: Option<File>,
+    /// Nobody else writes to it.
+    is_locked: bool,
     folder: PathBuf,
     name: FileName,
     digest: FileDigest,
@@ -57,36 +62,68 @@ pub(super) struct Sink {
     pub(super) stored: u64,
 }
 
+/// What is to be received.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) from: Username,
+    pub(super) name: FileName,
+    pub(super) size: u64,
+    pub(super) digest: FileDigest,
+}
+
 impl Sink {
-    /// Opens what an earlier attempt has left of the file, or makes a place for it. Of more than `size` bytes nothing is believed.
-    pub(super) fn open(folder: PathBuf, name: FileName, size: u64, digest: FileDigest) -> io::Result<Self> {
-        let part = folder.join(format!(".{digest}.part"));
-        // Nobody has it lead elsewhere.
-        if fs::symlink_metadata(&part).is_ok_and(|there| !there.is_file()) {
-            return Err(io::Error::other(format!("{} is no file", part.display())));
+    /// Opens what an earlier attempt with the same user has left of the file. Of more than there should be nothing is believed.
+    pub(super) fn open(folder: PathBuf, wanted: Wanted) -> io::Result<Self> {
+        let Wanted { from, name, size, digest } = wanted;
+        if !fs::metadata(&folder)?.is_dir() {
+            return Err(io::Error::other(format!("{} is no folder", folder.display())));
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&part)?;
-        match file.try_lock() {
-            Err(fs::TryLockError::WouldBlock) => {
-                return Err(io::Error::other("it is being received already"));
+        let part = folder.join(format!(".p2pchat-{}-{digest}.part", from.folded()));
+        let (file, is_locked, hash, stored) = (None, false, Sha256::new(), 0);
+        let mut sink = Self { part, file, is_locked, folder, name, digest, hash, stored };
+        if fs::symlink_metadata(&sink.part).is_ok() {
+            let file = sink.file()?;
+            if file.metadata()?.len() > size {
+                file.set_len(0)?;
             }
-            // Some file systems have no locks.
-            Ok(()) | Err(fs::TryLockError::Error(_)) => {}
+            let (hash, stored) = hash_of(file)?;
+            (sink.hash, sink.stored) = (hash, stored);
         }
-        if file.metadata()?.len() > size {
-            file.set_len(0)?;
-        }
-        let (hash, stored) = hash(&mut file)?;
-        Ok(Self { part, file, folder, name, digest, hash, stored })
+        Ok(sink)
     }
 
-    /// Adds what comes next.
+    /// The part, which is made if it isn't there.
+    fn file(&mut self) -> io::Result<&mut File> {
+        if self.file.is_none() {
+            // Nobody has it lead elsewhere.
+            if fs::symlink_metadata(&self.part).is_ok_and(|there| !there.is_file()) {
+                return Err(io::Error::other(format!("{} is no file", self.part.display())));
+            }
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false);
+            own(&mut options);
+            let file = options.open(&self.part)?;
+            self.is_locked = match file.try_lock() {
+                Ok(()) => true,
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(io::Error::other("it is being received already"));
+                }
+                // Some file systems have no locks.
+                Err(fs::TryLockError::Error(_)) => false,
+            };
+            self.file = Some(file);
+        }
+        self.file.as_mut().ok_or_else(|| io::Error::other("the file is not open"))
+    }
+
+    /// Adds what comes next. After an error what was there before is there still, and nothing more.
     pub(super) fn write(&mut self, data: &[u8]) -> io::Result<()> {
-        self.file.write_all(data)?;
+        let stored = self.stored;
+        let file = self.file()?;
+        if let Err(error) = file.write_all(data) {
+            file.set_len(stored)?;
+            return Err(error);
+        }
         self.hash.update(data);
         self.stored += data.len() as u64;
         Ok(())
@@ -94,42 +131,76 @@ impl Sink {
 
     /// Checks what has come, and gives it its name, or one like it if that is taken. What isn't what was announced is deleted.
     pub(super) fn finish(&mut self) -> io::Result<PathBuf> {
-        let found = FileDigest::from_bytes(std::mem::take(&mut self.hash).finalize().into());
+        self.file()?.sync_all()?;
+        let mut hash = std::mem::take(&mut self.hash);
+        if !self.is_locked {
+            // What is there may be somebody else's.
+            (hash, _) = hash_of(self.file()?)?;
+        }
+        let found = FileDigest::from_bytes(hash.finalize().into());
         if found != self.digest {
-            fs::remove_file(&self.part)?;
+            self.discard();
             return Err(io::Error::other(format!("it is not what was announced: its SHA-256 is {found}")));
         }
-        self.file.sync_all()?;
         let path = self.place()?;
-        fs::rename(&self.part, &path)?;
+        // Where folders can't be written out, the system does so when it likes.
+        let _ = File::open(&self.folder).and_then(|folder| folder.sync_all());
         Ok(path)
     }
 
-    /// A name in the folder that nothing had, and something has now.
+    /// Forgets what has come.
+    pub(super) fn discard(&mut self) {
+        if self.file.take().is_some() {
+            // If it stays, it is of no use, and does no harm.
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+
+    /// Gives the file a name in the folder that nothing had.
     fn place(&self) -> io::Result<PathBuf> {
-        let name = self.name.as_str();
-        let (stem, extension) = match name.rsplit_once('.') {
-            Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
-            _ => (name, String::new()),
-        };
         for n in 1..=NAMES {
-            let name = if n == 1 { name.to_owned() } else { numbered(stem, n, &extension) };
-            let path = self.folder.join(name);
+            let path = self.folder.join(numbered(self.name.as_str(), n));
+            match fs::hard_link(&self.part, &path) {
+                Ok(()) => {
+                    fs::remove_file(&self.part)?;
+                    return Ok(path);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                // Some file systems have no links: what takes the name there is replaced at once.
+                Err(_) => {}
+            }
             let mut options = OpenOptions::new();
             options.write(true).create_new(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            own(&mut options);
             match options.open(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                made => return made.map(|_| path),
+                Err(error) => return Err(error),
+                Ok(_) => return fs::rename(&self.part, &path).map(|()| path),
             }
         }
         Err(io::Error::other("all names like its own are taken"))
     }
 }
 
-/// `stem (n).ext`, of no more bytes than a name may have.
-fn numbered(stem: &str, n: u32, extension: &str) -> String {
+/// Nobody else reads it.
+fn own(options: &mut OpenOptions) {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    #[cfg(not(unix))]
+    let _ = options;
+}
+
+/// The name itself, or from the second on `stem (n).ext`, of no more bytes than a name may have.
+fn numbered(name: &str, n: u32) -> String {
+    if n == 1 {
+        return name.to_owned();
+    }
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() && extension.len() <= EXTENSION => {
+            (stem, format!(".{extension}"))
+        }
+        _ => (name, String::new()),
+    };
     let end = format!(" ({n}){extension}");
     let mut length = stem.len().min(p2pchat_proto::limits::FILE_NAME_BYTES.saturating_sub(end.len()));
     while !stem.is_char_boundary(length) {
@@ -139,7 +210,7 @@ fn numbered(stem: &str, n: u32, extension: &str) -> String {
 }
 
 /// Hashes a file from its beginning to its end, and counts its bytes.
-fn hash(file: &mut File) -> io::Result<(Sha256, u64)> {
+fn hash_of(file: &mut File) -> io::Result<(Sha256, u64)> {
     let (mut hash, mut size, mut piece) = (Sha256::new(), 0, vec![0; PIECE]);
     file.seek(SeekFrom::Start(0))?;
     loop {
@@ -163,7 +234,13 @@ mod tests {
     }
 
     fn sink(folder: &Path, source: &Source) -> io::Result<Sink> {
-        Sink::open(folder.to_owned(), source.name.clone(), source.size, source.digest)
+        let from = Username::new("alice").unwrap();
+        let (name, size, digest) = (source.name.clone(), source.size, source.digest);
+        Sink::open(folder.to_owned(), Wanted { from, name, size, digest })
+    }
+
+    fn part(folder: &Path, source: &Source) -> PathBuf {
+        folder.join(format!(".p2pchat-alice-{}.part", source.digest))
     }
 
     #[test]
@@ -196,7 +273,7 @@ mod tests {
         assert!(wrong.finish().unwrap_err().to_string().starts_with("it is not what was announced"));
         assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
         // What is there and too long is nothing to go on with.
-        fs::write(to.path().join(format!(".{}.part", source.digest)), "hello and more").unwrap();
+        fs::write(part(to.path(), &source), "hello and more").unwrap();
         assert_eq!(sink(to.path(), &source).unwrap().stored, 0);
     }
 
@@ -213,14 +290,40 @@ mod tests {
         let source = source(from.path(), "a", b"hello");
         let victim = from.path().join("victim");
         fs::write(&victim, "precious").unwrap();
-        symlink(&victim, to.path().join(format!(".{}.part", source.digest))).unwrap();
+        symlink(&victim, part(to.path(), &source)).unwrap();
         assert!(sink(to.path(), &source).unwrap_err().to_string().ends_with("is no file"));
         assert_eq!(fs::read(victim).unwrap(), b"precious");
     }
 
     #[test]
+    fn nothing_is_made_before_something_has_come_and_an_empty_file_is_one() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let empty = source(from.path(), "empty", b"");
+        let mut sink = sink(to.path(), &empty).unwrap();
+        assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
+        assert_eq!(sink.finish().unwrap(), to.path().join("empty"));
+        assert_eq!(fs::read(to.path().join("empty")).unwrap(), b"");
+        assert_eq!(fs::read_dir(to.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_discarded_is_gone() {
+        let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let source = source(from.path(), "a", b"hello");
+        let mut sink = sink(to.path(), &source).unwrap();
+        sink.write(b"hel").unwrap();
+        assert!(part(to.path(), &source).exists());
+        sink.discard();
+        assert_eq!(fs::read_dir(to.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_long_name_has_room_for_its_number() {
-        let name = numbered(&"é".repeat(127), 12, ".txt");
-        assert!(name.len() <= 255 && name.ends_with("é (12).txt"), "{name}");
+        for name in ["é".repeat(125) + ".txt", "a.".to_owned() + &"b".repeat(253), "c".repeat(255)] {
+            let name = numbered(&name, 12);
+            assert!(name.len() <= 255 && name.contains(" (12)") && !name.starts_with(' '), "{name}");
+        }
+        assert_eq!(numbered("a.tar.gz", 2), "a.tar (2).gz");
+        assert_eq!((numbered("a", 1), numbered("a", 3)), ("a".to_owned(), "a (3)".to_owned()));
     }
 }

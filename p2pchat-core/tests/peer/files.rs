@@ -11,7 +11,7 @@ use p2pchat_proto::{FileChunk, FileDigest, FileMessage, FileName, PeerMessage};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    keys::config,
+    keys::{config, introduction, key},
     lines::{alice_with, chatting_with, comes},
     solo::{SECOND, Solo, user},
     world::{Node, World},
@@ -39,6 +39,9 @@ impl Disk {
                 let from = usize::try_from(offset).unwrap();
                 let piece = source.get(from..from + length).map(Bytes::copy_from_slice);
                 peer.handle_file_read(now, file, offset, piece.ok_or("it has changed".to_owned()));
+            }
+            FileDeed::Discard => {
+                self.parts.remove(&self.open[&file].1);
             }
             FileDeed::Open { name, digest, .. } => {
                 self.open.insert(file, (name, digest));
@@ -284,47 +287,60 @@ fn did(alice: &mut Solo) -> Vec<String> {
     did
 }
 
-/// What alice does with a file of ten bytes, of which four are there, when bob says this.
-fn taking(said: &str) -> Vec<String> {
+/// What alice does with a file of ten kibibytes, of which four are there, when bob says this and sends so many bytes.
+fn taking(offset: u64, length: usize) -> Vec<String> {
     let (mut alice, stream) = with_bob(config());
-    let digest = digest_of(b"0123456789");
-    alice.peer(stream, &format!("FILE_OFFER <1> <10> <{digest}> <ten>"));
+    alice.peer(stream, &format!("FILE_OFFER <1> <10240> <{}> <ten>", digest_of(b"ten")));
     let file = alice.files[0];
     alice.peer.accept_file(alice.now, file);
-    assert!(did(&mut alice)[0].starts_with("Open { name: \"ten\", size: 10, "));
-    alice.peer.handle_file_opened(alice.now, file, Ok(4));
-    assert_eq!(did(&mut alice), ["4 of 10 of ten", "s0 FILE_ACCEPT <1> <4>"]);
-    alice.hear(stream, said);
+    assert!(did(&mut alice)[0].starts_with("Open { from: \"bob\", name: \"ten\", size: 10240, "));
+    alice.peer.handle_file_opened(alice.now, file, Ok(4_096));
+    assert_eq!(did(&mut alice), ["4096 of 10240 of ten", "s0 FILE_ACCEPT <1> <4096>"]);
+    alice.peer.handle_stream_message(alice.now, alice.streams[stream], piece(1, offset, length));
     did(&mut alice)
+}
+
+fn piece(file: u64, offset: u64, length: usize) -> PeerMessage {
+    let data = Bytes::from(vec![b'x'; length]);
+    PeerMessage::File(FileMessage::Data(FileChunk::new(file, offset, data).unwrap()))
 }
 
 #[test]
 fn files_a_sender_gets_no_byte_stored_that_does_not_belong_there() {
-    let stored = |did: &[String]| did.iter().any(|deed| deed.starts_with("Write"));
-    let ok = taking("FILE_DATA <1> <4> <2>\n45");
-    assert_eq!(ok, [r#"Write { offset: 4, data: b"45" }"#, "s0 FILE_ACK <1> <6>"]);
+    let stored = |did: &[String]| {
+        did.iter().find_map(|deed| {
+            deed.strip_prefix("Write { offset: 4096, data: b\"").map(|rest| rest.matches('x').count())
+        })
+    };
+    let ok = taking(4_096, 4_096);
+    assert_eq!((stored(&ok), &ok[1..]), (Some(4_096), &["s0 FILE_ACK <1> <8192>".to_owned()][..]));
     // What is there already is passed over.
-    let again = taking("FILE_DATA <1> <2> <3>\n234");
-    assert_eq!(again, [r#"Write { offset: 4, data: b"4" }"#, "s0 FILE_ACK <1> <5>"]);
-    assert!(taking("FILE_DATA <1> <0> <4>\n0123").is_empty());
-    for (said, why) in [
-        ("FILE_DATA <1> <5> <1>\n5", "left out a piece of a file"),
-        ("FILE_DATA <1> <4> <7>\n4567890", "sent more of a file than there is"),
-        ("FILE_DATA <1> <18446744073709551615> <2>\nxx", "sent more of a file than there is"),
+    let again = taking(2_048, 4_096);
+    assert_eq!((stored(&again), &again[1..]), (Some(2_048), &["s0 FILE_ACK <1> <6144>".to_owned()][..]));
+    assert!(taking(0, 4_096).is_empty());
+    // The last piece may be as short as it is.
+    assert_eq!(stored(&taking(4_096, 6_144)), Some(6_144));
+    for (offset, length, why) in [
+        (4_097, 4_096, "left out a piece of a file"),
+        (4_096, 6_145, "sent more of a file than there is"),
+        (u64::MAX, 2, "sent more of a file than there is"),
+        (4_096, 4_095, "sent a piece that is too small"),
     ] {
-        let did = taking(said);
-        assert!(!stored(&did), "{did:?}");
-        assert!(did.contains(&format!("fault of bob: {why}")), "{did:?}");
-        assert!(did.contains(&format!("s0 FILE_REJECT <1> <{why}>")), "{did:?}");
-        assert!(did.contains(&"Close".to_owned()), "{did:?}");
+        let did = taking(offset, length);
+        assert_eq!(stored(&did), None);
+        let rejected = format!("s0 FILE_REJECT <1> <{why}>");
+        assert_eq!(
+            did[..4],
+            [format!("fault of bob: {why}"), "Discard".to_owned(), rejected, "Close".to_owned()]
+        );
     }
     // Of a file that nobody has accepted, or offered, nothing is stored.
-    for said in ["FILE_DATA <2> <4> <1>\n4", "FILE_ACCEPT <2> <0>"] {
-        assert!(!stored(&taking(said)));
-    }
     let (mut alice, stream) = with_bob(config());
-    alice.peer(stream, &format!("FILE_OFFER <1> <10> <{}> <ten>", digest_of(b"0123456789")));
-    assert!(alice.peer(stream, "FILE_DATA <1> <0> <1>\n0").is_empty());
+    alice.peer(stream, &format!("FILE_OFFER <1> <10240> <{}> <ten>", digest_of(b"ten")));
+    for file in [1, 2] {
+        alice.peer.handle_stream_message(alice.now, alice.streams[stream], piece(file, 0, 4_096));
+        assert!(did(&mut alice).is_empty());
+    }
 }
 
 #[test]
@@ -350,24 +366,70 @@ fn files_a_sender_has_no_more_on_its_way_than_there_is_room_for() {
 }
 
 #[test]
-fn files_nobody_floods_us_with_pieces_that_nobody_wants() {
+fn files_what_brings_nothing_further_is_paid_for() {
     let mut settings = config();
     settings.budget.bytes = Rate::new(65_536, SECOND);
+    settings.budget.messages = Rate::new(1, SECOND);
     let (mut alice, stream) = with_bob(settings);
-    let piece = |file: u64, offset: u64| {
-        let data = Bytes::from(vec![0; 65_536]);
-        PeerMessage::File(FileMessage::Data(FileChunk::new(file, offset, data).unwrap()))
-    };
     alice.peer(stream, &format!("FILE_OFFER <1> <9000000> <{}> <big>", digest_of(b"big")));
     alice.peer.accept_file(alice.now, alice.files[0]);
     alice.peer.handle_file_opened(alice.now, alice.files[0], Ok(0));
+    did(&mut alice);
     let id = alice.streams[stream];
     for n in 0..10 {
-        assert_eq!(alice.peer.turn_of(alice.now, id, &piece(1, n)), None, "what was accepted costs nothing");
+        let next = piece(1, n * 65_536, 65_536);
+        assert_eq!(alice.peer.turn_of(alice.now, id, &next), None, "it is waited for");
+        alice.peer.handle_stream_message(alice.now, id, next);
     }
-    let waits =
-        (0..2).map(|n| alice.peer.turn_of(alice.now, id, &piece(2, n)).map(|turn| turn.since(alice.now)));
-    assert_eq!(waits.collect::<Vec<_>>(), [None, Some(SECOND)]);
+    let ack = PeerMessage::File(FileMessage::Ack { file: 1, offset: 1 });
+    for idle in [piece(1, 0, 65_536), piece(1, 655_360, 4_095), piece(2, 0, 65_536), ack] {
+        alice.pass(SECOND * 2);
+        assert_eq!(alice.peer.turn_of(alice.now, id, &idle), None);
+        let waits = alice.peer.turn_of(alice.now, id, &idle).map(|turn| turn.since(alice.now));
+        assert_eq!(waits, Some(SECOND), "{idle:?}");
+    }
+}
+
+#[test]
+fn files_a_transfer_goes_on_after_a_break_while_the_disk_stands_still() {
+    let (mut alice, stream) = with_bob(config());
+    alice.peer(stream, &format!("FILE_OFFER <1> <9000000> <{}> <big>", digest_of(b"big")));
+    let file = alice.files[0];
+    alice.peer.accept_file(alice.now, file);
+    alice.peer.handle_file_opened(alice.now, file, Ok(0));
+    // Half a mebibyte is acknowledged, and a whole one is on its way beside it.
+    for n in 0..24 {
+        alice.peer.handle_stream_message(alice.now, alice.streams[stream], piece(1, n * 65_536, 65_536));
+    }
+    alice.closed(stream);
+    did(&mut alice);
+    let stream = alice.accept();
+    alice.hear(stream, &format!("{} <tls>", introduction("alice")));
+    alice.peer.handle_stream_secured(alice.now, alice.streams[stream], key('b'));
+    alice.hear(stream, &format!("{} <numbering>", introduction("alice")));
+    alice.hear(stream, "NUMBERING <7> <1> <OPEN> <files>");
+    let resumed = did(&mut alice);
+    assert!(resumed.contains(&format!("s{stream} FILE_ACCEPT <1> <524288>")), "{resumed:?}");
+    for n in 8..24 {
+        alice.peer.handle_stream_message(alice.now, alice.streams[stream], piece(1, n * 65_536, 65_536));
+    }
+    assert!(did(&mut alice).is_empty(), "that is there, and waits for the disk");
+    alice.peer.handle_file_written(alice.now, file, Ok(1_572_864));
+    assert!(did(&mut alice).contains(&format!("s{stream} FILE_ACK <1> <1572864>")));
+}
+
+#[test]
+fn files_nobody_is_bothered_with_offers_without_end() {
+    let mut settings = config();
+    settings.budget.requests = Rate::new(3, SECOND * 60);
+    let (mut alice, stream) = with_bob(settings);
+    let mut offered = 0;
+    for n in 1..20 {
+        let did = alice.peer(stream, &format!("FILE_OFFER <{n}> <5> <{}> <a>", digest_of(b"hello")));
+        offered += did.iter().filter(|line| line.starts_with("bob offers")).count();
+        alice.peer(stream, &format!("FILE_WITHDRAW <{n}>"));
+    }
+    assert_eq!(offered, 2, "the chat was asked for, too");
 }
 
 #[test]

@@ -11,6 +11,11 @@ use crate::{
 
 /// How far a disk may be behind, in bytes.
 const BACKLOG: u64 = 512 * 1024;
+/// A piece that isn't the last has at least so many, or else many of them would wait where few may.
+pub(super) const LEAST: u64 = 4 * 1024;
+
+/// What is smaller has memory of its own: it may share that of a whole read.
+const KEEPS: u64 = 16 * 1024;
 
 /// A file that somebody offers.
 #[derive(Debug)]
@@ -34,24 +39,34 @@ enum Stage {
         stored: u64,
         acknowledged: u64,
     },
+    /// All of it is stored, and being checked: it is too late to do without it.
+    Finishing(RequestId),
 }
 
 impl Incoming {
     pub(super) const fn request(&self) -> Option<RequestId> {
         match self.stage {
             Stage::Offered => None,
-            Stage::Opening(request) | Stage::Receiving { request, .. } => Some(request),
+            Stage::Opening(request) | Stage::Receiving { request, .. } | Stage::Finishing(request) => {
+                Some(request)
+            }
         }
     }
 
     /// What is said on a new stream to `user`.
     pub(super) fn again(&self, user: &Username) -> Option<FileMessage> {
         match self.stage {
-            Stage::Receiving { received, .. } if self.user == *user => {
-                Some(FileMessage::Accept { file: self.offer.file, offset: received })
+            // What waits for a disk has its room taken, and may come once more.
+            Stage::Receiving { received, stored, .. } if self.user == *user => {
+                let offset = received.min(stored.saturating_add(BACKLOG));
+                Some(FileMessage::Accept { file: self.offer.file, offset })
             }
             _ => None,
         }
+    }
+
+    pub(super) const fn is_finishing(&self) -> bool {
+        matches!(self.stage, Stage::Finishing(_))
     }
 
     fn progress(&self, file: FileId, bytes: u64) -> Event {
@@ -77,8 +92,9 @@ impl Peer {
                 return Err(RequestError::NoSuchFile);
             }
             let FileOffer { name, size, digest, .. } = incoming.offer.clone();
+            let from = incoming.user.clone();
             incoming.stage = Stage::Opening(request);
-            peer.effects.push_back(Effect::File { file, deed: FileDeed::Open { name, size, digest } });
+            peer.effects.push_back(Effect::File { file, deed: FileDeed::Open { from, name, size, digest } });
             Ok(())
         })
     }
@@ -96,7 +112,7 @@ impl Peer {
                 let progress = incoming.progress(file, there);
                 self.tell(progress);
                 if there == size {
-                    return self.effects.push_back(Effect::File { file, deed: FileDeed::Finish });
+                    return self.finish(file);
                 }
                 self.say_of_file(now, &user, FileMessage::Accept { file: theirs, offset: there });
             }
@@ -117,7 +133,7 @@ impl Peer {
                 self.progress(progress);
                 self.acknowledge(now, file);
                 if is_all {
-                    self.effects.push_back(Effect::File { file, deed: FileDeed::Finish });
+                    self.finish(file);
                 }
             }
             Ok(_) => {}
@@ -137,7 +153,14 @@ impl Peer {
         self.end_incoming(file, Ok(()), None);
     }
 
-    fn cannot_store(&mut self, now: Time, file: FileId, problem: String) {
+    fn finish(&mut self, file: FileId) {
+        let Some(incoming) = self.files.incoming.get_mut(&file) else { return };
+        let Some(request) = incoming.request() else { return };
+        incoming.stage = Stage::Finishing(request);
+        self.effects.push_back(Effect::File { file, deed: FileDeed::Finish });
+    }
+
+    pub(super) fn cannot_store(&mut self, now: Time, file: FileId, problem: String) {
         // What is wrong on one's own disk is nobody else's to know.
         let reason = Some(Reason::truncated("it can't be stored there"));
         self.decline_file(now, file, reason, RequestError::File(problem));
@@ -159,10 +182,11 @@ impl Peer {
 
     /// They may offer it again on another stream, if they didn't hear how it ended.
     fn remember_over(&mut self, user: Username, file: u64, outcome: Result<(), Option<Reason>>) {
-        self.files.over.push_back((user, file, outcome));
-        if self.files.over.len() > REMEMBERED {
-            self.files.over.pop_front();
+        let mut theirs = self.files.over.iter().enumerate().filter(|(_, (with, ..))| *with == user);
+        if let (Some((oldest, _)), true) = (theirs.next(), theirs.count() >= REMEMBERED - 1) {
+            self.files.over.remove(oldest);
         }
+        self.files.over.push_back((user, file, outcome));
     }
 
     pub(super) fn file_offered(&mut self, now: Time, id: StreamId, user: Username, offer: FileOffer) {
@@ -178,7 +202,9 @@ impl Peer {
             return self.send_peer(now, id, PeerMessage::File(said));
         }
         let theirs = self.files.incoming.values().filter(|incoming| incoming.user == user).count();
-        let refusal = if offer.size > self.config.file_bytes {
+        let refusal = if self.asks_too_often(now, id) {
+            Some("too many files are offered".to_owned())
+        } else if offer.size > self.config.file_bytes {
             Some(format!("files of more than {} bytes aren't taken here", self.config.file_bytes))
         } else if theirs >= self.config.files || self.files.incoming.len() >= ALL {
             Some("too many files are waiting".to_owned())
@@ -213,15 +239,20 @@ impl Peer {
             None => "sent more of a file than there is",
             Some(_) if offset > *received => "left out a piece of a file",
             Some(end) if end <= *received => return,
+            Some(end) if end < size && (data.len() as u64) < LEAST => "sent a piece that is too small",
             Some(end) if end - *stored > BACKLOG + pace::MOST as u64 => "sent too much of a file at once",
             Some(end) => {
                 // A piece may begin before where an earlier stream ended.
                 data.advance(usize::try_from(*received - offset).unwrap_or(data.len()).min(data.len()));
+                if (data.len() as u64) < KEEPS {
+                    data = Bytes::copy_from_slice(&data);
+                }
                 let offset = std::mem::replace(received, end);
                 return self.store(now, file, offset, data);
             }
         };
         self.fault(user.to_string(), problem);
+        self.effects.push_back(Effect::File { file, deed: FileDeed::Discard });
         let reason = Some(Reason::truncated(problem));
         self.decline_file(now, file, reason, RequestError::NotDelivered(Some(format!("{user} {problem}"))));
     }
@@ -245,16 +276,25 @@ impl Peer {
     }
 
     pub(super) fn file_withdrawn(&mut self, user: &Username, file: u64, reason: Option<&Reason>) {
-        let Some((file, _)) = self.from(user, file) else { return };
+        let Some((file, incoming)) = self.from(user, file) else { return };
+        if incoming.is_finishing() {
+            return;
+        }
         let reason = reason.map(|reason| reason.as_str().to_owned());
         let why = reason.clone().unwrap_or_else(|| "they have withdrawn it".to_owned());
         self.end_incoming(file, Err(RequestError::Withdrawn(reason)), Some(why));
     }
 
-    /// True if a file that `user` calls so is on its way to us.
-    pub(in crate::peer) fn receives(&self, user: &Username, file: u64) -> bool {
-        let mut all = self.files.incoming.values();
-        all.any(|it| it.user == *user && it.offer.file == file && matches!(it.stage, Stage::Receiving { .. }))
+    /// True if a piece of a file is the next one that we wait for, and of a size that is worth it.
+    pub(in crate::peer) fn is_wanted(&self, user: &Username, chunk: &FileChunk) -> bool {
+        let length = chunk.data().len() as u64;
+        self.files.incoming.values().any(|it| match it.stage {
+            Stage::Receiving { received, .. } if it.user == *user && it.offer.file == chunk.file => {
+                let ends_it = received.checked_add(length) == Some(it.offer.size);
+                chunk.offset == received && (length >= LEAST || ends_it)
+            }
+            _ => false,
+        })
     }
 
     /// The file that `user` calls so.

@@ -35,7 +35,7 @@ impl Peer {
         self.command(|peer, request| {
             if peer.files.outgoing.contains_key(&file) {
                 peer.withdraw_file(now, file, reason, RequestError::Cancelled);
-            } else if peer.files.incoming.contains_key(&file) {
+            } else if peer.files.incoming.get(&file).is_some_and(|it| !it.is_finishing()) {
                 peer.decline_file(now, file, reason, RequestError::Cancelled);
             } else {
                 return Err(RequestError::NoSuchFile);
@@ -100,8 +100,13 @@ impl Peer {
         for file in ours {
             self.end_outgoing(file, Err(error.clone()));
         }
-        let theirs: Vec<_> =
-            self.files.incoming.iter().filter(|(_, it)| it.user == *user).map(|(&file, _)| file).collect();
+        let theirs: Vec<_> = self
+            .files
+            .incoming
+            .iter()
+            .filter(|(_, it)| it.user == *user && !it.is_finishing())
+            .map(|(&file, _)| file)
+            .collect();
         for file in theirs {
             self.end_incoming(file, Err(error.clone()), Some(reason.to_owned()));
         }
@@ -128,6 +133,16 @@ impl Peer {
                 Some(reason) => Event::FileWithdrawn { file, from: incoming.user, reason },
                 None => Event::FileEnded { file },
             }),
+        }
+    }
+
+    /// Nothing can be done with a file on the disk any more.
+    pub fn handle_file_failed(&mut self, now: Time, file: FileId, problem: String) {
+        if self.files.outgoing.contains_key(&file) {
+            let reason = Some(Reason::truncated("its sender can't read it any more"));
+            self.withdraw_file(now, file, reason, RequestError::File(problem));
+        } else {
+            self.cannot_store(now, file, problem);
         }
     }
 

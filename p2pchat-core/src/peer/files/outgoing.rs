@@ -55,9 +55,9 @@ struct Sending {
 }
 
 impl Sending {
-    fn new(stream: StreamId, from: u64) -> Self {
+    fn new(stream: StreamId, from: u64, most: usize) -> Self {
         let (ready, reads) = (VecDeque::new(), VecDeque::new());
-        Self { stream, stored: from, sent: from, ready, reads, read: from, pace: Pace::new() }
+        Self { stream, stored: from, sent: from, ready, reads, read: from, pace: Pace::new(most) }
     }
 
     /// What may be sent next, if anything.
@@ -173,10 +173,7 @@ impl Peer {
                 sending.ready.push_back(data);
                 self.send_on(now, file);
             }
-            Err(problem) => {
-                let reason = Some(Reason::truncated("its sender can't read it any more"));
-                self.withdraw_file(now, file, reason, RequestError::File(problem));
-            }
+            Err(problem) => self.handle_file_failed(now, file, problem),
         }
     }
 
@@ -226,10 +223,11 @@ impl Peer {
         if theirs.any(|(_, outgoing)| matches!(outgoing.stage, Stage::Sending(_))) {
             return;
         }
+        let most = self.config.file_window;
         let theirs = self.files.outgoing.iter_mut().filter(|(_, outgoing)| outgoing.user == *user);
         for (&file, outgoing) in theirs {
             if let Stage::Queued { stream, from } = outgoing.stage {
-                outgoing.stage = Stage::Sending(Sending::new(stream, from));
+                outgoing.stage = Stage::Sending(Sending::new(stream, from, most));
                 return self.send_on(now, file);
             }
         }
@@ -297,6 +295,15 @@ impl Peer {
             self.end_outgoing(FileId(file), Ok(()));
             self.send_next_file(now, user);
         }
+    }
+
+    /// True if an acknowledgement says something new.
+    pub(in crate::peer) fn is_news(&self, user: &Username, file: u64, stored: u64) -> bool {
+        let outgoing = self.files.outgoing.get(&FileId(file)).filter(|outgoing| outgoing.user == *user);
+        outgoing.is_some_and(|outgoing| match &outgoing.stage {
+            Stage::Sending(sending) => stored > sending.stored && stored <= sending.sent,
+            _ => false,
+        })
     }
 
     /// The file that we call so, if it is `user`'s to speak of.

@@ -10,8 +10,8 @@ use std::{
 };
 
 use p2pchat_proto::{
-    Capacity, Description, Detail, FromRegistry, InviteCode, LinkKey, PasswordDigest, PeerMessage, PeerPort,
-    Reason, RegistryName, RoomName, RoomSetting, Text, Username,
+    Capacity, Description, Detail, FileMessage, FromRegistry, InviteCode, LinkKey, PasswordDigest,
+    PeerMessage, PeerPort, Reason, RegistryName, RoomName, RoomSetting, Text, Username,
 };
 use tokio::{
     sync::{mpsc, oneshot},
@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     ClientConfig,
     backlog::{Backlog, Read},
-    files::{self, Disk, FileFact, Job, Place},
+    files::{Desk, Disk, FileFact, Place},
     handle::KnownKey,
     link::{LinkFact, LinkTask, Outgoing, Vouching},
     noted::Noted,
@@ -31,8 +31,7 @@ use super::{
 };
 use crate::{
     peer::{
-        ChatRequestId, Effect, Event, FileDeed, FileId, Peer, Receipt, RequestError, RequestId, Response,
-        StreamId,
+        ChatRequestId, Effect, Event, FileId, Peer, Receipt, RequestError, RequestId, Response, StreamId,
     },
     tokio::{
         Error, LinkIdentity,
@@ -118,6 +117,8 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
     // Only the jitter of reconnection comes from this; the standard library's hash keys are random enough.
     let seed = config.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
     let mut machine = config.machine.clone();
+    // Messages have the other half.
+    machine.file_window = machine.file_window.min(config.send_queue_bytes / 2);
     // A host whose name no frame can hold is not said: peers take it as if nothing had been negotiated.
     machine.registry = machine.registry.or_else(|| RegistryName::new(&config.registry()).ok());
     let (mut machine, clock) = (Peer::new(machine, seed), Clock::start());
@@ -140,8 +141,7 @@ pub(super) async fn start(config: ClientConfig) -> Result<(mpsc::Sender<Command>
         backlog: Backlog::default(),
         noted,
         identity: None,
-        files: HashMap::new(),
-        places: HashMap::new(),
+        desk: Desk::default(),
         tasks: JoinSet::new(),
     };
     tokio::spawn(actor.run(listener));
@@ -198,9 +198,7 @@ struct Actor {
     noted: Noted,
     /// What peer streams are encrypted with.
     identity: Option<LinkIdentity>,
-    /// What is to be done with files, and where those go that were accepted.
-    files: HashMap<FileId, mpsc::UnboundedSender<Job>>,
-    places: HashMap<FileId, Place>,
+    desk: Desk,
     tasks: JoinSet<()>,
 }
 
@@ -282,7 +280,7 @@ impl Actor {
         self.machine.shutdown(self.clock.now());
         self.carry_out();
         self.link = None;
-        self.files.clear();
+        self.desk = Desk::default();
         self.backlog = Backlog::default();
         // Facts that nobody takes any more must not keep the tasks that bring them.
         self.fact_queue.close();
@@ -327,12 +325,12 @@ impl Actor {
             Request::SendFile(user, source) => {
                 let (name, size, digest) = (source.name.clone(), source.size, source.digest);
                 let (request, file) = machine.offer_file(now, user, name, size, digest);
-                self.open_file(file, Disk::From(source));
+                self.desk.open(file, Disk::From(source), &self.facts, &mut self.tasks);
                 request
             }
             Request::AcceptFile(file, place) => {
                 if machine.offered_file(file).is_some() {
-                    self.places.insert(file, place);
+                    self.desk.put(file, place);
                 }
                 machine.accept_file(now, file)
             }
@@ -386,35 +384,8 @@ impl Actor {
             FileFact::Read(offset, read) => machine.handle_file_read(now, file, offset, read),
             FileFact::Written(written) => machine.handle_file_written(now, file, written),
             FileFact::Finished(finished) => machine.handle_file_finished(now, file, finished),
+            FileFact::Failed(problem) => machine.handle_file_failed(now, file, problem),
         }
-    }
-
-    fn file_deed(&mut self, file: FileId, deed: FileDeed) {
-        let job = match deed {
-            FileDeed::Open { name, size, digest } => {
-                let Some(place) = self.places.remove(&file) else { return };
-                self.open_file(file, Disk::To(place, None));
-                Job::Open { name, size, digest }
-            }
-            FileDeed::Read { offset, length } => Job::Read { offset, length },
-            FileDeed::Write { data, .. } => Job::Write(data),
-            FileDeed::Finish => Job::Finish,
-            FileDeed::Close => {
-                self.files.remove(&file);
-                return;
-            }
-        };
-        if let Some(jobs) = self.files.get(&file) {
-            // It ends after a panic alone.
-            let _ = jobs.send(job);
-        }
-    }
-
-    fn open_file(&mut self, file: FileId, disk: Disk) {
-        // As many as the machine lets be on their way at once.
-        let (jobs, queue) = mpsc::unbounded_channel();
-        self.files.insert(file, jobs);
-        self.tasks.spawn(files::run(file, disk, queue, self.facts.clone()));
     }
 
     fn link_fact(&mut self, fact: LinkFact) {
@@ -502,8 +473,12 @@ impl Actor {
 
     /// Gives the machine what was read, unless the application has enough waiting, or others' words have waited for longer.
     fn hear(&mut self, read: Read) {
-        let is_talk =
-            matches!(read.message, PeerMessage::DirectMessage { .. } | PeerMessage::DirectBroadcast { .. });
+        let is_talk = matches!(
+            read.message,
+            PeerMessage::DirectMessage { .. }
+                | PeerMessage::DirectBroadcast { .. }
+                | PeerMessage::File(FileMessage::Offer(_))
+        );
         if is_talk && (self.backlog.holds() || !self.application_keeps_up()) {
             self.backlog.hold(read);
         } else {
@@ -556,7 +531,7 @@ impl Actor {
                         outbox.close();
                     }
                 }
-                Effect::File { file, deed } => self.file_deed(file, deed),
+                Effect::File { file, deed } => self.desk.hand(file, deed, &self.facts, &mut self.tasks),
                 Effect::Event(Event::Completed { request, outcome }) => self.complete(request, outcome),
                 Effect::Event(event) => {
                     if let Event::KeyLearned { user, key } = &event
@@ -622,6 +597,15 @@ impl Actor {
         }
         if !is_talk && queue.events.len() >= self.config.events {
             tracing::warn!(limit = self.config.events, "an event was dropped: the application takes none");
+            return;
+        }
+        // How far a file is now, is all that counts.
+        if let Event::FileProgress { file, .. } = &event
+            && let Some(older) = queue.events.iter_mut().rev().find(
+                |older| matches!(older, Event::FileProgress { file: older, bytes: 1.., .. } if older == file),
+            )
+        {
+            *older = event;
             return;
         }
         queue.events.push_back(event);

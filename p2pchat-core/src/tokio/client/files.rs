@@ -1,30 +1,91 @@
 //! Files: a task for each, which does on the disk what the machine says.
 
 use std::{
+    collections::HashMap,
     io,
     path::PathBuf,
     sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
-use p2pchat_proto::{FileDigest, FileName};
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{
+    sync::mpsc,
+    task::{JoinSet, spawn_blocking},
+};
 
 use super::actor::Fact;
 use crate::{
-    peer::FileId,
-    tokio::disk::{Sink, Source},
+    peer::{FileDeed, FileId},
+    tokio::disk::{Sink, Source, Wanted},
 };
 
 /// How many steps are taken on the disk before anybody is told.
 const AT_ONCE: usize = 16;
 
+/// What is to be done with which file, and where those go that were accepted.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    jobs: HashMap<FileId, mpsc::UnboundedSender<Job>>,
+    places: HashMap<FileId, Place>,
+}
+
+impl Desk {
+    /// A file was accepted, and goes there.
+    pub(super) fn put(&mut self, file: FileId, place: Place) {
+        self.places.insert(file, place);
+    }
+
+    /// What is done with a file from now on: the task does it.
+    pub(super) fn open(
+        &mut self,
+        file: FileId,
+        disk: Disk,
+        facts: &mpsc::Sender<Fact>,
+        tasks: &mut JoinSet<()>,
+    ) {
+        // As many as the machine lets be on their way at once.
+        let (jobs, queue) = mpsc::unbounded_channel();
+        self.jobs.insert(file, jobs);
+        tasks.spawn(run(file, disk, queue, facts.clone()));
+    }
+
+    /// Has something done.
+    pub(super) fn hand(
+        &mut self,
+        file: FileId,
+        deed: FileDeed,
+        facts: &mpsc::Sender<Fact>,
+        tasks: &mut JoinSet<()>,
+    ) {
+        let job = match deed {
+            FileDeed::Open { from, name, size, digest } => {
+                let Some(place) = self.places.remove(&file) else { return };
+                self.open(file, Disk::To(place, None), facts, tasks);
+                Job::Open(Wanted { from, name, size, digest })
+            }
+            FileDeed::Read { offset, length } => Job::Read { offset, length },
+            FileDeed::Write { offset, data } => Job::Write { offset, data },
+            FileDeed::Finish => Job::Finish,
+            FileDeed::Discard => Job::Discard,
+            FileDeed::Close => {
+                self.jobs.remove(&file);
+                return;
+            }
+        };
+        if let Some(jobs) = self.jobs.get(&file) {
+            // Its task has told that it is over, if it is.
+            let _ = jobs.send(job);
+        }
+    }
+}
+
 /// What is done on a disk.
 #[derive(Debug)]
 pub(super) enum Job {
-    Open { name: FileName, size: u64, digest: FileDigest },
+    Open(Wanted),
     Read { offset: u64, length: usize },
-    Write(Bytes),
+    Write { offset: u64, data: Bytes },
+    Discard,
     Finish,
 }
 
@@ -35,6 +96,8 @@ pub(super) enum FileFact {
     Read(u64, Result<Bytes, String>),
     Written(Result<u64, String>),
     Finished(Result<(), String>),
+    /// Nothing more can be done with it.
+    Failed(String),
 }
 
 /// Where a file that is received goes.
@@ -53,7 +116,7 @@ pub(super) enum Disk {
 }
 
 /// Does what comes until nothing more will.
-pub(super) async fn run(
+async fn run(
     file: FileId,
     mut disk: Disk,
     mut jobs: mpsc::UnboundedReceiver<Job>,
@@ -66,8 +129,15 @@ pub(super) async fn run(
             let facts = disk.work(now);
             (disk, facts)
         });
-        // A panic there is one of ours, and a runtime that shuts down has no use for files.
-        let Ok((next, done)) = done.await else { return };
+        // A panic there is one of ours.
+        let (next, done) = match done.await {
+            Ok(done) => done,
+            Err(error) => {
+                let failed = FileFact::Failed(error.to_string());
+                // Nobody listens any more once the client has ended.
+                return drop(facts.send(Fact::File(file, failed)).await);
+            }
+        };
         disk = next;
         for fact in done {
             if facts.send(Fact::File(file, fact)).await.is_err() {
@@ -81,7 +151,7 @@ impl Disk {
     fn work(&mut self, jobs: Vec<Job>) -> Vec<FileFact> {
         let mut facts = Vec::new();
         for job in jobs {
-            let fact = self.step(job);
+            let Some(fact) = self.step(job) else { continue };
             // Who has stored the later piece has the earlier ones.
             if let (Some(FileFact::Written(Ok(_))), FileFact::Written(_)) = (facts.last(), &fact) {
                 facts.pop();
@@ -91,9 +161,9 @@ impl Disk {
         facts
     }
 
-    fn step(&mut self, job: Job) -> FileFact {
-        match job {
-            Job::Open { name, size, digest } => FileFact::Opened(said(self.open(name, size, digest))),
+    fn step(&mut self, job: Job) -> Option<FileFact> {
+        Some(match job {
+            Job::Open(wanted) => FileFact::Opened(said(self.open(wanted))),
             Job::Read { offset, length } => {
                 let read = match self {
                     Self::From(source) => source.read(offset, length),
@@ -101,37 +171,44 @@ impl Disk {
                 };
                 FileFact::Read(offset, said(read))
             }
-            Job::Write(data) => FileFact::Written(said(self.write(&data))),
+            Job::Write { offset, data } => {
+                let written = self.write(offset, &data);
+                // What comes after a gap belongs nowhere.
+                if let (Err(_), Self::To(_, sink)) = (&written, &mut *self) {
+                    *sink = None;
+                }
+                FileFact::Written(said(written))
+            }
             Job::Finish => FileFact::Finished(said(self.finish())),
-        }
+            Job::Discard => {
+                if let Self::To(_, Some(sink)) = self {
+                    sink.discard();
+                }
+                return None;
+            }
+        })
     }
 
-    fn open(&mut self, name: FileName, size: u64, digest: FileDigest) -> io::Result<u64> {
+    fn open(&mut self, wanted: Wanted) -> io::Result<u64> {
         let Self::To(place, sink) = self else { return Err(not_open()) };
-        let opened = Sink::open(place.folder.clone(), name, size, digest)?;
+        let opened = Sink::open(place.folder.clone(), wanted)?;
         Ok(sink.insert(opened).stored)
     }
 
-    fn write(&mut self, data: &[u8]) -> io::Result<u64> {
-        let sink = self.sink()?;
+    fn write(&mut self, offset: u64, data: &[u8]) -> io::Result<u64> {
+        let Self::To(_, Some(sink)) = self else { return Err(not_open()) };
+        if offset != sink.stored {
+            return Err(io::Error::other(format!("{offset} is not where it ends, which is {}", sink.stored)));
+        }
         sink.write(data)?;
         Ok(sink.stored)
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        let path = self.sink()?.finish()?;
-        if let Self::To(place, _) = self {
-            // Set once: nothing comes after it.
-            let _ = place.path.set(path);
-        }
+        let Self::To(place, Some(sink)) = self else { return Err(not_open()) };
+        // Set once: nothing comes after it.
+        let _ = place.path.set(sink.finish()?);
         Ok(())
-    }
-
-    fn sink(&mut self) -> io::Result<&mut Sink> {
-        match self {
-            Self::To(_, Some(sink)) => Ok(sink),
-            _ => Err(not_open()),
-        }
     }
 }
 

@@ -288,8 +288,8 @@ impl Peer {
 
     /// Takes a file that was [offered](crate::peer::Event::FileOffered), into a folder, which has to be there. Succeeds once all of it
     /// is there and is what was announced, and tells where. It never takes the place of another file: if its name is taken,
-    /// it gets a number. What has come before a transfer failed stays there hidden, as `.<digest>.part`, and the next one of the same
-    /// file goes on with it.
+    /// it gets a number. What has come before a transfer failed stays there hidden, as `.p2pchat-<user>-<digest>.part`, and the next
+    /// one of the same file by the same user goes on with it.
     pub async fn accept_file(&self, file: FileId, folder: impl Into<PathBuf>) -> Result<PathBuf, Error> {
         let path = Arc::new(OnceLock::new());
         let place = Place { folder: folder.into(), path: path.clone() };
