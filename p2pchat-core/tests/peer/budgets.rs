@@ -136,7 +136,10 @@ fn who_asks_for_chats_too_often_is_declined_and_the_user_is_told_once() {
     let declined = "s0 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice> <too many chat requests came from there>";
     assert_eq!(
         s.peer(stream, "CHAT_REQUEST <alice> <bob>"),
-        ["fault of bob at 192.0.2.9:50000: asks for chats too often: what more comes is declined", declined]
+        [
+            "fault of bob at 192.0.2.9:50000: asks for chats, or offers files, too often: what more comes is declined",
+            declined
+        ]
     );
     for _ in 0..100 {
         assert_eq!(s.peer(stream, "CHAT_REQUEST <alice> <bob>"), [declined]);
