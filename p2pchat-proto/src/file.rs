@@ -10,7 +10,7 @@ use crate::{
     error::Problem,
     limits::{FILE_CHUNK_BYTES, Limits},
     secret::{hex, unhex},
-    value::{check_len, serde_as_str},
+    value::{check_len, public_bytes, serde_as_str},
 };
 
 /// A file's name, such as any file system takes and nobody is misled by: 1–255 bytes of UTF-8.
@@ -101,38 +101,9 @@ impl fmt::Display for FileName {
 
 serde_as_str!(FileName);
 
-/// The SHA-256 of all that a file holds, as 64 lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-pub struct FileDigest([u8; 32]);
-
-impl FileDigest {
-    /// Takes what is in hexadecimal digits.
-    pub fn new(hex: &str) -> Result<Self, Problem> {
-        unhex(hex).map(Self).ok_or(Problem::NotADigest)
-    }
-
-    /// The digest of these bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Its bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl fmt::Display for FileDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(str::from_utf8(&hex::<64>(self.0)).unwrap_or_default())
-    }
-}
-
-impl fmt::Debug for FileDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
+public_bytes! {
+    /// The SHA-256 of all that a file holds, as 64 lower-case hexadecimal digits.
+    FileDigest
 }
 
 /// A piece of a file: the one thing on a peer stream that isn't a line. 1–65,536 bytes stand behind the line that announces them,
@@ -203,24 +174,12 @@ impl fmt::Debug for FileChunk {
 
 #[cfg(feature = "serde")]
 mod with_serde {
-    use std::{borrow::Cow, fmt::Write as _};
+    use std::fmt::Write as _;
 
     use bytes::Bytes;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
-    use super::{FileChunk, FileDigest};
-
-    impl Serialize for FileDigest {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.collect_str(self)
-        }
-    }
-
-    impl<'de> Deserialize<'de> for FileDigest {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            Self::new(&Cow::<'_, str>::deserialize(deserializer)?).map_err(D::Error::custom)
-        }
-    }
+    use super::FileChunk;
 
     #[derive(Serialize, Deserialize)]
     #[serde(rename = "FileChunk")]

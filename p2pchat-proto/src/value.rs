@@ -286,54 +286,65 @@ impl fmt::Display for Text {
 
 serde_as_str!(Text);
 
-/// A peer's public key of its own streams (capability `keys`, PROTOCOL.md §7.13): Ed25519 (RFC 8032), 32 bytes, as 64
-/// lower-case hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
-pub struct LinkKey([u8; 32]);
+/// A value of 32 bytes that everybody may see, as 64 lower-case hexadecimal digits.
+macro_rules! public_bytes {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "arbitrary", derive(arbitrary::Arbitrary))]
+        pub struct $name([u8; 32]);
 
-impl LinkKey {
-    /// Takes what is in hexadecimal digits.
-    pub fn new(hex: &str) -> Result<Self, Problem> {
-        unhex(hex).map(Self).ok_or(Problem::NotADigest)
-    }
+        impl $name {
+            /// Takes what is in hexadecimal digits.
+            pub fn new(hex: &str) -> Result<Self, Problem> {
+                unhex(hex).map(Self).ok_or(Problem::NotADigest)
+            }
 
-    /// The key of these bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
+            /// The value of these bytes.
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
 
-    /// Its bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
+            /// Its bytes.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(str::from_utf8(&hex::<64>(self.0)).unwrap_or_default())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let hex = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+                Self::new(&hex).map_err(serde::de::Error::custom)
+            }
+        }
+    };
 }
+pub(crate) use public_bytes;
 
-impl fmt::Display for LinkKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(str::from_utf8(&hex::<64>(self.0)).unwrap_or_default())
-    }
-}
-
-impl fmt::Debug for LinkKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-#[cfg(feature = "serde")]
-impl serde::Serialize for LinkKey {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-#[cfg(feature = "serde")]
-impl<'de> serde::Deserialize<'de> for LinkKey {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let hex = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
-        Self::new(&hex).map_err(serde::de::Error::custom)
-    }
+public_bytes! {
+    /// A peer's public key of its own streams (capability `keys`, PROTOCOL.md §7.13): Ed25519 (RFC 8032), 32 bytes, as 64
+    /// lower-case hexadecimal digits.
+    LinkKey
 }
 
 /// An optional part of the protocol that both ends of a link have to know (PROTOCOL.md §7).
