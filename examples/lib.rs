@@ -1,6 +1,7 @@
 //! Programs that use p2pchat; see the files beside this one. The README's programs are compiled and run as tests here.
-//! What the two simulators share is here too.
+//! What the bots share, and what the two simulators do, is here too.
 
+pub mod demo;
 pub mod hunt;
 pub mod letters;
 pub mod truth;
