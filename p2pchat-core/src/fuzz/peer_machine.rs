@@ -135,8 +135,8 @@ struct Stream {
     up: bool,
     /// A handshake is due before anything is said.
     secure: bool,
-    /// The key that the other end has shown that it holds.
-    shown: Option<LinkKey>,
+    /// The keys that the other end has shown that it holds: one, unless the driver says so twice.
+    shown: BTreeSet<LinkKey>,
 }
 
 impl World {
@@ -274,7 +274,7 @@ impl World {
                     let stream = self.streams.get_mut(&id);
                     if stream.is_none_or(|stream| {
                         stream.up = true;
-                        stream.shown = Some(key);
+                        stream.shown.insert(key);
                         !stream.secure && stream.dialled
                     }) {
                         self.peer.handle_stream_connected(now, id);
@@ -402,7 +402,7 @@ impl World {
 
     fn open_stream(&mut self, id: StreamId, dialled: bool, secure: bool) {
         let codec = PeerCodec::new(self.config.limits);
-        let (inbox, up, shown) = (BytesMut::new(), !dialled, None);
+        let (inbox, up, shown) = (BytesMut::new(), !dialled, BTreeSet::new());
         self.streams.insert(id, Stream { codec, inbox, dialled, up, secure, shown });
         self.ids.push(id);
     }
@@ -607,7 +607,7 @@ impl World {
         let bob = Username::new("bob").expect("a name");
         if self.peer.is_secured(&bob) {
             let key = self.peer.key_of(&bob);
-            let shown = |stream: &Stream| stream.shown == key && key.is_some();
+            let shown = |stream: &Stream| key.is_some_and(|key| stream.shown.contains(&key));
             assert!(self.streams.values().any(shown), "that is not bob");
         }
         for wanted in &self.disk.files {
