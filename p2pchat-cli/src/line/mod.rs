@@ -18,8 +18,8 @@ use tokio::{task::JoinSet, time};
 use self::{
     command::{Command, HELP, plain_room},
     report::{
-        Report, Target, bans, block, blocked, entered, members, owned, rooms, search, send_file, take_file,
-        trust, verify, who,
+        Report, bans, block, blocked, entered, members, owned, rooms, search, send_file, take_file, trust,
+        verify, who,
     },
 };
 use crate::{
@@ -33,6 +33,7 @@ use crate::{
     session::{self, Needs, Session, Signals},
     show,
     sign_in::{self, Left},
+    target::Target,
     transfers::{self, Transfers},
 };
 

@@ -11,34 +11,10 @@ use crate::{
     keys,
     output::{Paint, Tone},
     owner::Deed,
-    sanitize, show, transfers,
+    sanitize, show,
+    target::Target,
+    transfers,
 };
-
-/// Where text goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
-    User(Username),
-    Room(RoomName),
-}
-
-impl Target {
-    pub(super) fn shown(&self) -> String {
-        match self {
-            Self::User(username) => show::name(username),
-            Self::Room(room) => show::room(room),
-        }
-    }
-
-    /// `USER`, or a room behind a `#`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        match text.strip_prefix('#') {
-            Some(room) => {
-                RoomName::new(room).map(Self::Room).map_err(|problem| format!("a room's name {problem}"))
-            }
-            None => Username::new(text).map(Self::User).map_err(|problem| format!("a username {problem}")),
-        }
-    }
-}
 
 /// What a command's task brings back.
 #[derive(Default)]

@@ -1,0 +1,31 @@
+//! Where text goes.
+
+use p2pchat_core::proto::{RoomName, Username};
+
+use crate::show;
+
+/// Where text goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    User(Username),
+    Room(RoomName),
+}
+
+impl Target {
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::User(username) => show::name(username),
+            Self::Room(room) => show::room(room),
+        }
+    }
+
+    /// `USER`, or a room behind a `#`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match text.strip_prefix('#') {
+            Some(room) => {
+                RoomName::new(room).map(Self::Room).map_err(|problem| format!("a room's name {problem}"))
+            }
+            None => Username::new(text).map(Self::User).map_err(|problem| format!("a username {problem}")),
+        }
+    }
+}
