@@ -5,7 +5,9 @@
 
 mod about;
 mod args;
+mod command;
 mod console;
+mod desk;
 mod exit;
 pub mod json;
 mod keys;
@@ -15,6 +17,7 @@ mod menu;
 mod oneshot;
 mod output;
 mod owner;
+mod report;
 mod requests;
 mod sanitize;
 mod session;

@@ -4,12 +4,13 @@ use crate::{owner::Deed, sanitize, session::DEFAULT_CAPACITY};
 
 /// A command, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
+pub(crate) enum Command {
     Help(Option<String>),
     Who {
         detailed: bool,
     },
-    Search(String),
+    /// Where a user is.
+    Whereis(String),
     Chat(String),
     Accept(Option<String>),
     Reject {
@@ -73,13 +74,13 @@ pub(super) enum Command {
 }
 
 /// A command's line in `/help`.
-pub(super) struct Help {
+pub(crate) struct Help {
     /// Its name, with the slash.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Its name and arguments.
-    pub(super) usage: &'static str,
+    pub(crate) usage: &'static str,
     /// What it does.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
 }
 
 macro_rules! help {
@@ -89,9 +90,9 @@ macro_rules! help {
 }
 
 /// All commands, in the order of `/help`.
-pub(super) const HELP: &[Help] = help! {
+pub(crate) const HELP: &[Help] = help! {
     "/who" " [-d]" "who is online; -d also where"
-    "/search" " USER" "whether a user is online, and where"
+    "/whereis" " USER" "whether a user is online, and where"
     "/chat" " USER" "ask somebody to chat; what you type then goes to them"
     "/accept" " [USER]" "accept somebody's wish to chat"
     "/reject" " [USER [REASON]]" "decline somebody's wish to chat"
@@ -122,14 +123,18 @@ pub(super) const HELP: &[Help] = help! {
 };
 
 /// Understands a line that isn't blank, or says how the command is used.
-pub(super) fn parse(line: &str) -> Result<Command, String> {
+pub(crate) fn parse(line: &str) -> Result<Command, String> {
     let Some(command) = line.strip_prefix('/') else { return Ok(Command::Say(line.to_owned())) };
     if command.starts_with('/') {
         // A text that starts with a slash is written with two.
         return Ok(Command::Say(command.to_owned()));
     }
     let (verb, mut rest) = Words(line).next_word()?.unwrap_or_default();
-    let verb = verb.to_lowercase();
+    let verb = match verb.to_lowercase() {
+        // What it was called before there was a history to search.
+        search if search == "/search" => "/whereis".to_owned(),
+        verb => verb,
+    };
     let Some(help) = HELP.iter().find(|help| help.name == verb) else {
         let advice = elsewhere(&verb).unwrap_or("/help lists what there is");
         return Err(format!("there is no {}; {advice}", sanitize::line(&verb)));
@@ -141,7 +146,7 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
             Some("-d") => Some(Command::Who { detailed: true }),
             Some(_) => None,
         },
-        "/search" => rest.word()?.map(Command::Search),
+        "/whereis" => rest.word()?.map(Command::Whereis),
         "/chat" => rest.word()?.map(Command::Chat),
         "/accept" => Some(Command::Accept(rest.word()?)),
         "/reject" => Some(Command::Reject { who: rest.word()?, reason: rest.remainder() }),
@@ -226,7 +231,7 @@ fn elsewhere(verb: &str) -> Option<&'static str> {
         "/file" | "/dcc" => "/send USER PATH offers a file",
         "/get" => "/take takes a file that is offered to you",
         "/cancel" => "/stop ends a file's transfer",
-        "/whois" => "/search USER says where somebody is",
+        "/whois" => "/whereis USER says where somebody is",
         "/ignore" => "/block USER hears nothing of them any more",
         "/nick" => "to be somebody else, /logout and log in",
         _ => return None,
@@ -234,7 +239,7 @@ fn elsewhere(verb: &str) -> Option<&'static str> {
 }
 
 /// A room's name without the `#` that this program shows before it.
-pub(super) fn plain_room(name: String) -> String {
+pub(crate) fn plain_room(name: String) -> String {
     match name.strip_prefix('#') {
         Some(plain) if !plain.is_empty() => plain.to_owned(),
         _ => name,
