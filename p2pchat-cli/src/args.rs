@@ -1,8 +1,14 @@
 //! The command line.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::{BoolishValueParser, FalseyValueParser},
+    parser::ValueSource,
+};
+
+use crate::config::Config;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,6 +45,29 @@ pub(crate) struct Arguments {
     pub(crate) command: Option<Subject>,
 }
 
+impl Arguments {
+    /// From a command line and the environment, with which of them were given: what wasn't is the configuration's to say.
+    pub(crate) fn of<T: Into<OsString> + Clone>(
+        line: impl IntoIterator<Item = T>,
+    ) -> Result<(Self, Given), clap::Error> {
+        let matches = Self::command().try_get_matches_from(line)?;
+        let arguments =
+            Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        Ok((arguments, Given(matches)))
+    }
+}
+
+/// Which options the command line or the environment has.
+#[derive(Debug, Default)]
+pub(crate) struct Given(ArgMatches);
+
+impl Given {
+    /// True if it has that one, by its field's name.
+    pub(crate) fn has(&self, option: &str) -> bool {
+        matches!(self.0.value_source(option), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    }
+}
+
 /// What the program is to be about.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subject {
@@ -46,6 +75,9 @@ pub(crate) enum Subject {
     People(Command),
     #[command(flatten)]
     Itself(About),
+    /// Look after the configuration file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 /// What it prints about itself, from these definitions.
@@ -61,6 +93,17 @@ pub(crate) enum About {
         /// Made if it isn't there.
         folder: Option<PathBuf>,
     },
+}
+
+/// What is to be done with the configuration file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print a file with each setting, its default and what it means, to start from.
+    Default,
+    /// Print where the file is, or would be.
+    Path,
+    /// Say what is wrong with the file, or that nothing is.
+    Check,
 }
 
 /// What every mode understands.
@@ -104,14 +147,17 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "sha256:HEX")]
     pub(crate) fingerprint: Option<String>,
     /// Talk TLS 1.2 to a registry that has no 1.3.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "false", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) tls12: bool,
     /// After how many seconds without need of the registry to close the connection to it: you stay online and are called back
     /// when something happens. Should your computer stop meanwhile, others see that up to two minutes later.
     #[arg(long, global = true, value_name = "SECONDS|never", env = "P2PCHAT_PARK", default_value = "never", value_parser = park)]
     pub(crate) park: Park,
     /// Talk only to people whose programs encrypt. Otherwise a chat in the clear is possible, and is marked.
-    #[arg(long, global = true, env = "P2PCHAT_ENCRYPTED_ONLY", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, global = true, env = "P2PCHAT_ENCRYPTED_ONLY", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true,
+        value_parser = FalseyValueParser::new())]
     pub(crate) encrypted_only: bool,
     /// A file whose first line is your link key's passphrase, if it has one [else: $P2PCHAT_KEY_PASSPHRASE, else you are asked].
     #[arg(long, global = true, value_name = "FILE")]
@@ -122,6 +168,15 @@ pub(crate) struct Global {
     /// Write a log to this file; $RUST_LOG says how much.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+    /// The configuration file [default: p2pchat/config.toml in your configuration folder].
+    #[arg(long = "config", global = true, value_name = "FILE", env = "P2PCHAT_CONFIG")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// Use this profile of the configuration file.
+    #[arg(long, short = 'P', global = true, value_name = "NAME", env = "P2PCHAT_PROFILE")]
+    pub(crate) profile: Option<String>,
+    /// What the configuration file says besides.
+    #[arg(skip)]
+    pub(crate) config: Config,
 }
 
 /// When to use colours.
@@ -378,7 +433,7 @@ pub(crate) fn tcp_address(text: &str) -> Result<Address, String> {
     address(text, TCP_PORT)
 }
 
-fn udp_address(text: &str) -> Result<Address, String> {
+pub(crate) fn udp_address(text: &str) -> Result<Address, String> {
     address(text, UDP_PORT)
 }
 
@@ -420,7 +475,7 @@ pub(crate) fn peer_port(text: &str) -> Result<u16, String> {
     }
 }
 
-fn park(text: &str) -> Result<Park, String> {
+pub(crate) fn park(text: &str) -> Result<Park, String> {
     match text {
         "never" => Ok(Park(None)),
         _ => seconds(text).map(|after| Park(Some(after))).map_err(|wanted| format!("{wanted}, or `never`")),
@@ -436,8 +491,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

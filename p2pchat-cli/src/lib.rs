@@ -6,6 +6,7 @@
 mod about;
 mod args;
 mod command;
+mod config;
 mod console;
 mod desk;
 mod exit;
@@ -29,28 +30,30 @@ mod transfers;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::{
-    args::{Arguments, Subject},
+    args::{Arguments, Given, Subject},
     exit::{Exit, Failure},
     output::{Tone, write_stderr},
 };
 
 /// The whole program; the arguments are the process's.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let color = arguments.global.color;
-    match run(arguments) {
+    let (mut arguments, given) = Arguments::of(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    match run(&mut arguments, &given) {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {
-            write_stderr(color, Tone::Error, &format!("p2pchat: {failure}"));
+            write_stderr(arguments.global.color, Tone::Error, &format!("p2pchat: {failure}"));
             failure.exit.into()
         }
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), Failure> {
+fn run(arguments: &mut Arguments, given: &Given) -> Result<(), Failure> {
+    match &arguments.command {
+        Some(Subject::Config(what)) => return config::run(&arguments.global, what),
+        Some(Subject::Itself(what)) => return about::print(what),
+        _ => config::load(&mut arguments.global, given)?,
+    }
     if let Some(file) = &arguments.global.log {
         log::to_file(file)?;
     }
@@ -63,10 +66,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Failed, format!("can't start: {error}")))?;
     let outcome = runtime.block_on(async {
         match &arguments.command {
-            Some(Subject::Itself(what)) => about::print(what),
             Some(Subject::People(command)) => oneshot::run(&arguments.global, command).await,
-            None if arguments.global.menu => menu::run(&arguments.global).await,
-            None => line::run(&arguments.global).await,
+            _ if arguments.global.menu => menu::run(&arguments.global).await,
+            _ => line::run(&arguments.global).await,
         }
     });
     // A name that is still being looked up must not keep a program from ending that has said goodbye.

@@ -11,12 +11,12 @@ use std::{
 /// The binary with an environment of its own; nothing on standard input.
 fn p2pchat(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_p2pchat"));
-    for variable in
-        ["P2PCHAT_REGISTRY", "P2PCHAT_REGISTRY_UDP", "P2PCHAT_USER", "P2PCHAT_PASSWORD", "RUST_LOG"]
+    for (variable, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("P2PCHAT_") || name == "RUST_LOG")
     {
         command.env_remove(variable);
     }
-    command.args(arguments).env("P2PCHAT_DATA_DIR", data).stdin(Stdio::null());
+    command.args(arguments).env("P2PCHAT_DATA_DIR", data).env("XDG_CONFIG_HOME", data).stdin(Stdio::null());
     command
 }
 

@@ -113,7 +113,9 @@ impl Home {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("P2PCHAT_")) {
             command.env_remove(name);
         }
+        // Without the configuration of whoever runs the tests.
         command
+            .env("XDG_CONFIG_HOME", self.folder.path())
             .args([
                 "--registry",
                 &self.registry.to_string(),
