@@ -25,6 +25,7 @@ mod session;
 mod show;
 mod sign_in;
 mod target;
+#[allow(dead_code, unused_imports, reason = "the full-screen client uses the rest")]
 mod text;
 mod transfers;
 
