@@ -248,11 +248,11 @@ pub(crate) fn plain_room(name: String) -> String {
 
 /// What is left of a line.
 #[derive(Default)]
-struct Words<'a>(&'a str);
+pub(crate) struct Words<'a>(pub(crate) &'a str);
 
 impl<'a> Words<'a> {
     /// The next word, or what stands in double quotes, and what comes after it.
-    fn next_word(&self) -> Result<Option<(String, Words<'a>)>, String> {
+    pub(crate) fn next_word(&self) -> Result<Option<(String, Words<'a>)>, String> {
         let text = self.0.trim_start();
         // A room may be written as it is shown, `#"tea room"`.
         let (hash, text) = match text.strip_prefix('#') {
@@ -266,14 +266,14 @@ impl<'a> Words<'a> {
         Ok((!word.is_empty()).then(|| (format!("{hash}{word}"), Words(rest))))
     }
 
-    fn word(&mut self) -> Result<Option<String>, String> {
+    pub(crate) fn word(&mut self) -> Result<Option<String>, String> {
         let Some((word, rest)) = self.next_word()? else { return Ok(None) };
         *self = rest;
         Ok(Some(word))
     }
 
     /// A name that nothing may follow, so that its blanks need no quotes.
-    fn name(&mut self) -> Result<Option<String>, String> {
+    pub(crate) fn name(&mut self) -> Result<Option<String>, String> {
         let is_quoted = self.0.trim_start().trim_start_matches('#').starts_with('"');
         if is_quoted { self.word() } else { Ok(self.remainder()) }
     }
@@ -286,7 +286,7 @@ impl<'a> Words<'a> {
         Ok(Some(room.to_owned()))
     }
 
-    fn flag(&mut self, flag: &str) -> bool {
+    pub(crate) fn flag(&mut self, flag: &str) -> bool {
         match self.next_word() {
             Ok(Some((word, rest))) if word == flag => {
                 *self = rest;
@@ -296,19 +296,19 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn number(&mut self) -> Option<u32> {
+    pub(crate) fn number(&mut self) -> Option<u32> {
         let (word, rest) = self.next_word().ok().flatten()?;
         let number = word.parse().ok()?;
         *self = rest;
         Some(number)
     }
 
-    fn remainder(&mut self) -> Option<String> {
+    pub(crate) fn remainder(&mut self) -> Option<String> {
         let text = std::mem::take(&mut self.0).trim();
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.trim().is_empty()
     }
 }

@@ -86,6 +86,8 @@ struct Queue {
     sending: VecDeque<(EntryId, String)>,
     /// Text can go there now.
     open: bool,
+    /// The way there is lost, and is looked for already.
+    interrupted: bool,
     asking: bool,
     /// When to ask again, and how long it was waited before.
     again: u64,
@@ -118,11 +120,31 @@ impl Outbox {
     /// Text can go there from now on, or can't.
     pub(crate) fn open(&mut self, target: &Target, open: bool) {
         let queue = self.queue(target);
-        queue.open = open;
+        (queue.open, queue.interrupted) = (open, false);
         if open {
             (queue.again, queue.pause) = (0, 0);
         }
         self.go_on(target);
+    }
+
+    /// The way there is lost; it is looked for, so that nobody need be asked.
+    pub(crate) fn interrupted(&mut self, target: &Target) {
+        let queue = self.queue(target);
+        (queue.open, queue.interrupted) = (false, true);
+    }
+
+    /// The user wants a chat, whether or not something waits for it.
+    pub(crate) fn ask(&mut self, user: &Username) {
+        let queue = self.queue(&Target::User(user.clone()));
+        if !queue.asking && !queue.open {
+            queue.asking = true;
+            self.steps.push_back(Step::Ask(user.clone()));
+        }
+    }
+
+    /// What waits there is not to be said any more; which that was.
+    pub(crate) fn discard(&mut self, target: &Target) -> Vec<EntryId> {
+        std::mem::take(&mut self.queue(target).waiting).into_iter().map(|(id, _)| id).collect()
     }
 
     /// Somebody was seen.
@@ -186,7 +208,7 @@ impl Outbox {
     /// Nobody is logged in any more: nothing is open, and nothing is being asked.
     pub(crate) fn logged_out(&mut self) {
         for (_, queue) in self.queues.values_mut() {
-            (queue.open, queue.asking, queue.again) = (false, false, u64::MAX);
+            (queue.open, queue.asking, queue.interrupted) = (false, false, true);
         }
     }
 
@@ -208,6 +230,7 @@ impl Outbox {
         } else if let Target::User(user) = target
             && !queue.waiting.is_empty()
             && !queue.asking
+            && !queue.interrupted
             && now >= queue.again
         {
             queue.asking = true;
