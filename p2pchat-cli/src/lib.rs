@@ -5,6 +5,8 @@
 
 mod about;
 mod args;
+#[allow(dead_code, reason = "the full-screen client opens links")]
+mod browser;
 mod console;
 mod exit;
 pub mod json;
