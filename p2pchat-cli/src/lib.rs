@@ -9,6 +9,9 @@ mod args;
 mod browser;
 mod console;
 mod exit;
+#[cfg(any(test, feature = "__fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod json;
 mod keys;
 mod line;
