@@ -7,9 +7,14 @@ mod about;
 mod args;
 mod command;
 mod config;
+#[allow(dead_code, reason = "the full-screen client opens links")]
+mod browser;
 mod console;
 mod desk;
 mod exit;
+#[cfg(any(test, feature = "__fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod json;
 mod keys;
 mod line;

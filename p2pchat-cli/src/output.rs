@@ -64,12 +64,16 @@ impl Paint {
         self.style(style, text)
     }
 
-    /// `text` in a style of its own.
+    /// `text` in a style of its own, which ends with each line.
     pub(crate) fn style(self, style: Style, text: &str) -> String {
-        if self.0 { format!("{style}{text}{style:#}") } else { text.to_owned() }
+        if !self.0 {
+            return text.to_owned();
+        }
+        let lines = text.split('\n').map(|line| format!("{style}{line}{style:#}"));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "__fuzz"))]
     pub(crate) fn forced(on: bool) -> Self {
         Self(on)
     }

@@ -191,4 +191,4 @@ fn effects(style: Style) -> Effects {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
