@@ -12,14 +12,14 @@ use p2pchat_core::{
     proto::{LinkKey, Text},
     tokio::{Error, Peer},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::{
     args::{Accept, Address, Command, Global, RoomPassword},
     console::Console,
     exit::{Exit, Failure},
-    json,
+    json::{self, Line},
     keys::{self, KeyFile, Keys, Stored},
     output::{Paint, Tone, write_stderr, write_stdout},
     owner::Deed,
@@ -120,30 +120,30 @@ async fn obey(
         Command::Search { username, json } => {
             let found = peer.search(username).await?;
             if *json {
-                print(&json::line(&json::found(username, &found)))
+                print_json(&json::Found::new(username, &found))
             } else {
                 print(&show::found(username, &found))
             }
         }
         Command::Peers { detailed: true, json } => {
             let peers = peer.peers().await?;
-            print_list(*json, peers.iter().map(json::peer).collect(), &show::peers(&peers))
+            print_list(*json, &json_list::<json::Peer, _>(&peers), &show::peers(&peers))
         }
         Command::Peers { detailed: false, json } => {
             let names = peer.names().await?;
-            print_list(*json, json::names(&names), &names.iter().map(show::name).collect::<Vec<_>>())
+            print_list(*json, &json::names(&names), &names.iter().map(show::name).collect::<Vec<_>>())
         }
         Command::Rooms { names: true, json } => {
             let names = peer.room_names().await?;
-            print_list(*json, json::names(&names), &names.iter().map(show::name).collect::<Vec<_>>())
+            print_list(*json, &json::names(&names), &names.iter().map(show::name).collect::<Vec<_>>())
         }
         Command::Rooms { names: false, json } => {
             let rooms = peer.rooms().await?;
-            print_list(*json, rooms.iter().map(json::room).collect(), &show::rooms(&rooms))
+            print_list(*json, &json_list::<json::Room, _>(&rooms), &show::rooms(&rooms))
         }
         Command::Members { room, json } => {
             let members = peer.members(room).await?;
-            print_list(*json, json::names(&members), &members.iter().map(show::name).collect::<Vec<_>>())
+            print_list(*json, &json::names(&members), &members.iter().map(show::name).collect::<Vec<_>>())
         }
         Command::Send { username, .. } => {
             peer.chat(username).await?;
@@ -165,7 +165,7 @@ async fn obey(
         Command::Leave { room } => Ok(peer.leave(room).await?),
         Command::Bans { room, json } => {
             let bans = peer.bans(room).await?;
-            print_list(*json, bans.iter().map(json::ban).collect(), &show::bans(&bans))
+            print_list(*json, &json_list::<json::Ban, _>(&bans), &show::bans(&bans))
         }
         Command::Kick { room, .. }
         | Command::Ban { room, .. }
@@ -221,16 +221,12 @@ fn take_file(peer: &Peer, file: FileId, folder: &Path, as_json: bool) {
     tokio::spawn(async move {
         let line = match (peer.accept_file(file, folder).await, as_json) {
             (Ok(path), true) => {
-                let path = path.to_string_lossy();
-                json::line(&json!({ "event": "file_stored", "file": number, "path": path }))
+                Line::FileStored { file: number, path: path.to_string_lossy().into_owned() }.to_string()
             }
             (Ok(path), false) => {
                 format!("the file is there: {}", sanitize::line(&path.display().to_string()))
             }
-            (Err(error), true) => {
-                let reason = error.to_string();
-                json::line(&json!({ "event": "file_failed", "file": number, "reason": reason }))
-            }
+            (Err(error), true) => Line::FileFailed { file: number, reason: error.to_string() }.to_string(),
             (Err(error), false) => format!("the file: {}", sanitize::line(&error.to_string())),
         };
         // That the reader is gone is noticed with the next event.
@@ -249,10 +245,8 @@ async fn listen(
     let mut signals = Signals::catch()?;
     let mut eof = until_eof.then(stdin_end);
     let paint = Paint::for_stream(global.color, &io::stdout());
-    let me = session.peer.username();
-    let me = me.as_ref().map(AsRef::<str>::as_ref);
     if json {
-        print(&json::line(&json!({ "event": "ready", "username": me, "port": session.peer.port() })))?;
+        print(&Line::ready(&session.peer).to_string())?;
     }
     loop {
         let event = tokio::select! {
@@ -261,11 +255,8 @@ async fn listen(
             () = async { match &mut eof { Some(end) => drop(end.await), None => std::future::pending().await } } => return Ok(()),
         };
         let Some(event) = event else { return Err(Failure::new(Exit::Registry, "the session has ended")) };
-        let line = if json {
-            Some(json::event(&event)).filter(|value| *value != Value::Null).map(|value| json::line(&value))
-        } else {
-            show::event(&event, paint)
-        };
+        let line =
+            if json { Line::of(&event).map(|line| line.to_string()) } else { show::event(&event, paint) };
         if let Some(line) = line {
             print(&line)?;
         }
@@ -402,7 +393,7 @@ fn about_blocks(global: &Global, registry: &Address, command: &Command) -> Resul
         Command::Unblock { username } => Ok(list.remember(&keys::name(username)?, false)?),
         Command::Blocked { json } => {
             let blocked = Vec::from_iter(list.look_up()?);
-            print_list(*json, json::names(&blocked), &blocked.iter().map(show::name).collect::<Vec<_>>())
+            print_list(*json, &json::names(&blocked), &blocked.iter().map(show::name).collect::<Vec<_>>())
         }
         _ => Ok(()),
     }
@@ -472,8 +463,17 @@ async fn on_terminal(
     asked.map_err(|_| lacking())
 }
 
-fn print_list(as_json: bool, value: Value, lines: &[String]) -> Result<(), Failure> {
-    if as_json { print(&json::line(&value)) } else { lines.iter().try_for_each(|line| print(line)) }
+fn print_list(as_json: bool, values: &impl Serialize, lines: &[String]) -> Result<(), Failure> {
+    if as_json { print_json(values) } else { lines.iter().try_for_each(|line| print(line)) }
+}
+
+fn json_list<'a, T: From<&'a R>, R>(records: &'a [R]) -> Vec<T> {
+    records.iter().map(T::from).collect()
+}
+
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let line = json::line(value).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    print(&line)
 }
 
 fn print(line: &str) -> Result<(), Failure> {
