@@ -16,6 +16,7 @@ mod menu;
 mod oneshot;
 mod output;
 mod owner;
+mod pipe;
 mod requests;
 mod sanitize;
 mod session;
@@ -24,6 +25,11 @@ mod sign_in;
 mod target;
 mod text;
 mod transfers;
+
+/// The README's code, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 use std::process::ExitCode;
 

@@ -9,7 +9,7 @@ use std::{
 
 use p2pchat_core::{
     peer::{Event, FileId, RequestError},
-    proto::{LinkKey, Text},
+    proto::{LinkKey, RoomName, Text},
     tokio::{Error, Peer},
 };
 use serde::Serialize;
@@ -21,9 +21,9 @@ use crate::{
     exit::{Exit, Failure},
     json::{self, Line},
     keys::{self, KeyFile, Keys, Stored},
-    output::{Paint, Tone, write_stderr, write_stdout},
+    output::{Paint, write_stdout},
     owner::Deed,
-    sanitize,
+    pipe, sanitize,
     session::{self, Needs, Session, Signals},
     show,
     sign_in::{self, Answered},
@@ -57,6 +57,9 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         }
         Text::new(&text).map_err(|problem| Failure::new(Exit::Usage, format!("the message {problem}")))?;
     }
+    if let Command::Pipe { room, .. } = command {
+        self::room(room)?;
+    }
     let room_password = room_password(command)?;
     let invite = session::invite(global)?;
     let password = match session::password(global)? {
@@ -72,7 +75,7 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
     let needs = Needs { chat_timeout, files };
     let mut session = Session::connect(global, registry, needs).await?;
     if let Some(notice) = session.first_meeting() {
-        write_stderr(global.color, Tone::Notice, &notice);
+        global.notice(&notice);
     }
     let done = async {
         if matches!(command, Command::Register) {
@@ -148,7 +151,7 @@ async fn obey(
         Command::Send { username, .. } => {
             peer.chat(username).await?;
             if !peer.key_of(username).await?.secured {
-                write_stderr(global.color, Tone::Notice, &show::in_the_clear(&sanitize::line(username)));
+                global.notice(&show::in_the_clear(&sanitize::line(username)));
             }
             peer.send(username, text).await?;
             Ok(peer.hang_up(username).await?)
@@ -176,7 +179,12 @@ async fn obey(
             }
             Ok(())
         }
-        Command::SendFile { username, file, .. } => send_file(session, username, file).await,
+        Command::SendFile { username, file, .. } => send_file(global, session, username, file).await,
+        Command::Pipe { room, json, keep, .. } => {
+            let room = self::room(room)?;
+            let how = pipe::How { json: *json, keep: *keep };
+            pipe::run(global, session, &room, room_password, how).await
+        }
         Command::Listen { json, accept, files, room, until_eof } => {
             for room in room {
                 peer.join(room, None).await.map_err(|error| Failure::from(error).context("join"))?;
@@ -187,10 +195,10 @@ async fn obey(
 }
 
 /// Offers a file, and shows how far it is where somebody looks.
-async fn send_file(session: &mut Session, user: &str, file: &Path) -> Result<(), Failure> {
+async fn send_file(global: &Global, session: &mut Session, user: &str, file: &Path) -> Result<(), Failure> {
     let peer = session.peer.clone();
     peer.chat(user).await?;
-    let watched = io::stderr().is_terminal();
+    let watched = !global.quiet && io::stderr().is_terminal();
     let mut transfers = Transfers::default();
     let mut sending = pin!(peer.send_file(user, file));
     let mut shown = false;
@@ -277,15 +285,20 @@ async fn listen(
                 }
             }
             Event::LoggedOut { reason, .. } => {
-                let failure = match session.peer.certificate_error() {
-                    Some(error) => Failure::from(Error::from(error)),
-                    None => Failure::new(Exit::Login, sanitize::line(&reason)),
-                };
-                return Err(failure.context("logged out"));
+                return Err(logged_out(session, &reason));
             }
             _ => {}
         }
     }
+}
+
+/// Why the registry ended the session.
+pub(crate) fn logged_out(session: &Session, reason: &str) -> Failure {
+    let failure = match session.peer.certificate_error() {
+        Some(error) => Failure::from(Error::from(error)),
+        None => Failure::new(Exit::Login, sanitize::line(reason)),
+    };
+    failure.context("logged out")
 }
 
 /// Ends when standard input does.
@@ -341,9 +354,15 @@ fn deeds(command: &Command, room_password: Option<&str>) -> Vec<Deed> {
     }
 }
 
+fn room(name: &str) -> Result<RoomName, Failure> {
+    RoomName::new(name).map_err(|problem| Failure::new(Exit::Usage, format!("the room's name {problem}")))
+}
+
 fn room_password(command: &Command) -> Result<Option<String>, Failure> {
     let room_password_file = match command {
-        Command::Create { password, .. } | Command::Join { password, .. } => {
+        Command::Create { password, .. }
+        | Command::Join { password, .. }
+        | Command::Pipe { password, .. } => {
             let RoomPassword { room_password_file } = password;
             room_password_file
         }
@@ -476,7 +495,8 @@ fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     print(&line)
 }
 
-fn print(line: &str) -> Result<(), Failure> {
+/// Prints a line.
+pub(crate) fn print(line: &str) -> Result<(), Failure> {
     write_stdout(&format!("{line}\n"))
         .map_err(|error| Failure::new(Exit::Failed, format!("can't write to standard output: {error}")))
 }
