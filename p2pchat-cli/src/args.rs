@@ -8,13 +8,20 @@ use clap::{
     parser::ValueSource,
 };
 
-use crate::config::Config;
+use crate::{
+    config::Config,
+    output::{Tone, write_stderr},
+};
 
 const EXAMPLES: &str = "\
 Examples:
   p2pchat --registry chat.example.org          ask for the rest, then chat
   p2pchat --registry 127.0.0.1 --user alice    on the same machine, as alice
   p2pchat --menu                               numbered menus instead of commands
+
+Said once, in a file (then p2pchat alone is enough, and p2pchat -P work is somebody else):
+  p2pchat config default > ~/.config/p2pchat/config.toml
+  p2pchat config check
 
 In scripts (the password comes from a file or from $P2PCHAT_PASSWORD, never from an argument):
   export P2PCHAT_REGISTRY=chat.example.org:15600 P2PCHAT_USER=backup-bot
@@ -25,6 +32,10 @@ In scripts (the password comes from a file or from $P2PCHAT_PASSWORD, never from
   p2pchat --password-file bot.key say operators \"backup done\"
   p2pchat --password-file bot.key listen --json | jq -r 'select(.text).text'
   p2pchat --password-file bot.key peers --detailed --json
+
+A room as a pipe (-q leaves nothing on standard error but what went wrong):
+  tail -f app.log | p2pchat -q -P bot pipe operators
+  p2pchat -P bot pipe --keep operators < /dev/null > operators.log
 
 Exit codes:
   0  done                               4  wrong username or password, or logged in elsewhere
@@ -174,9 +185,21 @@ pub(crate) struct Global {
     /// Use this profile of the configuration file.
     #[arg(long, short = 'P', global = true, value_name = "NAME", env = "P2PCHAT_PROFILE")]
     pub(crate) profile: Option<String>,
+    /// Say nothing on standard error but what went wrong.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
     /// What the configuration file says besides.
     #[arg(skip)]
     pub(crate) config: Config,
+}
+
+impl Global {
+    /// Tells the user on standard error what is to be known, unless it is to be quiet.
+    pub(crate) fn notice(&self, text: &str) {
+        if !self.quiet {
+            write_stderr(self.color, Tone::Notice, text);
+        }
+    }
 }
 
 /// When to use colours.
@@ -257,6 +280,22 @@ pub(crate) enum Command {
         /// What to say, to the end of the line: options come before it; `-` reads it from standard input.
         #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]
         text: Vec<String>,
+    },
+    /// Join a room with standard input and output: each line read is a message, each message a line printed.
+    ///
+    /// It ends when the input does and everybody has all of it. Blank lines are nothing. Who doesn't have something is said on
+    /// standard error, and the exit code is 6 then. While the room is slow, no more is read than is under way.
+    Pipe {
+        /// Which room; you become a member if you are none.
+        room: String,
+        /// Print a JSON object a line, as `listen --json` does.
+        #[arg(long)]
+        json: bool,
+        /// Go on printing when the input has ended.
+        #[arg(long)]
+        keep: bool,
+        #[command(flatten)]
+        password: RoomPassword,
     },
     /// Stay online and print what happens, until interrupted.
     Listen {

@@ -24,6 +24,7 @@ mod oneshot;
 mod output;
 mod owner;
 mod report;
+mod pipe;
 mod requests;
 mod sanitize;
 mod session;
@@ -33,6 +34,11 @@ mod target;
 #[allow(dead_code, unused_imports, reason = "the full-screen client uses the rest")]
 mod text;
 mod transfers;
+
+/// The README's code, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 use std::process::ExitCode;
 

@@ -33,6 +33,9 @@ pub(crate) enum Tone {
 pub(crate) struct Paint(bool);
 
 impl Paint {
+    /// No colours.
+    pub(crate) const OFF: Self = Self(false);
+
     /// Colours if the user says so, else if `stream` is a terminal and `NO_COLOR` is not set.
     pub(crate) fn for_stream(choice: ColorChoice, stream: &impl IsTerminal) -> Self {
         Self(match choice {

@@ -17,7 +17,6 @@ use crate::{
     args::{Address, Global},
     exit::{Exit, Failure},
     keys::{self, KeyFile, Keys, Stored},
-    output::{Tone, write_stderr},
 };
 
 /// How many members a room takes if its creator doesn't say.
@@ -185,7 +184,7 @@ pub(crate) fn password(global: &Global) -> Result<Option<String>, Failure> {
         let password = first_line(file, "--password-file")?;
         if is_open_to_others(file) {
             let advice = format!("others can read {}: chmod 600 it", file.display());
-            write_stderr(global.color, Tone::Notice, &advice);
+            global.notice(&advice);
         }
         return Ok(Some(password));
     }

@@ -2,7 +2,7 @@
 
 use p2pchat_core::{
     peer::{BroadcastReport, Event, Place, RequestError},
-    proto::{BanRecord, Found, LinkKey, PeerRecord, RoomChange, RoomName, RoomRecord, Username},
+    proto::{BanRecord, Found, LinkKey, PeerRecord, RoomChange, RoomName, RoomRecord, Text, Username},
 };
 
 use crate::{
@@ -135,6 +135,18 @@ pub(crate) fn notice(event: &Event) -> Option<(Tone, String)> {
         }
         _ => return None,
     })
+}
+
+/// What somebody said where it is clear which room it was.
+pub(crate) fn said(
+    from: &Username,
+    what: &Text,
+    secured: bool,
+    place: Option<Place>,
+    paint: Paint,
+) -> String {
+    let label = format!("{}{}:", name(from), remarks(secured, place));
+    text::message(&paint.paint(Tone::Name, &label), what.as_str(), paint)
 }
 
 /// What is to be known of a message besides who says it.

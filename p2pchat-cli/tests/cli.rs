@@ -44,9 +44,15 @@ fn help_teaches_by_example_and_lists_the_exit_codes() {
     let dir = tempfile::tempdir().unwrap();
     let (code, out, _) = run(&mut p2pchat(dir.path(), &["--help"]));
     assert_eq!(code, Some(0));
-    for part in
-        ["p2pchat --registry chat.example.org", "Exit codes:", "--password-file", "listen --json", "--menu"]
-    {
+    for part in [
+        "p2pchat --registry chat.example.org",
+        "Exit codes:",
+        "--password-file",
+        "listen --json",
+        "--menu",
+        "config default",
+        "pipe operators",
+    ] {
         assert!(out.contains(part), "{part} is not in:\n{out}");
     }
     let (code, out, _) = run(&mut p2pchat(dir.path(), &["--version"]));
@@ -57,7 +63,8 @@ fn help_teaches_by_example_and_lists_the_exit_codes() {
 fn every_subcommand_has_help() {
     let dir = tempfile::tempdir().unwrap();
     for command in [
-        "register", "search", "peers", "rooms", "members", "send", "say", "listen", "create", "join", "leave",
+        "register", "search", "peers", "rooms", "members", "send", "say", "listen", "create", "join",
+        "leave", "pipe", "config",
     ] {
         let (code, out, _) = run(&mut p2pchat(dir.path(), &[command, "--help"]));
         assert_eq!(code, Some(0));

@@ -96,6 +96,14 @@ fn a_file_is_understood() {
 }
 
 #[test]
+fn the_readmes_example_is_right() {
+    let readme = include_str!("../../README.md");
+    let (_, example) = readme.split_once("```toml\n").unwrap();
+    let file = right(example.split("```").next().unwrap());
+    assert!(file.profile(Some("bot"), "").unwrap().password_file.is_some());
+}
+
+#[test]
 fn all_that_is_wrong_is_said_with_its_place() {
     let problems = wrong(
         "regsitry = 'x'\npeer_port = 80\ntls12 = 'yes'\n[screen]\nsidebar = -1\ntime = '%!'\ntheme = 'blue'\n[theme]\n\

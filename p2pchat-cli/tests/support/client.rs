@@ -187,6 +187,11 @@ impl Client {
         self.process.wait().unwrap();
     }
 
+    /// What it is written to by; nothing can be typed then.
+    pub(crate) fn take_keyboard(&mut self) -> ChildStdin {
+        self.keyboard.take().unwrap()
+    }
+
     /// Lets it read to the end of its input, and end.
     pub(crate) fn finish(mut self) -> Outcome {
         self.keyboard = None;
