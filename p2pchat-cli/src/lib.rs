@@ -6,6 +6,7 @@
 mod about;
 mod args;
 mod console;
+mod doctor;
 mod exit;
 pub mod json;
 mod keys;
