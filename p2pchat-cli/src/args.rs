@@ -44,6 +44,16 @@ Exit codes:
   3  the registry can't be reached      7  somebody took too long
      or trusted";
 
+const DOCTOR: &str = "\
+Examples:
+  p2pchat doctor                               without a user: as far as the registry
+  p2pchat --user alice --password-file FILE doctor
+  p2pchat --user alice --password-file FILE --peer-port 4000 doctor --with bob
+
+With a user and a password it logs in, as any client does: a session of yours that is alive elsewhere is left alone, one that
+is parked or has been silent for some seconds ends by it. It ends with exit code 0 if nothing failed, else with that of what
+failed first: 2 settings, 3 the registry, 4 the login, 1 anything else. A warning is no failure.";
+
 /// Talk to people directly: a registry introduces you, then messages go from peer to peer.
 ///
 /// Started plainly, p2pchat asks for what it lacks and gives you a prompt; /help lists what can be typed there.
@@ -315,6 +325,9 @@ pub(crate) enum Command {
         #[arg(long)]
         until_eof: bool,
     },
+    /// Look for what keeps you from talking, step by step, and say what to change.
+    #[command(after_help = DOCTOR)]
+    Doctor(Check),
     /// Show what you and somebody you have talked to compare, to know that nobody is between you. Asks no registry.
     Verify {
         /// Who.
@@ -430,6 +443,23 @@ pub(crate) enum Command {
         #[arg(long, value_name = "USERNAME", group = "setting")]
         owner: Option<String>,
     },
+}
+
+/// What `doctor` is to look at.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Have this user's program dial yours, which shows that others can get through. They are asked for a chat first.
+    #[arg(long, value_name = "USERNAME", conflicts_with = "no_login")]
+    pub(crate) with: Option<String>,
+    /// How many seconds they may take to accept it.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Don't log in, and leave out what only who is logged in can look at.
+    #[arg(long)]
+    pub(crate) no_login: bool,
+    /// Print a JSON object for each step.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A room's password.

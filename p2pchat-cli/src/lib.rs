@@ -4,13 +4,14 @@
 //! As a library it has what programs that run the client need to know: what [`json`] lines it writes.
 
 mod about;
+mod archive;
 mod args;
+mod browser;
 mod command;
 mod config;
-#[allow(dead_code, reason = "the full-screen client opens links")]
-mod browser;
 mod console;
 mod desk;
+mod doctor;
 mod exit;
 #[cfg(any(test, feature = "__fuzz"))]
 #[doc(hidden)]
@@ -21,17 +22,19 @@ mod line;
 mod log;
 mod menu;
 mod oneshot;
+mod outbox;
 mod output;
 mod owner;
-mod report;
 mod pipe;
+mod private;
+mod report;
 mod requests;
 mod sanitize;
+mod screen;
 mod session;
 mod show;
 mod sign_in;
 mod target;
-#[allow(dead_code, unused_imports, reason = "the full-screen client uses the rest")]
 mod text;
 mod transfers;
 

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use crate::{
     args::{Accept, Address, Command, Global, RoomPassword},
     console::Console,
+    doctor,
     exit::{Exit, Failure},
     json::{self, Line},
     keys::{self, KeyFile, Keys, Stored},
@@ -35,6 +36,9 @@ const STDIN_BYTES: u64 = 1 << 20;
 
 /// Does what `command` says.
 pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failure> {
+    if let Command::Doctor(check) = command {
+        return doctor::command(global, check).await;
+    }
     let registry = global
         .registry
         .as_ref()
@@ -114,6 +118,7 @@ async fn obey(
     match command {
         // Done before the login, or without one.
         Command::Register
+        | Command::Doctor(_)
         | Command::Verify { .. }
         | Command::Trust { .. }
         | Command::Key { .. }
