@@ -15,6 +15,7 @@ mod menu;
 mod oneshot;
 mod output;
 mod owner;
+mod private;
 mod requests;
 mod sanitize;
 mod session;
