@@ -4,9 +4,12 @@
 //! As a library it has what programs that run the client need to know: what [`json`] lines it writes.
 
 mod about;
+#[allow(dead_code, reason = "the full-screen client uses the rest of it")]
+mod archive;
 mod args;
 mod console;
 mod exit;
+mod history;
 pub mod json;
 mod keys;
 mod line;

@@ -19,7 +19,7 @@ use crate::{
     args::{Accept, Address, Command, Global, RoomPassword},
     console::Console,
     exit::{Exit, Failure},
-    json,
+    history, json,
     keys::{self, KeyFile, Keys, Stored},
     output::{Paint, Tone, write_stderr, write_stdout},
     owner::Deed,
@@ -48,6 +48,9 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         .ok_or_else(|| Failure::new(Exit::Usage, "who are you? Give --user or $P2PCHAT_USER"))?;
     if let Command::Verify { .. } | Command::Trust { .. } | Command::Key { .. } = command {
         return about_keys(global, registry, user, command).await;
+    }
+    if let Command::History(which) = command {
+        return history::run(global, registry, user, which);
     }
     let text = text(command)?;
     if let Command::Send { .. } | Command::Say { .. } = command {
@@ -114,6 +117,7 @@ async fn obey(
         | Command::Verify { .. }
         | Command::Trust { .. }
         | Command::Key { .. }
+        | Command::History(_)
         | Command::Block { .. }
         | Command::Unblock { .. }
         | Command::Blocked { .. } => Ok(()),
@@ -476,7 +480,8 @@ fn print_list(as_json: bool, value: Value, lines: &[String]) -> Result<(), Failu
     if as_json { print(&json::line(&value)) } else { lines.iter().try_for_each(|line| print(line)) }
 }
 
-fn print(line: &str) -> Result<(), Failure> {
+/// Prints a line, or a block of them.
+pub(crate) fn print(line: &str) -> Result<(), Failure> {
     write_stdout(&format!("{line}\n"))
         .map_err(|error| Failure::new(Exit::Failed, format!("can't write to standard output: {error}")))
 }
