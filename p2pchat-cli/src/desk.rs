@@ -165,7 +165,10 @@ impl Desk {
 }
 
 /// The lines of `/help`, or the one about `name`.
-pub(crate) fn help<'a>(all: impl IntoIterator<Item = &'a Help>, name: Option<&str>) -> Result<Vec<Said>, String> {
+pub(crate) fn help<'a>(
+    all: impl IntoIterator<Item = &'a Help>,
+    name: Option<&str>,
+) -> Result<Vec<Said>, String> {
     let wanted = name.map(|name| format!("/{}", name.trim_start_matches('/')));
     let mut lines: Vec<Said> = Vec::new();
     for help in all.into_iter().filter(|help| wanted.as_ref().is_none_or(|name| name == help.name)) {

@@ -17,7 +17,7 @@ use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use crate::{
     args::Address,
     exit::{Exit, Failure},
-    sanitize,
+    private, sanitize,
 };
 
 /// How a key is marked in its file that is under a passphrase.
@@ -41,10 +41,7 @@ impl Keys {
 
     /// Where an account's own is: `link_keys/REGISTRY/ACCOUNT.pem`.
     pub(crate) fn own(&self, user: &Username) -> KeyFile {
-        let Address { host, port } = &self.registry;
-        let folder = format!("{}_{port}", host.to_lowercase().replace([':', '/'], "_"));
-        // Names that are the same in different spellings have one.
-        KeyFile(self.data_dir.join("link_keys").join(folder).join(format!("{}.pem", user.folded())))
+        KeyFile(private::of_account(&self.data_dir, "link_keys", &self.registry, user, "pem"))
     }
 
     /// Where others' are.
@@ -116,7 +113,7 @@ impl KeyFile {
 
     fn load(&self) -> io::Result<Stored> {
         let pem = fs::read_to_string(&self.0)?;
-        check_modes(&self.0)?;
+        private::check_modes(&self.0)?;
         let (label, key) = SecretDocument::from_pem(&pem).map_err(io::Error::other)?;
         match label {
             ENCRYPTED => Ok(Stored::Locked(key)),
@@ -130,39 +127,10 @@ impl KeyFile {
         self.write(&key, PLAIN, false)
     }
 
-    /// Writes it whole or not at all. Of two programs that make the first at once, one does.
     fn write(&self, key: &SecretDocument, label: &'static str, replace: bool) -> io::Result<()> {
         let pem = key.to_pem(label, LineEnding::LF).map_err(io::Error::other)?;
-        let folder = self.0.parent().unwrap_or(Path::new("."));
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder)?;
-        let draft = self.0.with_extension(format!("{}.new", std::process::id()));
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = (|| {
-            let mut file = options.open(&draft)?;
-            file.write_all(pem.as_bytes())?;
-            file.sync_all()?;
-            match replace {
-                true => fs::rename(&draft, &self.0)?,
-                false => match fs::hard_link(&draft, &self.0) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                    linked => linked?,
-                },
-            }
-            // Others are told the key next: it is to be there after a loss of power too.
-            #[cfg(unix)]
-            fs::File::open(folder)?.sync_all()?;
-            Ok(())
-        })();
-        // It has its place, or is of no use.
-        let _ = fs::remove_file(&draft);
-        written
+        // Others are told the key next: it is to be on disk by then.
+        private::write(&self.0, replace, |file| file.write_all(pem.as_bytes()))
     }
 
     /// Puts the key under a passphrase, or under none.
@@ -207,28 +175,6 @@ fn decrypt(locked: &SecretDocument, passphrase: &str) -> Result<SecretDocument, 
 
 fn identity(key: &SecretDocument) -> io::Result<LinkIdentity> {
     LinkIdentity::from_pkcs8(key.as_bytes()).map_err(io::Error::other)
-}
-
-/// A secret that others can read is none; nor is one in a folder in which others can put another in its place.
-#[cfg(unix)]
-fn check_modes(file: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-
-    let folder = file.parent().unwrap_or(Path::new("."));
-    for (path, what, wanted) in [(file, "it", 0o600), (folder, "its folder", 0o700)] {
-        let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            let why =
-                format!("{what} is open to others (mode {mode:o}); make it yours alone with mode {wanted:o}");
-            return Err(io::Error::other(why));
-        }
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn check_modes(_: &Path) -> io::Result<()> {
-    Ok(())
 }
 
 /// What the user compares with somebody, in lines; `drawn`: as a picture too.

@@ -16,6 +16,7 @@ mod exit;
 #[cfg(any(test, feature = "__fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+mod history;
 pub mod json;
 mod keys;
 mod line;

@@ -20,6 +20,7 @@ use crate::{
     console::Console,
     doctor,
     exit::{Exit, Failure},
+    history,
     json::{self, Line},
     keys::{self, KeyFile, Keys, Stored},
     output::{Paint, write_stdout},
@@ -52,6 +53,9 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         .ok_or_else(|| Failure::new(Exit::Usage, "who are you? Give --user or $P2PCHAT_USER"))?;
     if let Command::Verify { .. } | Command::Trust { .. } | Command::Key { .. } = command {
         return about_keys(global, registry, user, command).await;
+    }
+    if let Command::History(which) = command {
+        return history::run(global, registry, user, which);
     }
     let text = text(command)?;
     if let Command::Send { .. } | Command::Say { .. } = command {
@@ -122,6 +126,7 @@ async fn obey(
         | Command::Verify { .. }
         | Command::Trust { .. }
         | Command::Key { .. }
+        | Command::History(_)
         | Command::Block { .. }
         | Command::Unblock { .. }
         | Command::Blocked { .. } => Ok(()),
@@ -495,12 +500,12 @@ fn json_list<'a, T: From<&'a R>, R>(records: &'a [R]) -> Vec<T> {
     records.iter().map(T::from).collect()
 }
 
-fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let line = json::line(value).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     print(&line)
 }
 
-/// Prints a line.
+/// Prints a line, or a block of them.
 pub(crate) fn print(line: &str) -> Result<(), Failure> {
     write_stdout(&format!("{line}\n"))
         .map_err(|error| Failure::new(Exit::Failed, format!("can't write to standard output: {error}")))

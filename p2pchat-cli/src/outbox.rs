@@ -89,6 +89,8 @@ struct Queue {
     /// The way there is lost, and is looked for already.
     interrupted: bool,
     asking: bool,
+    /// What kept it from going out last, as the user was told.
+    told: String,
     /// When to ask again, and how long it was waited before.
     again: u64,
     pause: u64,
@@ -112,6 +114,7 @@ impl Outbox {
     pub(crate) fn push(&mut self, target: &Target, id: EntryId, text: String) {
         let queue = self.queue(target);
         queue.waiting.push_back((id, text));
+        queue.told.clear();
         // Whoever says something wants it to arrive.
         (queue.again, queue.pause) = (0, 0);
         self.go_on(target);
@@ -140,6 +143,19 @@ impl Outbox {
             queue.asking = true;
             self.steps.push_back(Step::Ask(user.clone()));
         }
+    }
+
+    /// True if something waits there.
+    pub(crate) fn waits(&self, target: &Target) -> bool {
+        self.queues.get(&target.key()).is_some_and(|(_, queue)| !queue.waiting.is_empty())
+    }
+
+    /// True if the user doesn't know yet why nothing goes out: each attempt may fail alike. They are told then.
+    pub(crate) fn is_news(&mut self, target: &Target, why: &str) -> bool {
+        let queue = self.queue(target);
+        let is_news = queue.told != why || queue.waiting.is_empty();
+        why.clone_into(&mut queue.told);
+        is_news
     }
 
     /// What waits there is not to be said any more; which that was.

@@ -76,6 +76,11 @@ impl Paint {
         lines.collect::<Vec<_>>().join("\n")
     }
 
+    /// No colours.
+    pub(crate) const fn none() -> Self {
+        Self(false)
+    }
+
     #[cfg(any(test, feature = "__fuzz"))]
     pub(crate) fn forced(on: bool) -> Self {
         Self(on)

@@ -10,7 +10,7 @@ use std::{
 use etcetera::{BaseStrategy, choose_base_strategy};
 use p2pchat_core::{
     peer::{self, Event},
-    tokio::{ClientConfig, Error, Events, Fingerprint, Peer, TlsVersion, Trust},
+    tokio::{ClientConfig, Error, Events, Fingerprint, Held, Peer, TlsVersion, Trust},
 };
 
 use crate::{
@@ -131,15 +131,20 @@ impl Session {
     /// The next event for a person to see: what keeps the registry from being reached again is told once, not at each
     /// attempt.
     pub(crate) async fn next_event(&mut self) -> Option<Event> {
+        self.next_held().await.map(Held::confirm)
+    }
+
+    /// The same, to be confirmed to whoever said it once it is kept.
+    pub(crate) async fn next_held(&mut self) -> Option<Held> {
         loop {
-            let event = self.events.next().await?;
-            match &event {
+            let held = self.events.next_held().await?;
+            match held.event() {
                 Event::Disconnected { reason, .. } if self.cut_off_by.as_ref() == Some(reason) => continue,
                 Event::Disconnected { reason, .. } => self.cut_off_by = Some(reason.clone()),
                 Event::Connected | Event::Reconnected | Event::Unparked => self.cut_off_by = None,
                 _ => {}
             }
-            return Some(event);
+            return Some(held);
         }
     }
 

@@ -31,14 +31,14 @@ pub(crate) fn names<'a, T: AsRef<str> + 'a>(all: impl IntoIterator<Item = &'a T>
 
 /// An event as a line; `None` for what has no words of its own.
 pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
-    if let Some((label, what)) = said(event) {
+    if let Some((label, what)) = words(event) {
         return Some(text::message(&paint.paint(Tone::Name, &label), what, paint));
     }
     notice(event).map(|(tone, line)| paint.paint(tone, &line))
 }
 
 /// What somebody said, as it was sent, behind a label that names them.
-fn said(event: &Event) -> Option<(String, &str)> {
+fn words(event: &Event) -> Option<(String, &str)> {
     match event {
         Event::Message { from, text, place, .. } => {
             Some((format!("{}{}:", name(from), remarks(true, *place)), text.as_str()))

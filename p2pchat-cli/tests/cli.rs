@@ -4,7 +4,7 @@
 use std::{
     io::Write,
     net::TcpListener,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -64,7 +64,7 @@ fn every_subcommand_has_help() {
     let dir = tempfile::tempdir().unwrap();
     for command in [
         "register", "search", "peers", "rooms", "members", "send", "say", "listen", "create", "join",
-        "leave", "pipe", "config",
+        "leave", "pipe", "config", "leave", "history",
     ] {
         let (code, out, _) = run(&mut p2pchat(dir.path(), &[command, "--help"]));
         assert_eq!(code, Some(0));
@@ -86,7 +86,12 @@ fn a_wrong_command_line_exits_2() {
         &["--ca", "x", "--fingerprint", "y", "peers"],
         &["--color", "blue", "peers"],
         &["send", "--timeout", "0", "bob", "hi"],
+        &["history", "--forget"],
+        &["history", "--since", "yesterday"],
+        &["--registry", "127.0.0.1", "--user", "alice", "history", "--with", "a b"],
+        &["--registry", "127.0.0.1", "--user", "alice", "history", "--room", "<"],
         // What a subcommand can't do without:
+        &["--registry", "127.0.0.1", "history"],
         &["peers"],
         &["--registry", "127.0.0.1", "peers"],
         &["--registry", "127.0.0.1", "--user", "alice", "peers"],
@@ -164,6 +169,126 @@ fn the_end_of_the_input_ends_the_program() {
     assert_eq!(code, Some(2), "{err}");
     let (code, _, _) = run(&mut p2pchat(dir.path(), &["--menu"]));
     assert_eq!(code, Some(0));
+}
+
+/// Where alice's history is.
+fn history_file(data: &Path) -> PathBuf {
+    data.join("history/chat.example.org_15600/alice.redb")
+}
+
+/// What was said at the end of November 2026, in time zones of its own.
+fn history(data: &Path, zone: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let mut all = vec!["--registry", "chat.example.org", "--user", "Alice", "history"];
+    all.extend(arguments);
+    run(p2pchat(data, &all).env("TZ", zone))
+}
+
+/// A data folder with the history of a version that there was.
+fn with_history() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let file = history_file(dir.path());
+    let mut folder = std::fs::DirBuilder::new();
+    folder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+    folder.create(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, include_bytes!("../src/archive/format-1.redb")).unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    dir
+}
+
+#[test]
+fn what_was_said_is_printed_in_local_time() {
+    let dir = with_history();
+    let (code, out, err) = history(dir.path(), "UTC", &[]);
+    assert_eq!((code, err.as_str()), (Some(0), ""));
+    let expected = "\
+2026-11-29 15:04 [Bob] <Bob> Hello there
+2026-11-29 15:05 [Bob] <alice> who is it?
+2026-11-29 15:06 [#Den] <alice> (not sent yet) tea is *ready*
+2026-11-29 15:07 [#Den] <carol> (not encrypted) (late) c␛[2Joming
+    in a minute
+2026-11-29 15:08 [#Den] * the network was gone for a while
+2026-11-30 16:00 [Bob] <alice> (not delivered: no answer) see you
+2026-11-30 16:01 [Bob] <alice> (may not have arrived) still there?
+";
+    assert_eq!(out, expected);
+    let (_, out, _) = history(dir.path(), "Asia/Kathmandu", &["--with", "BOB", "--last", "2"]);
+    let expected = "\
+2026-11-30 21:45 <alice> (not delivered: no answer) see you
+2026-11-30 21:46 <alice> (may not have arrived) still there?
+";
+    assert_eq!(out, expected);
+}
+
+#[test]
+fn what_is_looked_for_in_a_history_is_found() {
+    let dir = with_history();
+    let texts = |zone: &str, arguments: &[&str]| {
+        let (code, out, err) = history(dir.path(), zone, &[arguments, &["--json"]].concat());
+        assert_eq!((code, err.as_str()), (Some(0), ""));
+        let lines = out.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.map(|line: serde_json::Value| line["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(texts("UTC", &["--search", "there HELLO"]), ["Hello there"]);
+    assert_eq!(texts("UTC", &["--search", "there", "--last", "1"]), ["still there?"]);
+    assert_eq!(texts("UTC", &["--search", "there", "--room", "den"]), [""; 0]);
+    assert_eq!(texts("UTC", &["--since", "2026-11-30"]), ["see you", "still there?"]);
+    assert_eq!(texts("UTC", &["--before", "2026-11-29 15:05"]), ["Hello there"]);
+    // Eight hours behind.
+    assert_eq!(texts("America/Los_Angeles", &["--since", "2026-11-30 08:01"]), ["still there?"]);
+
+    let (_, out, _) = history(dir.path(), "UTC", &["--room", "DEN", "--json"]);
+    assert!(out.contains(r#""text":"c\u001b[2Joming\nin a minute""#), "{out}");
+    let first: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "id": 3, "at": 1_795_964_760_000_u64, "with": null, "room": "Den", "from": "alice", "own": true,
+        "text": "tea is *ready*", "encrypted": true, "late": false, "state": "waiting", "reason": null,
+        "receivers": [
+            { "username": "bob", "state": "delivered", "reason": null },
+            { "username": "carol", "state": "waiting", "reason": null },
+        ],
+    });
+    assert_eq!(first, expected);
+}
+
+#[test]
+fn a_history_is_forgotten_and_nothing_else() {
+    let dir = with_history();
+    let said = |arguments| history(dir.path(), "UTC", arguments);
+    assert_eq!(
+        said(&["--forget", "--with", "bob"]),
+        (Some(0), "4 messages forgotten\n".into(), String::new())
+    );
+    assert_eq!(said(&["--with", "bob"]), (Some(0), String::new(), String::new()));
+    assert_eq!(said(&["--room", "den"]).1.lines().count(), 4);
+    assert_eq!(said(&["--forget", "--all"]).1, "3 messages forgotten\n");
+    assert_eq!(said(&[]), (Some(0), String::new(), String::new()));
+}
+
+#[test]
+fn a_history_that_cannot_be_read_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, err) = history(dir.path(), "UTC", &[]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("no history of that account"), "{err}");
+    assert!(!dir.path().join("history").exists(), "one was made");
+
+    let dir = with_history();
+    let file = history_file(dir.path());
+    std::fs::write(&file, "Dear diary,\n").unwrap();
+    let (code, _, err) = history(dir.path(), "UTC", &["--forget", "--all"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("is no history") && err.contains(file.to_str().unwrap()), "{err}");
+    assert_eq!(std::fs::read(&file).unwrap(), b"Dear diary,\n");
+    #[cfg(unix)]
+    {
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        let (code, _, err) = history(dir.path(), "UTC", &[]);
+        assert_eq!(code, Some(1));
+        assert!(err.contains("open to others (mode 644)"), "{err}");
+    }
 }
 
 /// The commands that a help text lists.

@@ -17,8 +17,9 @@ use serde_json::{Value, json};
 use crate::{
     args::{Check, Global},
     exit::{Exit, Failure},
-    json,
-    output::{Paint, Tone, write_stdout},
+    oneshot::{print, print_json},
+    output::{Paint, Tone},
+    report::Said,
     sanitize,
     session::Session,
 };
@@ -134,6 +135,11 @@ impl Finding {
         let advice =
             self.advice.iter().flat_map(|advice| advice.lines()).map(|line| format!("\n         {line}"));
         format!("{word} {}: {}{}", self.step.word(), self.found, advice.collect::<String>())
+    }
+
+    /// For the full-screen client.
+    pub(crate) fn said(&self) -> Said {
+        Said { tone: self.level.tone(), text: self.lines(Paint::none()) }
     }
 
     /// For programs.
@@ -276,14 +282,15 @@ pub(crate) async fn command(global: &Global, check: &Check) -> Result<(), Failur
     let paint = Paint::for_stream(global.color, &io::stdout());
     let mut written = Ok(());
     let mut tell = |finding: &Finding| {
-        let line = if check.json { json::line(&finding.json()) } else { finding.lines(paint) };
         if written.is_ok() {
-            written = write_stdout(&format!("{line}\n"));
+            written = match check.json {
+                true => print_json(&finding.json()),
+                false => print(&finding.lines(paint)),
+            };
         }
     };
     let findings = run(global, check, None, &mut tell).await;
-    written
-        .map_err(|error| Failure::new(Exit::Failed, format!("can't write to standard output: {error}")))?;
+    written?;
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
     match findings.iter().find(|finding| finding.level == Level::Failed) {
         None => Ok(()),

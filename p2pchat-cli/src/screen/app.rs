@@ -149,12 +149,7 @@ impl App {
     }
 
     /// Takes up what is remembered of a chat, and what was said there last.
-    pub(super) fn restore(
-        &mut self,
-        target: Target,
-        memory: ChatMemory,
-        last: Vec<(EntryId, Entry)>,
-    ) {
+    pub(super) fn restore(&mut self, target: Target, memory: ChatMemory, last: Vec<(EntryId, Entry)>) {
         let read = memory.read;
         let new = |(id, entry): &&(EntryId, Entry)| *id > read && !entry.own && entry.from.is_some();
         let unread: Vec<_> = last.iter().filter(new).collect();
@@ -251,9 +246,10 @@ impl App {
     }
 
     /// True if a text is about the user.
-    fn is_mention(&self, text: &str) -> bool {
+    pub(super) fn is_mention(&self, text: &str) -> bool {
         let text = text.to_lowercase();
-        let words = std::iter::once(self.me.as_str()).chain(self.config.notify.words.iter().map(String::as_str));
+        let words =
+            std::iter::once(self.me.as_str()).chain(self.config.notify.words.iter().map(String::as_str));
         words.map(str::to_lowercase).filter(|word| !word.is_empty()).any(|word| {
             text.match_indices(&word).any(|(at, _)| {
                 let before = text.get(..at).and_then(|text| text.chars().next_back());
@@ -389,6 +385,15 @@ impl App {
         self.scroll(0);
     }
 
+    /// A place was clicked at: on the list that means a chat.
+    pub(super) fn click(&mut self, column: u16, row: u16) {
+        let list = Areas::of(self).list;
+        if list.contains((column, row).into()) {
+            let first = (self.current + 1).saturating_sub(usize::from(list.height));
+            self.switch(first + usize::from(row - list.y));
+        }
+    }
+
     fn obey(&mut self, deed: Deed) {
         let page = usize::from(Areas::of(self).talk.height.saturating_sub(2).max(1));
         let page = isize::try_from(page).unwrap_or(1);
@@ -457,7 +462,8 @@ impl App {
         let all = super::talk::height(self, chat, area.width);
         let most = all.saturating_sub(usize::from(area.height));
         let up = chat.up.saturating_add_signed(by).min(most);
-        let load = (up == most && by > 0 && !chat.complete).then(|| chat.target.clone().zip(Some(chat.oldest())));
+        let load =
+            (up == most && by > 0 && !chat.complete).then(|| chat.target.clone().zip(Some(chat.oldest())));
         if let Some(chat) = self.chat_mut() {
             chat.up = up;
         }
@@ -512,9 +518,8 @@ impl App {
         }
         names.dedup();
         let found = self.input.complete(forward, |word, first| {
-            let begins = |choice: &str| {
-                !word.is_empty() && choice.to_lowercase().starts_with(&word.to_lowercase())
-            };
+            let begins =
+                |choice: &str| !word.is_empty() && choice.to_lowercase().starts_with(&word.to_lowercase());
             let mut choices: Vec<String> = match word.chars().next() {
                 Some('/') if first => local::HELP
                     .iter()
@@ -525,7 +530,11 @@ impl App {
                 Some('#') => rooms.iter().filter(|room| begins(room)).map(|room| quote(room)).collect(),
                 _ => {
                     let end = if first && is_room { ": " } else { " " };
-                    names.iter().filter(|name| begins(name)).map(|name| format!("{}{end}", quote(name).trim_end())).collect()
+                    names
+                        .iter()
+                        .filter(|name| begins(name))
+                        .map(|name| format!("{}{end}", quote(name).trim_end()))
+                        .collect()
                 }
             };
             choices.dedup();
@@ -633,7 +642,11 @@ impl App {
             Local::Level(level) => self.level(level),
             Local::Quiet => {
                 self.quiet = !self.quiet;
-                let what = if self.quiet { "nothing disturbs you until /dnd is said again" } else { "you are told of things again" };
+                let what = if self.quiet {
+                    "nothing disturbs you until /dnd is said again"
+                } else {
+                    "you are told of things again"
+                };
                 self.say(Tone::Success, what);
             }
             Local::Export { json, path } => match self.target().cloned() {

@@ -111,7 +111,8 @@ impl App {
             && self.now.saturating_sub(since) >= GAP
         {
             let (from, to) = (super::talk::time(self, since), super::talk::time(self, self.now));
-            let text = format!("no registry from {from} to {to}: who came and went meanwhile is not told here");
+            let text =
+                format!("no registry from {from} to {to}: who came and went meanwhile is not told here");
             let now = self.now;
             for chat in &mut self.chats {
                 if matches!(chat.target, Some(Target::Room(_))) {
@@ -125,7 +126,9 @@ impl App {
     /// This machine has slept for so many milliseconds.
     pub(super) fn slept(&mut self, millis: u64) {
         let minutes = (millis / 60_000).max(1);
-        let text = format!("this computer slept for about {minutes} min: what was said meanwhile may be missing, and is asked for");
+        let text = format!(
+            "this computer slept for about {minutes} min: what was said meanwhile may be missing, and is asked for"
+        );
         for at in 0..self.chats.len() {
             if let Some(chat) = self.chats.get_mut(at).filter(|chat| chat.open) {
                 chat.note(self.now, Said::new(Tone::Notice, text.clone()));
@@ -191,7 +194,9 @@ fn places(event: &Event) -> Vec<Option<Target>> {
         | Event::MemberLeft { room, .. }
         | Event::PutOut { room, .. }
         | Event::RoomChanged { room, .. } => vec![Some(Target::Room(room.clone()))],
-        Event::MemberOffline { rooms, .. } => rooms.iter().map(|room| Some(Target::Room(room.clone()))).collect(),
+        Event::MemberOffline { rooms, .. } => {
+            rooms.iter().map(|room| Some(Target::Room(room.clone()))).collect()
+        }
         _ => vec![None],
     }
 }

@@ -240,7 +240,11 @@ impl Input {
 
     /// Completes the word at the caret to the next or the last of what `choices` says about it, given where it starts. True
     /// if there was something.
-    pub(super) fn complete(&mut self, forward: bool, choices: impl FnOnce(&str, bool) -> Vec<String>) -> bool {
+    pub(super) fn complete(
+        &mut self,
+        forward: bool,
+        choices: impl FnOnce(&str, bool) -> Vec<String>,
+    ) -> bool {
         if self.completion.is_none() {
             let before = self.text().get(..self.buffer.pos()).unwrap_or_default();
             let start = before.rfind(char::is_whitespace).map_or(0, |at| {

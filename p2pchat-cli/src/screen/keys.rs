@@ -39,7 +39,12 @@ type Row = (Deed, &'static str, &'static [&'static str], &'static str);
 /// All that there is, in the order of `?`.
 const ALL: &[Row] = &[
     (Deed::Send, "send", &["enter"], "send what you have typed, or run the command"),
-    (Deed::Edit(Edit::Newline), "newline", &["alt-enter", "ctrl-j"], "begin another line of the same message"),
+    (
+        Deed::Edit(Edit::Newline),
+        "newline",
+        &["alt-enter", "ctrl-j"],
+        "begin another line of the same message",
+    ),
     (Deed::NextChat, "next-chat", &["ctrl-n", "alt-down"], "the next chat or room"),
     (Deed::PreviousChat, "previous-chat", &["ctrl-p", "alt-up"], "the one before"),
     (Deed::NextUnread, "next-unread", &["alt-a"], "the next one with something unread, mentions first"),

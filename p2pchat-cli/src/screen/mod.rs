@@ -43,16 +43,17 @@ use self::{
     theme::Theme,
 };
 use crate::{
-    archive::{Archive, ChatMemory, Entry, EntryId, Limits, State},
-    args::{Address, Global},
+    archive::{Archive, Entry, EntryId, Limits, State},
+    args::{Address, Check, ColorChoice, Global},
     browser,
     command::Command,
     config::Accept,
     desk::{Desk, Next, Work},
+    doctor::{self, Finding},
     exit::{Exit, Failure},
     history,
-    output::Tone,
     outbox::{Outbox, Step, Trouble},
+    output::{Paint, Tone},
     report::{Report, Said},
     sanitize,
     session::{self, Session, Signals},
@@ -114,7 +115,6 @@ enum Done {
     Asked(Username, Result<(), Error>),
     Sent(EntryId, Target, Result<(), Error>),
     Told(EntryId, Target, Result<BroadcastReport, Error>),
-    Found(crate::doctor::Finding),
 }
 
 struct Screen {
@@ -160,7 +160,8 @@ impl Screen {
         if let Some(registry) = global.registry.as_ref().filter(|_| keep)
             && let Err(failure) = screen.remember(registry, &me)
         {
-            let what = format!("{failure}; nothing is kept of what is said, and what waits is lost at the end");
+            let what =
+                format!("{failure}; nothing is kept of what is said, and what waits is lost at the end");
             screen.app.note(None, Said::new(Tone::Error, what));
         }
         Ok(screen)
@@ -218,7 +219,7 @@ impl Screen {
             self.app.requests = self.desk.requests.labels();
             let app = &self.app;
             // Not everything that is called a terminal keeps out of the way of what it doesn't know.
-            let links = self.global.color != crate::args::ColorChoice::Never;
+            let links = self.global.color != ColorChoice::Never;
             let mut size = app.size;
             term.draw(|frame| {
                 size = (frame.area().width, frame.area().height);
@@ -413,15 +414,15 @@ impl Screen {
                 }
                 let lost = !receivers.is_empty() && report.delivered.is_empty();
                 self.set_state(id, State::Sending, Some(receivers));
-                let outcome = if lost { Err(Trouble::Never("nobody has it; /receipts says why".into())) } else { Ok(()) };
+                let outcome = if lost {
+                    Err(Trouble::Never("nobody has it; /receipts says why".into()))
+                } else {
+                    Ok(())
+                };
                 self.outbox.sent(&target, id, outcome);
             }
             Done::Told(id, target, Err(error)) => {
                 self.outbox.sent(&target, id, Err(Trouble::of_sending(&error)));
-            }
-            Done::Found(finding) => {
-                let (tone, text) = finding.said();
-                self.app.note(None, Said::new(tone, text));
             }
         }
     }
@@ -486,7 +487,7 @@ impl Screen {
             self.app.note(with_whom(&event).as_ref(), Said::new(Tone::Notice, lines));
         }
         if let Event::Broadcast { room: None, .. } = &event
-            && let Some(line) = show::event(&event, crate::output::Paint::none())
+            && let Some(line) = show::event(&event, Paint::none())
         {
             // Whose program can't say where, of several rooms.
             self.app.note(None, Said::from(line));
@@ -506,7 +507,9 @@ impl Screen {
                     let peer = self.session.peer.clone();
                     if let Ok(pending) = pending {
                         let accepting = crate::report::accept(peer, pending);
-                        self.begin(async move { Done::Report(Report { open: None, ..accepting.await }, None) });
+                        self.begin(
+                            async move { Done::Report(Report { open: None, ..accepting.await }, None) },
+                        );
                     }
                     return;
                 }
@@ -684,11 +687,14 @@ impl Screen {
         for id in &given_up {
             self.set_state(*id, State::Failed("given up".to_owned()), None);
         }
-        self.app.say(Tone::Success, match given_up.len() {
-            0 => "nothing waited here".to_owned(),
-            1 => "1 message is given up".to_owned(),
-            all => format!("{all} messages are given up"),
-        });
+        self.app.say(
+            Tone::Success,
+            match given_up.len() {
+                0 => "nothing waited here".to_owned(),
+                1 => "1 message is given up".to_owned(),
+                all => format!("{all} messages are given up"),
+            },
+        );
     }
 
     fn export(&mut self, target: &Target, json: bool, path: &str) {
@@ -703,10 +709,16 @@ impl Screen {
         }
     }
 
+    /// Looks at this session's own links.
     fn doctor(&mut self) {
         let (global, peer) = (self.global.clone(), self.session.peer.clone());
-        let (found, mut findings) = tokio::sync::mpsc::unbounded_channel();
-        _ = (global, peer, found, &mut findings);
+        let about = self.app.target().cloned();
+        self.app.say(Tone::Notice, "looking at the registry and at how others reach you …");
+        self.begin(async move {
+            let check = Check { with: None, timeout: Duration::ZERO, no_login: false, json: false };
+            let findings = doctor::run(&global, &check, Some(&peer), &mut |_| {}).await;
+            Done::Report(Report::lines(findings.iter().map(Finding::said)), about)
+        });
     }
 }
 

@@ -13,7 +13,8 @@ use super::{
 use crate::{
     archive::{Entry, EntryId, State},
     report::Said,
-    sanitize, show, target::Target,
+    sanitize, show,
+    target::Target,
     text::{self, Block, Kind, Link, Marked, Span},
 };
 
@@ -140,7 +141,12 @@ fn said(app: &App, entry: &Entry, marked: &Marked, _links: usize, width: u16, me
         rows.push(Shown { row, anchors });
     }
     if let State::Failed(why) = &entry.state {
-        rows.extend(note(app, entry.at, &Said::new(crate::output::Tone::Error, format!("not sent: {why}")), width));
+        rows.extend(note(
+            app,
+            entry.at,
+            &Said::new(crate::output::Tone::Error, format!("not sent: {why}")),
+            width,
+        ));
     }
     rows
 }
@@ -163,7 +169,10 @@ fn note(app: &App, at: u64, note: &Said, width: u16) -> Vec<Shown> {
         let text: String = block.spans.iter().map(|span| span.text.as_str()).collect();
         let head = if rows.is_empty() { head.clone() } else { String::new() };
         let gap = " ".repeat(indent - text_width(&head));
-        rows.push(Row::from(vec![Piece::styled(head, app.theme.dim), Piece::raw(gap), Piece::styled(text, style)]).into());
+        rows.push(
+            Row::from(vec![Piece::styled(head, app.theme.dim), Piece::raw(gap), Piece::styled(text, style)])
+                .into(),
+        );
     }
     rows
 }
@@ -212,7 +221,7 @@ pub(super) fn time(app: &App, at: u64) -> String {
 
 fn strtime_or_nothing(format: &str, at: u64, zone: &TimeZone) -> String {
     let at = i64::try_from(at).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
-    at.and_then(|at| strtime::format(format, &at.to_zoned(zone.clone())).ok()).unwrap_or_default()
+    at.and_then(|at| strtime::format(format, &at.to_zoned_datetime(zone.clone())).ok()).unwrap_or_default()
 }
 
 pub(super) fn text_width(text: &str) -> usize {

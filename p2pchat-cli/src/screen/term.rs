@@ -7,8 +7,8 @@ use std::{
 
 use crossterm::{
     event::{
-        DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste, EnableFocusChange,
-        EnableMouseCapture, Event, EventStream,
+        DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste,
+        EnableFocusChange, EnableMouseCapture, Event, EventStream,
     },
     execute,
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
@@ -30,7 +30,8 @@ pub(super) struct Term {
 impl Term {
     pub(super) fn enter(mouse: bool) -> Result<Self, Failure> {
         give_back_on_panic();
-        let failed = |error: io::Error| Failure::new(Exit::Failed, format!("can't use this terminal: {error}"));
+        let failed =
+            |error: io::Error| Failure::new(Exit::Failed, format!("can't use this terminal: {error}"));
         enable_raw_mode().map_err(failed)?;
         let mut out = io::stdout();
         let entered = execute!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)

@@ -163,7 +163,11 @@ mod tests {
     #[test]
     fn without_colours_there_are_none() {
         let theme = Theme::new(&Config::default(), ColorChoice::Never);
-        assert!([Tone::Success, Tone::Error, Tone::Prompt].iter().all(|tone| theme.tone(Some(*tone)).fg.is_none()));
+        assert!(
+            [Tone::Success, Tone::Error, Tone::Prompt]
+                .iter()
+                .all(|tone| theme.tone(Some(*tone)).fg.is_none())
+        );
         assert_eq!(theme.person(&"bob".parse().unwrap()).fg, None);
     }
 }

@@ -70,7 +70,8 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, links: bool) {
     let buffer = frame.buffer_mut();
     if let Some(chat) = app.chat() {
         title(app, chat, areas.title, buffer);
-        for (y, shown) in (areas.talk.top()..).zip(talk::rows(app, chat, areas.talk.width, areas.talk.height)) {
+        for (y, shown) in (areas.talk.top()..).zip(talk::rows(app, chat, areas.talk.width, areas.talk.height))
+        {
             let row = Rect { y, height: 1, ..areas.talk };
             buffer.set_line(row.x, y, &shown.row, row.width);
             if links {
@@ -242,7 +243,8 @@ fn status(app: &App, area: Rect, buffer: &mut Buffer) {
     }
     bar(app, area, &format!(" {}", parts.join("  ")), buffer);
     if !matches!(app.registry, Registry::Online | Registry::Parked) {
-        let width = u16::try_from(text_width(parts.first().map_or("", String::as_str)) + 2).unwrap_or(u16::MAX);
+        let width =
+            u16::try_from(text_width(parts.first().map_or("", String::as_str)) + 2).unwrap_or(u16::MAX);
         let red = app.theme.tone(Some(Tone::Error));
         buffer.set_style(Rect { width: width.min(area.width), ..area }, red);
     }
@@ -284,14 +286,20 @@ fn overlay(app: &App, over: &Over, frame: &mut Frame<'_>) -> Option<Position> {
             });
             let page = usize::from(height).saturating_sub(4).max(1);
             let up = (chosen + 1).saturating_sub(page);
-            (format!("{} with {}", hits.len(), sanitize::line(words)), rows.collect(), up, "Enter goes there, Esc closes")
+            (
+                format!("{} with {}", hits.len(), sanitize::line(words)),
+                rows.collect(),
+                up,
+                "Enter goes there, Esc closes",
+            )
         }
         Over::Secret { prompt, typed } => {
             let stars = "•".repeat(typed.chars().count());
             (prompt.clone(), vec![Row::raw(stars)], 0, "Enter gives it, Esc doesn't")
         }
     };
-    let most = rows.iter().map(Row::width).max().unwrap_or_default().max(text_width(&title)).max(text_width(end));
+    let most =
+        rows.iter().map(Row::width).max().unwrap_or_default().max(text_width(&title)).max(text_width(end));
     let wide = u16::try_from(most + 4).unwrap_or(u16::MAX).clamp(24, width.max(24)).min(width);
     let high = u16::try_from(rows.len() + 2).unwrap_or(u16::MAX).min(height);
     let area = Rect::new((width - wide) / 2, (height - high) / 2, wide, high);

@@ -55,8 +55,8 @@ pub(super) async fn run(
     let mut welcome = Welcome { term, theme };
     let mut problem = None;
     loop {
-        let Ok(session) = welcome.connect(global, problem.take()).await? else { return Ok(None) };
-        match welcome.enter(global, &session, password.take()).await {
+        let Ok(mut session) = welcome.connect(global, problem.take()).await? else { return Ok(None) };
+        match welcome.enter(global, &mut session, password.take()).await {
             Ok(Ok(())) => return Ok(Some(session)),
             Ok(Err(Left)) => {
                 session.end().await;
@@ -149,7 +149,7 @@ impl Welcome<'_> {
     async fn enter(
         &mut self,
         global: &mut Global,
-        session: &Session,
+        session: &mut Session,
         password: Option<String>,
     ) -> Result<Result<(), Left>, Failure> {
         if let (Some(user), Some(password)) = (global.user.clone(), password) {
@@ -165,13 +165,15 @@ impl Welcome<'_> {
     async fn account(
         &mut self,
         global: &mut Global,
-        session: &Session,
+        session: &mut Session,
         mut problem: Option<String>,
     ) -> Result<Result<(), Left>, Failure> {
         loop {
             let mut page = Page {
                 title: "Who are you?".to_owned(),
-                lines: vec!["Log in with your username, or leave it empty to sign up for a new account.".into()],
+                lines: vec![
+                    "Log in with your username, or leave it empty to sign up for a new account.".into(),
+                ],
                 prompt: Some("Username"),
                 problem: problem.take(),
                 keys: "Enter goes on   Ctrl-D leaves",
@@ -206,7 +208,11 @@ impl Welcome<'_> {
         }
     }
 
-    async fn sign_up(&mut self, global: &mut Global, session: &Session) -> Result<Result<(), Left>, Failure> {
+    async fn sign_up(
+        &mut self,
+        global: &mut Global,
+        session: &mut Session,
+    ) -> Result<Result<(), Left>, Failure> {
         let mut problem = None;
         let mut invite = session::invite(global)?;
         loop {
@@ -221,7 +227,7 @@ impl Welcome<'_> {
             let Ok(user) = self.ask(&mut page).await? else { return Ok(Err(Left)) };
             let user = user.trim().to_owned();
             let Ok(password) = self.new_password().await? else { return Ok(Err(Left)) };
-            session.forget_events_now().await;
+            session.forget_events().await;
             let registered = loop {
                 let registering = session::register(&session.peer, &user, &password, invite.as_deref());
                 match self.busy("Signing up …", registering).await? {
@@ -285,7 +291,7 @@ impl Welcome<'_> {
     async fn log_in(
         &mut self,
         global: &Global,
-        session: &Session,
+        session: &mut Session,
         user: &str,
         password: &str,
     ) -> Result<Result<Result<(), Failure>, Left>, Failure> {
@@ -328,7 +334,11 @@ impl Welcome<'_> {
     }
 
     /// Does something that takes a while, unless the user has enough of it.
-    async fn busy<T>(&mut self, what: &str, work: impl Future<Output = T>) -> Result<Result<T, Left>, Failure> {
+    async fn busy<T>(
+        &mut self,
+        what: &str,
+        work: impl Future<Output = T>,
+    ) -> Result<Result<T, Left>, Failure> {
         let page = Page { title: what.to_owned(), keys: "Esc gives up", ..Page::default() };
         let mut work = std::pin::pin!(work);
         loop {
@@ -430,9 +440,7 @@ pub(super) fn draw(page: &Page, theme: &Theme, frame: &mut Frame<'_>) {
             true => "•".repeat(page.typed.text().chars().count()),
             false => page.typed.text().to_owned(),
         };
-        let (at, ..) = page.typed.layout(usize::MAX).1;
         let cells = if page.secret { text_width(&typed) } else { page.typed.layout(usize::MAX).1.1 };
-        _ = at;
         // The caret's end of a long one is shown.
         let skipped = cells.saturating_sub(room);
         let shown: String = typed.chars().skip(skipped).collect();

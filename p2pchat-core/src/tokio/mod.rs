@@ -48,7 +48,7 @@ mod store;
 mod tls;
 
 pub use block_list::BlockList;
-pub use client::{ClientConfig, Events, KnownKey, Peer, SeenCertificate, Trust};
+pub use client::{ClientConfig, Events, Held, KnownKey, Peer, SeenCertificate, Trust};
 pub use error::{CertificateError, Error};
 pub use fingerprint::Fingerprint;
 pub use identity::{LinkIdentity, LinkIdentityError};

@@ -1,14 +1,15 @@
 //! What the system is for.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use p2pchat_core::{
     peer::{self, Event, RequestError},
     proto::{Capabilities, PasswordDigest},
-    tokio::{Error, Peer},
+    tokio::{Error, Events, Peer},
 };
+use tokio::time::timeout;
 
-use crate::support::{Registry, chat, until};
+use crate::support::{PATIENCE, Registry, chat, quick, until};
 
 #[tokio::test]
 async fn two_people_find_each_other_and_chat() {
@@ -50,6 +51,64 @@ async fn two_people_find_each_other_and_chat() {
     assert_eq!(bob.search("alice").await, Err(Error::Request(RequestError::NotOnline)));
     alice.login("alice", "secret").await.unwrap();
     assert!(bob.search("alice").await.is_ok());
+}
+
+#[tokio::test]
+async fn what_is_held_has_not_arrived_until_it_is_confirmed() {
+    let registry = Registry::start().await;
+    let (alice, mut alice_events) = registry.newcomer("alice").await;
+    let (bob, mut bob_events) = registry.newcomer("bob").await;
+    chat(&alice, "bob", &bob, &mut bob_events).await;
+    let held = async |events: &mut Events| loop {
+        let held = timeout(PATIENCE, events.next_held()).await.expect("nothing came").expect("it has ended");
+        if matches!(held.event(), Event::Message { .. } | Event::Broadcast { .. }) {
+            return held;
+        }
+    };
+
+    let mut sending = pin!(alice.send("bob", "keep this"));
+    let message = tokio::select! {
+        sent = &mut sending => panic!("{sent:?} while nobody has it"),
+        held = held(&mut bob_events) => held,
+    };
+    // What is asked and said meanwhile goes its way, there and back; the message stays where it is.
+    let meanwhile = async {
+        let heard = until(&mut alice_events, |event| matches!(event, Event::Message { .. }).then_some(()));
+        let (sent, ()) = tokio::join!(bob.send("alice", "one moment"), heard);
+        sent.unwrap();
+        alice.names().await.unwrap();
+    };
+    tokio::select! {
+        sent = &mut sending => panic!("{sent:?} while nobody has it"),
+        () = meanwhile => {}
+    }
+    let Event::Message { text, .. } = message.confirm() else { panic!("it is another one now") };
+    assert_eq!(text.as_str(), "keep this");
+    timeout(PATIENCE, sending).await.expect("it wasn't confirmed").unwrap();
+
+    // Whoever gives up waiting for an event loses none.
+    assert!(timeout(Duration::from_millis(1), held(&mut bob_events)).await.is_err());
+    let (sent, ()) = tokio::join!(alice.send("bob", "and this"), async {
+        let _event = held(&mut bob_events).await.confirm();
+    });
+    sent.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_dropped_unconfirmed_is_undelivered() {
+    let registry = Registry::start().await;
+    let mut hasty = quick();
+    hasty.delivery_timeout = Duration::from_secs(1);
+    hasty.resend_timeout = Duration::from_secs(1);
+    let (alice, _alice_events) = Peer::connect(registry.client().machine(hasty)).await.unwrap();
+    alice.register("alice", "secret").await.unwrap();
+    alice.login("alice", "secret").await.unwrap();
+    let (bob, mut bob_events) = registry.newcomer("bob").await;
+    chat(&alice, "bob", &bob, &mut bob_events).await;
+    let drop_one =
+        async { while !matches!(bob_events.next_held().await.unwrap().event(), Event::Message { .. }) {} };
+    let (sent, ()) = tokio::join!(alice.send("bob", "into the void"), drop_one);
+    assert_eq!(sent, Err(Error::Request(RequestError::TimedOut)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,5 +16,5 @@ mod streams;
 
 pub(super) use config::registry_name;
 pub use config::{ClientConfig, Trust};
-pub use events::Events;
+pub use events::{Events, Held};
 pub use handle::{KnownKey, Peer, SeenCertificate};
