@@ -39,6 +39,9 @@ pub(super) struct Problem {
 /// The keys at the top that hold tables.
 const SECTIONS: &[&str] = &["screen", "theme", "keys", "notify", "history", "browser", "profiles"];
 
+/// What a colour can be given to.
+const COLOURS: &[&str] = &["success", "error", "notice", "prompt", "registry", "mention", "link", "dim"];
+
 /// How alike two names have to be to be taken for one another.
 const LIKENESS: f64 = 0.8;
 
@@ -178,7 +181,10 @@ impl Reader<'_> {
     }
 
     fn colours(&mut self, table: Option<Table<'_>>) -> BTreeMap<String, String> {
-        for (_, value) in table.iter().flat_map(|table| table.get_ref().iter()) {
+        for (name, value) in table.iter().flat_map(|table| table.get_ref().iter()) {
+            if !COLOURS.contains(&name.get_ref().as_ref()) {
+                self.problem(Some(name.span()), &unknown(name.get_ref(), COLOURS));
+            }
             if let Some(problem) = value.get_ref().as_str().and_then(values::colour_problem) {
                 self.problem(Some(value.span()), problem);
             }
@@ -205,7 +211,10 @@ fn said(message: &str, beside: &[&str]) -> String {
             "`{name}` has no place in this file: put it into one of its own and write {file} = \"PATH\""
         );
     }
-    let known: Vec<_> = quoted.chain(beside.iter().copied()).collect();
+    unknown(name, &quoted.chain(beside.iter().copied()).collect::<Vec<_>>())
+}
+
+fn unknown(name: &str, known: &[&str]) -> String {
     let likeness = |other: &str| strsim::jaro_winkler(other, name);
     let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     let advice = match nearest.filter(|nearest| likeness(nearest) > LIKENESS) {

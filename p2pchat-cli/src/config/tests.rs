@@ -55,8 +55,8 @@ fn each_setting_stands_in_the_default_file() {
     assert!(matches!(problems.as_slice(), [one] if one.contains("two ways to trust")), "{problems:?}");
     let text = default_text();
     // What else could have been written is what the error for nonsense lists.
-    for section in ["", "[screen]", "[notify]", "[history]", "[browser]"] {
-        let problem = wrong(&format!("{section}\nqqqqqq = 1")).concat();
+    for section in ["", "[screen]", "[theme]", "[notify]", "[history]", "[browser]"] {
+        let problem = wrong(&format!("{section}\nqqqqqq = 'red'")).concat();
         let (_, keys) = problem.split_once("there are ").unwrap();
         let within: Vec<_> = text.lines().skip_while(|line| !line.contains(section)).collect();
         for key in keys.split(", ") {
@@ -131,6 +131,7 @@ fn all_that_is_wrong_is_said_with_its_place() {
         ("screen = 1", "1:10: a table is wanted"),
         ("[profiles]\nwork = 1", "2:8: a table is wanted"),
         ("ca = 'x'\nfingerprint = 'sha256:12'", "2:"),
+        ("[theme]\nmentoin = 'red'", "2:1: unknown setting `mentoin`: did you mean mention?"),
         ("[keys]\nctrl-n = 1", "2:10: invalid type: integer `1`"),
     ] {
         let problems = wrong(text);

@@ -38,20 +38,24 @@ fn lines_go_to_the_room_and_come_from_it() {
     let daemon = Daemon::start();
     let home = Home::new(&daemon);
     let mut bob = den(&home);
+    home.run(&["--user", "carol", "create", "attic"]).expect_code(0);
+    home.run(&["--user", "alice", "join", "attic"]).expect_code(0);
     let mut carol = home.start(&["--user", "carol", "pipe", "DEN"]);
     carol.type_text("hello <all>\n\nI said \u{1b}[2J\r\n");
     assert_eq!(heard(&mut bob), "hello <all>");
     assert_eq!(heard(&mut bob), "I said \u{1b}[2J");
-    let say = |text: &str| home.run_with_input(&["--user", "alice", "say", "den", "-"], text).expect_code(0);
-    say("hi\nbob: I owe you 5 \u{1b}[31m");
-    carol.out.expect("alice: hi\n    bob: I owe you 5 ␛[31m\n");
+    let say = |room: &str, text: &str| {
+        home.run_with_input(&["--user", "alice", "say", room, "-"], text).expect_code(0);
+    };
+    say("attic", "somewhere else");
+    say("den", "hi\nbob: I owe you 5 \u{1b}[31m");
+    let shown = "alice: hi\n    bob: I owe you 5 ␛[31m\n";
+    carol.out.expect(shown);
     assert_eq!(bob.expect_event("broadcast")["from"], "alice");
-    // Only who is in the room has it.
-    home.run(&["--user", "alice", "create", "attic"]).expect_code(0);
     carol.type_text("and without an end");
     let ended = carol.finish().expect_code(0);
     assert_eq!(heard(&mut bob), "and without an end");
-    assert_eq!((ended.errors.as_str(), ended.out.as_str()), ("", ""));
+    assert_eq!((ended.errors.as_str(), ended.out.as_str()), ("", shown));
 }
 
 #[test]
