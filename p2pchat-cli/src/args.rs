@@ -17,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   p2pchat --registry chat.example.org          ask for the rest, then chat
   p2pchat --registry 127.0.0.1 --user alice    on the same machine, as alice
+  p2pchat --plain                              a prompt instead of the full screen
   p2pchat --menu                               numbered menus instead of commands
   p2pchat --registry chat.example.org --user alice history --with bob --last 20
 
@@ -57,7 +58,8 @@ failed first: 2 settings, 3 the registry, 4 the login, 1 anything else. A warnin
 
 /// Talk to people directly: a registry introduces you, then messages go from peer to peer.
 ///
-/// Started plainly, p2pchat asks for what it lacks and gives you a prompt; /help lists what can be typed there.
+/// Started plainly, p2pchat asks for what it lacks and opens the full screen, where /help lists what can be typed and ? the
+/// keys.
 #[derive(Debug, Parser)]
 #[command(name = "p2pchat", version, after_help = EXAMPLES, max_term_width = 110)]
 pub(crate) struct Arguments {
@@ -156,9 +158,12 @@ pub(crate) struct Global {
     /// Where known registries, known people, whom you have blocked, your link keys and what was said are kept [default: p2pchat in your data folder].
     #[arg(long, global = true, value_name = "DIR", env = "P2PCHAT_DATA_DIR")]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Numbered menus instead of a prompt.
+    /// Numbered menus instead of the full screen.
     #[arg(long)]
     pub(crate) menu: bool,
+    /// A prompt instead of the full screen, as for screen readers and pipes; it is there by itself where there is no terminal.
+    #[arg(long, conflicts_with = "menu")]
+    pub(crate) plain: bool,
     /// Trust only a registry whose certificate an authority in this PEM file has signed.
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "fingerprint")]
     pub(crate) ca: Option<PathBuf>,

@@ -28,6 +28,9 @@ const HELP_COLUMN: usize = 23;
 /// What goes on until it has something to report.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Report> + Send>>;
 
+/// What goes on once there is a password.
+pub(crate) type WithPassword = Box<dyn FnOnce(String) -> Work + Send>;
+
 /// What is to be done about a command.
 pub(crate) enum Next {
     /// It is done; this is shown.

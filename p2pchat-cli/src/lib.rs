@@ -84,6 +84,7 @@ fn run(arguments: &mut Arguments, given: &Given) -> Result<(), Failure> {
         match &arguments.command {
             Some(Subject::People(command)) => oneshot::run(&arguments.global, command).await,
             _ if arguments.global.menu => menu::run(&arguments.global).await,
+            _ if screen::fits(&arguments.global) => screen::run(&arguments.global).await,
             _ => line::run(&arguments.global).await,
         }
     });

@@ -286,13 +286,17 @@ impl App {
 
     /// What came of a command that was given in `about`.
     pub(super) fn report(&mut self, report: Report, about: Option<&Target>) {
+        // What came of it is told where it leads.
+        let about = report.open.as_ref().or(about);
+        if let Some(target) = &report.open {
+            self.find(target);
+        }
         for said in report.lines {
             self.note(about, said);
         }
-        if let Some(target) = report.close {
-            if let Some(chat) = self.position(&target).and_then(|at| self.chats.get_mut(at)) {
-                (chat.open, chat.path) = (false, Path::Closed);
-            }
+        let closed = report.close.and_then(|target| self.position(&target));
+        if let Some(chat) = closed.and_then(|at| self.chats.get_mut(at)) {
+            (chat.open, chat.path) = (false, Path::Closed);
         }
         if let Some(target) = report.open {
             let at = self.find(&target);

@@ -4,7 +4,7 @@ use p2pchat_core::{peer::Event, proto::Username};
 
 use super::{
     app::{App, Registry},
-    chat::{Chat, Path, What},
+    chat::{Chat, Path},
 };
 use crate::{
     archive::{Entry, State},
@@ -37,11 +37,9 @@ impl App {
                     (chat.open, chat.path) = (false, Path::Closed);
                 }
             }
-            Event::ChatRequested { from, addr, .. } => {
-                if self.config.notify.request {
-                    let who = from.as_ref().map_or_else(|| addr.to_string(), show::name);
-                    self.notify(format!("{who} wants to chat"));
-                }
+            Event::ChatRequested { from, addr, .. } if self.config.notify.request => {
+                let who = from.as_ref().map_or_else(|| addr.to_string(), show::name);
+                self.notify(format!("{who} wants to chat"));
             }
             Event::ChatOpened { with: Some(user), secured } => {
                 let at = self.find(&Target::User(user.clone()));
@@ -170,12 +168,6 @@ impl App {
     fn room(&mut self, room: &p2pchat_core::proto::RoomName) -> Option<&mut Chat> {
         let at = self.position(&Target::Room(room.clone()))?;
         self.chats.get_mut(at)
-    }
-
-    /// True if nothing was said in a chat yet.
-    pub(super) fn is_silent(&self, target: &Target) -> bool {
-        let chat = self.position(target).and_then(|at| self.chats.get(at));
-        chat.is_none_or(|chat| !chat.lines.iter().any(|line| matches!(line.what, What::Said { .. })))
     }
 }
 

@@ -20,6 +20,7 @@ mod welcome;
 mod tests;
 
 use std::{
+    io::{self, IsTerminal as _},
     pin::Pin,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -48,7 +49,7 @@ use crate::{
     browser,
     command::Command,
     config::Accept,
-    desk::{Desk, Next, Work},
+    desk::{Desk, Next, WithPassword, Work},
     doctor::{self, Finding},
     exit::{Exit, Failure},
     history,
@@ -68,6 +69,8 @@ const PAGE: usize = 200;
 const HITS: usize = 200;
 /// How many events are taken before the screen is drawn again.
 const BATCH: usize = 64;
+/// How often what is too old goes from the history.
+const PRUNE: Duration = Duration::from_secs(3_600);
 /// A clock that goes on by so much more than the time that the program has run was that of a computer asleep.
 const SLEPT: u64 = 15_000;
 
@@ -76,6 +79,12 @@ enum End {
     Quit,
     /// Somebody may log in again.
     LoggedOut,
+}
+
+/// True if there is a terminal that can show it, and it isn't unwanted.
+pub(crate) fn fits(global: &Global) -> bool {
+    let is_dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb" || value.is_empty());
+    !global.plain && !is_dumb && io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 
 /// Runs the client until the user leaves.
@@ -127,8 +136,8 @@ struct Screen {
     tasks: JoinSet<Option<Done>>,
     /// What was done at once.
     done: Vec<Done>,
-    /// What a password is asked for.
-    secret: Option<(Box<dyn FnOnce(String) -> Work + Send>, Option<Target>)>,
+    /// What a password is asked for, and where the command was given.
+    secret: Option<(WithPassword, Option<Target>)>,
     /// The number of the next entry that isn't kept.
     unkept: EntryId,
     logged_out: bool,
@@ -190,6 +199,7 @@ impl Screen {
             bytes: u64::from(history.megabytes) << 20,
         };
         let archive = Archive::open(Archive::path(&folder, registry, me), limits)?;
+        archive.prune(self.app.now)?;
         for (target, memory) in archive.chats()? {
             let last = archive.last(&target, None, PAGE)?;
             self.app.restore(target, memory, last);
@@ -209,7 +219,7 @@ impl Screen {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (started, begun) = (Instant::now(), now());
-        let mut drift = 0_u64;
+        let (mut drift, mut pruned) = (0_u64, started);
         loop {
             if let Some(end) = self.settle(term) {
                 self.app.leave();
@@ -261,6 +271,11 @@ impl Screen {
                     }
                     drift = ahead;
                     self.outbox.tick(self.app.now);
+                    if pruned.elapsed() >= PRUNE {
+                        pruned = Instant::now();
+                        let now = self.app.now;
+                        self.kept(|archive| archive.prune(now).map(drop));
+                    }
                 }
             }
             self.app.now = now();

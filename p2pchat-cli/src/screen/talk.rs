@@ -129,10 +129,8 @@ fn said(app: &App, entry: &Entry, marked: &Marked, _links: usize, width: u16, me
                 anchors.push(Anchor { piece: piece + offset + 2, link: link.clone(), id });
             }
         }
-        if at == 0 {
-            if let Some(first) = row.spans.first_mut() {
-                first.style = first.style.patch(person);
-            }
+        if let Some(first) = row.spans.first_mut().filter(|_| at == 0) {
+            first.style = first.style.patch(person);
         }
         let (head, mark) = if at == 0 { (head.clone(), mark) } else { (String::new(), "") };
         let gap = indent - text_width(&head) - text_width(mark);

@@ -1,6 +1,7 @@
 //! The terminal: taken at the start, and given back as it was however the program ends.
 
 use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, Stdout, Write as _},
     sync::Once,
 };
@@ -14,7 +15,8 @@ use crossterm::{
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
 };
 use futures_util::StreamExt as _;
-use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+use ratatui::{Frame, Terminal, backend::CrosstermBackend, buffer::Buffer};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
     config::NotifyBy,
@@ -25,6 +27,8 @@ use crate::{
 pub(super) struct Term {
     terminal: Terminal<CrosstermBackend<Stdout>>,
     events: EventStream,
+    /// What stood where, of letters that are made of several.
+    composed: u64,
 }
 
 impl Term {
@@ -38,7 +42,7 @@ impl Term {
             .and_then(|()| if mouse { execute!(out, EnableMouseCapture) } else { Ok(()) })
             .and_then(|()| Terminal::new(CrosstermBackend::new(out)));
         match entered {
-            Ok(terminal) => Ok(Self { terminal, events: EventStream::new() }),
+            Ok(terminal) => Ok(Self { terminal, events: EventStream::new(), composed: 0 }),
             Err(error) => {
                 give_back();
                 Err(failed(error))
@@ -51,9 +55,18 @@ impl Term {
         self.events.next().await?.ok()
     }
 
-    pub(super) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> Result<(), Failure> {
-        let drawn = self.terminal.draw(draw).map(drop);
-        drawn.map_err(|error| Failure::new(Exit::Failed, format!("the terminal is gone: {error}")))
+    pub(super) fn draw(&mut self, mut draw: impl FnMut(&mut Frame<'_>)) -> Result<(), Failure> {
+        let mut drawn = || -> io::Result<()> {
+            let composed = composed(self.terminal.draw(&mut draw)?.buffer);
+            if composed != self.composed {
+                // Terminals differ in how many cells such letters have, and leave something of them where others were.
+                self.composed = composed;
+                self.terminal.clear()?;
+                self.terminal.draw(&mut draw)?;
+            }
+            Ok(())
+        };
+        drawn().map_err(|error| Failure::new(Exit::Failed, format!("the terminal is gone: {error}")))
     }
 
     /// Draws everything anew next time, whatever stands there.
@@ -81,6 +94,22 @@ impl Drop for Term {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+/// Which wide letters made of several are where: emoji with a joiner, a skin colour or a variant.
+fn composed(buffer: &Buffer) -> u64 {
+    let is_composed = |symbol: &str| {
+        let mut chars = symbol.chars();
+        chars.next().is_some_and(|first| !first.is_control()) && chars.next().is_some() && symbol.width() > 1
+    };
+    let mut found =
+        buffer.content().iter().enumerate().filter(|(_, cell)| is_composed(cell.symbol())).peekable();
+    if found.peek().is_none() {
+        return 0;
+    }
+    let mut hasher = DefaultHasher::new();
+    found.for_each(|(at, cell)| (at, cell.symbol()).hash(&mut hasher));
+    hasher.finish()
 }
 
 fn give_back() {
