@@ -23,6 +23,7 @@ mod blocks;
 mod certificate;
 mod conversations;
 mod directory;
+mod doctor;
 mod files;
 mod flood;
 mod hidden;
