@@ -52,9 +52,11 @@ Examples:
   p2pchat --user alice --password-file FILE doctor
   p2pchat --user alice --password-file FILE --peer-port 4000 doctor --with bob
 
-With a user and a password it logs in, as any client does: a session of yours that is alive elsewhere is left alone, one that
-is parked or has been silent for some seconds ends by it. It ends with exit code 0 if nothing failed, else with that of what
-failed first: 2 settings, 3 the registry, 4 the login, 1 anything else. A warning is no failure.";
+With a user and a password it logs in, as any client does: a session of yours that is alive
+elsewhere is left alone, one that is parked or has been silent for some seconds ends by it.
+
+The exit code is 0 if nothing failed, else that of what failed first: 2 settings, 3 the
+registry, 4 the login, 1 anything else. A warning is no failure.";
 
 /// Talk to people directly: a registry introduces you, then messages go from peer to peer.
 ///

@@ -60,7 +60,7 @@ fn who_can_not_be_dialled_is_told_so_and_the_chat_goes_on_all_the_same() {
 }
 
 #[test]
-fn never_a_cannon_rule_1_nobody_has_others_dial_but_for_a_chat_and_where_the_registry_shows_them() {
+fn cannon_rule_1_nobody_has_others_dial_but_for_a_chat_and_where_the_registry_shows_them() {
     let mut w = both();
     w.nodes[0].solo.peer.be_dialled(w.now, user("bob"));
     w.wait(SECOND * 30);
