@@ -65,6 +65,13 @@ const SHOWN: &[&str] = &[
     "z\u{335}\u{335}\u{335}\u{335}\u{335}\u{335}\u{335}\u{335}\u{335}\u{335}\u{fe0f} \u{301}x",
 ];
 
+const MARKED: &[&str] = &[
+    "> *bold _both_* ~no~ `code *not*`\n- one\n  1. two\n```rust\n*x*\n```",
+    "see <https://example.org/a_b(c)?d=e#f>, *me@example.org* or https://bank.example@evil.example/",
+    "\u{1b}]8;;https://evil.example\u{1b}\\https://bank.example\u{1b}]8;;\u{1b}\\\u{1b}]52;c;aGk=\u{7}",
+    "漢字かな。한글 \u{1112}\u{1161}\u{11ab} 🇩🇪 *\u{fe0f}\u{20e3} https://example.org/漢字",
+];
+
 fn main() -> io::Result<()> {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR"));
     let vectors = vectors(fuzz)?;
@@ -84,6 +91,10 @@ fn main() -> io::Result<()> {
     }
     for (n, text) in SHOWN.iter().enumerate() {
         write(fuzz, "sanitize", &format!("text-{n}"), text.as_bytes())?;
+    }
+    for (n, text) in SHOWN.iter().chain(MARKED).enumerate() {
+        // On a screen of 40 columns.
+        write(fuzz, "shown_text", &format!("text-{n}"), &[&[40], text.as_bytes()].concat())?;
     }
     let known =
         format!("# mine\nother.example:15600 sha256:{0}\nCHAT.example:15600 SHA256:{0}\n", "0a".repeat(32));
@@ -117,6 +128,7 @@ fn vectors(fuzz: &Path) -> io::Result<usize> {
             let frame = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
             if frame.len() < 1_000 {
                 write(fuzz, "sanitize", &name, frame)?;
+                write(fuzz, "shown_text", &name, frame)?;
             }
             let target = match text("link") {
                 Some(link) if link.ends_with("_datagram") => "datagrams",

@@ -2,9 +2,18 @@
 
 mod history;
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
+    builder::{BoolishValueParser, FalseyValueParser},
+    parser::ValueSource,
+};
+
+use crate::{
+    config::Config,
+    output::{Tone, write_stderr},
+};
 
 pub(crate) use history::History;
 
@@ -14,6 +23,10 @@ Examples:
   p2pchat --registry 127.0.0.1 --user alice    on the same machine, as alice
   p2pchat --menu                               numbered menus instead of commands
   p2pchat --registry chat.example.org --user alice history --with bob --last 20
+
+Said once, in a file (then p2pchat alone is enough, and p2pchat -P work is somebody else):
+  p2pchat config default > ~/.config/p2pchat/config.toml
+  p2pchat config check
 
 In scripts (the password comes from a file or from $P2PCHAT_PASSWORD, never from an argument):
   export P2PCHAT_REGISTRY=chat.example.org:15600 P2PCHAT_USER=backup-bot
@@ -25,12 +38,26 @@ In scripts (the password comes from a file or from $P2PCHAT_PASSWORD, never from
   p2pchat --password-file bot.key listen --json | jq -r 'select(.text).text'
   p2pchat --password-file bot.key peers --detailed --json
 
+A room as a pipe (-q leaves nothing on standard error but what went wrong):
+  tail -f app.log | p2pchat -q -P bot pipe operators
+  p2pchat -P bot pipe --keep operators < /dev/null > operators.log
+
 Exit codes:
   0  done                               4  wrong username or password, or logged in elsewhere
   1  failed, or refused                 5  the user is not online, or does not exist
   2  the command line is wrong          6  declined, or not delivered
   3  the registry can't be reached      7  somebody took too long
      or trusted";
+
+const DOCTOR: &str = "\
+Examples:
+  p2pchat doctor                               without a user: as far as the registry
+  p2pchat --user alice --password-file FILE doctor
+  p2pchat --user alice --password-file FILE --peer-port 4000 doctor --with bob
+
+With a user and a password it logs in, as any client does: a session of yours that is alive elsewhere is left alone, one that
+is parked or has been silent for some seconds ends by it. It ends with exit code 0 if nothing failed, else with that of what
+failed first: 2 settings, 3 the registry, 4 the login, 1 anything else. A warning is no failure.";
 
 /// Talk to people directly: a registry introduces you, then messages go from peer to peer.
 ///
@@ -44,6 +71,29 @@ pub(crate) struct Arguments {
     pub(crate) command: Option<Subject>,
 }
 
+impl Arguments {
+    /// From a command line and the environment, with which of them were given: what wasn't is the configuration's to say.
+    pub(crate) fn of<T: Into<OsString> + Clone>(
+        line: impl IntoIterator<Item = T>,
+    ) -> Result<(Self, Given), clap::Error> {
+        let matches = Self::command().try_get_matches_from(line)?;
+        let arguments =
+            Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
+        Ok((arguments, Given(matches)))
+    }
+}
+
+/// Which options the command line or the environment has.
+#[derive(Debug, Default)]
+pub(crate) struct Given(ArgMatches);
+
+impl Given {
+    /// True if it has that one, by its field's name.
+    pub(crate) fn has(&self, option: &str) -> bool {
+        matches!(self.0.value_source(option), Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+    }
+}
+
 /// What the program is to be about.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Subject {
@@ -51,6 +101,9 @@ pub(crate) enum Subject {
     People(Command),
     #[command(flatten)]
     Itself(About),
+    /// Look after the configuration file.
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 /// What it prints about itself, from these definitions.
@@ -66,6 +119,17 @@ pub(crate) enum About {
         /// Made if it isn't there.
         folder: Option<PathBuf>,
     },
+}
+
+/// What is to be done with the configuration file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print a file with each setting, its default and what it means, to start from.
+    Default,
+    /// Print where the file is, or would be.
+    Path,
+    /// Say what is wrong with the file, or that nothing is.
+    Check,
 }
 
 /// What every mode understands.
@@ -109,14 +173,17 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "sha256:HEX")]
     pub(crate) fingerprint: Option<String>,
     /// Talk TLS 1.2 to a registry that has no 1.3.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        default_value = "false", hide_default_value = true, hide_possible_values = true, value_parser = BoolishValueParser::new())]
     pub(crate) tls12: bool,
     /// After how many seconds without need of the registry to close the connection to it: you stay online and are called back
     /// when something happens. Should your computer stop meanwhile, others see that up to two minutes later.
     #[arg(long, global = true, value_name = "SECONDS|never", env = "P2PCHAT_PARK", default_value = "never", value_parser = park)]
     pub(crate) park: Park,
     /// Talk only to people whose programs encrypt. Otherwise a chat in the clear is possible, and is marked.
-    #[arg(long, global = true, env = "P2PCHAT_ENCRYPTED_ONLY", value_parser = clap::builder::FalseyValueParser::new())]
+    #[arg(long, global = true, env = "P2PCHAT_ENCRYPTED_ONLY", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", hide_default_value = true, hide_possible_values = true,
+        value_parser = FalseyValueParser::new())]
     pub(crate) encrypted_only: bool,
     /// A file whose first line is your link key's passphrase, if it has one [else: $P2PCHAT_KEY_PASSPHRASE, else you are asked].
     #[arg(long, global = true, value_name = "FILE")]
@@ -127,6 +194,27 @@ pub(crate) struct Global {
     /// Write a log to this file; $RUST_LOG says how much.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+    /// The configuration file [default: p2pchat/config.toml in your configuration folder].
+    #[arg(long = "config", global = true, value_name = "FILE", env = "P2PCHAT_CONFIG")]
+    pub(crate) config_file: Option<PathBuf>,
+    /// Use this profile of the configuration file.
+    #[arg(long, short = 'P', global = true, value_name = "NAME", env = "P2PCHAT_PROFILE")]
+    pub(crate) profile: Option<String>,
+    /// Say nothing on standard error but what went wrong.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// What the configuration file says besides.
+    #[arg(skip)]
+    pub(crate) config: Config,
+}
+
+impl Global {
+    /// Tells the user on standard error what is to be known, unless it is to be quiet.
+    pub(crate) fn notice(&self, text: &str) {
+        if !self.quiet {
+            write_stderr(self.color, Tone::Notice, text);
+        }
+    }
 }
 
 /// When to use colours.
@@ -208,6 +296,22 @@ pub(crate) enum Command {
         #[arg(required = true, allow_hyphen_values = true, trailing_var_arg = true)]
         text: Vec<String>,
     },
+    /// Join a room with standard input and output: each line read is a message, each message a line printed.
+    ///
+    /// It ends when the input does and everybody has all of it. Blank lines are nothing. Who doesn't have something is said on
+    /// standard error, and the exit code is 6 then. While the room is slow, no more is read than is under way.
+    Pipe {
+        /// Which room; you become a member if you are none.
+        room: String,
+        /// Print a JSON object a line, as `listen --json` does.
+        #[arg(long)]
+        json: bool,
+        /// Go on printing when the input has ended.
+        #[arg(long)]
+        keep: bool,
+        #[command(flatten)]
+        password: RoomPassword,
+    },
     /// Stay online and print what happens, until interrupted.
     Listen {
         /// One JSON object a line.
@@ -226,6 +330,9 @@ pub(crate) enum Command {
         #[arg(long)]
         until_eof: bool,
     },
+    /// Look for what keeps you from talking, step by step, and say what to change.
+    #[command(after_help = DOCTOR)]
+    Doctor(Check),
     /// Show what you and somebody you have talked to compare, to know that nobody is between you. Asks no registry.
     Verify {
         /// Who.
@@ -345,6 +452,23 @@ pub(crate) enum Command {
     },
 }
 
+/// What `doctor` is to look at.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Have this user's program dial yours, which shows that others can get through. They are asked for a chat first.
+    #[arg(long, value_name = "USERNAME", conflicts_with = "no_login")]
+    pub(crate) with: Option<String>,
+    /// How many seconds they may take to accept it.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) timeout: Duration,
+    /// Don't log in, and leave out what only who is logged in can look at.
+    #[arg(long)]
+    pub(crate) no_login: bool,
+    /// Print a JSON object for each step.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// A room's password.
 #[derive(Debug, Args)]
 pub(crate) struct RoomPassword {
@@ -385,7 +509,7 @@ pub(crate) fn tcp_address(text: &str) -> Result<Address, String> {
     address(text, TCP_PORT)
 }
 
-fn udp_address(text: &str) -> Result<Address, String> {
+pub(crate) fn udp_address(text: &str) -> Result<Address, String> {
     address(text, UDP_PORT)
 }
 
@@ -427,7 +551,7 @@ pub(crate) fn peer_port(text: &str) -> Result<u16, String> {
     }
 }
 
-fn park(text: &str) -> Result<Park, String> {
+pub(crate) fn park(text: &str) -> Result<Park, String> {
     match text {
         "never" => Ok(Park(None)),
         _ => seconds(text).map(|after| Park(Some(after))).map_err(|wanted| format!("{wanted}, or `never`")),
@@ -443,8 +567,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -1,6 +1,10 @@
 //! `p2pchat history`: what was said, out of the archive.
 
-use std::io;
+use std::{
+    fmt,
+    io::{self, Write as _},
+    path::Path,
+};
 
 use jiff::{Timestamp, tz::TimeZone};
 use p2pchat_core::proto::Username;
@@ -11,9 +15,9 @@ use crate::{
     args::{Address, Global, History},
     exit::{Exit, Failure},
     json, keys,
-    oneshot::print,
+    oneshot::{print, print_json},
     output::Paint,
-    sanitize, session, show,
+    private, sanitize, session, show,
     target::Target,
     text,
 };
@@ -48,7 +52,7 @@ pub(crate) fn run(global: &Global, registry: &Address, user: &str, which: &Histo
     let write = |found: Result<Found, ArchiveError>| {
         let (id, chat, entry) = found?;
         match which.json {
-            true => print(&json::line(&object(id, &chat, &entry))),
+            true => print_json(&object(id, &chat, &entry)),
             false => {
                 let chat = target.is_none().then_some(&chat);
                 print(&text::message(&label(chat, &entry, &zone), &entry.text, paint))
@@ -63,6 +67,33 @@ pub(crate) fn run(global: &Global, registry: &Address, user: &str, which: &Histo
             last.into_iter().try_for_each(write)
         }
     }
+}
+
+/// Writes what was said in a chat to a new file, as `p2pchat history` prints it; how many messages that were.
+pub(crate) fn export(
+    archive: &Archive,
+    target: &Target,
+    as_json: bool,
+    path: &Path,
+) -> Result<usize, Failure> {
+    let failed = |error: &dyn fmt::Display| {
+        let shown = sanitize::line(&path.display().to_string());
+        Failure::new(Exit::Failed, format!("can't write {shown}: {error}"))
+    };
+    let (zone, mut count) = (TimeZone::system(), 0);
+    let file = private::create_new(path).map_err(|error| failed(&error))?;
+    let mut file = io::BufWriter::new(file);
+    for found in archive.entries(Some(target), None)? {
+        let (id, chat, entry) = found?;
+        let line = match as_json {
+            true => json::line(&object(id, &chat, &entry)).map_err(|error| failed(&error))?,
+            false => text::message(&label(None, &entry, &zone), &entry.text, Paint::none()),
+        };
+        writeln!(file, "{line}").map_err(|error| failed(&error))?;
+        count += 1;
+    }
+    file.flush().map_err(|error| failed(&error))?;
+    Ok(count)
 }
 
 fn target(which: &History) -> Result<Option<Target>, Failure> {

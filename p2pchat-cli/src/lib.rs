@@ -4,11 +4,18 @@
 //! As a library it has what programs that run the client need to know: what [`json`] lines it writes.
 
 mod about;
-#[allow(dead_code, reason = "the full-screen client uses the rest of it")]
 mod archive;
 mod args;
+mod browser;
+mod command;
+mod config;
 mod console;
+mod desk;
+mod doctor;
 mod exit;
+#[cfg(any(test, feature = "__fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod history;
 pub mod json;
 mod keys;
@@ -16,11 +23,15 @@ mod line;
 mod log;
 mod menu;
 mod oneshot;
+mod outbox;
 mod output;
 mod owner;
+mod pipe;
 mod private;
+mod report;
 mod requests;
 mod sanitize;
+mod screen;
 mod session;
 mod show;
 mod sign_in;
@@ -28,30 +39,37 @@ mod target;
 mod text;
 mod transfers;
 
+/// The README's code, run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::{
-    args::{Arguments, Subject},
+    args::{Arguments, Given, Subject},
     exit::{Exit, Failure},
     output::{Tone, write_stderr},
 };
 
 /// The whole program; the arguments are the process's.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let color = arguments.global.color;
-    match run(arguments) {
+    let (mut arguments, given) = Arguments::of(std::env::args_os()).unwrap_or_else(|error| error.exit());
+    match run(&mut arguments, &given) {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {
-            write_stderr(color, Tone::Error, &format!("p2pchat: {failure}"));
+            write_stderr(arguments.global.color, Tone::Error, &format!("p2pchat: {failure}"));
             failure.exit.into()
         }
     }
 }
 
-fn run(arguments: Arguments) -> Result<(), Failure> {
+fn run(arguments: &mut Arguments, given: &Given) -> Result<(), Failure> {
+    match &arguments.command {
+        Some(Subject::Config(what)) => return config::run(&arguments.global, what),
+        Some(Subject::Itself(what)) => return about::print(what),
+        _ => config::load(&mut arguments.global, given)?,
+    }
     if let Some(file) = &arguments.global.log {
         log::to_file(file)?;
     }
@@ -64,10 +82,9 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Exit::Failed, format!("can't start: {error}")))?;
     let outcome = runtime.block_on(async {
         match &arguments.command {
-            Some(Subject::Itself(what)) => about::print(what),
             Some(Subject::People(command)) => oneshot::run(&arguments.global, command).await,
-            None if arguments.global.menu => menu::run(&arguments.global).await,
-            None => line::run(&arguments.global).await,
+            _ if arguments.global.menu => menu::run(&arguments.global).await,
+            _ => line::run(&arguments.global).await,
         }
     });
     // A name that is still being looked up must not keep a program from ending that has said goodbye.

@@ -9,21 +9,23 @@ use std::{
 
 use p2pchat_core::{
     peer::{Event, FileId, RequestError},
-    proto::{LinkKey, Text},
+    proto::{LinkKey, RoomName, Text},
     tokio::{Error, Peer},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::{
     args::{Accept, Address, Command, Global, RoomPassword},
     console::Console,
+    doctor,
     exit::{Exit, Failure},
-    history, json,
+    history,
+    json::{self, Line},
     keys::{self, KeyFile, Keys, Stored},
-    output::{Paint, Tone, write_stderr, write_stdout},
+    output::{Paint, write_stdout},
     owner::Deed,
-    sanitize,
+    pipe, sanitize,
     session::{self, Needs, Session, Signals},
     show,
     sign_in::{self, Answered},
@@ -35,6 +37,9 @@ const STDIN_BYTES: u64 = 1 << 20;
 
 /// Does what `command` says.
 pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failure> {
+    if let Command::Doctor(check) = command {
+        return doctor::command(global, check).await;
+    }
     let registry = global
         .registry
         .as_ref()
@@ -60,6 +65,9 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
         }
         Text::new(&text).map_err(|problem| Failure::new(Exit::Usage, format!("the message {problem}")))?;
     }
+    if let Command::Pipe { room, .. } = command {
+        self::room(room)?;
+    }
     let room_password = room_password(command)?;
     let invite = session::invite(global)?;
     let password = match session::password(global)? {
@@ -75,7 +83,7 @@ pub(crate) async fn run(global: &Global, command: &Command) -> Result<(), Failur
     let needs = Needs { chat_timeout, files };
     let mut session = Session::connect(global, registry, needs).await?;
     if let Some(notice) = session.first_meeting() {
-        write_stderr(global.color, Tone::Notice, &notice);
+        global.notice(&notice);
     }
     let done = async {
         if matches!(command, Command::Register) {
@@ -114,6 +122,7 @@ async fn obey(
     match command {
         // Done before the login, or without one.
         Command::Register
+        | Command::Doctor(_)
         | Command::Verify { .. }
         | Command::Trust { .. }
         | Command::Key { .. }
@@ -124,35 +133,35 @@ async fn obey(
         Command::Search { username, json } => {
             let found = peer.search(username).await?;
             if *json {
-                print(&json::line(&json::found(username, &found)))
+                print_json(&json::Found::new(username, &found))
             } else {
                 print(&show::found(username, &found))
             }
         }
         Command::Peers { detailed: true, json } => {
             let peers = peer.peers().await?;
-            print_list(*json, peers.iter().map(json::peer).collect(), &show::peers(&peers))
+            print_list(*json, &json_list::<json::Peer, _>(&peers), &show::peers(&peers))
         }
         Command::Peers { detailed: false, json } => {
             let names = peer.names().await?;
-            print_list(*json, json::names(&names), &names.iter().map(show::name).collect::<Vec<_>>())
+            print_list(*json, &json::names(&names), &names.iter().map(show::name).collect::<Vec<_>>())
         }
         Command::Rooms { names: true, json } => {
             let names = peer.room_names().await?;
-            print_list(*json, json::names(&names), &names.iter().map(show::name).collect::<Vec<_>>())
+            print_list(*json, &json::names(&names), &names.iter().map(show::name).collect::<Vec<_>>())
         }
         Command::Rooms { names: false, json } => {
             let rooms = peer.rooms().await?;
-            print_list(*json, rooms.iter().map(json::room).collect(), &show::rooms(&rooms))
+            print_list(*json, &json_list::<json::Room, _>(&rooms), &show::rooms(&rooms))
         }
         Command::Members { room, json } => {
             let members = peer.members(room).await?;
-            print_list(*json, json::names(&members), &members.iter().map(show::name).collect::<Vec<_>>())
+            print_list(*json, &json::names(&members), &members.iter().map(show::name).collect::<Vec<_>>())
         }
         Command::Send { username, .. } => {
             peer.chat(username).await?;
             if !peer.key_of(username).await?.secured {
-                write_stderr(global.color, Tone::Notice, &show::in_the_clear(&sanitize::line(username)));
+                global.notice(&show::in_the_clear(&sanitize::line(username)));
             }
             peer.send(username, text).await?;
             Ok(peer.hang_up(username).await?)
@@ -169,7 +178,7 @@ async fn obey(
         Command::Leave { room } => Ok(peer.leave(room).await?),
         Command::Bans { room, json } => {
             let bans = peer.bans(room).await?;
-            print_list(*json, bans.iter().map(json::ban).collect(), &show::bans(&bans))
+            print_list(*json, &json_list::<json::Ban, _>(&bans), &show::bans(&bans))
         }
         Command::Kick { room, .. }
         | Command::Ban { room, .. }
@@ -180,7 +189,12 @@ async fn obey(
             }
             Ok(())
         }
-        Command::SendFile { username, file, .. } => send_file(session, username, file).await,
+        Command::SendFile { username, file, .. } => send_file(global, session, username, file).await,
+        Command::Pipe { room, json, keep, .. } => {
+            let room = self::room(room)?;
+            let how = pipe::How { json: *json, keep: *keep };
+            pipe::run(global, session, &room, room_password, how).await
+        }
         Command::Listen { json, accept, files, room, until_eof } => {
             for room in room {
                 peer.join(room, None).await.map_err(|error| Failure::from(error).context("join"))?;
@@ -191,10 +205,10 @@ async fn obey(
 }
 
 /// Offers a file, and shows how far it is where somebody looks.
-async fn send_file(session: &mut Session, user: &str, file: &Path) -> Result<(), Failure> {
+async fn send_file(global: &Global, session: &mut Session, user: &str, file: &Path) -> Result<(), Failure> {
     let peer = session.peer.clone();
     peer.chat(user).await?;
-    let watched = io::stderr().is_terminal();
+    let watched = !global.quiet && io::stderr().is_terminal();
     let mut transfers = Transfers::default();
     let mut sending = pin!(peer.send_file(user, file));
     let mut shown = false;
@@ -225,16 +239,12 @@ fn take_file(peer: &Peer, file: FileId, folder: &Path, as_json: bool) {
     tokio::spawn(async move {
         let line = match (peer.accept_file(file, folder).await, as_json) {
             (Ok(path), true) => {
-                let path = path.to_string_lossy();
-                json::line(&json!({ "event": "file_stored", "file": number, "path": path }))
+                Line::FileStored { file: number, path: path.to_string_lossy().into_owned() }.to_string()
             }
             (Ok(path), false) => {
                 format!("the file is there: {}", sanitize::line(&path.display().to_string()))
             }
-            (Err(error), true) => {
-                let reason = error.to_string();
-                json::line(&json!({ "event": "file_failed", "file": number, "reason": reason }))
-            }
+            (Err(error), true) => Line::FileFailed { file: number, reason: error.to_string() }.to_string(),
             (Err(error), false) => format!("the file: {}", sanitize::line(&error.to_string())),
         };
         // That the reader is gone is noticed with the next event.
@@ -253,10 +263,8 @@ async fn listen(
     let mut signals = Signals::catch()?;
     let mut eof = until_eof.then(stdin_end);
     let paint = Paint::for_stream(global.color, &io::stdout());
-    let me = session.peer.username();
-    let me = me.as_ref().map(AsRef::<str>::as_ref);
     if json {
-        print(&json::line(&json!({ "event": "ready", "username": me, "port": session.peer.port() })))?;
+        print(&Line::ready(&session.peer).to_string())?;
     }
     loop {
         let event = tokio::select! {
@@ -265,11 +273,8 @@ async fn listen(
             () = async { match &mut eof { Some(end) => drop(end.await), None => std::future::pending().await } } => return Ok(()),
         };
         let Some(event) = event else { return Err(Failure::new(Exit::Registry, "the session has ended")) };
-        let line = if json {
-            Some(json::event(&event)).filter(|value| *value != Value::Null).map(|value| json::line(&value))
-        } else {
-            show::event(&event, paint)
-        };
+        let line =
+            if json { Line::of(&event).map(|line| line.to_string()) } else { show::event(&event, paint) };
         if let Some(line) = line {
             print(&line)?;
         }
@@ -290,15 +295,20 @@ async fn listen(
                 }
             }
             Event::LoggedOut { reason, .. } => {
-                let failure = match session.peer.certificate_error() {
-                    Some(error) => Failure::from(Error::from(error)),
-                    None => Failure::new(Exit::Login, sanitize::line(&reason)),
-                };
-                return Err(failure.context("logged out"));
+                return Err(logged_out(session, &reason));
             }
             _ => {}
         }
     }
+}
+
+/// Why the registry ended the session.
+pub(crate) fn logged_out(session: &Session, reason: &str) -> Failure {
+    let failure = match session.peer.certificate_error() {
+        Some(error) => Failure::from(Error::from(error)),
+        None => Failure::new(Exit::Login, sanitize::line(reason)),
+    };
+    failure.context("logged out")
 }
 
 /// Ends when standard input does.
@@ -354,9 +364,15 @@ fn deeds(command: &Command, room_password: Option<&str>) -> Vec<Deed> {
     }
 }
 
+fn room(name: &str) -> Result<RoomName, Failure> {
+    RoomName::new(name).map_err(|problem| Failure::new(Exit::Usage, format!("the room's name {problem}")))
+}
+
 fn room_password(command: &Command) -> Result<Option<String>, Failure> {
     let room_password_file = match command {
-        Command::Create { password, .. } | Command::Join { password, .. } => {
+        Command::Create { password, .. }
+        | Command::Join { password, .. }
+        | Command::Pipe { password, .. } => {
             let RoomPassword { room_password_file } = password;
             room_password_file
         }
@@ -406,7 +422,7 @@ fn about_blocks(global: &Global, registry: &Address, command: &Command) -> Resul
         Command::Unblock { username } => Ok(list.remember(&keys::name(username)?, false)?),
         Command::Blocked { json } => {
             let blocked = Vec::from_iter(list.look_up()?);
-            print_list(*json, json::names(&blocked), &blocked.iter().map(show::name).collect::<Vec<_>>())
+            print_list(*json, &json::names(&blocked), &blocked.iter().map(show::name).collect::<Vec<_>>())
         }
         _ => Ok(()),
     }
@@ -476,8 +492,17 @@ async fn on_terminal(
     asked.map_err(|_| lacking())
 }
 
-fn print_list(as_json: bool, value: Value, lines: &[String]) -> Result<(), Failure> {
-    if as_json { print(&json::line(&value)) } else { lines.iter().try_for_each(|line| print(line)) }
+fn print_list(as_json: bool, values: &impl Serialize, lines: &[String]) -> Result<(), Failure> {
+    if as_json { print_json(values) } else { lines.iter().try_for_each(|line| print(line)) }
+}
+
+fn json_list<'a, T: From<&'a R>, R>(records: &'a [R]) -> Vec<T> {
+    records.iter().map(T::from).collect()
+}
+
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let line = json::line(value).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    print(&line)
 }
 
 /// Prints a line, or a block of them.

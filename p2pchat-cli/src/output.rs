@@ -33,6 +33,9 @@ pub(crate) enum Tone {
 pub(crate) struct Paint(bool);
 
 impl Paint {
+    /// No colours.
+    pub(crate) const OFF: Self = Self(false);
+
     /// Colours if the user says so, else if `stream` is a terminal and `NO_COLOR` is not set.
     pub(crate) fn for_stream(choice: ColorChoice, stream: &impl IsTerminal) -> Self {
         Self(match choice {
@@ -64,12 +67,21 @@ impl Paint {
         self.style(style, text)
     }
 
-    /// `text` in a style of its own.
+    /// `text` in a style of its own, which ends with each line.
     pub(crate) fn style(self, style: Style, text: &str) -> String {
-        if self.0 { format!("{style}{text}{style:#}") } else { text.to_owned() }
+        if !self.0 {
+            return text.to_owned();
+        }
+        let lines = text.split('\n').map(|line| format!("{style}{line}{style:#}"));
+        lines.collect::<Vec<_>>().join("\n")
     }
 
-    #[cfg(test)]
+    /// No colours.
+    pub(crate) const fn none() -> Self {
+        Self(false)
+    }
+
+    #[cfg(any(test, feature = "__fuzz"))]
     pub(crate) fn forced(on: bool) -> Self {
         Self(on)
     }

@@ -38,12 +38,8 @@ pub(crate) fn write(
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)?;
     let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let mut options = File::options();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let written = (|| {
-        let mut file = options.open(&draft)?;
+        let mut file = create_new(&draft)?;
         fill(&mut file)?;
         file.sync_all()?;
         match replace {
@@ -61,6 +57,15 @@ pub(crate) fn write(
     // It has its place, or is of no use.
     let _ = fs::remove_file(&draft);
     written
+}
+
+/// Makes a file that isn't there.
+pub(crate) fn create_new(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// A secret that others can read is none; nor is one in a folder in which others can put another in its place.

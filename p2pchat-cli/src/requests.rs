@@ -44,6 +44,11 @@ impl Requests {
         self.0.len() < before
     }
 
+    /// What all of them are called.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        self.0.iter().map(|pending| pending.label.clone()).collect()
+    }
+
     /// The oldest request.
     pub(crate) fn pop(&mut self) -> Option<Pending> {
         if self.0.is_empty() { None } else { Some(self.0.remove(0)) }

@@ -4,8 +4,9 @@
 //! every script, emoji sequences and ordinary accents stay as they are.
 
 use unicode_normalization::char::is_combining_mark;
+use unicode_width::UnicodeWidthChar;
 
-/// How many combining marks are shown on one base character; the rest of a run is removed.
+/// How many marks are shown on one base character; the rest of a run is removed.
 const MARKS: usize = 8;
 
 /// `text` on one line: line breaks become visible too.
@@ -53,7 +54,7 @@ fn sanitize(text: &str, keep_line_breaks: bool) -> String {
             }
             _ if is_direction_mark(c) || is_tag(c) => continue,
             _ if c.is_control() || is_direction_control(c) || is_invisible(c) => push_visible(&mut out, c),
-            _ if is_combining_mark(c) => {
+            _ if is_mark(c) => {
                 if base.is_none() {
                     // Not to be drawn over what the program itself wrote before it.
                     out.push('\u{25cc}');
@@ -114,6 +115,12 @@ fn is_variation_selector(c: char) -> bool {
     matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{180b}'..='\u{180d}' | '\u{180f}')
 }
 
+/// What is drawn on, or joined with, the character before it. That is more than combining marks: the later parts of a Korean
+/// syllable, for one, have no width of their own either.
+pub(crate) fn is_mark(c: char) -> bool {
+    is_combining_mark(c) || c.width() == Some(0)
+}
+
 /// Single marks without a shape, usual in right-to-left text. Nothing is lost on a terminal by leaving them out.
 fn is_direction_mark(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
@@ -168,6 +175,7 @@ mod tests {
             "می\u{200c}خواهم",
             "👩\u{200d}🚀 👨🏽\u{200d}💻 ❤\u{fe0f}\u{200d}🔥 🏳\u{fe0f}\u{200d}🌈",
             "e\u{301} क्\u{200d}ष Straße 日本語",
+            "한글 \u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}",
             "<b> \\n & *bold*",
         ] {
             assert_eq!(line(text), text);
@@ -188,6 +196,24 @@ mod tests {
         assert_eq!(line(&zalgo).chars().count(), 1 + MARKS);
         assert_eq!(line("\u{301}x"), "\u{25cc}\u{301}x");
         assert_eq!(block("a\n\u{301}"), "a\n\u{25cc}\u{301}");
+    }
+
+    /// By what terminals and this program count cells with.
+    fn longest_run_without_width(shown: &str) -> usize {
+        let runs = shown.split(|c: char| c.width() != Some(0));
+        runs.map(|run| run.chars().count()).max().unwrap_or_default()
+    }
+
+    #[test]
+    fn no_character_without_a_width_piles_up_or_stands_alone() {
+        for c in ('\u{20}'..=char::MAX).filter(|&c| c.width() == Some(0)) {
+            let many = c.to_string().repeat(50);
+            assert!(!line(&many).starts_with(c), "U+{:04X}", u32::from(c));
+            for before in ["", "x", "\u{1100}", "क"] {
+                let run = longest_run_without_width(&line(&format!("{before}{many}")));
+                assert!(run <= MARKS, "U+{:04X}: {run}", u32::from(c));
+            }
+        }
     }
 
     proptest! {

@@ -17,7 +17,6 @@ use crate::{
     args::{Address, Global},
     exit::{Exit, Failure},
     keys::{self, KeyFile, Keys, Stored},
-    output::{Tone, write_stderr},
 };
 
 /// How many members a room takes if its creator doesn't say.
@@ -51,6 +50,22 @@ impl Session {
     /// Reaches the registry, judges its certificate and greets it. `chat_timeout` is how long somebody may take to accept
     /// a chat, if not as long as is usual.
     pub(crate) async fn connect(global: &Global, registry: &Address, needs: Needs) -> Result<Self, Failure> {
+        match Self::reach(global, registry, needs).await? {
+            Ok(session) => Ok(session),
+            Err(error @ Error::Request(_)) => Err(Failure::new(
+                Exit::Registry,
+                format!("the registry does not answer as one: {}", Failure::from(error)),
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The same for who wants to know more of what goes wrong on the way.
+    pub(crate) async fn reach(
+        global: &Global,
+        registry: &Address,
+        needs: Needs,
+    ) -> Result<Result<Self, Error>, Failure> {
         let data_dir = data_dir(global)?;
         let trust = trust(global, &data_dir)?;
         let keys = Keys::new(data_dir, registry.clone());
@@ -74,14 +89,8 @@ impl Session {
         if let Some(udp) = &global.registry_udp {
             config = config.registry_udp(udp.host.clone(), udp.port);
         }
-        match Peer::connect(config).await {
-            Ok((peer, events)) => Ok(Self { peer, events, known_registries, keys, cut_off_by: None }),
-            Err(error @ Error::Request(_)) => Err(Failure::new(
-                Exit::Registry,
-                format!("the registry does not answer as one: {}", Failure::from(error)),
-            )),
-            Err(error) => Err(error.into()),
-        }
+        let connected = Peer::connect(config).await;
+        Ok(connected.map(|(peer, events)| Self { peer, events, known_registries, keys, cut_off_by: None }))
     }
 
     /// Logs in, with the account's key of this machine, which is made if there is none.
@@ -92,6 +101,17 @@ impl Session {
         password: &str,
         passphrase: Option<String>,
     ) -> Result<(), Failure> {
+        Ok(self.try_login(global, user, password, passphrase).await??)
+    }
+
+    /// The same for who wants to know more of what goes wrong.
+    pub(crate) async fn try_login(
+        &self,
+        global: &Global,
+        user: &str,
+        password: &str,
+        passphrase: Option<String>,
+    ) -> Result<Result<(), Error>, Failure> {
         // What can be nobody's name is the login's to refuse.
         if let Ok(user) = keys::name(user) {
             let identity = match self.keys.own(&user).load_or_make()? {
@@ -100,7 +120,7 @@ impl Session {
             };
             self.peer.set_identity(Some(identity)).await?;
         }
-        Ok(self.peer.login(user, password).await?)
+        Ok(self.peer.login(user, password).await)
     }
 
     /// True if a passphrase has to be asked for before the login.
@@ -190,7 +210,7 @@ pub(crate) fn password(global: &Global) -> Result<Option<String>, Failure> {
         let password = first_line(file, "--password-file")?;
         if is_open_to_others(file) {
             let advice = format!("others can read {}: chmod 600 it", file.display());
-            write_stderr(global.color, Tone::Notice, &advice);
+            global.notice(&advice);
         }
         return Ok(Some(password));
     }

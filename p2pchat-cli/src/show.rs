@@ -2,7 +2,7 @@
 
 use p2pchat_core::{
     peer::{BroadcastReport, Event, Place, RequestError},
-    proto::{BanRecord, Found, LinkKey, PeerRecord, RoomChange, RoomName, RoomRecord, Username},
+    proto::{BanRecord, Found, LinkKey, PeerRecord, RoomChange, RoomName, RoomRecord, Text, Username},
 };
 
 use crate::{
@@ -29,20 +29,39 @@ pub(crate) fn names<'a, T: AsRef<str> + 'a>(all: impl IntoIterator<Item = &'a T>
     all.into_iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// An event in words; `None` for what has no words of its own.
+/// An event as a line; `None` for what has no words of its own.
 pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
-    let said = |label: String, what: &str| Some(text::message(&paint.paint(Tone::Name, &label), what, paint));
-    let (tone, line) = match event {
+    if let Some((label, what)) = words(event) {
+        return Some(text::message(&paint.paint(Tone::Name, &label), what, paint));
+    }
+    notice(event).map(|(tone, line)| paint.paint(tone, &line))
+}
+
+/// What somebody said, as it was sent, behind a label that names them.
+fn words(event: &Event) -> Option<(String, &str)> {
+    match event {
         Event::Message { from, text, place, .. } => {
-            return said(format!("{}{}:", name(from), remarks(true, *place)), text.as_str());
+            Some((format!("{}{}:", name(from), remarks(true, *place)), text.as_str()))
         }
-        Event::Broadcast { room: Some(room), from, text, place, secured, .. } => {
-            let remarks = remarks(*secured, *place);
-            return said(format!("{} {}{remarks}:", self::room(room), name(from)), text.as_str());
+        Event::Broadcast { room, from, text, place, secured, .. } => {
+            let (who, remarks) = (name(from), remarks(*secured, *place));
+            let label = match room {
+                Some(room) => format!("{} {who}{remarks}:", self::room(room)),
+                None => format!("{who} (in a room){remarks}:"),
+            };
+            Some((label, text.as_str()))
         }
-        Event::Broadcast { room: None, from, text, place, secured, .. } => {
-            return said(format!("{} (in a room){}:", name(from), remarks(*secured, *place)), text.as_str());
+        Event::Arrived { with, room, text, .. } => {
+            let place = room.as_ref().map(|room| format!(" in {}", self::room(room))).unwrap_or_default();
+            Some((format!("{} has it after all{place}:", name(with)), text.as_str()))
         }
+        _ => None,
+    }
+}
+
+/// What else happened, in words.
+pub(crate) fn notice(event: &Event) -> Option<(Tone, String)> {
+    Some(match event {
         Event::ChatInterrupted { with, reason } => {
             let (who, reason) = (name(with), sanitize::line(reason));
             (Tone::Notice, format!("no way to {who} for now ({reason}); what you say waits for a while"))
@@ -57,11 +76,6 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
                 Tone::Notice,
                 format!("{messages} of {who}'s did not come through; asking {who}'s program again"),
             )
-        }
-        Event::Arrived { with, room, text, .. } => {
-            let place = room.as_ref().map(|room| format!(" in {}", self::room(room))).unwrap_or_default();
-            let arrived = format!("{} has it after all{place}:", name(with));
-            return said(arrived, text.as_str());
         }
         // How long the next attempt waits changes with each, and only the first is told.
         Event::Disconnected { reason, .. } => (
@@ -120,8 +134,19 @@ pub(crate) fn event(event: &Event, paint: Paint) -> Option<String> {
             (Tone::Notice, format!("{}: {}", sanitize::line(culprit), sanitize::line(what)))
         }
         _ => return None,
-    };
-    Some(paint.paint(tone, &line))
+    })
+}
+
+/// What somebody said where it is clear which room it was.
+pub(crate) fn said(
+    from: &Username,
+    what: &Text,
+    secured: bool,
+    place: Option<Place>,
+    paint: Paint,
+) -> String {
+    let label = format!("{}{}:", name(from), remarks(secured, place));
+    text::message(&paint.paint(Tone::Name, &label), what.as_str(), paint)
 }
 
 /// What is to be known of a message besides who says it.

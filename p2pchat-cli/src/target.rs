@@ -12,6 +12,14 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// The same for all spellings of one name.
+    pub(crate) fn key(&self) -> String {
+        match self {
+            Self::User(username) => username.folded().to_string(),
+            Self::Room(room) => format!("#{}", room.folded()),
+        }
+    }
+
     pub(crate) fn shown(&self) -> String {
         match self {
             Self::User(username) => show::name(username),

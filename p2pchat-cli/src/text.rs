@@ -1,153 +1,194 @@
-//! How messages look: emphasis, links, continuation lines. Works on text that is sanitised here, so nothing a remote
-//! side sends can be taken for what this module writes.
+//! How messages look: markup, links, continuation lines. Works on text that is sanitised here, so nothing a remote side
+//! sends can be taken for what this module writes.
+//!
+//! A message is [parsed](parse) into lines of spans, which the line mode writes with escape sequences and the screen as
+//! lines of its own. All markers stay in sight, so that what was sent can still be read off the screen and copied: a line's
+//! marker and spans together are what was sent.
+//!
+//! No library has this subset: those for CommonMark take `*one*` for italic, have no `~strike~` with one tilde, and join,
+//! indent and number lines anew, while people here see what they typed.
 
-use anstyle::{Effects, Style};
-use linkify::{LinkFinder, LinkKind};
+mod inline;
+mod lines;
+mod link;
+mod wrap;
+
+use anstyle::Effects;
+use unicode_segmentation::GraphemeCursor;
 
 use crate::{output::Paint, sanitize};
 
+pub(crate) use lines::line;
+pub(crate) use link::{Link, brackets, osc8};
+pub(crate) use wrap::wrap;
+
+/// A message, line by line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Marked {
+    /// Its lines; at least one.
+    pub(crate) blocks: Vec<Block>,
+    /// Where its links lead, in their order.
+    pub(crate) links: Vec<Link>,
+}
+
+/// A line as it was sent, or a row of one that was [wrapped](wrap()).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Block {
+    /// What it is.
+    pub(crate) kind: Kind,
+    /// What stands before a quote or an item, with the blanks around it; sanitised.
+    pub(crate) marker: String,
+    /// The rest of the line.
+    pub(crate) spans: Vec<Span>,
+}
+
+/// What a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Text like any other.
+    Paragraph,
+    /// `> what somebody said`
+    Quote,
+    /// `- something`, `* something` or `1. something`
+    Item {
+        /// How deep in other lists, by its indentation; 0 for the outermost.
+        depth: usize,
+    },
+    /// A line between two lines of ```` ``` ````, or one of these.
+    Code,
+}
+
+/// A piece of a line that looks the same all along. It begins and ends between two grapheme clusters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// What is shown: sanitised, without line breaks.
+    pub(crate) text: String,
+    /// How.
+    pub(crate) style: Style,
+    /// Which of the message's [links](Marked::links) it is, counted from 0.
+    pub(crate) link: Option<usize>,
+}
+
+/// How a piece of text looks. What a link looks like besides is said by [`Span::link`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Style {
+    /// `*bold*`
+    pub(crate) bold: bool,
+    /// `_italic_`
+    pub(crate) italic: bool,
+    /// `~strike~`
+    pub(crate) strike: bool,
+    /// `` `code` ``, and blocks of it.
+    pub(crate) code: bool,
+}
+
+/// Reads `text`, as it came, in linear time.
+pub(crate) fn parse(text: &str) -> Marked {
+    let shown = sanitize::block(text);
+    let lines: Vec<&str> = shown.split('\n').collect();
+    // A fence that nothing follows is none.
+    let last_fence = lines.iter().rposition(|line| closes_code(line)).unwrap_or_default();
+    let mut marked = Marked::default();
+    let mut in_code = false;
+    for (at, line) in lines.into_iter().enumerate() {
+        let block = if in_code {
+            in_code = !closes_code(line);
+            code(line)
+        } else if at < last_fence && opens_code(line) {
+            in_code = true;
+            code(line)
+        } else {
+            block(line, &mut marked.links)
+        };
+        marked.blocks.push(block);
+    }
+    marked
+}
+
+const FENCE: &str = "```";
+
+fn closes_code(line: &str) -> bool {
+    line.trim() == FENCE
+}
+
+/// A fence may name a language.
+fn opens_code(line: &str) -> bool {
+    line.trim().strip_prefix(FENCE).is_some_and(|language| !language.contains([' ', '`']))
+}
+
+fn code(line: &str) -> Block {
+    let span = Span { text: line.to_owned(), style: Style { code: true, ..Style::default() }, link: None };
+    let spans = if line.is_empty() { Vec::new() } else { vec![span] };
+    Block { kind: Kind::Code, marker: String::new(), spans }
+}
+
+fn block(line: &str, links: &mut Vec<Link>) -> Block {
+    let (kind, length) = kind(line).unwrap_or((Kind::Paragraph, 0));
+    let (marker, content) = line.split_at_checked(length).unwrap_or(("", line));
+    Block { kind, marker: marker.to_owned(), spans: inline::spans(content, links) }
+}
+
+/// The kind of a line that has a marker, and the marker's length in bytes.
+fn kind(line: &str) -> Option<(Kind, usize)> {
+    let rest = line.trim_start_matches(' ');
+    let indent = line.len() - rest.len();
+    let (kind, length) = if rest.starts_with('>') {
+        // Quotes of quotes have as many markers, with blanks or without.
+        let markers = rest.bytes().take_while(|byte| matches!(byte, b'>' | b' ')).count();
+        (Kind::Quote, if markers == rest.len() { markers } else { rest.get(..markers)?.rfind(' ')? + 1 })
+    } else {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let sign = rest.get(digits..)?;
+        let is_marker = match digits {
+            0 => sign.starts_with("- ") || sign.starts_with("* "),
+            // More of them are a number that ends a sentence.
+            1..=4 => sign.starts_with(". "),
+            _ => false,
+        };
+        (Kind::Item { depth: indent / 2 }, is_marker.then_some(digits + 2)?)
+    };
+    let end = indent + length;
+    // A mark on the blank would be drawn over the marker.
+    GraphemeCursor::new(end, line.len(), true).is_boundary(line, 0).ok()?.then_some((kind, end))
+}
+
 /// A message behind its `label`; its further lines are indented.
 pub(crate) fn message(label: &str, text: &str, paint: Paint) -> String {
-    let shown = sanitize::block(text);
-    let mut out = format!("{label} ");
-    for (i, line) in shown.split('\n').enumerate() {
-        if i > 0 {
-            out.push_str("\n    ");
-        }
-        out.push_str(&format_line(line, paint));
-    }
-    out
+    let marked = parse(text);
+    let lines: Vec<String> =
+        marked.blocks.iter().map(|block| format_line(block, &marked.links, paint)).collect();
+    format!("{label} {}", lines.join("\n    "))
 }
 
-/// One sanitised line with its links, and between them `*bold*`, `_italic_` and `` `code` ``, if colours are on.
-fn format_line(line: &str, paint: Paint) -> String {
-    if !paint.is_on() {
-        return line.to_owned();
-    }
-    let mut finder = LinkFinder::new();
-    finder.kinds(&[LinkKind::Url, LinkKind::Email]);
-    let mut out = String::with_capacity(line.len());
-    for span in finder.spans(line) {
-        match (span.kind(), span.as_str()) {
-            (Some(LinkKind::Url), url) if is_web_address(url) => push_link(&mut out, url, url, paint),
-            (Some(LinkKind::Email), address) if address.is_ascii() => {
-                push_link(&mut out, &format!("mailto:{address}"), address, paint);
-            }
-            (_, text) => push_emphasised(&mut out, text, paint),
-        }
-    }
-    out
-}
-
-/// Only what a reader sees in full: a host in look-alike letters gets no link.
-fn is_web_address(url: &str) -> bool {
-    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-    url.is_ascii() && matches!(scheme.as_deref(), Some("http" | "https"))
-}
-
-/// An OSC 8 hyperlink whose target is in sight.
-fn push_link(out: &mut String, target: &str, shown: &str, paint: Paint) {
-    let shown = paint.style(Style::new().effects(Effects::UNDERLINE), shown);
-    out.push_str(&format!("\u{1b}]8;;{target}\u{1b}\\{shown}\u{1b}]8;;\u{1b}\\"));
-}
-
-/// The markers stay in sight, so that what was sent can still be read off the screen and copied.
-fn push_emphasised(out: &mut String, text: &str, paint: Paint) {
-    let mut rest = text;
-    let mut before = None;
-    while let Some(at) = rest.find(['*', '_', '`']) {
-        let (plain, from) = rest.split_at(at);
-        out.push_str(plain);
-        before = plain.chars().next_back().or(before);
-        match emphasis(from, before) {
-            Some((style, length)) => {
-                let (marked, after) = from.split_at(length);
-                out.push_str(&paint.style(style, marked));
-                before = marked.chars().next_back();
-                rest = after;
-            }
-            None => {
-                let (marker, after) = from.split_at(1);
-                out.push_str(marker);
-                before = marker.chars().next_back();
-                rest = after;
-            }
-        }
-    }
-    out.push_str(rest);
-}
-
-/// The emphasis that starts with `text`'s first character, and its length in bytes with both markers.
-///
-/// As in ordinary writing, a marker opens at a word's start and closes at a word's end, so `snake_case_names` and
-/// `2*3*4` stay plain.
-fn emphasis(text: &str, before: Option<char>) -> Option<(Style, usize)> {
-    let mut chars = text.chars();
-    let marker = chars.next()?;
-    let inner = chars.as_str();
-    if before.is_some_and(char::is_alphanumeric) || inner.starts_with(char::is_whitespace) {
-        return None;
-    }
-    let end = inner.find(marker)?;
-    let (content, after) = inner.split_at(end);
-    let closes = !after.chars().nth(1).is_some_and(char::is_alphanumeric);
-    if content.is_empty() || content.ends_with(char::is_whitespace) || !closes {
-        return None;
-    }
-    let style = match marker {
-        '*' => Style::new().effects(Effects::BOLD),
-        '_' => Style::new().effects(Effects::ITALIC),
-        _ => Style::new().effects(Effects::DIMMED),
+fn format_line(block: &Block, links: &[Link], paint: Paint) -> String {
+    let mut out = match block.kind {
+        Kind::Quote => paint.style(Effects::DIMMED.into(), &block.marker),
+        _ => block.marker.clone(),
     };
-    Some((style, end + 2))
+    for span in &block.spans {
+        let link = span.link.and_then(|number| Some((number, links.get(number)?)));
+        match link {
+            Some((number, link)) if paint.is_on() => {
+                let style = (effects(span.style) | Effects::UNDERLINE).into();
+                out.push_str(&osc8(link, number, &paint.style(style, &span.text)));
+            }
+            _ if span.style == Style::default() => out.push_str(&span.text),
+            _ => out.push_str(&paint.style(effects(span.style).into(), &span.text)),
+        }
+    }
+    out
+}
+
+fn effects(style: Style) -> Effects {
+    [
+        (style.bold, Effects::BOLD),
+        (style.italic, Effects::ITALIC),
+        (style.strike, Effects::STRIKETHROUGH),
+        (style.code, Effects::DIMMED),
+    ]
+    .into_iter()
+    .fold(Effects::new(), |all, (is_on, effect)| all.set(effect, is_on || all.contains(effect)))
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn coloured(text: &str) -> String {
-        message("bob:", text, Paint::forced(true))
-    }
-
-    #[test]
-    fn further_lines_are_indented_so_nobody_can_fake_a_speaker() {
-        let shown = message("bob:", "one\nalice: two", Paint::forced(false));
-        assert_eq!(shown, "bob: one\n    alice: two");
-    }
-
-    #[test]
-    fn emphasis_is_seen_where_a_word_starts_and_ends() {
-        assert_eq!(coloured("so *very* so"), "bob: so \u{1b}[1m*very*\u{1b}[0m so");
-        assert_eq!(coloured("_no_"), "bob: \u{1b}[3m_no_\u{1b}[0m");
-        assert_eq!(coloured("`x`"), "bob: \u{1b}[2m`x`\u{1b}[0m");
-        for plain in ["snake_case_name", "2*3*4", "* a * b", "**", "_", "a `b"] {
-            assert_eq!(coloured(plain), format!("bob: {plain}"));
-        }
-    }
-
-    #[test]
-    fn links_show_where_they_lead() {
-        let shown = coloured("see https://example.org/a_b_c.");
-        assert_eq!(
-            shown,
-            "bob: see \u{1b}]8;;https://example.org/a_b_c\u{1b}\\\u{1b}[4mhttps://example.org/a_b_c\u{1b}[0m\u{1b}]8;;\u{1b}\\."
-        );
-        assert!(coloured("me@example.org").contains("]8;;mailto:me@example.org\u{1b}"));
-        for plain in ["file:///etc/passwd", "javascript://x/y", "https://exаmple.org"] {
-            assert!(!coloured(plain).contains("]8;;"), "{plain}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn plain_output_has_no_controls_and_coloured_output_only_ours(text in any::<String>()) {
-            let plain = message("bob:", &text, Paint::forced(false));
-            prop_assert!(!plain.contains(|c: char| c.is_control() && c != '\n'));
-            let ours = ['\n', '\x1b'];
-            prop_assert!(!coloured(&text).contains(|c: char| c.is_control() && !ours.contains(&c)));
-        }
-    }
-}
+pub(crate) mod tests;

@@ -11,12 +11,12 @@ use std::{
 /// The binary with an environment of its own; nothing on standard input.
 fn p2pchat(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_p2pchat"));
-    for variable in
-        ["P2PCHAT_REGISTRY", "P2PCHAT_REGISTRY_UDP", "P2PCHAT_USER", "P2PCHAT_PASSWORD", "RUST_LOG"]
+    for (variable, _) in
+        std::env::vars().filter(|(name, _)| name.starts_with("P2PCHAT_") || name == "RUST_LOG")
     {
         command.env_remove(variable);
     }
-    command.args(arguments).env("P2PCHAT_DATA_DIR", data).stdin(Stdio::null());
+    command.args(arguments).env("P2PCHAT_DATA_DIR", data).env("XDG_CONFIG_HOME", data).stdin(Stdio::null());
     command
 }
 
@@ -44,9 +44,15 @@ fn help_teaches_by_example_and_lists_the_exit_codes() {
     let dir = tempfile::tempdir().unwrap();
     let (code, out, _) = run(&mut p2pchat(dir.path(), &["--help"]));
     assert_eq!(code, Some(0));
-    for part in
-        ["p2pchat --registry chat.example.org", "Exit codes:", "--password-file", "listen --json", "--menu"]
-    {
+    for part in [
+        "p2pchat --registry chat.example.org",
+        "Exit codes:",
+        "--password-file",
+        "listen --json",
+        "--menu",
+        "config default",
+        "pipe operators",
+    ] {
         assert!(out.contains(part), "{part} is not in:\n{out}");
     }
     let (code, out, _) = run(&mut p2pchat(dir.path(), &["--version"]));
@@ -58,7 +64,7 @@ fn every_subcommand_has_help() {
     let dir = tempfile::tempdir().unwrap();
     for command in [
         "register", "search", "peers", "rooms", "members", "send", "say", "listen", "create", "join",
-        "leave", "history",
+        "leave", "pipe", "config", "leave", "history",
     ] {
         let (code, out, _) = run(&mut p2pchat(dir.path(), &[command, "--help"]));
         assert_eq!(code, Some(0));

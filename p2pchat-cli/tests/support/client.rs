@@ -113,7 +113,9 @@ impl Home {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("P2PCHAT_")) {
             command.env_remove(name);
         }
+        // Without the configuration of whoever runs the tests.
         command
+            .env("XDG_CONFIG_HOME", self.folder.path())
             .args([
                 "--registry",
                 &self.registry.to_string(),
@@ -183,6 +185,11 @@ impl Client {
     pub(crate) fn kill(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+    }
+
+    /// What it is written to by; nothing can be typed then.
+    pub(crate) fn take_keyboard(&mut self) -> ChildStdin {
+        self.keyboard.take().unwrap()
     }
 
     /// Lets it read to the end of its input, and end.

@@ -335,6 +335,7 @@ impl Peer {
             return self.drop_stream(now, id, why, true);
         }
         let Some(Proof::Asked { held, .. }) = self.prove(id, proof) else { return };
+        self.note_caller(now, id, user);
         self.stream_used(now, id);
         for message in held {
             self.handle_stream_message(now, id, message);

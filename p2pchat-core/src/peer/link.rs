@@ -185,7 +185,7 @@ impl Peer {
         } else if message == FromRegistryDatagram::KeepAliveSuccess
             && let Some(session) = self.session.as_mut().filter(|session| session.live)
         {
-            session.heard = Some(now);
+            session.pulse.answered(now);
         }
     }
 
@@ -385,8 +385,8 @@ impl Peer {
     }
 
     /// Says goodbye, if there is anybody to say it to; the registry answers by closing the stream.
-    pub(super) fn hang_up_registry(&mut self) -> bool {
-        self.leave_parked();
+    pub(super) fn hang_up_registry(&mut self, now: Time) -> bool {
+        self.leave_parked(now);
         let may_say_so = |session: &&Session| session.live && self.is_connected();
         let Some(session) = self.session.as_ref().filter(may_say_so) else { return false };
         let username = Some(session.credentials.username.clone());

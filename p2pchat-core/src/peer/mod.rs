@@ -38,6 +38,7 @@ mod chats;
 mod config;
 mod contacts;
 mod dialable;
+mod dialled;
 mod effect;
 mod error;
 mod event;
@@ -54,6 +55,7 @@ mod requests;
 mod rooms;
 mod safety;
 mod session;
+mod status;
 mod streams;
 
 use std::{
@@ -72,10 +74,12 @@ pub use self::{
     error::RequestError,
     event::{BroadcastReport, ChatRequestId, Event, FileId, Place, Receipt, RequestId, Response},
     safety::SafetyNumber,
+    status::{LinkState, Status},
 };
 use self::{
     budgets::Budgets,
     contacts::Contact,
+    dialled::Caller,
     files::Files,
     inbox::{Doubts, Handed},
     lines::Line,
@@ -138,6 +142,10 @@ pub struct Peer {
     doubts: Doubts,
     budgets: Budgets,
     blocked: BTreeSet<Username>,
+    /// Who is to dial us, and which command waits for it.
+    awaited: BTreeMap<Username, RequestId>,
+    /// Who last did, in this session.
+    caller: Option<Caller>,
 }
 
 /// What a deadline is for.
@@ -202,6 +210,8 @@ impl Peer {
             doubts: Doubts::default(),
             budgets: Budgets::default(),
             blocked: BTreeSet::new(),
+            awaited: BTreeMap::new(),
+            caller: None,
         }
     }
 
@@ -246,7 +256,7 @@ impl Peer {
                     peer.tell(Event::Completed { request: open, outcome: Err(RequestError::Closed) });
                 }
             }
-            let _ = peer.hang_up_registry();
+            let _ = peer.hang_up_registry(now);
             peer.end_session(now, "closed");
             peer.lose_link(now, "closed", RequestError::Closed, true);
             for stream in peer.streams.keys().copied().collect::<Vec<_>>() {

@@ -126,7 +126,7 @@ impl Peer {
         if old || is_woken {
             return self.unpark(now);
         }
-        self.send_keep_alive(self.config.parked_lease);
+        self.send_keep_alive(now, self.config.parked_lease);
         // Sooner than the next would be due: one that isn't answered is repeated.
         self.arm(Timer::KeepAlive, now, self.config.keep_alive_interval);
     }
@@ -144,6 +144,7 @@ impl Peer {
             return;
         }
         (parked.heard, parked.silent_since) = (now, None);
+        session.pulse.answered(now);
         match datagram {
             // What woke us may have woken many.
             FromRegistryDatagram::Wake { .. } if !std::mem::replace(&mut parked.woken, true) => {
@@ -162,7 +163,7 @@ impl Peer {
     pub(super) fn unpark(&mut self, now: Time) {
         if self.is_parked() {
             self.timers.cancel(Timer::KeepAlive);
-            self.send_keep_alive(self.config.lease);
+            self.send_keep_alive(now, self.config.lease);
             self.effects.push_back(Effect::CloseRegistry);
             self.dial_registry(now);
         }
@@ -178,9 +179,9 @@ impl Peer {
     }
 
     /// Ends a parked session as good as at once, where there is no stream for a LOGOUT: the shortest lease that there is.
-    pub(super) fn leave_parked(&mut self) {
+    pub(super) fn leave_parked(&mut self, now: Time) {
         if self.is_parked() {
-            self.send_keep_alive(Duration::ZERO);
+            self.send_keep_alive(now, Duration::ZERO);
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
     link::Waiting,
     park::Parked,
     requests::{Purpose, Way},
+    status::Pulse,
 };
 use crate::time::Time;
 
@@ -65,8 +66,8 @@ pub(super) struct Session {
     pub(super) keys: bool,
     /// So was `ids`.
     pub(super) ids: bool,
-    /// When the registry last answered a keep-alive.
-    pub(super) heard: Option<Time>,
+    /// How the registry answers keep-alives, since the session was begun or brought back.
+    pub(super) pulse: Pulse,
     /// What its keep-alives prove (§7.6), and the number of the next one.
     pub(super) ticket: Option<(SessionTicket, NonZeroU64)>,
     /// It is parked, or was and has not come back since (§7.12).
@@ -107,7 +108,7 @@ impl Peer {
     pub fn logout(&mut self, now: Time) -> RequestId {
         self.command(|peer, request| {
             peer.me()?;
-            let said_so = peer.hang_up_registry();
+            let said_so = peer.hang_up_registry(now);
             peer.end_session(now, "logged out");
             peer.leave_link(now, request, said_so);
             Ok(())
@@ -153,7 +154,7 @@ impl Peer {
                     sender: false,
                     keys: false,
                     ids: false,
-                    heard: None,
+                    pulse: Pulse::default(),
                     ticket: None,
                     parked: None,
                     retry_after: None,
@@ -197,7 +198,7 @@ impl Peer {
                 session.live = true;
                 session.timed_out = false;
                 session.refused_since = None;
-                session.heard = None;
+                session.pulse = Pulse::default();
                 session.parked = None;
                 let event = match std::mem::take(&mut session.lost) {
                     true => Event::Reconnected,
@@ -319,6 +320,7 @@ impl Peer {
         self.drop_contacts(reason);
         self.drop_streams(now, reason);
         self.drop_lines(reason);
+        self.caller = None;
     }
 
     pub(super) fn session_timed_out(&mut self, now: Time, username: &Username) {
@@ -327,7 +329,7 @@ impl Peer {
         if session.credentials.username == *username {
             session.timed_out = true;
             // A registry that confirmed no keep-alive has most likely got none. The prototype's confirms none at all.
-            let why = match session.heard {
+            let why = match session.pulse.heard {
                 None if !prototype => {
                     "the registry got no keep-alives: do its UDP port and a firewall in between let them through?"
                 }
@@ -351,20 +353,21 @@ impl Peer {
         }
         let prototype = self.is_prototype();
         let Some(session) = self.session.as_mut().filter(|session| session.live) else { return };
-        if session.heard.is_some_and(|heard| now.since(heard) > self.config.silence_timeout) {
+        if session.pulse.heard.is_some_and(|heard| now.since(heard) > self.config.silence_timeout) {
             self.lose_link(now, "the registry fell silent", RequestError::NotConnected, true);
             return;
         }
-        self.send_keep_alive(self.config.lease);
+        self.send_keep_alive(now, self.config.lease);
         let interval = if prototype { PROTOTYPE_KEEP_ALIVE } else { self.config.keep_alive_interval };
         self.arm(Timer::KeepAlive, now, interval);
     }
 
     /// Sends one that asks for this lease.
-    pub(super) fn send_keep_alive(&mut self, lease: Duration) {
+    pub(super) fn send_keep_alive(&mut self, now: Time, lease: Duration) {
         let prototype = self.is_prototype();
         let Some(session) = &mut self.session else { return };
         let lease = u32::try_from(lease.as_secs()).unwrap_or(u32::MAX);
+        session.pulse.sent(now);
         let username = session.credentials.username.clone();
         let keep_alive = match &mut session.ticket {
             Some((ticket, next)) => {

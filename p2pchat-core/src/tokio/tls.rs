@@ -169,8 +169,8 @@ impl ClientTls {
     }
 
     /// The certificate that the registry showed, whether or not it was taken.
-    pub(super) fn seen(&self) -> Option<Fingerprint> {
-        *self.verifier.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn seen(&self) -> Option<CertificateDer<'static>> {
+        self.verifier.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -190,7 +190,7 @@ pub(super) fn certificate_refused(error: &io::Error) -> Option<String> {
 struct Verifier {
     rule: Rule,
     provider: Arc<CryptoProvider>,
-    seen: Mutex<Option<Fingerprint>>,
+    seen: Mutex<Option<CertificateDer<'static>>>,
 }
 
 #[derive(Debug)]
@@ -209,8 +209,8 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate.clone().into_owned());
         let seen = Fingerprint::of_certificate(certificate);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
         match &self.rule {
             Rule::Authorities(verifier) => {
                 verifier.verify_server_cert(certificate, intermediates, name, ocsp_response, now)

@@ -116,6 +116,7 @@ impl Chaos {
             16 => peer.broadcast(now, place, text("hi")),
             17 if !self.asked.is_empty() => peer.accept(now, self.asked[n % self.asked.len()]),
             18 if !self.asked.is_empty() => peer.reject(now, self.asked[n % self.asked.len()], None),
+            19 => peer.be_dialled(now, who),
             _ => return,
         };
         self.commands.push(request);
@@ -200,7 +201,7 @@ proptest! {
         let mut chaos = Chaos::new();
         for (command, what, n) in steps {
             match command {
-                true => chaos.command(what % 19, n),
+                true => chaos.command(what % 20, n),
                 false => chaos.fact(what, n),
             }
             if eager {

@@ -47,7 +47,7 @@ impl World {
     }
 }
 
-fn chatting() -> World {
+pub(crate) fn chatting() -> World {
     chatting_with(&config())
 }
 

@@ -7,6 +7,7 @@ mod broadcasts;
 mod budgets;
 mod chats;
 mod delivery;
+mod dialled;
 mod dials;
 mod files;
 mod hidden;

@@ -40,6 +40,7 @@ impl Peer {
         }
         self.carry_files(now, user);
         self.watch(now, id);
+        self.carried(id, user);
         // What waits for a way of our own was said before what comes next.
         for request in self.awaiting_way(user) {
             self.send_broadcast(now, id, user, request);
@@ -310,6 +311,7 @@ impl Peer {
 
     /// Nothing more is said on a line, and nothing is waited for.
     pub(super) fn line_over(&mut self, user: &Username, error: &RequestError, why: &str) {
+        self.was_awaited(user, Err(error.clone()));
         self.give_up(user, |_| true, error);
         self.close_chat(user, why);
         if let Some(line) = self.lines.get_mut(user) {
@@ -356,10 +358,18 @@ impl Peer {
             if line.again.is_some_and(|again| again <= now) {
                 line.again = None;
                 if line.carrier.is_none() && line.is_wanted() {
+                    self.was_awaited(&user, Err(RequestError::TimedOut));
                     self.reach(now, &user, Want::Line);
                 }
             }
         }
+        self.arm_lines(now);
+    }
+
+    /// Leaves it to the other end to dial, for so long.
+    pub(super) fn dial_later(&mut self, now: Time, user: &Username, pause: Duration) {
+        let Some(line) = self.lines.get_mut(user).filter(|line| line.carrier.is_none()) else { return };
+        line.again = Some(now + pause);
         self.arm_lines(now);
     }
 
@@ -388,6 +398,7 @@ impl Peer {
         if !std::mem::take(&mut line.chat) {
             return;
         }
+        self.was_awaited(user, Err(RequestError::NoChat));
         for stream in self.streams.values_mut() {
             if stream.peer.as_ref() == Some(user) && matches!(stream.chat, Chat::Open) {
                 stream.chat = Chat::None;

@@ -31,7 +31,8 @@ use super::{
 };
 use crate::{
     peer::{
-        ChatRequestId, Effect, Event, FileId, Peer, Receipt, RequestError, RequestId, Response, StreamId,
+        ChatRequestId, Effect, Event, FileId, Peer, Receipt, RequestError, RequestId, Response, Status,
+        StreamId,
     },
     tokio::{
         Error, LinkIdentity,
@@ -58,6 +59,7 @@ pub(super) enum Command {
     SetIdentity(Option<LinkIdentity>, oneshot::Sender<Result<(), RequestError>>),
     SetKey(Username, Option<LinkKey>, oneshot::Sender<Result<(), Error>>),
     KeyOf(Username, oneshot::Sender<KnownKey>),
+    Status(oneshot::Sender<Status>),
     /// Or not any more.
     Block(Username, bool, oneshot::Sender<Result<(), Error>>),
     Blocked(oneshot::Sender<Vec<Username>>),
@@ -82,6 +84,7 @@ pub(super) enum Request {
     Accept(ChatRequestId),
     Reject(ChatRequestId, Option<Reason>),
     HangUp(Username),
+    BeDialled(Username),
     Send(Username, Text),
     Broadcast(RoomName, Text),
     SendFile(Username, Source),
@@ -249,6 +252,10 @@ impl Actor {
                             // An error means that the caller has stopped waiting.
                             let _ = answer.send(KnownKey { key, secured, own });
                         }
+                        Some(Command::Status(answer)) => {
+                            // An error means that the caller has stopped waiting.
+                            let _ = answer.send(self.machine.status(self.clock.now()));
+                        }
                         Some(Command::Block(user, blocked, answer)) => {
                             let noted = self.noted.note_blocked(&user, blocked);
                             match blocked {
@@ -320,6 +327,7 @@ impl Actor {
             Request::Accept(request) => machine.accept(now, request),
             Request::Reject(request, reason) => machine.reject(now, request, reason),
             Request::HangUp(username) => machine.hang_up(now, username),
+            Request::BeDialled(username) => machine.be_dialled(now, username),
             Request::Send(username, text) => machine.send(now, username, text),
             Request::Broadcast(room, text) => machine.broadcast(now, room, text),
             Request::SendFile(user, source) => {
@@ -391,9 +399,9 @@ impl Actor {
     fn link_fact(&mut self, fact: LinkFact) {
         let (machine, now) = (&mut self.machine, self.clock.now());
         match fact {
-            LinkFact::Connected { dialect, certificate } => {
+            LinkFact::Connected { dialect, certificate, der } => {
                 let mut status = self.shared.status();
-                (status.certificate, status.distrusted) = (Some(certificate), None);
+                (status.certificate, status.der, status.distrusted) = (Some(certificate), Some(der), None);
                 drop(status);
                 machine.handle_registry_connected(now, dialect);
             }

@@ -22,8 +22,8 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    peer::{BroadcastReport, ChatRequestId, FileId, RequestError, Response},
-    tokio::{CertificateError, Error, Fingerprint, LinkIdentity, disk::Source},
+    peer::{BroadcastReport, ChatRequestId, FileId, RequestError, Response, Status},
+    tokio::{CertificateError, Error, Fingerprint, LinkIdentity, TlsVersion, disk::Source},
 };
 
 /// The certificate that the registry showed at the last handshake.
@@ -35,6 +35,8 @@ pub struct SeenCertificate {
     /// True if it was taken on trust because this registry was unknown
     /// ([`Trust::KnownRegistries`](super::Trust::KnownRegistries)): a person should compare it.
     pub first_use: bool,
+    /// The version of TLS that was agreed on.
+    pub tls: TlsVersion,
 }
 
 /// What is known of a user's link key (§7.13).
@@ -252,6 +254,19 @@ impl Peer {
         self.done(Request::HangUp(name(username)?)).await
     }
 
+    /// Has the other end of an open chat dial this peer, which shows that others can ([`be_dialled`] says how and when not). The
+    /// chat goes on in any case.
+    ///
+    /// [`be_dialled`]: crate::peer::Peer::be_dialled
+    pub async fn be_dialled(&self, username: &str) -> Result<(), Error> {
+        self.done(Request::BeDialled(name(username)?)).await
+    }
+
+    /// What is known of the registry link, of keep-alives, and of who has got through to this peer.
+    pub async fn status(&self) -> Result<Status, Error> {
+        self.ask(Command::Status).await
+    }
+
     /// Says something in an open chat. Succeeds once the other program has confirmed it.
     pub async fn send(&self, username: &str, text: &str) -> Result<(), Error> {
         self.done(Request::Send(name(username)?, self::text(text)?)).await
@@ -365,6 +380,12 @@ impl Peer {
     /// The certificate that the registry showed at the last handshake.
     pub fn certificate(&self) -> Option<SeenCertificate> {
         self.shared.status().certificate
+    }
+
+    /// That certificate itself, in DER form: how long it is good, and for which hosts, only counts where an authority vouches
+    /// for it ([`Trust::Authorities`](super::Trust::Authorities)).
+    pub fn certificate_der(&self) -> Option<Arc<[u8]>> {
+        self.shared.status().der.clone()
     }
 
     /// Why the certificate that the registry showed at the last attempt was not taken; `None` if that failed for another

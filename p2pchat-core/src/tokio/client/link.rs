@@ -14,14 +14,14 @@ use p2pchat_proto::{
     Dialect, FromRegistry, FromRegistryDatagram, Malformed, Message, ToRegistry, ToRegistryDatagram,
     codec::ClientCodec,
 };
-use rustls::{RootCertStore, pki_types::ServerName};
+use rustls::{ProtocolVersion, RootCertStore, pki_types::ServerName};
 use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::{ClientConfig, SeenCertificate, Trust, actor::Fact};
 use crate::tokio::{
-    CertificateError, Error, Fingerprint,
+    CertificateError, Error, Fingerprint, TlsVersion,
     known::{self, Entry},
     network::{BoxStream, Datagrams},
     pump::{self, Progress},
@@ -38,6 +38,8 @@ pub(super) enum LinkFact {
     Connected {
         dialect: Option<Dialect>,
         certificate: SeenCertificate,
+        /// The certificate itself, in DER form.
+        der: Arc<[u8]>,
     },
     Dialect(Dialect),
     Message(FromRegistry),
@@ -95,6 +97,7 @@ struct OpenLink {
     /// Where keep-alives go, and the only place whose datagrams count.
     registry: SocketAddr,
     certificate: SeenCertificate,
+    der: Arc<[u8]>,
 }
 
 impl LinkTask {
@@ -105,8 +108,8 @@ impl LinkTask {
             () = hung_up(&mut self.outgoing) => return,
         };
         let closed = match opened {
-            Ok(OpenLink { stream, datagrams, registry, certificate }) => {
-                let reason = self.carry(stream, (&*datagrams, registry), certificate).await;
+            Ok(OpenLink { stream, datagrams, registry, certificate, der }) => {
+                let reason = self.carry(stream, (&*datagrams, registry), (certificate, der)).await;
                 self.tell(LinkFact::Closed { reason, error: None }).await;
                 return self.carry_datagrams(&*datagrams, registry).await;
             }
@@ -167,14 +170,14 @@ impl LinkTask {
         &mut self,
         mut stream: TlsStream<BoxStream>,
         (datagrams, registry): (&dyn Datagrams, SocketAddr),
-        certificate: SeenCertificate,
+        (certificate, der): (SeenCertificate, Arc<[u8]>),
     ) -> String {
         let mut codec = ClientCodec::new(self.config.machine.limits);
         if tls::is_ours(stream.get_ref().1.alpn_protocol()) {
             codec.set_dialect(Dialect::Canonical);
         }
         let mut dialect = codec.dialect();
-        self.tell(LinkFact::Connected { dialect, certificate }).await;
+        self.tell(LinkFact::Connected { dialect, certificate, der }).await;
 
         let mut inbox = BytesMut::new();
         let mut datagram = vec![0; DATAGRAM_BYTES];
@@ -288,12 +291,19 @@ async fn open(config: &ClientConfig, vouching: &Vouching) -> Result<OpenLink, Er
         Ok(stream) => stream,
         Err(error) => {
             return Err(match (tls::certificate_refused(&error), tls.seen()) {
-                (Some(reason), Some(found)) => refused(config, vouching, known, found, reason).into(),
+                (Some(reason), Some(found)) => {
+                    refused(config, vouching, known, Fingerprint::of_certificate(&found), reason).into()
+                }
                 _ => failed(&error),
             });
         }
     };
-    let fingerprint = tls.seen().ok_or_else(|| failed(&"it showed no certificate"))?;
+    let shown = tls.seen().ok_or_else(|| failed(&"it showed no certificate"))?;
+    let fingerprint = Fingerprint::of_certificate(&shown);
+    let tls = match stream.get_ref().1.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => TlsVersion::Tls12,
+        _ => TlsVersion::Tls13,
+    };
     let first_use = matches!(vouching, Vouching::Known(_)) && known.is_none();
     if let Vouching::Known(file) = vouching
         && first_use
@@ -301,7 +311,8 @@ async fn open(config: &ClientConfig, vouching: &Vouching) -> Result<OpenLink, Er
         remember(file.clone(), config.registry(), fingerprint).await?;
     }
     let (datagrams, registry) = bind(config, remote.ip()).await.map_err(|error| failed(&error))?;
-    Ok(OpenLink { stream, datagrams, registry, certificate: SeenCertificate { fingerprint, first_use } })
+    let certificate = SeenCertificate { fingerprint, first_use, tls };
+    Ok(OpenLink { stream, datagrams, registry, certificate, der: Arc::from(shown.as_ref()) })
 }
 
 /// Tries the registry's addresses one after the other, giving each its share of the time.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use p2pchat_proto::Username;
@@ -27,6 +27,8 @@ pub(super) struct Shared {
 pub(super) struct Status {
     pub(super) username: Option<Username>,
     pub(super) certificate: Option<SeenCertificate>,
+    /// That certificate in DER form.
+    pub(super) der: Option<Arc<[u8]>>,
     pub(super) distrusted: Option<CertificateError>,
 }
 

@@ -4,12 +4,13 @@ use crate::{owner::Deed, sanitize, session::DEFAULT_CAPACITY};
 
 /// A command, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
+pub(crate) enum Command {
     Help(Option<String>),
     Who {
         detailed: bool,
     },
-    Search(String),
+    /// Where a user is.
+    Whereis(String),
     Chat(String),
     Accept(Option<String>),
     Reject {
@@ -73,13 +74,13 @@ pub(super) enum Command {
 }
 
 /// A command's line in `/help`.
-pub(super) struct Help {
+pub(crate) struct Help {
     /// Its name, with the slash.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Its name and arguments.
-    pub(super) usage: &'static str,
+    pub(crate) usage: &'static str,
     /// What it does.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
 }
 
 macro_rules! help {
@@ -89,9 +90,9 @@ macro_rules! help {
 }
 
 /// All commands, in the order of `/help`.
-pub(super) const HELP: &[Help] = help! {
+pub(crate) const HELP: &[Help] = help! {
     "/who" " [-d]" "who is online; -d also where"
-    "/search" " USER" "whether a user is online, and where"
+    "/whereis" " USER" "whether a user is online, and where"
     "/chat" " USER" "ask somebody to chat; what you type then goes to them"
     "/accept" " [USER]" "accept somebody's wish to chat"
     "/reject" " [USER [REASON]]" "decline somebody's wish to chat"
@@ -122,14 +123,18 @@ pub(super) const HELP: &[Help] = help! {
 };
 
 /// Understands a line that isn't blank, or says how the command is used.
-pub(super) fn parse(line: &str) -> Result<Command, String> {
+pub(crate) fn parse(line: &str) -> Result<Command, String> {
     let Some(command) = line.strip_prefix('/') else { return Ok(Command::Say(line.to_owned())) };
     if command.starts_with('/') {
         // A text that starts with a slash is written with two.
         return Ok(Command::Say(command.to_owned()));
     }
     let (verb, mut rest) = Words(line).next_word()?.unwrap_or_default();
-    let verb = verb.to_lowercase();
+    let verb = match verb.to_lowercase() {
+        // What it was called before there was a history to search.
+        search if search == "/search" => "/whereis".to_owned(),
+        verb => verb,
+    };
     let Some(help) = HELP.iter().find(|help| help.name == verb) else {
         let advice = elsewhere(&verb).unwrap_or("/help lists what there is");
         return Err(format!("there is no {}; {advice}", sanitize::line(&verb)));
@@ -141,7 +146,7 @@ pub(super) fn parse(line: &str) -> Result<Command, String> {
             Some("-d") => Some(Command::Who { detailed: true }),
             Some(_) => None,
         },
-        "/search" => rest.word()?.map(Command::Search),
+        "/whereis" => rest.word()?.map(Command::Whereis),
         "/chat" => rest.word()?.map(Command::Chat),
         "/accept" => Some(Command::Accept(rest.word()?)),
         "/reject" => Some(Command::Reject { who: rest.word()?, reason: rest.remainder() }),
@@ -226,7 +231,7 @@ fn elsewhere(verb: &str) -> Option<&'static str> {
         "/file" | "/dcc" => "/send USER PATH offers a file",
         "/get" => "/take takes a file that is offered to you",
         "/cancel" => "/stop ends a file's transfer",
-        "/whois" => "/search USER says where somebody is",
+        "/whois" => "/whereis USER says where somebody is",
         "/ignore" => "/block USER hears nothing of them any more",
         "/nick" => "to be somebody else, /logout and log in",
         _ => return None,
@@ -234,7 +239,7 @@ fn elsewhere(verb: &str) -> Option<&'static str> {
 }
 
 /// A room's name without the `#` that this program shows before it.
-pub(super) fn plain_room(name: String) -> String {
+pub(crate) fn plain_room(name: String) -> String {
     match name.strip_prefix('#') {
         Some(plain) if !plain.is_empty() => plain.to_owned(),
         _ => name,
@@ -243,11 +248,11 @@ pub(super) fn plain_room(name: String) -> String {
 
 /// What is left of a line.
 #[derive(Default)]
-struct Words<'a>(&'a str);
+pub(crate) struct Words<'a>(pub(crate) &'a str);
 
 impl<'a> Words<'a> {
     /// The next word, or what stands in double quotes, and what comes after it.
-    fn next_word(&self) -> Result<Option<(String, Words<'a>)>, String> {
+    pub(crate) fn next_word(&self) -> Result<Option<(String, Words<'a>)>, String> {
         let text = self.0.trim_start();
         // A room may be written as it is shown, `#"tea room"`.
         let (hash, text) = match text.strip_prefix('#') {
@@ -261,14 +266,14 @@ impl<'a> Words<'a> {
         Ok((!word.is_empty()).then(|| (format!("{hash}{word}"), Words(rest))))
     }
 
-    fn word(&mut self) -> Result<Option<String>, String> {
+    pub(crate) fn word(&mut self) -> Result<Option<String>, String> {
         let Some((word, rest)) = self.next_word()? else { return Ok(None) };
         *self = rest;
         Ok(Some(word))
     }
 
     /// A name that nothing may follow, so that its blanks need no quotes.
-    fn name(&mut self) -> Result<Option<String>, String> {
+    pub(crate) fn name(&mut self) -> Result<Option<String>, String> {
         let is_quoted = self.0.trim_start().trim_start_matches('#').starts_with('"');
         if is_quoted { self.word() } else { Ok(self.remainder()) }
     }
@@ -281,7 +286,7 @@ impl<'a> Words<'a> {
         Ok(Some(room.to_owned()))
     }
 
-    fn flag(&mut self, flag: &str) -> bool {
+    pub(crate) fn flag(&mut self, flag: &str) -> bool {
         match self.next_word() {
             Ok(Some((word, rest))) if word == flag => {
                 *self = rest;
@@ -291,19 +296,19 @@ impl<'a> Words<'a> {
         }
     }
 
-    fn number(&mut self) -> Option<u32> {
+    pub(crate) fn number(&mut self) -> Option<u32> {
         let (word, rest) = self.next_word().ok().flatten()?;
         let number = word.parse().ok()?;
         *self = rest;
         Some(number)
     }
 
-    fn remainder(&mut self) -> Option<String> {
+    pub(crate) fn remainder(&mut self) -> Option<String> {
         let text = std::mem::take(&mut self.0).trim();
         (!text.is_empty()).then(|| text.to_owned())
     }
 
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.trim().is_empty()
     }
 }

@@ -1,0 +1,394 @@
+//! What is to be said, until it is: a message to somebody who isn't there waits, and goes out when they are.
+//!
+//! As the machines of `p2pchat-core`, this takes facts and gives steps; it knows no socket, no disk and no clock.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use p2pchat_core::{peer::RequestError, proto::Username, tokio::Error};
+
+use crate::{
+    archive::{EntryId, State},
+    sanitize,
+    target::Target,
+};
+
+/// When somebody who isn't there is asked for again, in milliseconds; each time twice as late, up to the most.
+const SOONEST: u64 = 10_000;
+const LATEST: u64 = 160_000;
+
+/// Something to do.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Ask somebody for a chat; how it ended is told by [`Outbox::asked`].
+    Ask(Username),
+    /// Say something; how it ended is told by [`Outbox::sent`].
+    Send { id: EntryId, target: Target, text: String },
+    /// Something has become of a message.
+    State { id: EntryId, state: State },
+}
+
+/// How an attempt ended that came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It wasn't said; later it may work.
+    Later(String),
+    /// It may have been said, and may not.
+    Unsure(String),
+    /// It won't work until the user does something about it.
+    Never(String),
+}
+
+impl Trouble {
+    /// What an error means for a message that was to be sent.
+    pub(crate) fn of_sending(error: &Error) -> Self {
+        let why = sanitize::line(&error.to_string());
+        match error {
+            Error::Request(
+                RequestError::NoChat
+                | RequestError::NotAMember
+                | RequestError::NotConnected
+                | RequestError::NotLoggedIn
+                | RequestError::NotOnline
+                | RequestError::TooMany { .. },
+            ) => Self::Later(why),
+            Error::Request(
+                RequestError::KeyChanged { .. }
+                | RequestError::Plain
+                | RequestError::Blocked
+                | RequestError::NotFound,
+            )
+            | Error::Invalid { .. } => Self::Never(why),
+            _ => Self::Unsure(why),
+        }
+    }
+
+    /// What an error means for messages that wait for a chat.
+    pub(crate) fn of_asking(error: &Error) -> Self {
+        let why = sanitize::line(&error.to_string());
+        match error {
+            Error::Request(
+                RequestError::NotFound
+                | RequestError::Rejected(_)
+                | RequestError::KeyChanged { .. }
+                | RequestError::Plain
+                | RequestError::Blocked,
+            )
+            | Error::Invalid { .. } => Self::Never(why),
+            _ => Self::Later(why),
+        }
+    }
+}
+
+/// What waits for one person or room.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<(EntryId, String)>,
+    sending: VecDeque<(EntryId, String)>,
+    /// Text can go there now.
+    open: bool,
+    /// The way there is lost, and is looked for already.
+    interrupted: bool,
+    asking: bool,
+    /// What kept it from going out last, as the user was told.
+    told: String,
+    /// When to ask again, and how long it was waited before.
+    again: u64,
+    pause: u64,
+}
+
+/// All that waits.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    queues: BTreeMap<String, (Target, Queue)>,
+    steps: VecDeque<Step>,
+    now: u64,
+}
+
+impl Outbox {
+    /// What to do next, if anything.
+    pub(crate) fn poll(&mut self) -> Option<Step> {
+        self.steps.pop_front()
+    }
+
+    /// A message is to be said.
+    pub(crate) fn push(&mut self, target: &Target, id: EntryId, text: String) {
+        let queue = self.queue(target);
+        queue.waiting.push_back((id, text));
+        queue.told.clear();
+        // Whoever says something wants it to arrive.
+        (queue.again, queue.pause) = (0, 0);
+        self.go_on(target);
+    }
+
+    /// Text can go there from now on, or can't.
+    pub(crate) fn open(&mut self, target: &Target, open: bool) {
+        let queue = self.queue(target);
+        (queue.open, queue.interrupted) = (open, false);
+        if open {
+            (queue.again, queue.pause) = (0, 0);
+        }
+        self.go_on(target);
+    }
+
+    /// The way there is lost; it is looked for, so that nobody need be asked.
+    pub(crate) fn interrupted(&mut self, target: &Target) {
+        let queue = self.queue(target);
+        (queue.open, queue.interrupted) = (false, true);
+    }
+
+    /// The user wants a chat, whether or not something waits for it.
+    pub(crate) fn ask(&mut self, user: &Username) {
+        let queue = self.queue(&Target::User(user.clone()));
+        if !queue.asking && !queue.open {
+            queue.asking = true;
+            self.steps.push_back(Step::Ask(user.clone()));
+        }
+    }
+
+    /// True if something waits there.
+    pub(crate) fn waits(&self, target: &Target) -> bool {
+        self.queues.get(&target.key()).is_some_and(|(_, queue)| !queue.waiting.is_empty())
+    }
+
+    /// True if the user doesn't know yet why nothing goes out: each attempt may fail alike. They are told then.
+    pub(crate) fn is_news(&mut self, target: &Target, why: &str) -> bool {
+        let queue = self.queue(target);
+        let is_news = queue.told != why || queue.waiting.is_empty();
+        why.clone_into(&mut queue.told);
+        is_news
+    }
+
+    /// What waits there is not to be said any more; which that was.
+    pub(crate) fn discard(&mut self, target: &Target) -> Vec<EntryId> {
+        std::mem::take(&mut self.queue(target).waiting).into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Somebody was seen.
+    pub(crate) fn seen(&mut self, user: &Username) {
+        let target = Target::User(user.clone());
+        let queue = self.queue(&target);
+        (queue.again, queue.pause) = (0, 0);
+        self.go_on(&target);
+    }
+
+    /// Somebody was asked for a chat.
+    pub(crate) fn asked(&mut self, user: &Username, outcome: Result<(), Trouble>) {
+        let target = Target::User(user.clone());
+        let now = self.now;
+        let queue = self.queue(&target);
+        queue.asking = false;
+        match outcome {
+            Ok(()) => queue.open = true,
+            Err(Trouble::Later(_) | Trouble::Unsure(_)) => {
+                queue.pause = (queue.pause * 2).clamp(SOONEST, LATEST);
+                queue.again = now + queue.pause;
+            }
+            Err(Trouble::Never(why)) => {
+                let all = std::mem::take(&mut queue.waiting);
+                for (id, _) in all {
+                    self.steps.push_back(Step::State { id, state: State::Failed(why.clone()) });
+                }
+            }
+        }
+        self.go_on(&target);
+    }
+
+    /// A message has arrived, or hasn't.
+    pub(crate) fn sent(&mut self, target: &Target, id: EntryId, outcome: Result<(), Trouble>) {
+        let queue = self.queue(target);
+        let at = queue.sending.iter().position(|(other, _)| *other == id);
+        let Some((id, text)) = at.and_then(|at| queue.sending.remove(at)) else { return };
+        let state = match outcome {
+            Ok(()) => State::Delivered,
+            Err(Trouble::Later(_)) => {
+                // Before those that were typed after it.
+                let at = queue.waiting.iter().take_while(|(other, _)| *other < id).count();
+                queue.waiting.insert(at, (id, text));
+                queue.open = false;
+                State::Waiting
+            }
+            Err(Trouble::Unsure(_)) => State::Unsure,
+            Err(Trouble::Never(why)) => State::Failed(why),
+        };
+        self.steps.push_back(Step::State { id, state });
+        self.go_on(target);
+    }
+
+    /// It is `now`, in milliseconds.
+    pub(crate) fn tick(&mut self, now: u64) {
+        self.now = now;
+        let due: Vec<_> = self.queues.values().map(|(target, _)| target.clone()).collect();
+        due.iter().for_each(|target| self.go_on(target));
+    }
+
+    /// Nobody is logged in any more: nothing is open, and nothing is being asked.
+    pub(crate) fn logged_out(&mut self) {
+        for (_, queue) in self.queues.values_mut() {
+            (queue.open, queue.asking, queue.interrupted) = (false, false, true);
+        }
+    }
+
+    fn queue(&mut self, target: &Target) -> &mut Queue {
+        let entry = self.queues.entry(target.key());
+        &mut entry.or_insert_with(|| (target.clone(), Queue::default())).1
+    }
+
+    fn go_on(&mut self, target: &Target) {
+        let now = self.now;
+        let queue = self.queue(target);
+        let mut steps = Vec::new();
+        if queue.open {
+            while let Some((id, text)) = queue.waiting.pop_front() {
+                queue.sending.push_back((id, text.clone()));
+                steps.push(Step::State { id, state: State::Sending });
+                steps.push(Step::Send { id, target: target.clone(), text });
+            }
+        } else if let Target::User(user) = target
+            && !queue.waiting.is_empty()
+            && !queue.asking
+            && !queue.interrupted
+            && now >= queue.again
+        {
+            queue.asking = true;
+            steps.push(Step::Ask(user.clone()));
+        }
+        self.steps.extend(steps);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bob() -> Target {
+        Target::User("bob".parse().unwrap())
+    }
+
+    fn all(outbox: &mut Outbox) -> Vec<Step> {
+        std::iter::from_fn(|| outbox.poll()).collect()
+    }
+
+    fn later() -> Result<(), Trouble> {
+        Err(Trouble::Later("away".to_owned()))
+    }
+
+    #[test]
+    fn what_is_said_to_somebody_who_is_away_goes_out_when_they_are_back() {
+        let (mut outbox, user) = (Outbox::default(), "bob".parse().unwrap());
+        outbox.push(&bob(), 1, "a".to_owned());
+        assert_eq!(all(&mut outbox), [Step::Ask("bob".parse().unwrap())]);
+        outbox.asked(&user, later());
+        outbox.tick(SOONEST - 1);
+        assert_eq!(all(&mut outbox), []);
+        outbox.tick(SOONEST);
+        assert_eq!(all(&mut outbox), [Step::Ask("bob".parse().unwrap())]);
+        outbox.asked(&user, later());
+        outbox.tick(2 * SOONEST);
+        assert_eq!(all(&mut outbox), []);
+        outbox.seen(&user);
+        assert_eq!(all(&mut outbox), [Step::Ask("bob".parse().unwrap())]);
+        outbox.asked(&user, Ok(()));
+        let sending = Step::State { id: 1, state: State::Sending };
+        assert_eq!(all(&mut outbox), [sending, Step::Send { id: 1, target: bob(), text: "a".to_owned() }]);
+        outbox.sent(&bob(), 1, Ok(()));
+        assert_eq!(all(&mut outbox), [Step::State { id: 1, state: State::Delivered }]);
+    }
+
+    #[test]
+    fn what_may_have_arrived_is_not_sent_again_by_itself() {
+        let mut outbox = Outbox::default();
+        outbox.open(&bob(), true);
+        outbox.push(&bob(), 1, "a".to_owned());
+        all(&mut outbox);
+        outbox.sent(&bob(), 1, Err(Trouble::Unsure("gone".to_owned())));
+        assert_eq!(all(&mut outbox), [Step::State { id: 1, state: State::Unsure }]);
+        outbox.open(&bob(), true);
+        outbox.tick(LATEST * 9);
+        assert_eq!(all(&mut outbox), []);
+    }
+
+    #[test]
+    fn who_declines_is_not_asked_again() {
+        let (mut outbox, user) = (Outbox::default(), "bob".parse().unwrap());
+        outbox.push(&bob(), 1, "a".to_owned());
+        all(&mut outbox);
+        outbox.asked(&user, Err(Trouble::Never("no".to_owned())));
+        assert_eq!(all(&mut outbox), [Step::State { id: 1, state: State::Failed("no".to_owned()) }]);
+        outbox.tick(LATEST * 9);
+        assert_eq!(all(&mut outbox), []);
+    }
+
+    #[test]
+    fn a_room_is_not_asked_but_waited_for() {
+        let (mut outbox, room) = (Outbox::default(), Target::parse("#den").unwrap());
+        outbox.push(&room, 1, "a".to_owned());
+        outbox.tick(LATEST);
+        assert_eq!(all(&mut outbox), []);
+        outbox.open(&room, true);
+        assert_eq!(all(&mut outbox).len(), 2);
+    }
+
+    proptest! {
+        /// Whatever happens, each message is under way once at a time, in order, and none is forgotten.
+        #[test]
+        fn nothing_is_lost_doubled_or_overtaken(facts in prop::collection::vec((0_u8..7, 0_u64..3), 1..80)) {
+            let mut outbox = Outbox::default();
+            let user: Username = "bob".parse().unwrap();
+            let (mut last, mut now, mut under_way, mut done) = (0, 0, Vec::new(), Vec::new());
+            let mut asking = false;
+            for (fact, which) in facts {
+                match fact {
+                    0 | 1 => {
+                        last += 1;
+                        outbox.push(&bob(), last, last.to_string());
+                    }
+                    2 => outbox.open(&bob(), which > 0),
+                    3 => {
+                        now += SOONEST * which;
+                        outbox.tick(now);
+                    }
+                    4 if asking => {
+                        asking = false;
+                        outbox.asked(&user, if which == 0 { later() } else { Ok(()) });
+                    }
+                    5 if !under_way.is_empty() => {
+                        let id = under_way.remove(0);
+                        let outcome = match which {
+                            0 => later(),
+                            1 => Err(Trouble::Unsure(String::new())),
+                            _ => Ok(()),
+                        };
+                        if which > 0 {
+                            done.push(id);
+                        }
+                        outbox.sent(&bob(), id, outcome);
+                    }
+                    _ => outbox.seen(&user),
+                }
+                for step in all(&mut outbox) {
+                    match step {
+                        Step::Ask(_) => {
+                            prop_assert!(!asking);
+                            asking = true;
+                        }
+                        Step::Send { id, .. } => {
+                            prop_assert!(!under_way.contains(&id) && !done.contains(&id));
+                            under_way.push(id);
+                        }
+                        Step::State { .. } => {}
+                    }
+                }
+            }
+            // What is left goes out, in order.
+            outbox.open(&bob(), true);
+            let rest: Vec<_> = all(&mut outbox).into_iter().filter_map(|step| match step {
+                Step::Send { id, .. } => Some(id),
+                _ => None,
+            }).collect();
+            prop_assert!(rest.is_sorted());
+            prop_assert_eq!(rest.len() + under_way.len() + done.len(), usize::try_from(last).unwrap());
+        }
+    }
+}

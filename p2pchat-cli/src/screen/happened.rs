@@ -1,0 +1,202 @@
+//! What events make of the screen's state.
+
+use p2pchat_core::{peer::Event, proto::Username};
+
+use super::{
+    app::{App, Registry},
+    chat::{Chat, Path, What},
+};
+use crate::{
+    archive::{Entry, State},
+    output::Tone,
+    report::Said,
+    sanitize, show,
+    target::Target,
+};
+
+/// How long the registry may be gone without a mark in rooms, in milliseconds: what is said there meanwhile comes all the same.
+const GAP: u64 = 5_000;
+
+impl App {
+    /// Something has happened that isn't a message.
+    pub(super) fn happened(&mut self, event: &Event) {
+        match event {
+            Event::Disconnected { reason, .. } => {
+                let since = match self.registry {
+                    Registry::Lost { since, .. } => since,
+                    _ => self.now,
+                };
+                self.registry = Registry::Lost { since, why: sanitize::line(reason) };
+            }
+            Event::Connected => {}
+            Event::Reconnected | Event::Unparked => self.back(),
+            Event::Parked => self.registry = Registry::Parked,
+            Event::LoggedOut { reason, .. } => {
+                self.registry = Registry::LoggedOut(sanitize::line(reason));
+                for chat in &mut self.chats {
+                    (chat.open, chat.path) = (false, Path::Closed);
+                }
+            }
+            Event::ChatRequested { from, addr, .. } => {
+                if self.config.notify.request {
+                    let who = from.as_ref().map_or_else(|| addr.to_string(), show::name);
+                    self.notify(format!("{who} wants to chat"));
+                }
+            }
+            Event::ChatOpened { with: Some(user), secured } => {
+                let at = self.find(&Target::User(user.clone()));
+                if let Some(chat) = self.chats.get_mut(at) {
+                    (chat.open, chat.path) = (true, Path::Direct { secured: *secured });
+                }
+            }
+            Event::ChatInterrupted { with, reason } => {
+                self.path(with, Path::Interrupted(sanitize::line(reason)));
+            }
+            Event::ChatResumed { with } => self.path(with, Path::Direct { secured: true }),
+            Event::ChatClosed { with: Some(user), .. } => {
+                if let Some(chat) = self.user(user) {
+                    (chat.open, chat.path) = (false, Path::Closed);
+                }
+            }
+            Event::RoomEntered { room, members } => {
+                let at = self.find(&Target::Room(room.clone()));
+                if let Some(chat) = self.chats.get_mut(at) {
+                    chat.open = true;
+                    // Who was there before and isn't listed any more is offline, or has left; that will be told.
+                    chat.members.values_mut().for_each(|online| *online = false);
+                    chat.members.extend(members.iter().map(|member| (member.clone(), true)));
+                }
+            }
+            Event::MemberOnline { room, username } => {
+                if let Some(chat) = self.room(room) {
+                    chat.members.insert(username.clone(), true);
+                }
+            }
+            Event::MemberLeft { room, username } | Event::PutOut { room, username, .. } => {
+                let is_me = self.me == *username;
+                if let Some(chat) = self.room(room) {
+                    chat.members.remove(username);
+                    if is_me {
+                        chat.open = false;
+                        chat.members.clear();
+                    }
+                }
+            }
+            Event::MemberOffline { username, rooms } => {
+                for room in rooms {
+                    if let Some(chat) = self.room(room) {
+                        chat.members.insert(username.clone(), false);
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.tell(event);
+    }
+
+    /// Says what has happened wherever it belongs.
+    fn tell(&mut self, event: &Event) {
+        let Some((tone, text)) = show::notice(event) else { return };
+        // The wish itself is shown above what is typed as long as it waits.
+        let said = Said::new(tone, text);
+        for target in places(event) {
+            let target = target.filter(|target| self.position(target).is_some());
+            self.note(target.as_ref(), said.clone());
+        }
+    }
+
+    /// The registry is back.
+    fn back(&mut self) {
+        if let Registry::Lost { since, .. } = self.registry
+            && self.now.saturating_sub(since) >= GAP
+        {
+            let (from, to) = (super::talk::time(self, since), super::talk::time(self, self.now));
+            let text =
+                format!("no registry from {from} to {to}: who came and went meanwhile is not told here");
+            let now = self.now;
+            for chat in &mut self.chats {
+                if matches!(chat.target, Some(Target::Room(_))) {
+                    chat.note(now, Said::new(Tone::Notice, text.clone()));
+                }
+            }
+        }
+        self.registry = Registry::Online;
+    }
+
+    /// This machine has slept for so many milliseconds.
+    pub(super) fn slept(&mut self, millis: u64) {
+        let minutes = (millis / 60_000).max(1);
+        let text = format!(
+            "this computer slept for about {minutes} min: what was said meanwhile may be missing, and is asked for"
+        );
+        for at in 0..self.chats.len() {
+            if let Some(chat) = self.chats.get_mut(at).filter(|chat| chat.open) {
+                chat.note(self.now, Said::new(Tone::Notice, text.clone()));
+            }
+        }
+    }
+
+    /// What could not be delivered has arrived after all: which message that was.
+    pub(super) fn arrived(&self, with: &Username, target: &Target, text: &str) -> Option<(u64, Entry)> {
+        let chat = self.chats.get(self.position(target)?)?;
+        let is_it = |entry: &Entry| {
+            entry.text == text
+                && match target {
+                    Target::User(_) => entry.state != State::Delivered,
+                    Target::Room(_) => {
+                        entry.receivers.iter().any(|(who, state)| who == with && *state != State::Delivered)
+                    }
+                }
+        };
+        let mut found = chat.own().find(|(_, entry)| is_it(entry)).map(|(id, entry)| (id, entry.clone()))?;
+        match found.1.receivers.iter_mut().find(|(who, _)| who == with) {
+            Some((_, state)) => *state = State::Delivered,
+            None => found.1.state = State::Delivered,
+        }
+        Some(found)
+    }
+
+    pub(super) fn path(&mut self, user: &Username, path: Path) {
+        if let Some(chat) = self.user(user) {
+            chat.path = path;
+        }
+    }
+
+    fn user(&mut self, user: &Username) -> Option<&mut Chat> {
+        let at = self.position(&Target::User(user.clone()))?;
+        self.chats.get_mut(at)
+    }
+
+    fn room(&mut self, room: &p2pchat_core::proto::RoomName) -> Option<&mut Chat> {
+        let at = self.position(&Target::Room(room.clone()))?;
+        self.chats.get_mut(at)
+    }
+
+    /// True if nothing was said in a chat yet.
+    pub(super) fn is_silent(&self, target: &Target) -> bool {
+        let chat = self.position(target).and_then(|at| self.chats.get(at));
+        chat.is_none_or(|chat| !chat.lines.iter().any(|line| matches!(line.what, What::Said { .. })))
+    }
+}
+
+/// Where an event is told; the program's own notes are `None`.
+fn places(event: &Event) -> Vec<Option<Target>> {
+    let user = |user: &Username| vec![Some(Target::User(user.clone()))];
+    match event {
+        Event::ChatOpened { with: Some(with), .. }
+        | Event::ChatClosed { with: Some(with), .. }
+        | Event::ChatInterrupted { with, .. }
+        | Event::ChatResumed { with } => user(with),
+        Event::Missed { from, .. } | Event::FileWithdrawn { from, .. } => user(from),
+        Event::KeyChanged { user: who, .. } => vec![Some(Target::User(who.clone())), None],
+        Event::RoomEntered { room, .. }
+        | Event::MemberOnline { room, .. }
+        | Event::MemberLeft { room, .. }
+        | Event::PutOut { room, .. }
+        | Event::RoomChanged { room, .. } => vec![Some(Target::Room(room.clone()))],
+        Event::MemberOffline { rooms, .. } => {
+            rooms.iter().map(|room| Some(Target::Room(room.clone()))).collect()
+        }
+        _ => vec![None],
+    }
+}

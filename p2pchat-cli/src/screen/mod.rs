@@ -1,0 +1,749 @@
+//! The full-screen client: its state and picture ([`app`], [`view`]), and here what connects them with the terminal, the
+//! registry and the disk.
+
+#![allow(clippy::disallowed_methods)] // a person wants to know when things were said, by the real clock
+
+mod app;
+mod chat;
+mod happened;
+mod input;
+mod keys;
+mod local;
+mod over;
+mod talk;
+mod term;
+mod theme;
+mod view;
+mod welcome;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    pin::Pin,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crossterm::event::{Event as Input, KeyEventKind, MouseButton, MouseEventKind};
+use futures_util::FutureExt as _;
+use jiff::tz::TimeZone;
+use p2pchat_core::{
+    peer::{BroadcastReport, Event, Place, RequestError},
+    proto::Username,
+    tokio::{Error, Held},
+};
+use tokio::{task::JoinSet, time::MissedTickBehavior};
+
+use self::{
+    app::{Act, App},
+    chat::Path,
+    keys::Keys,
+    over::Over,
+    term::Term,
+    theme::Theme,
+};
+use crate::{
+    archive::{Archive, Entry, EntryId, Limits, State},
+    args::{Address, Check, ColorChoice, Global},
+    browser,
+    command::Command,
+    config::Accept,
+    desk::{Desk, Next, Work},
+    doctor::{self, Finding},
+    exit::{Exit, Failure},
+    history,
+    outbox::{Outbox, Step, Trouble},
+    output::{Paint, Tone},
+    report::{Report, Said},
+    sanitize,
+    session::{self, Session, Signals},
+    show,
+    target::Target,
+    transfers,
+};
+
+/// How much of a conversation is read from the history at once.
+const PAGE: usize = 200;
+/// How many entries a search shows.
+const HITS: usize = 200;
+/// How many events are taken before the screen is drawn again.
+const BATCH: usize = 64;
+/// A clock that goes on by so much more than the time that the program has run was that of a computer asleep.
+const SLEPT: u64 = 15_000;
+
+/// How a session ended.
+enum End {
+    Quit,
+    /// Somebody may log in again.
+    LoggedOut,
+}
+
+/// Runs the client until the user leaves.
+pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
+    let keys = Keys::new(&global.config.keys).map_err(|problem| Failure::new(Exit::Usage, problem))?;
+    // Before the terminal is taken, so that it isn't for nothing.
+    let password = session::password(global)?;
+    let theme = Theme::new(&global.config, global.color);
+    let mut signals = Signals::catch()?;
+    let mut term = Term::enter(global.config.screen.mouse)?;
+    let mut global = global.clone();
+    let mut keys = Some(keys);
+    let mut password = password;
+    loop {
+        let entered = tokio::select! {
+            entered = welcome::run(&mut term, &theme, &mut global, password.take()) => entered?,
+            () = signals.received() => return Ok(()),
+        };
+        let Some(entered) = entered else { return Ok(()) };
+        let keys = match keys.take() {
+            Some(keys) => keys,
+            None => Keys::new(&global.config.keys).map_err(|problem| Failure::new(Exit::Usage, problem))?,
+        };
+        let mut screen = Screen::new(&global, entered, theme.clone(), keys)?;
+        let ended = screen.run(&mut term, &mut signals).await;
+        screen.session.end().await;
+        match ended? {
+            End::Quit => return Ok(()),
+            End::LoggedOut => {}
+        }
+    }
+}
+
+/// What came of something that was begun.
+enum Done {
+    Report(Report, Option<Target>),
+    Asked(Username, Result<(), Error>),
+    Sent(EntryId, Target, Result<(), Error>),
+    Told(EntryId, Target, Result<BroadcastReport, Error>),
+}
+
+struct Screen {
+    app: App,
+    global: Global,
+    session: Session,
+    desk: Desk,
+    archive: Option<Archive>,
+    outbox: Outbox,
+    tasks: JoinSet<Option<Done>>,
+    /// What was done at once.
+    done: Vec<Done>,
+    /// What a password is asked for.
+    secret: Option<(Box<dyn FnOnce(String) -> Work + Send>, Option<Target>)>,
+    /// The number of the next entry that isn't kept.
+    unkept: EntryId,
+    logged_out: bool,
+}
+
+impl Screen {
+    fn new(global: &Global, session: Session, theme: Theme, keys: Keys) -> Result<Self, Failure> {
+        let me = session.peer.username().ok_or_else(|| Failure::new(Exit::Login, "not logged in"))?;
+        let desk = Desk::new(session.peer.clone(), true);
+        let zone = TimeZone::system();
+        let mut app = App::new(me.clone(), global.config.clone(), theme, keys, zone);
+        app.now = now();
+        let mut screen = Self {
+            app,
+            global: global.clone(),
+            session,
+            desk,
+            archive: None,
+            outbox: Outbox::default(),
+            tasks: JoinSet::new(),
+            done: Vec::new(),
+            secret: None,
+            // Above all that a history has.
+            unkept: EntryId::MAX / 2,
+            logged_out: false,
+        };
+        screen.greet();
+        let keep = global.config.history.keep;
+        if let Some(registry) = global.registry.as_ref().filter(|_| keep)
+            && let Err(failure) = screen.remember(registry, &me)
+        {
+            let what =
+                format!("{failure}; nothing is kept of what is said, and what waits is lost at the end");
+            screen.app.note(None, Said::new(Tone::Error, what));
+        }
+        Ok(screen)
+    }
+
+    /// What to do next, for somebody who has never been here.
+    fn greet(&mut self) {
+        let me = show::name(&self.app.me);
+        self.app.note(None, Said::new(Tone::Success, format!("logged in as {me}")));
+        for line in [
+            "/who lists who is online, /chat USER asks somebody to chat",
+            "/rooms lists the rooms, /join ROOM enters one, /create ROOM opens one",
+            "/help lists all commands, ? the keys; /quit leaves",
+        ] {
+            self.app.note(None, Said::from(line));
+        }
+    }
+
+    /// Takes up what is kept.
+    fn remember(&mut self, registry: &Address, me: &Username) -> Result<(), Failure> {
+        let folder = session::data_dir(&self.global)?;
+        let history = &self.global.config.history;
+        let days = u64::from(history.days);
+        let limits = Limits {
+            age: (days > 0).then(|| Duration::from_secs(days * 24 * 60 * 60)),
+            bytes: u64::from(history.megabytes) << 20,
+        };
+        let archive = Archive::open(Archive::path(&folder, registry, me), limits)?;
+        for (target, memory) in archive.chats()? {
+            let last = archive.last(&target, None, PAGE)?;
+            self.app.restore(target, memory, last);
+        }
+        for (id, target, entry) in archive.outbox()? {
+            // Nobody has looked at it for as long as it takes to be forgotten from the list.
+            self.app.find(&target);
+            if entry.state == State::Waiting {
+                self.outbox.push(&target, id, entry.text);
+            }
+        }
+        self.archive = Some(archive);
+        Ok(())
+    }
+
+    async fn run(&mut self, term: &mut Term, signals: &mut Signals) -> Result<End, Failure> {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (started, begun) = (Instant::now(), now());
+        let mut drift = 0_u64;
+        loop {
+            if let Some(end) = self.settle(term) {
+                self.app.leave();
+                self.settle(term);
+                return Ok(end);
+            }
+            self.app.requests = self.desk.requests.labels();
+            let app = &self.app;
+            // Not everything that is called a terminal keeps out of the way of what it doesn't know.
+            let links = self.global.color != ColorChoice::Never;
+            let mut size = app.size;
+            term.draw(|frame| {
+                size = (frame.area().width, frame.area().height);
+                if size == app.size {
+                    view::draw(app, frame, links);
+                }
+            })?;
+            if size != self.app.size {
+                self.app.resize(size.0, size.1);
+                continue;
+            }
+            tokio::select! {
+                () = signals.received() => self.app.act(Act::Quit),
+                input = term.next() => match input {
+                    Some(input) => self.input(input),
+                    None => self.app.act(Act::Quit),
+                },
+                held = self.session.next_held() => {
+                    self.take(held);
+                    // What comes in a rush is drawn once.
+                    for _ in 0..BATCH {
+                        match self.session.next_held().now_or_never() {
+                            Some(held) => self.take(held),
+                            None => break,
+                        }
+                    }
+                }
+                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    // A task that was cut off has nothing to tell.
+                    if let Some(done) = done.unwrap_or_default() {
+                        self.done(done);
+                    }
+                }
+                _ = second.tick() => {
+                    let ran = begun + u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                    let ahead = now().saturating_sub(ran);
+                    if ahead > drift + SLEPT {
+                        self.app.slept(ahead - drift);
+                    }
+                    drift = ahead;
+                    self.outbox.tick(self.app.now);
+                }
+            }
+            self.app.now = now();
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        match input {
+            Input::Key(key) if key.kind != KeyEventKind::Release => self.app.key(&key),
+            Input::Paste(text) => self.app.paste(&text),
+            Input::Resize(columns, rows) => self.app.resize(columns, rows),
+            Input::FocusGained => {
+                self.app.focused = true;
+                self.app.read();
+            }
+            Input::FocusLost => self.app.focused = false,
+            Input::Mouse(mouse) => match mouse.kind {
+                MouseEventKind::ScrollUp => self.app.scroll(3),
+                MouseEventKind::ScrollDown => self.app.scroll(-3),
+                MouseEventKind::Down(MouseButton::Left) => self.app.click(mouse.column, mouse.row),
+                _ => {}
+            },
+            Input::Key(_) => {}
+        }
+    }
+
+    /// Does all that is to be done; how the session ends, if it does.
+    fn settle(&mut self, term: &mut Term) -> Option<End> {
+        loop {
+            while let Some(done) = self.done.pop() {
+                self.done(done);
+            }
+            if let Some(step) = self.outbox.poll() {
+                self.step(step);
+                continue;
+            }
+            match self.app.poll() {
+                Some(Act::Quit) => return Some(End::Quit),
+                Some(Act::Logout) => {
+                    self.global.user = None;
+                    return Some(End::LoggedOut);
+                }
+                Some(Act::Redraw) => term.forget(),
+                Some(Act::Notify(what)) => term.notify(self.app.config.notify.by, &what),
+                Some(act) => self.act(act),
+                None if self.logged_out && self.app.over.is_none() => return Some(End::LoggedOut),
+                None => return None,
+            }
+        }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Run(Command::Chat(user), _) => match Username::new(&user) {
+                Ok(user) => {
+                    let at = self.app.find(&Target::User(user.clone()));
+                    self.app.switch(at);
+                    self.outbox.ask(&user);
+                }
+                Err(problem) => self.app.say(Tone::Error, format!("a username {problem}")),
+            },
+            Act::Run(command, open) => self.start(command, open),
+            Act::Say(target, text) => self.say(&target, text),
+            Act::Remember(target, memory) => self.kept(|archive| archive.set_chat(&target, &memory)),
+            Act::Forget(target) => self.kept(|archive| archive.forget_chat(&target)),
+            Act::Load(target, before) => self.load(&target, before),
+            Act::Search(words) => self.search(words),
+            Act::Visit(target, id) => self.visit(&target, id),
+            Act::Open(link) => {
+                if let Err(failure) = browser::open(&self.app.config.browser.open, &link) {
+                    self.app.say(Tone::Error, failure.to_string());
+                } else {
+                    self.app.say(Tone::Success, format!("opened {}", link.target()));
+                }
+            }
+            Act::Resend(target) => self.resend(&target),
+            Act::Discard(target) => self.discard(&target),
+            Act::Decline(who) => match self.desk.requests.take(who.as_deref()) {
+                // They hear nothing, as if nobody were here.
+                Ok(pending) => self.app.say(Tone::Success, format!("{} isn't answered", pending.label)),
+                Err(problem) => self.app.say(Tone::Error, problem),
+            },
+            Act::Secret(given) => {
+                if let (Some((then, about)), Some(given)) = (self.secret.take(), given) {
+                    self.work(then(given), about);
+                }
+            }
+            Act::Export { target, json, path } => self.export(&target, json, &path),
+            Act::Doctor => self.doctor(),
+            // Done where the terminal is at hand.
+            Act::Redraw | Act::Notify(_) | Act::Quit | Act::Logout => {}
+        }
+    }
+
+    fn start(&mut self, command: Command, open: Option<Target>) {
+        match self.desk.start(command, open.as_ref()) {
+            Next::Shown(lines) => {
+                for said in lines {
+                    self.app.note(open.as_ref(), said);
+                }
+            }
+            Next::Work(work) => self.work(work, open),
+            Next::Password { prompt, then } => {
+                self.secret = Some((then, open));
+                let prompt = prompt.trim_end_matches([' ', ':']).to_owned();
+                self.app.over = Some(Over::Secret { prompt, typed: String::new() });
+            }
+            // The screen has done it itself.
+            Next::Face(_) => {}
+        }
+    }
+
+    fn work(&mut self, work: Work, about: Option<Target>) {
+        self.begin(async move { Done::Report(work.await, about) });
+    }
+
+    /// Begins something at once, so that what is begun later comes after it, and goes on with it apart from all else.
+    fn begin(&mut self, work: impl Future<Output = Done> + Send + 'static) {
+        let mut work: Pin<Box<dyn Future<Output = Done> + Send>> = Box::pin(work);
+        match work.as_mut().now_or_never() {
+            Some(done) => self.done.push(done),
+            None => drop(self.tasks.spawn(work.map(Some))),
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Report(report, about) => self.app.report(report, about.as_ref()),
+            Done::Asked(user, Ok(())) => self.outbox.asked(&user, Ok(())),
+            Done::Asked(user, Err(error)) => {
+                let trouble = Trouble::of_asking(&error);
+                let (Trouble::Later(why) | Trouble::Unsure(why) | Trouble::Never(why)) = &trouble;
+                let target = Target::User(user.clone());
+                self.app.path(&user, Path::Unreachable(why.clone()));
+                let waits = matches!(trouble, Trouble::Later(_)) && self.outbox.waits(&target);
+                let more = if waits { "; what you said waits until they can be reached" } else { "" };
+                if self.outbox.is_news(&target, why) {
+                    let text = format!("{}: {why}{more}", show::name(&user));
+                    self.app.note(Some(&target), Said::new(Tone::Notice, text));
+                }
+                self.outbox.asked(&user, Err(trouble));
+            }
+            Done::Sent(id, target, outcome) => {
+                self.outbox.sent(&target, id, outcome.map_err(|error| Trouble::of_sending(&error)));
+            }
+            Done::Told(id, target, Ok(report)) => {
+                let receivers = receivers(&report);
+                if receivers.is_empty() {
+                    let text = "nobody else is online here: nobody has that";
+                    self.app.note(Some(&target), Said::new(Tone::Notice, text));
+                }
+                let lost = !receivers.is_empty() && report.delivered.is_empty();
+                self.set_state(id, State::Sending, Some(receivers));
+                let outcome = if lost {
+                    Err(Trouble::Never("nobody has it; /receipts says why".into()))
+                } else {
+                    Ok(())
+                };
+                self.outbox.sent(&target, id, outcome);
+            }
+            Done::Told(id, target, Err(error)) => {
+                self.outbox.sent(&target, id, Err(Trouble::of_sending(&error)));
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        let peer = self.session.peer.clone();
+        match step {
+            Step::Ask(user) => {
+                self.app.path(&user, Path::Connecting);
+                self.begin(async move {
+                    let asked = peer.chat(user.as_str()).await;
+                    Done::Asked(user, asked)
+                });
+            }
+            Step::Send { id, target: Target::User(user), text } => self.begin(async move {
+                let sent = peer.send(user.as_str(), &text).await;
+                Done::Sent(id, Target::User(user), sent)
+            }),
+            Step::Send { id, target: Target::Room(room), text } => self.begin(async move {
+                let told = peer.broadcast(room.as_str(), &text).await;
+                Done::Told(id, Target::Room(room), told)
+            }),
+            Step::State { id, state } => self.set_state(id, state, None),
+        }
+    }
+
+    fn set_state(&mut self, id: EntryId, state: State, receivers: Option<Vec<(Username, State)>>) {
+        self.kept(|archive| archive.set_state(id, &state, receivers.as_deref()));
+        self.app.state(id, state, receivers);
+    }
+
+    fn say(&mut self, target: &Target, text: String) {
+        let entry = Entry {
+            at: now(),
+            from: Some(self.app.me.clone()),
+            own: true,
+            text: text.clone(),
+            secured: true,
+            late: false,
+            state: State::Waiting,
+            receivers: Vec::new(),
+        };
+        let id = self.keep(target, &entry);
+        self.app.said(target, id, entry);
+        self.outbox.push(target, id, text);
+    }
+
+    /// Something has happened.
+    fn take(&mut self, held: Option<Held>) {
+        let Some(held) = held else {
+            self.logged_out = true;
+            return;
+        };
+        if let Some((target, entry)) = self.entry(held.event()) {
+            let id = self.keep(&target, &entry);
+            held.confirm();
+            return self.app.said(&target, id, entry);
+        }
+        let event = held.confirm();
+        self.desk.note(&event);
+        if let Some(lines) = self.desk.files.note(&event, transfers::EVERY) {
+            self.app.note(with_whom(&event).as_ref(), Said::new(Tone::Notice, lines));
+        }
+        if let Event::Broadcast { room: None, .. } = &event
+            && let Some(line) = show::event(&event, Paint::none())
+        {
+            // Whose program can't say where, of several rooms.
+            self.app.note(None, Said::from(line));
+        }
+        match &event {
+            Event::ChatRequested { request, from, addr, secured } => {
+                let label = self.desk.requests.add(*request, from.clone(), *addr);
+                let known = from.as_ref().is_some_and(|from| self.is_accepted(from)) && *secured;
+                let accepted = match self.app.config.screen.accept {
+                    Accept::All => true,
+                    Accept::Known => known,
+                    Accept::Ask => false,
+                };
+                if accepted {
+                    // Nobody is pulled away from what they do.
+                    let pending = self.desk.requests.take(Some(&label));
+                    let peer = self.session.peer.clone();
+                    if let Ok(pending) = pending {
+                        let accepting = crate::report::accept(peer, pending);
+                        self.begin(
+                            async move { Done::Report(Report { open: None, ..accepting.await }, None) },
+                        );
+                    }
+                    return;
+                }
+            }
+            Event::ChatOpened { with: Some(user), secured } => {
+                let target = Target::User(user.clone());
+                let at = self.app.find(&target);
+                if let Some(chat) = self.app.chats.get_mut(at).filter(|_| *secured) {
+                    chat.memory.accepted = true;
+                    let memory = chat.memory.clone();
+                    self.app.act(Act::Remember(target.clone(), memory));
+                }
+                self.outbox.open(&target, true);
+            }
+            Event::ChatResumed { with } => self.outbox.open(&Target::User(with.clone()), true),
+            Event::ChatInterrupted { with, .. } => self.outbox.interrupted(&Target::User(with.clone())),
+            Event::ChatClosed { with, .. } => {
+                self.desk.requests.withdraw(with.as_ref());
+                if let Some(with) = with {
+                    self.outbox.open(&Target::User(with.clone()), false);
+                }
+            }
+            Event::RoomEntered { room, members } => {
+                self.outbox.open(&Target::Room(room.clone()), true);
+                members.iter().for_each(|member| self.seen(member));
+            }
+            Event::MemberOnline { username, .. } => self.seen(username),
+            Event::MemberLeft { room, username } | Event::PutOut { room, username, .. }
+                if *username == self.app.me =>
+            {
+                self.outbox.open(&Target::Room(room.clone()), false);
+            }
+            Event::Arrived { with, room, text, .. } => {
+                let target = room.clone().map_or_else(|| Target::User(with.clone()), Target::Room);
+                if let Some((id, entry)) = self.app.arrived(with, &target, text.as_str()) {
+                    self.set_state(id, entry.state, Some(entry.receivers));
+                }
+            }
+            Event::LoggedOut { reason, .. } => {
+                self.logged_out = true;
+                self.outbox.logged_out();
+                let lines = vec![
+                    Said::new(Tone::Error, sanitize::line(reason)),
+                    Said::from("What waits is kept, and goes out once you are logged in again."),
+                ];
+                self.app.over = Some(Over::text("Logged out", lines));
+            }
+            _ => {}
+        }
+        self.app.happened(&event);
+    }
+
+    /// Somebody is there; whoever waits for them needn't any longer.
+    fn seen(&mut self, user: &Username) {
+        if self.outbox.waits(&Target::User(user.clone())) {
+            self.outbox.seen(user);
+        }
+    }
+
+    fn is_accepted(&self, user: &Username) -> bool {
+        let at = self.app.position(&Target::User(user.clone()));
+        at.and_then(|at| self.app.chats.get(at)).is_some_and(|chat| chat.memory.accepted)
+    }
+
+    /// A message, and where it belongs.
+    fn entry(&self, event: &Event) -> Option<(Target, Entry)> {
+        let is_late = |place: &Option<Place>| place.is_some_and(|place| place.late);
+        let (target, from, text, secured, late) = match event {
+            Event::Message { from, text, place, .. } => {
+                let target = Target::User(from.clone());
+                let chat = self.app.position(&target).and_then(|at| self.app.chats.get(at));
+                let secured = chat.is_some_and(|chat| chat.path == Path::Direct { secured: true });
+                (target, from, text, secured, is_late(place))
+            }
+            Event::Broadcast { room: Some(room), from, text, place, secured, .. } => {
+                (Target::Room(room.clone()), from, text, *secured, is_late(place))
+            }
+            _ => return None,
+        };
+        let entry = Entry {
+            at: now(),
+            from: Some(from.clone()),
+            own: false,
+            text: text.as_str().to_owned(),
+            secured,
+            late,
+            state: State::Received,
+            receivers: Vec::new(),
+        };
+        Some((target, entry))
+    }
+
+    /// Keeps an entry; its number.
+    fn keep(&mut self, target: &Target, entry: &Entry) -> EntryId {
+        let kept = self.archive.as_ref().map(|archive| archive.append(target, entry));
+        match kept {
+            Some(Ok(id)) => return id,
+            Some(Err(error)) => {
+                let text = format!("this isn't kept, and is gone when you leave: {error}");
+                self.app.note(Some(target), Said::new(Tone::Error, text));
+            }
+            None => {}
+        }
+        self.unkept += 1;
+        self.unkept
+    }
+
+    fn kept<E: std::fmt::Display>(&mut self, write: impl FnOnce(&Archive) -> Result<(), E>) {
+        if let Some(Err(error)) = self.archive.as_ref().map(write) {
+            self.app.note(None, Said::new(Tone::Error, format!("the history: {error}")));
+        }
+    }
+
+    fn load(&mut self, target: &Target, before: Option<EntryId>) {
+        let Some(archive) = &self.archive else { return };
+        match archive.last(target, before, PAGE) {
+            Ok(entries) => {
+                if let Some(chat) = self.app.position(target).and_then(|at| self.app.chats.get_mut(at)) {
+                    chat.prepend(entries);
+                }
+            }
+            Err(error) => self.app.say(Tone::Error, format!("the history: {error}")),
+        }
+    }
+
+    fn search(&mut self, words: String) {
+        let Some(archive) = &self.archive else {
+            return self.app.say(Tone::Error, "nothing is kept of what was said ([history] keep)");
+        };
+        match archive.search(&words, None, HITS) {
+            Ok(hits) if hits.is_empty() => self.app.say(Tone::Notice, "nobody has said that"),
+            Ok(hits) => self.app.over = Some(Over::Hits { words, hits, chosen: 0 }),
+            Err(error) => self.app.say(Tone::Error, format!("the history: {error}")),
+        }
+    }
+
+    fn visit(&mut self, target: &Target, id: EntryId) {
+        let at = self.app.find(target);
+        self.app.switch(at);
+        loop {
+            let held = self.app.chats.get(at).map(|chat| (chat.oldest(), chat.complete));
+            match held {
+                Some((Some(oldest), false)) if oldest > id => self.load(target, Some(oldest)),
+                Some((None, false)) => self.load(target, None),
+                _ => break,
+            }
+        }
+        if !self.app.show(id) {
+            self.app.say(Tone::Notice, "that is not kept any more");
+        }
+    }
+
+    fn resend(&mut self, target: &Target) {
+        let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
+        let again: Vec<_> = chat
+            .into_iter()
+            .flat_map(|chat| chat.own())
+            .filter(|(_, entry)| matches!(entry.state, State::Failed(_) | State::Unsure))
+            .map(|(id, entry)| (id, entry.text.clone()))
+            .collect();
+        if again.is_empty() {
+            return self.app.say(Tone::Notice, "nothing failed here");
+        }
+        for (id, text) in again.into_iter().rev() {
+            self.set_state(id, State::Waiting, None);
+            self.outbox.push(target, id, text);
+        }
+    }
+
+    fn discard(&mut self, target: &Target) {
+        let mut given_up = self.outbox.discard(target);
+        let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
+        let unsure = chat.into_iter().flat_map(|chat| chat.own());
+        given_up.extend(unsure.filter(|(_, entry)| entry.state == State::Unsure).map(|(id, _)| id));
+        for id in &given_up {
+            self.set_state(*id, State::Failed("given up".to_owned()), None);
+        }
+        self.app.say(
+            Tone::Success,
+            match given_up.len() {
+                0 => "nothing waited here".to_owned(),
+                1 => "1 message is given up".to_owned(),
+                all => format!("{all} messages are given up"),
+            },
+        );
+    }
+
+    fn export(&mut self, target: &Target, json: bool, path: &str) {
+        let Some(archive) = &self.archive else {
+            return self.app.say(Tone::Error, "nothing is kept of what was said ([history] keep)");
+        };
+        let path = transfers::path(path);
+        let shown = sanitize::line(&path.display().to_string());
+        match history::export(archive, target, json, &path) {
+            Ok(count) => self.app.say(Tone::Success, format!("{count} messages are in {shown}")),
+            Err(failure) => self.app.say(Tone::Error, failure.to_string()),
+        }
+    }
+
+    /// Looks at this session's own links.
+    fn doctor(&mut self) {
+        let (global, peer) = (self.global.clone(), self.session.peer.clone());
+        let about = self.app.target().cloned();
+        self.app.say(Tone::Notice, "looking at the registry and at how others reach you …");
+        self.begin(async move {
+            let check = Check { with: None, timeout: Duration::ZERO, no_login: false, json: false };
+            let findings = doctor::run(&global, &check, Some(&peer), &mut |_| {}).await;
+            Done::Report(Report::lines(findings.iter().map(Finding::said)), about)
+        });
+    }
+}
+
+/// Who of a room has a message, and who hasn't.
+fn receivers(report: &BroadcastReport) -> Vec<(Username, State)> {
+    let delivered = report.delivered.iter().map(|who| (who.clone(), State::Delivered));
+    let failed = report
+        .failed
+        .iter()
+        .filter(|(_, why)| *why != RequestError::Blocked)
+        .map(|(who, why)| (who.clone(), State::Failed(why.to_string())));
+    delivered.chain(failed).collect()
+}
+
+/// Who has to do with a file.
+fn with_whom(event: &Event) -> Option<Target> {
+    match event {
+        Event::FileOffered { from, .. } => Some(Target::User(from.clone())),
+        Event::FileProgress { with, .. } => Some(Target::User(with.clone())),
+        _ => None,
+    }
+}
+
+/// In milliseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,229 @@
+//! A conversation as rows of the screen.
+
+use jiff::{Timestamp, fmt::strtime, tz::TimeZone};
+use ratatui::{
+    style::Style,
+    text::{Line as Row, Span as Piece},
+};
+
+use super::{
+    app::App,
+    chat::{Chat, Line, What},
+};
+use crate::{
+    archive::{Entry, EntryId, State},
+    report::Said,
+    sanitize, show,
+    target::Target,
+    text::{self, Block, Kind, Link, Marked, Span},
+};
+
+/// What is under some cells of a row: where they begin, how many bytes of the row that is, and where it leads.
+pub(super) struct Anchor {
+    pub(super) piece: usize,
+    pub(super) link: Link,
+    pub(super) id: usize,
+}
+
+/// A row with what can be opened in it.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) row: Row<'static>,
+    pub(super) anchors: Vec<Anchor>,
+}
+
+impl From<Row<'static>> for Shown {
+    fn from(row: Row<'static>) -> Self {
+        Self { row, anchors: Vec::new() }
+    }
+}
+
+/// The rows of a chat that are in sight in so many rows, the last ones unless it is scrolled up.
+pub(super) fn rows(app: &App, chat: &Chat, width: u16, height: u16) -> Vec<Shown> {
+    let wanted = usize::from(height) + chat.up;
+    let mut all = Vec::new();
+    // From the end, until there are enough.
+    for (at, line) in chat.lines.iter().enumerate().rev() {
+        let mut rows = line_rows(app, chat, line, at, width);
+        rows.reverse();
+        all.append(&mut rows);
+        if all.len() >= wanted {
+            break;
+        }
+    }
+    let mut seen: Vec<Shown> = all.into_iter().skip(chat.up).take(usize::from(height)).collect();
+    seen.reverse();
+    seen
+}
+
+/// How many rows a chat has.
+pub(super) fn height(app: &App, chat: &Chat, width: u16) -> usize {
+    chat.lines.iter().enumerate().map(|(at, line)| line_rows(app, chat, line, at, width).len()).sum()
+}
+
+/// How many rows are below an entry, if the chat has it.
+pub(super) fn below(app: &App, chat: &Chat, width: u16, id: EntryId) -> Option<usize> {
+    let at = chat.lines.iter().position(|line| line.id == Some(id))?;
+    let rows = |(at, line): (usize, &Line)| line_rows(app, chat, line, at, width).len();
+    Some(chat.lines.iter().enumerate().skip(at + 1).map(rows).sum())
+}
+
+/// How many rows an entry has.
+pub(super) fn rows_of(app: &App, entry: &Entry, width: u16) -> usize {
+    said(app, entry, &text::parse(&entry.text), 0, width, false).len()
+}
+
+/// A line's rows, with what stands before it: the day, where it is another than the line's before, and where the new ones begin.
+fn line_rows(app: &App, chat: &Chat, line: &Line, at: usize, width: u16) -> Vec<Shown> {
+    let mut rows = Vec::new();
+    let before = at.checked_sub(1).and_then(|at| chat.lines.get(at));
+    let day = |line: &Line| strtime_or_nothing("%A, %-d %B %Y", line.at, &app.zone);
+    if before.is_none_or(|before| day(before) != day(line)) && !app.bare {
+        rows.push(ruler(app, &day(line), app.theme.dim, width));
+    }
+    let is_new = |line: &Line| line.id.zip(chat.divider).is_some_and(|(id, divider)| id > divider);
+    if is_new(line) && !before.is_some_and(|before| before.id.is_none() || is_new(before)) {
+        rows.push(ruler(app, "new", app.theme.mention, width));
+    }
+    match &line.what {
+        What::Said { entry, marked } => {
+            let links = chat.links.len();
+            rows.extend(said(app, entry, marked, links, width, is_mentioned(app, chat, entry)));
+        }
+        What::Note(note) => rows.extend(self::note(app, line.at, note, width)),
+    }
+    rows
+}
+
+fn is_mentioned(app: &App, chat: &Chat, entry: &Entry) -> bool {
+    matches!(chat.target, Some(Target::Room(_))) && !entry.own && app.is_mention(&entry.text)
+}
+
+fn said(app: &App, entry: &Entry, marked: &Marked, _links: usize, width: u16, mention: bool) -> Vec<Shown> {
+    let Some(from) = &entry.from else {
+        return note(app, entry.at, &Said::from(sanitize::block(&entry.text)), width);
+    };
+    let head = if app.bare { String::new() } else { format!("{} ", time(app, entry.at)) };
+    let mark = if app.bare { "" } else { mark(entry) };
+    let indent = text_width(&head) + text_width(mark);
+    let room = usize::from(width).saturating_sub(indent).max(1);
+    let mut blocks = marked.blocks.clone();
+    let label = Span { text: format!("{}: ", show::name(from)), style: text::Style::default(), link: None };
+    match blocks.first_mut() {
+        Some(first) if first.kind == Kind::Paragraph => first.spans.insert(0, label),
+        // What has a form of its own begins below the name.
+        _ => blocks.insert(0, Block { kind: Kind::Paragraph, marker: String::new(), spans: vec![label] }),
+    }
+    let person = if mention { app.theme.mention } else { app.theme.person(from) };
+    let mut rows = Vec::new();
+    for (at, block) in text::wrap(&blocks, room).iter().enumerate() {
+        let mut row = text::line(block);
+        let offset = usize::from(!block.marker.is_empty());
+        let mut anchors = Vec::new();
+        for (piece, span) in block.spans.iter().enumerate() {
+            if let Some((number, link)) = span.link.and_then(|at| Some((at, marked.links.get(at)?))) {
+                if let Some(shown) = row.spans.get_mut(piece + offset) {
+                    shown.style = shown.style.patch(app.theme.link);
+                }
+                let id = usize::try_from(entry.at % 1_000_000).unwrap_or_default() * 64 + number;
+                anchors.push(Anchor { piece: piece + offset + 2, link: link.clone(), id });
+            }
+        }
+        if at == 0 {
+            if let Some(first) = row.spans.first_mut() {
+                first.style = first.style.patch(person);
+            }
+        }
+        let (head, mark) = if at == 0 { (head.clone(), mark) } else { (String::new(), "") };
+        let gap = indent - text_width(&head) - text_width(mark);
+        row.spans.insert(0, Piece::styled(format!("{mark}{}", " ".repeat(gap)), mark_style(app, entry)));
+        row.spans.insert(0, Piece::styled(head, app.theme.dim));
+        rows.push(Shown { row, anchors });
+    }
+    if let State::Failed(why) = &entry.state {
+        rows.extend(note(
+            app,
+            entry.at,
+            &Said::new(crate::output::Tone::Error, format!("not sent: {why}")),
+            width,
+        ));
+    }
+    rows
+}
+
+/// What the program says, behind the time.
+fn note(app: &App, at: u64, note: &Said, width: u16) -> Vec<Shown> {
+    let head = if app.bare { String::new() } else { format!("{} ", time(app, at)) };
+    let indent = text_width(&head) + if app.bare { 0 } else { 2 };
+    let room = usize::from(width).saturating_sub(indent).max(1);
+    let style = app.theme.tone(note.tone);
+    // Columns of a table and the cells of a picture stay where they are.
+    let lines = note.text.split('\n').map(|line| Block {
+        kind: if line.contains("  ") { Kind::Code } else { Kind::Paragraph },
+        marker: String::new(),
+        spans: vec![Span { text: line.to_owned(), style: text::Style::default(), link: None }],
+    });
+    let blocks: Vec<_> = lines.collect();
+    let mut rows: Vec<Shown> = Vec::new();
+    for block in text::wrap(&blocks, room) {
+        let text: String = block.spans.iter().map(|span| span.text.as_str()).collect();
+        let head = if rows.is_empty() { head.clone() } else { String::new() };
+        let gap = " ".repeat(indent - text_width(&head));
+        rows.push(
+            Row::from(vec![Piece::styled(head, app.theme.dim), Piece::raw(gap), Piece::styled(text, style)])
+                .into(),
+        );
+    }
+    rows
+}
+
+fn ruler(app: &App, what: &str, style: Style, width: u16) -> Shown {
+    if app.bare {
+        return Row::default().into();
+    }
+    let text = format!(" {what} ");
+    let rest = usize::from(width).saturating_sub(text_width(&text) + 2);
+    Row::styled(format!("──{text}{}", "─".repeat(rest)), style).into()
+}
+
+/// What has become of a message, in one cell and a blank.
+fn mark(entry: &Entry) -> &'static str {
+    match &entry.state {
+        _ if !entry.own && !entry.secured => "! ",
+        _ if !entry.own && entry.late => "~ ",
+        State::Received => "  ",
+        State::Waiting => "… ",
+        State::Sending => "→ ",
+        State::Delivered if !entry.receivers.is_empty() && missing(entry) => "◐ ",
+        State::Delivered => "✓ ",
+        State::Failed(_) => "✗ ",
+        State::Unsure => "? ",
+    }
+}
+
+fn missing(entry: &Entry) -> bool {
+    entry.receivers.iter().any(|(_, state)| *state != State::Delivered)
+}
+
+fn mark_style(app: &App, entry: &Entry) -> Style {
+    use crate::output::Tone;
+    app.theme.tone(Some(match &entry.state {
+        State::Received if entry.secured => return app.theme.dim,
+        State::Delivered => Tone::Success,
+        State::Failed(_) => Tone::Error,
+        _ => Tone::Notice,
+    }))
+}
+
+pub(super) fn time(app: &App, at: u64) -> String {
+    strtime_or_nothing(&app.config.screen.time, at, &app.zone)
+}
+
+fn strtime_or_nothing(format: &str, at: u64, zone: &TimeZone) -> String {
+    let at = i64::try_from(at).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
+    at.and_then(|at| strtime::format(format, &at.to_zoned_datetime(zone.clone())).ok()).unwrap_or_default()
+}
+
+pub(super) fn text_width(text: &str) -> usize {
+    unicode_width::UnicodeWidthStr::width(text)
+}

@@ -1,0 +1,459 @@
+//! The first screens: which registry, whether it is the right one, who the user is.
+
+use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use p2pchat_core::{peer::RequestError, tokio::Error};
+use ratatui::{
+    Frame,
+    layout::{Position, Rect},
+    style::{Modifier, Style},
+};
+
+use super::{
+    input::{Edit, Input as Typed},
+    talk::text_width,
+    term::Term,
+    theme::Theme,
+};
+use crate::{
+    args::{self, Address, Global},
+    exit::Failure,
+    output::Tone,
+    report::Said,
+    sanitize,
+    session::{self, Needs, Session},
+    text,
+};
+
+/// The user left, or goes back.
+struct Left;
+
+/// What a page asks for.
+#[derive(Default)]
+pub(super) struct Page {
+    pub(super) title: String,
+    pub(super) lines: Vec<Said>,
+    /// What is to be typed; nothing, if none.
+    pub(super) prompt: Option<&'static str>,
+    pub(super) secret: bool,
+    pub(super) typed: Typed,
+    pub(super) problem: Option<String>,
+    pub(super) keys: &'static str,
+}
+
+struct Welcome<'a> {
+    term: &'a mut Term,
+    theme: &'a Theme,
+}
+
+/// Shows them until somebody is logged in; `None` if the user left. What they said is the command line's from then on.
+pub(super) async fn run(
+    term: &mut Term,
+    theme: &Theme,
+    global: &mut Global,
+    mut password: Option<String>,
+) -> Result<Option<Session>, Failure> {
+    let mut welcome = Welcome { term, theme };
+    let mut problem = None;
+    loop {
+        let Ok(mut session) = welcome.connect(global, problem.take()).await? else { return Ok(None) };
+        match welcome.enter(global, &mut session, password.take()).await {
+            Ok(Ok(())) => return Ok(Some(session)),
+            Ok(Err(Left)) => {
+                session.end().await;
+                return Ok(None);
+            }
+            Err(failure) => {
+                session.end().await;
+                problem = Some(failure.to_string());
+            }
+        }
+    }
+}
+
+impl Welcome<'_> {
+    /// Reaches a registry, which is asked for if it isn't known, and again as long as it can't be reached.
+    async fn connect(
+        &mut self,
+        global: &mut Global,
+        mut problem: Option<String>,
+    ) -> Result<Result<Session, Left>, Failure> {
+        loop {
+            let registry = match global.registry.clone().filter(|_| problem.is_none()) {
+                Some(registry) => registry,
+                None => match self.registry(global.registry.as_ref(), problem.take()).await? {
+                    Ok(registry) => registry,
+                    Err(Left) => return Ok(Err(Left)),
+                },
+            };
+            global.registry = Some(registry.clone());
+            let shown = sanitize::line(&format!("{}:{}", registry.host, registry.port));
+            let needs = Needs { files: true, ..Needs::default() };
+            let connecting = Session::connect(global, &registry, needs);
+            match self.busy(&format!("Reaching {shown} …"), connecting).await? {
+                Ok(Ok(session)) => {
+                    if let Some(notice) = session.first_meeting()
+                        && self.met(&shown, &notice).await?.is_err()
+                    {
+                        session.end().await;
+                        return Ok(Err(Left));
+                    }
+                    return Ok(Ok(session));
+                }
+                Ok(Err(failure)) => problem = Some(format!("{failure}\n`p2pchat doctor` finds out why")),
+                Err(Left) => problem = Some("given up".to_owned()),
+            }
+        }
+    }
+
+    async fn registry(
+        &mut self,
+        before: Option<&Address>,
+        problem: Option<String>,
+    ) -> Result<Result<Address, Left>, Failure> {
+        let mut page = Page {
+            title: "Welcome to p2pchat".to_owned(),
+            lines: vec![
+                "A registry knows who is online and which rooms there are; what you say goes straight from you to the others."
+                    .into(),
+                "Whoever invited you can tell you the address of theirs.".into(),
+            ],
+            prompt: Some("Registry (host or host:port)"),
+            problem,
+            keys: "Enter goes on   Ctrl-D leaves",
+            ..Page::default()
+        };
+        if let Some(Address { host, port }) = before {
+            page.typed.set(&format!("{host}:{port}"));
+        }
+        loop {
+            let Ok(typed) = self.ask(&mut page).await? else { return Ok(Err(Left)) };
+            match args::tcp_address(&typed) {
+                Ok(address) => return Ok(Ok(address)),
+                Err(problem) => page.problem = Some(problem),
+            }
+        }
+    }
+
+    /// A registry was never met before.
+    async fn met(&mut self, registry: &str, notice: &str) -> Result<Result<(), Left>, Failure> {
+        let mut page = Page {
+            title: format!("{registry} is met for the first time"),
+            lines: notice.lines().map(Said::from).collect(),
+            keys: "Enter: it is the right one   Ctrl-D leaves",
+            ..Page::default()
+        };
+        Ok(self.ask(&mut page).await?.map(drop))
+    }
+
+    /// Logs in, with a new account if the user wants one.
+    async fn enter(
+        &mut self,
+        global: &mut Global,
+        session: &mut Session,
+        password: Option<String>,
+    ) -> Result<Result<(), Left>, Failure> {
+        if let (Some(user), Some(password)) = (global.user.clone(), password) {
+            match self.log_in(global, session, &user, &password).await? {
+                Ok(Ok(())) => return Ok(Ok(())),
+                Ok(Err(failure)) => return self.account(global, session, Some(failure.to_string())).await,
+                Err(Left) => return Ok(Err(Left)),
+            }
+        }
+        self.account(global, session, None).await
+    }
+
+    async fn account(
+        &mut self,
+        global: &mut Global,
+        session: &mut Session,
+        mut problem: Option<String>,
+    ) -> Result<Result<(), Left>, Failure> {
+        loop {
+            let mut page = Page {
+                title: "Who are you?".to_owned(),
+                lines: vec![
+                    "Log in with your username, or leave it empty to sign up for a new account.".into(),
+                ],
+                prompt: Some("Username"),
+                problem: problem.take(),
+                keys: "Enter goes on   Ctrl-D leaves",
+                ..Page::default()
+            };
+            page.typed.set(global.user.as_deref().unwrap_or_default());
+            let Ok(user) = self.ask(&mut page).await? else { return Ok(Err(Left)) };
+            let user = user.trim().to_owned();
+            if user.is_empty() {
+                match self.sign_up(global, session).await? {
+                    Ok(()) => return Ok(Ok(())),
+                    Err(Left) => continue,
+                }
+            }
+            let mut page = Page {
+                title: format!("Welcome back, {}", sanitize::line(&user)),
+                prompt: Some("Password"),
+                secret: true,
+                keys: "Enter logs in   Esc goes back",
+                ..Page::default()
+            };
+            let Ok(password) = self.ask(&mut page).await? else { continue };
+            match self.log_in(global, session, &user, &password).await? {
+                Ok(Ok(())) => {
+                    global.user = Some(user);
+                    return Ok(Ok(()));
+                }
+                Ok(Err(failure)) => problem = Some(failure.to_string()),
+                Err(Left) => {}
+            }
+            global.user = Some(user);
+        }
+    }
+
+    async fn sign_up(
+        &mut self,
+        global: &mut Global,
+        session: &mut Session,
+    ) -> Result<Result<(), Left>, Failure> {
+        let mut problem = None;
+        let mut invite = session::invite(global)?;
+        loop {
+            let mut page = Page {
+                title: "A new account".to_owned(),
+                lines: vec!["The name by which others find you. It can't be changed later.".into()],
+                prompt: Some("Username"),
+                problem: problem.take(),
+                keys: "Enter goes on   Esc goes back",
+                ..Page::default()
+            };
+            let Ok(user) = self.ask(&mut page).await? else { return Ok(Err(Left)) };
+            let user = user.trim().to_owned();
+            let Ok(password) = self.new_password().await? else { return Ok(Err(Left)) };
+            session.forget_events().await;
+            let registered = loop {
+                let registering = session::register(&session.peer, &user, &password, invite.as_deref());
+                match self.busy("Signing up …", registering).await? {
+                    Ok(Err(Error::Request(RequestError::InviteWanted))) => {
+                        let mut page = Page {
+                            title: "This registry wants an invitation".to_owned(),
+                            lines: vec!["Its operator gives you a code, for one account.".into()],
+                            prompt: Some("Code"),
+                            keys: "Enter goes on   Esc goes back",
+                            ..Page::default()
+                        };
+                        let Ok(code) = self.ask(&mut page).await? else { return Ok(Err(Left)) };
+                        invite = Some(code);
+                    }
+                    Ok(registered) => break registered,
+                    Err(Left) => return Ok(Err(Left)),
+                }
+            };
+            match registered {
+                Ok(()) => match self.log_in(global, session, &user, &password).await? {
+                    Ok(Ok(())) => {
+                        global.user = Some(user);
+                        return Ok(Ok(()));
+                    }
+                    Ok(Err(failure)) => return Err(failure),
+                    Err(Left) => return Ok(Err(Left)),
+                },
+                Err(error) => problem = Some(Failure::from(error).to_string()),
+            }
+        }
+    }
+
+    async fn new_password(&mut self) -> Result<Result<String, Left>, Failure> {
+        let mut problem = None;
+        loop {
+            let mut page = Page {
+                title: "A new account".to_owned(),
+                lines: vec!["Nobody can tell you this password again if it is lost.".into()],
+                prompt: Some("Password"),
+                secret: true,
+                problem: problem.take(),
+                keys: "Enter goes on   Esc goes back",
+                ..Page::default()
+            };
+            let Ok(password) = self.ask(&mut page).await? else { return Ok(Err(Left)) };
+            if password.is_empty() {
+                problem = Some("a password can't be empty".to_owned());
+                continue;
+            }
+            page.prompt = Some("The same again");
+            page.typed.set("");
+            match self.ask(&mut page).await? {
+                Ok(again) if again == password => return Ok(Ok(password)),
+                Ok(_) => problem = Some("those were not the same".to_owned()),
+                Err(Left) => return Ok(Err(Left)),
+            }
+        }
+    }
+
+    /// Logs in with the account's key, whose passphrase is asked for first if it has one that isn't known.
+    async fn log_in(
+        &mut self,
+        global: &Global,
+        session: &mut Session,
+        user: &str,
+        password: &str,
+    ) -> Result<Result<Result<(), Failure>, Left>, Failure> {
+        let passphrase = match session.wants_passphrase(global, user)? {
+            false => None,
+            true => {
+                let mut page = Page {
+                    title: "Your link key is under a passphrase".to_owned(),
+                    prompt: Some("Passphrase"),
+                    secret: true,
+                    keys: "Enter goes on   Esc goes back",
+                    ..Page::default()
+                };
+                match self.ask(&mut page).await? {
+                    Ok(passphrase) => Some(passphrase),
+                    Err(Left) => return Ok(Err(Left)),
+                }
+            }
+        };
+        self.busy("Logging in …", session.login(global, user, password, passphrase)).await
+    }
+
+    /// What is typed on a page; on one without a prompt nothing is.
+    async fn ask(&mut self, page: &mut Page) -> Result<Result<String, Left>, Failure> {
+        loop {
+            self.draw(page)?;
+            match self.term.next().await {
+                None => return Ok(Err(Left)),
+                Some(Input::Paste(text)) if page.prompt.is_some() => {
+                    page.typed.paste(text.lines().next().unwrap_or_default());
+                }
+                Some(Input::Key(key)) if key.kind != KeyEventKind::Release => match key.code {
+                    KeyCode::Enter => return Ok(Ok(page.typed.text().to_owned())),
+                    _ if is_leaving(&key) => return Ok(Err(Left)),
+                    code => typing(page, code, key.modifiers),
+                },
+                Some(_) => {}
+            }
+        }
+    }
+
+    /// Does something that takes a while, unless the user has enough of it.
+    async fn busy<T>(
+        &mut self,
+        what: &str,
+        work: impl Future<Output = T>,
+    ) -> Result<Result<T, Left>, Failure> {
+        let page = Page { title: what.to_owned(), keys: "Esc gives up", ..Page::default() };
+        let mut work = std::pin::pin!(work);
+        loop {
+            self.draw(&page)?;
+            tokio::select! {
+                done = &mut work => return Ok(Ok(done)),
+                input = self.term.next() => match input {
+                    None => return Ok(Err(Left)),
+                    Some(Input::Key(key)) if key.kind != KeyEventKind::Release && is_leaving(&key) => {
+                        return Ok(Err(Left));
+                    }
+                    Some(_) => {}
+                },
+            }
+        }
+    }
+
+    fn draw(&mut self, page: &Page) -> Result<(), Failure> {
+        let theme = self.theme;
+        self.term.draw(|frame| draw(page, theme, frame))
+    }
+}
+
+fn is_leaving(key: &KeyEvent) -> bool {
+    let ctrl = key.modifiers.contains(KeyModifiers::CONTROL);
+    key.code == KeyCode::Esc || (ctrl && matches!(key.code, KeyCode::Char('c' | 'd')))
+}
+
+fn typing(page: &mut Page, code: KeyCode, modifiers: KeyModifiers) {
+    if page.prompt.is_none() {
+        return;
+    }
+    let ctrl = modifiers.contains(KeyModifiers::CONTROL);
+    let edit = match code {
+        KeyCode::Left => Edit::Left,
+        KeyCode::Right => Edit::Right,
+        KeyCode::Home => Edit::Home,
+        KeyCode::End => Edit::End,
+        KeyCode::Backspace => Edit::Backspace,
+        KeyCode::Delete => Edit::Delete,
+        KeyCode::Char('u') if ctrl => Edit::DeleteToStart,
+        KeyCode::Char('w') if ctrl => Edit::DeleteWord,
+        KeyCode::Char(c) if !ctrl => {
+            page.typed.insert(c);
+            return;
+        }
+        _ => return,
+    };
+    page.typed.edit(edit);
+}
+
+/// A page in the middle of the screen, as far as there is room.
+pub(super) fn draw(page: &Page, theme: &Theme, frame: &mut Frame<'_>) {
+    let all = frame.area();
+    let width = all.width.saturating_sub(2).min(72);
+    let mut rows: Vec<(String, Style)> = Vec::new();
+    let mut add = |text: &str, style: Style| {
+        for line in text.split('\n') {
+            let blocks = [text::Block {
+                kind: text::Kind::Paragraph,
+                marker: String::new(),
+                spans: vec![text::Span { text: line.to_owned(), style: text::Style::default(), link: None }],
+            }];
+            for block in text::wrap(&blocks, usize::from(width.max(1))) {
+                rows.push((block.spans.iter().map(|span| span.text.as_str()).collect(), style));
+            }
+        }
+    };
+    add(&page.title, Style::new().add_modifier(Modifier::BOLD));
+    add("", Style::new());
+    for said in &page.lines {
+        add(&said.text, theme.tone(said.tone));
+    }
+    if let Some(problem) = &page.problem {
+        add("", Style::new());
+        add(problem, theme.tone(Some(Tone::Error)));
+    }
+    add("", Style::new());
+    let typed_at = rows.len();
+    let below = usize::from(page.prompt.is_some()) + 2;
+    let height = usize::from(all.height);
+    let top = height.saturating_sub(rows.len() + below) / 3;
+    // What is asked stays in sight, whatever doesn't.
+    let hidden = (rows.len() + below).saturating_sub(height);
+    let left = all.width.saturating_sub(width) / 2;
+    let buffer = frame.buffer_mut();
+    for (at, (text, style)) in rows.iter().skip(hidden).enumerate() {
+        let y = u16::try_from(top + at).unwrap_or(u16::MAX);
+        if y < all.height {
+            buffer.set_stringn(left, y, text, usize::from(width), *style);
+        }
+    }
+    let y = u16::try_from(top + typed_at - hidden.min(typed_at)).unwrap_or(u16::MAX);
+    let mut caret = None;
+    if let Some(prompt) = page.prompt.filter(|_| y < all.height) {
+        let label = format!("{prompt}: ");
+        let room = usize::from(width).saturating_sub(text_width(&label) + 1).max(1);
+        let typed = match page.secret {
+            true => "•".repeat(page.typed.text().chars().count()),
+            false => page.typed.text().to_owned(),
+        };
+        let cells = if page.secret { text_width(&typed) } else { page.typed.layout(usize::MAX).1.1 };
+        // The caret's end of a long one is shown.
+        let skipped = cells.saturating_sub(room);
+        let shown: String = typed.chars().skip(skipped).collect();
+        buffer.set_stringn(left, y, &label, usize::from(width), theme.tone(Some(Tone::Prompt)));
+        let x = left + u16::try_from(text_width(&label)).unwrap_or(0);
+        buffer.set_stringn(x, y, shown, room, Style::new());
+        caret = Some(Position::new(x + u16::try_from(cells - skipped).unwrap_or(0), y));
+    }
+    let keys = Rect::new(0, y.saturating_add(below.saturating_sub(1).try_into().unwrap_or(1)), all.width, 1);
+    if keys.y < all.height {
+        buffer.set_stringn(left, keys.y, page.keys, usize::from(width), theme.dim);
+    }
+    if let Some(caret) = caret {
+        frame.set_cursor_position(caret);
+    }
+}
