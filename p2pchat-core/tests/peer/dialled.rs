@@ -27,6 +27,7 @@ fn who_is_asked_dials_the_published_address_and_the_chat_goes_on() {
     w.nodes[0].solo.peer.be_dialled(w.now, user("bob"));
     w.send(0, "bob", "are you coming?");
     w.wait(SECOND * 4);
+    assert_eq!(w.nodes[0].solo.peer.status(w.now).chats, [user("bob")], "also while it has no stream");
     assert_eq!(w.told(0), [CUT], "nobody is dialled from here meanwhile");
     w.wait(SECOND * 2);
     let told = w.told(0);
