@@ -327,15 +327,22 @@ impl App {
 
     /// Keeps what was typed and how far was read, before another chat or nothing is shown.
     pub(super) fn leave(&mut self) {
-        let draft = self.input.text().to_owned();
         self.read();
-        let Some(chat) = self.chats.get_mut(self.current) else { return };
-        chat.divider = None;
-        chat.memory.draft = draft;
-        if let Some(target) = chat.target.clone() {
-            let memory = chat.memory.clone();
-            self.act(Act::Remember(target, memory));
+        self.remember();
+        if let Some(chat) = self.chat_mut() {
+            chat.divider = None;
         }
+    }
+
+    /// Keeps what was typed and how far was read, so that no end of the program, however sudden, takes it away.
+    pub(super) fn remember(&mut self) {
+        let draft = self.input.text().to_owned();
+        let Some(chat) = self.chat_mut() else { return };
+        chat.memory.draft = draft;
+        let Some(target) = chat.target.clone().filter(|_| chat.kept != chat.memory) else { return };
+        chat.kept = chat.memory.clone();
+        let memory = chat.memory.clone();
+        self.act(Act::Remember(target, memory));
     }
 
     /// All of the chat in front of the user is read, if its end is shown.

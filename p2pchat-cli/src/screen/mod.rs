@@ -271,6 +271,7 @@ impl Screen {
                     }
                     drift = ahead;
                     self.outbox.tick(self.app.now);
+                    self.app.remember();
                     if pruned.elapsed() >= PRUNE {
                         pruned = Instant::now();
                         let now = self.app.now;

@@ -237,13 +237,28 @@ fn drafts_stay_where_they_were_typed() {
     app.paste("half a thou");
     app.switch(1);
     assert!(app.input.is_empty());
-    let kept = acts(&mut app).into_iter().find_map(|act| match act {
-        Act::Remember(target, memory) if target == den() => Some(memory.draft),
-        _ => None,
-    });
-    assert_eq!(kept.as_deref(), Some("half a thou"));
+    let drafts = |app: &mut App| -> Vec<String> {
+        let kept = acts(app).into_iter().filter_map(|act| match act {
+            Act::Remember(target, memory) if target == den() => Some(memory.draft),
+            _ => None,
+        });
+        kept.collect()
+    };
+    assert_eq!(drafts(&mut app), ["half a thou"]);
     app.switch(2);
     assert_eq!(app.input.text(), "half a thou");
+    // Nor need one leave for it.
+    app.paste("ght");
+    app.remember();
+    app.remember();
+    assert_eq!(drafts(&mut app), ["half a thought"]);
+}
+
+#[test]
+fn a_computer_that_slept_is_told_of() {
+    let mut app = lively();
+    app.slept(7 * 60_000);
+    assert!(shown(&mut app, (100, 24)).contains("this computer slept for about 7 min"));
 }
 
 #[test]

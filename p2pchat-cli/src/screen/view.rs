@@ -184,9 +184,22 @@ fn list(app: &App, area: Rect, buffer: &mut Buffer) {
         let width = usize::from(area.width.saturating_sub(1));
         buffer.set_style(Rect { y, height: 1, ..area }, style);
         let room = width.saturating_sub(text_width(&count) + 1);
-        put(buffer, (area.x, y), chat.name(), room, style);
+        put(buffer, (area.x, y), format!("{} {}", sign(chat), chat.name()), room, style);
         let x = area.right().saturating_sub(u16::try_from(text_width(&count) + 1).unwrap_or(1));
         put(buffer, (x, y), &count, width, style);
+    }
+}
+
+/// The state of the way to somebody, or of one's membership, in one cell.
+fn sign(chat: &Chat) -> &'static str {
+    match (&chat.target, &chat.path) {
+        (None, _) => " ",
+        (Some(Target::Room(_)), _) if chat.open => "●",
+        (Some(Target::Room(_)), _) | (_, Path::Closed) => "○",
+        (_, Path::Direct { secured: true }) => "●",
+        (_, Path::Direct { secured: false }) => "!",
+        (_, Path::Connecting | Path::Interrupted(_)) => "…",
+        (_, Path::Unreachable(_)) => "✗",
     }
 }
 
