@@ -70,8 +70,10 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, links: bool) {
     let buffer = frame.buffer_mut();
     if let Some(chat) = app.chat() {
         title(app, chat, areas.title, buffer);
-        for (y, shown) in (areas.talk.top()..).zip(talk::rows(app, chat, areas.talk.width, areas.talk.height))
-        {
+        let rows = talk::rows(app, chat, areas.talk.width, areas.talk.height);
+        // Next to where one types.
+        let top = areas.talk.bottom().saturating_sub(u16::try_from(rows.len()).unwrap_or(u16::MAX));
+        for (y, shown) in (top..).zip(rows) {
             let row = Rect { y, height: 1, ..areas.talk };
             if !row.intersects(buffer.area) {
                 continue;
