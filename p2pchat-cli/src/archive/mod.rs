@@ -202,6 +202,7 @@ impl Archive {
     }
 
     /// Adds an entry.
+    #[cfg(test)]
     pub(crate) fn append(&self, target: &Target, entry: &Entry) -> Result<EntryId, ArchiveError> {
         self.write(|tables| {
             let id = tables.append(target, entry)?;
