@@ -20,6 +20,7 @@ mod welcome;
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     io::{self, IsTerminal as _},
     pin::Pin,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -85,6 +86,11 @@ enum End {
 pub(crate) fn fits(global: &Global) -> bool {
     let is_dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb" || value.is_empty());
     !global.plain && !is_dumb && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// What is wrong with the keys of a configuration, if anything.
+pub(crate) fn key_problem(changes: &BTreeMap<String, String>) -> Option<String> {
+    Keys::new(changes).err()
 }
 
 /// Runs the client until the user leaves.
