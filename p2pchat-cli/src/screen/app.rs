@@ -29,6 +29,9 @@ use crate::{
     text::Link,
 };
 
+/// An answer of more lines lies over the conversation for a while, unless something is being typed that it would get.
+const LONG: usize = 6;
+
 /// Something for others to do.
 #[derive(Debug, PartialEq)]
 pub(super) enum Act {
@@ -295,8 +298,12 @@ impl App {
         if let Some(target) = &report.open {
             self.find(target);
         }
-        for said in report.lines {
-            self.note(about, said);
+        if report.lines.len() > LONG && self.input.is_empty() && self.over.is_none() {
+            self.over = Some(Over::text("Answer", report.lines));
+        } else {
+            for said in report.lines {
+                self.note(about, said);
+            }
         }
         let closed = report.close.and_then(|target| self.position(&target));
         if let Some(chat) = closed.and_then(|at| self.chats.get_mut(at)) {

@@ -441,6 +441,19 @@ fn who_has_a_message_of_a_room_is_told() {
 }
 
 #[test]
+fn a_long_answer_gets_out_of_the_way_and_takes_no_keys() {
+    let mut app = lively();
+    let long = || Report::lines((0..20).map(|at| format!("line {at}")));
+    app.report(long(), Some(&den()));
+    assert!(shown(&mut app, (80, 24)).contains("┌ Answer ─"));
+    press(&mut app, KeyCode::Esc, KeyModifiers::NONE);
+    assert!(!shown(&mut app, (80, 24)).contains("line 3"));
+    app.paste("typing");
+    app.report(long(), Some(&den()));
+    assert!(app.over.is_none() && shown(&mut app, (80, 24)).contains("line 19"));
+}
+
+#[test]
 fn a_chat_is_taken_off_the_list_once_it_is_over() {
     let mut app = lively();
     app.switch(1);
