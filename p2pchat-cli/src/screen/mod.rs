@@ -70,6 +70,8 @@ const PAGE: usize = 200;
 const HITS: usize = 200;
 /// How many events are taken before the screen is drawn again; half of what may be held unconfirmed.
 const BATCH: usize = 32;
+/// How long what is under way may take when the user leaves.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// How often what is too old goes from the history.
 const PRUNE: Duration = Duration::from_secs(3_600);
 /// A clock that goes on by so much more than the time that the program has run was that of a computer asleep.
@@ -229,7 +231,7 @@ impl Screen {
         loop {
             if let Some(end) = self.settle(term) {
                 self.app.leave();
-                self.settle(term);
+                self.linger(term).await;
                 return Ok(end);
             }
             self.app.requests = self.desk.requests.labels();
@@ -285,6 +287,23 @@ impl Screen {
                 }
             }
             self.app.now = now();
+        }
+    }
+
+    /// Whoever says goodbye and leaves wants the goodbye to arrive.
+    async fn linger(&mut self, term: &mut Term) {
+        let deadline = tokio::time::sleep(GOODBYE);
+        let mut deadline = std::pin::pin!(deadline);
+        loop {
+            self.settle(term);
+            if !self.outbox.is_sending() || self.logged_out {
+                return;
+            }
+            tokio::select! {
+                () = &mut deadline => return,
+                held = self.session.next_held() => self.take_all(vec![held]),
+                Some(Ok(Some(done))) = self.tasks.join_next() => self.done(done),
+            }
         }
     }
 
