@@ -7,14 +7,13 @@ use std::{
 };
 
 use jiff::{Timestamp, tz::TimeZone};
-use p2pchat_core::proto::Username;
-use serde_json::{Value, json};
 
 use crate::{
-    archive::{Archive, ArchiveError, Entry, EntryId, Found, Limits, State, Words},
+    archive::{Archive, ArchiveError, Entry, Found, Limits, State, Words},
     args::{Address, Global, History},
     exit::{Exit, Failure},
-    json, keys,
+    json::{self, Kept},
+    keys,
     oneshot::{print, print_json},
     output::Paint,
     private, sanitize, session, show,
@@ -52,7 +51,7 @@ pub(crate) fn run(global: &Global, registry: &Address, user: &str, which: &Histo
     let write = |found: Result<Found, ArchiveError>| {
         let (id, chat, entry) = found?;
         match which.json {
-            true => print_json(&object(id, &chat, &entry)),
+            true => print_json(&Kept::new(id, &chat, &entry)),
             false => {
                 let chat = target.is_none().then_some(&chat);
                 print(&text::message(&label(chat, &entry, &zone), &entry.text, paint))
@@ -86,7 +85,7 @@ pub(crate) fn export(
     for found in archive.entries(Some(target), None)? {
         let (id, chat, entry) = found?;
         let line = match as_json {
-            true => json::line(&object(id, &chat, &entry)).map_err(|error| failed(&error))?,
+            true => json::line(&Kept::new(id, &chat, &entry)).map_err(|error| failed(&error))?,
             false => text::message(&label(None, &entry, &zone), &entry.text, Paint::none()),
         };
         writeln!(file, "{line}").map_err(|error| failed(&error))?;
@@ -139,43 +138,4 @@ fn label(chat: Option<&Target>, entry: &Entry, zone: &TimeZone) -> String {
         State::Unsure => " (may not have arrived)".to_owned(),
     };
     format!("{when} {chat}<{}>{clear}{late}{fate}", show::name(from))
-}
-
-/// `{"id", "at", "with", "room", "from", "own", "text", "encrypted", "late", "state", "reason", "receivers"}`; of `with` and
-/// `room` one is null, and `from` is of a note of the program's.
-fn object(id: EntryId, chat: &Target, entry: &Entry) -> Value {
-    let (with, room) = match chat {
-        Target::User(user) => (Some(user.as_str()), None),
-        Target::Room(room) => (None, Some(room.as_str())),
-    };
-    let (state, reason) = fate(&entry.state);
-    let receivers = entry.receivers.iter().map(|(user, state)| {
-        let (state, reason) = fate(state);
-        json!({ "username": user.as_str(), "state": state, "reason": reason })
-    });
-    json!({
-        "id": id,
-        "at": entry.at,
-        "with": with,
-        "room": room,
-        "from": entry.from.as_ref().map(Username::as_str),
-        "own": entry.own,
-        "text": entry.text,
-        "encrypted": entry.secured,
-        "late": entry.late,
-        "state": state,
-        "reason": reason,
-        "receivers": receivers.collect::<Vec<_>>(),
-    })
-}
-
-fn fate(state: &State) -> (&'static str, Option<&str>) {
-    match state {
-        State::Received => ("received", None),
-        State::Waiting => ("waiting", None),
-        State::Sending => ("sending", None),
-        State::Delivered => ("delivered", None),
-        State::Failed(why) => ("failed", Some(why)),
-        State::Unsure => ("unsure", None),
-    }
 }

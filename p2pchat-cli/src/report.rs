@@ -183,6 +183,14 @@ pub(crate) async fn send_file(peer: Peer, user: Username, typed: String) -> Repo
 /// Takes a file into a folder, or into that which the program was started in.
 pub(crate) async fn take_file(peer: Peer, file: FileId, folder: Option<String>) -> Report {
     let folder = transfers::path(folder.as_deref().unwrap_or("."));
+    if !folder.is_dir() {
+        // Nothing is declined because of a slip of the hand.
+        let shown = sanitize::line(&folder.display().to_string());
+        return Report::lines([Said::new(
+            Tone::Error,
+            format!("{shown} is no folder: the file is still offered"),
+        )]);
+    }
     match peer.accept_file(file, &folder).await {
         Ok(path) => {
             let path = sanitize::line(&path.display().to_string());

@@ -152,6 +152,17 @@ fn kind(line: &str) -> Option<(Kind, usize)> {
     GraphemeCursor::new(end, line.len(), true).is_boundary(line, 0).ok()?.then_some((kind, end))
 }
 
+/// Text of the program's own in rows of a width, without markup.
+pub(crate) fn plain(text: &str, width: usize) -> Vec<String> {
+    let blocks = text.split('\n').map(|line| Block {
+        kind: Kind::Paragraph,
+        marker: String::new(),
+        spans: vec![Span { text: line.to_owned(), style: Style::default(), link: None }],
+    });
+    let rows = wrap(&blocks.collect::<Vec<_>>(), width);
+    rows.iter().map(|row| row.spans.iter().map(|span| span.text.as_str()).collect()).collect()
+}
+
 /// A message behind its `label`; its further lines are indented.
 pub(crate) fn message(label: &str, text: &str, paint: Paint) -> String {
     let marked = parse(text);

@@ -112,8 +112,9 @@ pub(crate) enum Level {
 pub(crate) struct Limits {
     /// For how long; `None`: for ever.
     pub(crate) age: Option<Duration>,
-    /// How large the file may become. It is held to whenever something is written, by removing what is oldest; what waits in the
-    /// outbox and what is remembered of chats is kept all the same. No less than 1 MiB.
+    /// How large the file may become, no less than 1 MiB. It is held to whenever something is written, by removing what is
+    /// oldest, as long as what is written at once is a small part of it, a sixteenth say. What waits in the outbox and what is
+    /// remembered of chats is kept all the same.
     pub(crate) bytes: u64,
 }
 
@@ -201,6 +202,7 @@ impl Archive {
     }
 
     /// Adds an entry.
+    #[cfg(test)]
     pub(crate) fn append(&self, target: &Target, entry: &Entry) -> Result<EntryId, ArchiveError> {
         self.write(|tables| {
             let id = tables.append(target, entry)?;

@@ -18,6 +18,7 @@ use crate::{
     args::{ConfigCommand, Given, Global},
     exit::{Exit, Failure},
     output::write_stdout,
+    screen::key_problem,
 };
 
 /// What holds for all profiles, as the file says it.
@@ -221,6 +222,9 @@ pub(crate) fn run(global: &Global, command: &ConfigCommand) -> Result<(), Failur
                 return Err(Failure::new(Exit::Usage, file.complaint(&shown)));
             }
             file.profile(global.profile.as_deref(), &shown)?;
+            if let Some(problem) = key_problem(&file.config.keys) {
+                return Err(Failure::new(Exit::Usage, format!("{shown}: {problem}")));
+            }
             print(&format!("{shown}: nothing wrong\n"))
         }
     }

@@ -245,7 +245,11 @@ pub(super) async fn login(
             return false;
         }
         Err(failure) => {
-            report.failed(Step::Login, failure.to_string(), "");
+            report.failed(
+                Step::Login,
+                failure.to_string(),
+                "The passphrase's file has to be readable by you, and to begin with it.",
+            );
             return false;
         }
     }

@@ -12,11 +12,11 @@ mod place;
 use std::io;
 
 use p2pchat_core::tokio::Peer;
-use serde_json::{Value, json};
 
 use crate::{
     args::{Check, Global},
     exit::{Exit, Failure},
+    json,
     oneshot::{print, print_json},
     output::{Paint, Tone},
     report::Said,
@@ -143,13 +143,13 @@ impl Finding {
     }
 
     /// For programs.
-    pub(crate) fn json(&self) -> Value {
-        json!({
-            "check": self.step.word(),
-            "level": self.level.word().to_lowercase(),
-            "found": self.found,
-            "advice": self.advice,
-        })
+    pub(crate) fn json(&self) -> json::Check {
+        json::Check {
+            check: self.step.word().to_owned(),
+            level: self.level.word().to_lowercase(),
+            found: self.found.clone(),
+            advice: self.advice.clone(),
+        }
     }
 }
 
@@ -316,9 +316,8 @@ mod tests {
         assert_eq!(finding(Level::Ok, None).lines(Paint::forced(false)), "ok       keep-alive: none");
         let coloured = finding(Level::Warning, None).lines(Paint::forced(true));
         assert!(coloured.starts_with("\u{1b}[33mwarning "), "{coloured:?}");
-        let told = finding(Level::Failed, None).json();
-        let wanted = json!({ "check": "keep-alive", "level": "failed", "found": "none", "advice": null });
-        assert_eq!(told, wanted);
+        let told = json::line(&finding(Level::Failed, None).json()).unwrap();
+        assert_eq!(told, r#"{"check":"keep-alive","level":"failed","found":"none","advice":null}"#);
     }
 
     #[test]

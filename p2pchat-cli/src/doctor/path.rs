@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use p2pchat_core::{
     peer::{LinkState, RequestError, Status},
-    proto::Dialect,
+    proto::{Dialect, Username},
     tokio::{Error, Network, Peer, TcpNetwork},
 };
 
@@ -131,7 +131,14 @@ async fn published(report: &mut Report<'_>, global: &Global, peer: &Peer) -> Opt
         );
         return None;
     }
-    let chosen = match global.peer_port {
+    tell_address(report, global.peer_port, address);
+    Some(address)
+}
+
+/// Who can dial that.
+fn tell_address(report: &mut Report<'_>, chosen_port: u16, address: SocketAddr) {
+    let port = address.port();
+    let chosen = match chosen_port {
         0 => format!("port {port}, another one each time"),
         _ => format!("port {port}, as chosen"),
     };
@@ -151,10 +158,9 @@ async fn published(report: &mut Report<'_>, global: &Global, peer: &Peer) -> Opt
             super::Level::Warning,
             Step::Address,
             found("no address of this machine: a router translates between (NAT)"),
-            Some(forwarding(global.peer_port, port, kind)),
+            Some(forwarding(chosen_port, port, kind)),
         ),
     }
-    Some(address)
 }
 
 fn forwarding(chosen: u16, port: u16, kind: Kind) -> String {
@@ -234,6 +240,8 @@ async fn reached(report: &mut Report<'_>, check: &Check, peer: &Peer, is_nat: bo
 /// Has a user dial this program, out of a chat with them.
 async fn ask(report: &mut Report<'_>, user: &str, peer: &Peer, is_nat: bool) {
     let shown = sanitize::line(user);
+    let chats = peer.status().await.map_or_else(|_| Vec::new(), |status| status.chats);
+    let is_open = Username::new(user).is_ok_and(|user| chats.contains(&user));
     if let Err(error) = peer.chat(user).await {
         let (found, advice) = match &error {
             Error::Request(RequestError::Unreachable(_) | RequestError::NoPort) => (
@@ -270,19 +278,11 @@ async fn ask(report: &mut Report<'_>, user: &str, peer: &Peer, is_nat: bool) {
             format!("Have {shown} ask you for a chat: if you hear of it, they have got through."),
         ),
     }
-    // The chat was there for this alone.
-    drop(peer.hang_up(user).await);
+    if !is_open {
+        // The chat was there for this alone; where there is none any more, that is as well.
+        drop(peer.hang_up(user).await);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_to_forward_is_said_with_the_port() {
-        let advice = forwarding(0, 40_123, Kind::Public);
-        assert!(advice.contains("--peer-port 40123") && advice.contains("TCP port 40123"), "{advice}");
-        let advice = forwarding(4_000, 4_000, Kind::Shared);
-        assert!(!advice.contains("--peer-port") && advice.contains("your provider"), "{advice}");
-    }
-}
+mod tests;

@@ -17,8 +17,9 @@ const ABOVE: u16 = 3;
 /// end.
 pub(super) fn show(text: &str, columns: u16) -> Result<(), String> {
     let lines: Vec<&str> = text.split('\n').collect();
-    // Somewhat too many: escape sequences have no width, but a character at a row's end may leave a cell empty.
-    let cells = |line: &str| line.chars().map(|c| c.width().unwrap_or(1)).sum::<usize>();
+    // Too many rather than too few: escape sequences have no width, but a selector may widen what is before it, and a wide
+    // character may leave a cell empty at a row's end.
+    let cells = |line: &str| line.chars().map(|c| c.width().unwrap_or(1).max(1)).sum::<usize>();
     let rows = lines.iter().map(|line| 1 + 2 * cells(line) / usize::from(columns)).sum::<usize>();
     let rows = u16::try_from(rows).map_err(|_| format!("{rows} rows"))?.saturating_add(ABOVE + 1);
     let size = NonZeroU16::new(rows).zip(NonZeroU16::new(columns)).ok_or("a terminal without cells")?;
@@ -184,9 +185,10 @@ mod tests {
             "",
             "one\ntwo",
             "\u{1b}[1m\u{1b}[9mso\u{1b}[0m\n漢字e\u{301}",
+            "👩\u{200d}🚀 ❤\u{fe0f}\u{200d}🔥 🏳\u{fe0f}\u{200d}🌈",
             "\u{1b}]8;id=0;https://example.org/;a;b\u{1b}\\\u{1b}[4mhttps://example.org\u{1b}[0m\u{1b}]8;;\u{1b}\\.",
         ] {
-            for columns in [2, 7, 200] {
+            for columns in [2, 7, 10, 12, 200] {
                 assert_eq!(show(text, columns), Ok(()));
             }
         }

@@ -3,6 +3,11 @@
 use p2pchat_core::proto::{self, BanRecord, PeerRecord, RoomRecord, Username};
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    archive::{Entry, EntryId, State},
+    target::Target,
+};
+
 /// What `search --json` prints: where a user is.
 ///
 /// `{"username":"bob","ip":"192.0.2.7","port":40123,"key":null}`
@@ -61,6 +66,130 @@ pub struct Ban {
     pub username: String,
     /// Why, in the owner's words.
     pub reason: Option<String>,
+}
+
+/// What `history --json` and `/export -j` write a line of for each message.
+///
+/// `{"id":7,"at":1795964640000,"with":"bob","room":null,"from":"bob","own":false,"text":"hi","encrypted":true,"late":false,"state":"received","reason":null,"receivers":[]}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Kept {
+    /// A number that grows.
+    pub id: u64,
+    /// When, in milliseconds since 1970, by this machine's clock.
+    pub at: u64,
+    /// With whom; null if it was in a room.
+    pub with: Option<String>,
+    /// In which room; null if it was in a chat.
+    pub room: Option<String>,
+    /// Who said it; null of a note of the client's.
+    pub from: Option<String>,
+    /// The user has said it.
+    pub own: bool,
+    /// What.
+    pub text: String,
+    /// It was, or is to be, encrypted on its way.
+    pub encrypted: bool,
+    /// Later ones came before it.
+    pub late: bool,
+    /// What has become of it.
+    pub state: Fate,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// The same for each member of a room, of what the user said there.
+    pub receivers: Vec<Receiver>,
+}
+
+/// A member of a room, and whether they have something.
+///
+/// `{"username":"bob","state":"delivered","reason":null}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Receiver {
+    /// Who.
+    pub username: String,
+    /// Whether they have it.
+    pub state: Fate,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// What has become of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Fate {
+    /// It is somebody else's.
+    Received,
+    /// It goes out once whom it is for can be reached.
+    Waiting,
+    /// It is on its way.
+    Sending,
+    /// It has arrived.
+    Delivered,
+    /// It has not been sent, or not taken.
+    Failed,
+    /// It may have arrived, or not.
+    Unsure,
+    /// Something that this version doesn't know.
+    #[serde(other)]
+    Other,
+}
+
+/// What `doctor --json` writes a line of for each thing that it has looked at.
+///
+/// `{"check":"data","level":"ok","found":"a folder","advice":null}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Check {
+    /// What was looked at, in one word.
+    pub check: String,
+    /// `ok`, `warning`, `failed`, `unknown` or `skipped`.
+    pub level: String,
+    /// What was found.
+    pub found: String,
+    /// Why it matters, and what to change.
+    pub advice: Option<String>,
+}
+
+impl Kept {
+    pub(crate) fn new(id: EntryId, chat: &Target, entry: &Entry) -> Self {
+        let (with, room) = match chat {
+            Target::User(user) => (Some(user.as_str().to_owned()), None),
+            Target::Room(room) => (None, Some(room.as_str().to_owned())),
+        };
+        let (state, reason) = fate(&entry.state);
+        let receivers = entry.receivers.iter().map(|(user, state)| {
+            let (state, reason) = fate(state);
+            Receiver { username: user.as_str().to_owned(), state, reason }
+        });
+        Self {
+            id,
+            at: entry.at,
+            with,
+            room,
+            from: entry.from.as_ref().map(|from| from.as_str().to_owned()),
+            own: entry.own,
+            text: entry.text.clone(),
+            encrypted: entry.secured,
+            late: entry.late,
+            state,
+            reason,
+            receivers: receivers.collect(),
+        }
+    }
+}
+
+fn fate(state: &State) -> (Fate, Option<String>) {
+    let fate = match state {
+        State::Received => Fate::Received,
+        State::Waiting => Fate::Waiting,
+        State::Sending => Fate::Sending,
+        State::Delivered => Fate::Delivered,
+        State::Failed(why) => return (Fate::Failed, Some(why.clone())),
+        State::Unsure => Fate::Unsure,
+    };
+    (fate, None)
 }
 
 impl Found {

@@ -32,7 +32,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::answer::names;
-pub use self::answer::{Ban, Found, Peer, Room};
+pub use self::answer::{Ban, Check, Fate, Found, Kept, Peer, Receiver, Room};
 use crate::sanitize;
 
 /// The version of these forms, which the line `ready` tells.

@@ -226,6 +226,9 @@ fn each_example_is_a_line() {
         |text: &str| line(&serde_json::from_str::<Peer>(text).unwrap()).unwrap(),
         |text: &str| line(&serde_json::from_str::<Room>(text).unwrap()).unwrap(),
         |text: &str| line(&serde_json::from_str::<Ban>(text).unwrap()).unwrap(),
+        |text: &str| line(&serde_json::from_str::<Kept>(text).unwrap()).unwrap(),
+        |text: &str| line(&serde_json::from_str::<Receiver>(text).unwrap()).unwrap(),
+        |text: &str| line(&serde_json::from_str::<Check>(text).unwrap()).unwrap(),
     ]) {
         assert_eq!(&read(example), example);
     }

@@ -8,11 +8,12 @@ use jiff::tz::TimeZone;
 use p2pchat_core::proto::{Text, Username};
 
 use super::{
-    chat::{Chat, Path, What, receipts},
-    input::Input,
+    chat::{Chat, Line, Path, What, quoted, receipts},
+    input::{Edit, Input},
     keys::{Deed, Keys},
     local::{self, Local, Typed},
-    over::Over,
+    over::{Outcome, Over},
+    talk,
     theme::Theme,
     view::Areas,
 };
@@ -27,6 +28,9 @@ use crate::{
     target::Target,
     text::Link,
 };
+
+/// An answer of more lines lies over the conversation for a while, unless something is being typed that it would get.
+const LONG: usize = 6;
 
 /// Something for others to do.
 #[derive(Debug, PartialEq)]
@@ -203,12 +207,12 @@ impl App {
         let mention = !entry.own && (is_direct || self.is_mention(&entry.text));
         let seen = at == self.current && self.focused;
         let from = entry.from.as_ref().map(crate::show::name).unwrap_or_default();
-        let (own, words) = (entry.own, super::chat::quoted(&entry.text));
-        let rows = super::talk::rows_of(self, &entry, Areas::of(self).talk.width);
+        let (own, words) = (entry.own, quoted(&entry.text));
+        let width = Areas::of(self).talk.width;
+        let rows = |app: &Self| app.chats.get(at).map_or(0, |chat| talk::height(app, chat, width));
+        // Whoever reads further up isn't pulled away.
+        let before = self.chats.get(at).is_some_and(|chat| chat.up > 0).then(|| rows(self));
         let Some(chat) = self.chats.get_mut(at) else { return };
-        if chat.up > 0 {
-            chat.up += rows;
-        }
         chat.push(id, entry);
         let at_end = chat.up == 0;
         if own {
@@ -225,6 +229,9 @@ impl App {
             chat.unread += 1;
             chat.mentions += usize::from(mention);
         }
+        let more = before.map_or(0, |before| rows(self).saturating_sub(before));
+        let Some(chat) = self.chats.get_mut(at) else { return };
+        chat.up += more;
         let level = chat.memory.level;
         let wanted = match (level, is_direct) {
             (Level::Nothing, _) => false,
@@ -291,8 +298,12 @@ impl App {
         if let Some(target) = &report.open {
             self.find(target);
         }
-        for said in report.lines {
-            self.note(about, said);
+        if report.lines.len() > LONG && self.input.is_empty() && self.over.is_none() {
+            self.over = Some(Over::text("Answer", report.lines));
+        } else {
+            for said in report.lines {
+                self.note(about, said);
+            }
         }
         let closed = report.close.and_then(|target| self.position(&target));
         if let Some(chat) = closed.and_then(|at| self.chats.get_mut(at)) {
@@ -323,15 +334,22 @@ impl App {
 
     /// Keeps what was typed and how far was read, before another chat or nothing is shown.
     pub(super) fn leave(&mut self) {
-        let draft = self.input.text().to_owned();
         self.read();
-        let Some(chat) = self.chats.get_mut(self.current) else { return };
-        chat.divider = None;
-        chat.memory.draft = draft;
-        if let Some(target) = chat.target.clone() {
-            let memory = chat.memory.clone();
-            self.act(Act::Remember(target, memory));
+        self.remember();
+        if let Some(chat) = self.chat_mut() {
+            chat.divider = None;
         }
+    }
+
+    /// Keeps what was typed and how far was read, so that no end of the program, however sudden, takes it away.
+    pub(super) fn remember(&mut self) {
+        let draft = self.input.text().to_owned();
+        let Some(chat) = self.chat_mut() else { return };
+        chat.memory.draft = draft;
+        let Some(target) = chat.target.clone().filter(|_| chat.kept != chat.memory) else { return };
+        chat.kept = chat.memory.clone();
+        let memory = chat.memory.clone();
+        self.act(Act::Remember(target, memory));
     }
 
     /// All of the chat in front of the user is read, if its end is shown.
@@ -433,26 +451,27 @@ impl App {
                 self.scroll(isize::MIN);
             }
             Deed::Quit if self.input.is_empty() => self.act(Act::Quit),
-            Deed::Quit => self.input.edit(super::input::Edit::Delete),
+            Deed::Quit => self.input.edit(Edit::Delete),
             Deed::Edit(edit) => self.input.edit(edit),
         }
     }
 
     fn key_over(&mut self, event: &KeyEvent) {
-        let rows = self.size.1;
+        let page = usize::from(self.size.1).saturating_sub(2).max(1);
+        let rows = self.over.as_ref().map_or(0, |over| super::view::rows_of(self, over));
         let Some(over) = &mut self.over else { return };
-        match over.key(event, usize::from(rows)) {
-            super::over::Outcome::Stays => {}
-            super::over::Outcome::Closed => {
+        match over.key(event, page, rows) {
+            Outcome::Stays => {}
+            Outcome::Closed => {
                 if let Some(Over::Secret { .. }) = self.over.take() {
                     self.act(Act::Secret(None));
                 }
             }
-            super::over::Outcome::Chosen(target, id) => {
+            Outcome::Chosen(target, id) => {
                 self.over = None;
                 self.act(Act::Visit(target, id));
             }
-            super::over::Outcome::Typed(secret) => {
+            Outcome::Typed(secret) => {
                 self.over = None;
                 self.act(Act::Secret(Some(secret)));
             }
@@ -463,7 +482,7 @@ impl App {
     pub(super) fn scroll(&mut self, by: isize) {
         let area = Areas::of(self).talk;
         let Some(chat) = self.chat() else { return };
-        let all = super::talk::height(self, chat, area.width);
+        let all = talk::height(self, chat, area.width);
         let most = all.saturating_sub(usize::from(area.height));
         let up = chat.up.saturating_add_signed(by).min(most);
         let load =
@@ -481,7 +500,7 @@ impl App {
     pub(super) fn show(&mut self, id: EntryId) -> bool {
         let area = Areas::of(self).talk;
         let Some(chat) = self.chat() else { return false };
-        let Some(below) = super::talk::below(self, chat, area.width, id) else { return false };
+        let Some(below) = talk::below(self, chat, area.width, id) else { return false };
         let up = below.saturating_sub(usize::from(area.height) / 2);
         if let Some(chat) = self.chat_mut() {
             chat.up = up;
@@ -697,7 +716,7 @@ impl App {
 
     /// True if anything in a chat is still to be sent.
     pub(super) fn waits(&self, chat: &Chat) -> usize {
-        let is_open = |line: &&super::chat::Line| match &line.what {
+        let is_open = |line: &&Line| match &line.what {
             What::Said { entry, .. } => entry.own && entry.state.is_open(),
             What::Note(_) => false,
         };

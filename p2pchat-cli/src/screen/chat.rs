@@ -55,6 +55,8 @@ pub(super) struct Chat {
     pub(super) unread: usize,
     pub(super) mentions: usize,
     pub(super) memory: ChatMemory,
+    /// What of it is on disk.
+    pub(super) kept: ChatMemory,
     pub(super) path: Path,
     /// A room's members, and whether they are online.
     pub(super) members: BTreeMap<Username, bool>,
@@ -76,6 +78,7 @@ impl Chat {
             links: Vec::new(),
             unread: 0,
             mentions: 0,
+            kept: memory.clone(),
             memory,
             path: Path::Closed,
             members: BTreeMap::new(),

@@ -20,6 +20,7 @@ mod welcome;
 mod tests;
 
 use std::{
+    collections::BTreeMap,
     io::{self, IsTerminal as _},
     pin::Pin,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -67,8 +68,10 @@ use crate::{
 const PAGE: usize = 200;
 /// How many entries a search shows.
 const HITS: usize = 200;
-/// How many events are taken before the screen is drawn again.
-const BATCH: usize = 64;
+/// How many events are taken before the screen is drawn again; half of what may be held unconfirmed.
+const BATCH: usize = 32;
+/// How long what is under way may take when the user leaves.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// How often what is too old goes from the history.
 const PRUNE: Duration = Duration::from_secs(3_600);
 /// A clock that goes on by so much more than the time that the program has run was that of a computer asleep.
@@ -85,6 +88,11 @@ enum End {
 pub(crate) fn fits(global: &Global) -> bool {
     let is_dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb" || value.is_empty());
     !global.plain && !is_dumb && io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// What is wrong with the keys of a configuration, if anything.
+pub(crate) fn key_problem(changes: &BTreeMap<String, String>) -> Option<String> {
+    Keys::new(changes).err()
 }
 
 /// Runs the client until the user leaves.
@@ -223,7 +231,7 @@ impl Screen {
         loop {
             if let Some(end) = self.settle(term) {
                 self.app.leave();
-                self.settle(term);
+                self.linger(term).await;
                 return Ok(end);
             }
             self.app.requests = self.desk.requests.labels();
@@ -248,14 +256,13 @@ impl Screen {
                     None => self.app.act(Act::Quit),
                 },
                 held = self.session.next_held() => {
-                    self.take(held);
-                    // What comes in a rush is drawn once.
-                    for _ in 0..BATCH {
-                        match self.session.next_held().now_or_never() {
-                            Some(held) => self.take(held),
-                            None => break,
-                        }
+                    // What comes in a rush is written and drawn once.
+                    let mut rush = vec![held];
+                    while rush.len() < BATCH && rush.last().is_some_and(Option::is_some) {
+                        let Some(held) = self.session.next_held().now_or_never() else { break };
+                        rush.push(held);
                     }
+                    self.take_all(rush);
                 }
                 Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => {
                     // A task that was cut off has nothing to tell.
@@ -271,6 +278,7 @@ impl Screen {
                     }
                     drift = ahead;
                     self.outbox.tick(self.app.now);
+                    self.app.remember();
                     if pruned.elapsed() >= PRUNE {
                         pruned = Instant::now();
                         let now = self.app.now;
@@ -279,6 +287,23 @@ impl Screen {
                 }
             }
             self.app.now = now();
+        }
+    }
+
+    /// Whoever says goodbye and leaves wants the goodbye to arrive.
+    async fn linger(&mut self, term: &mut Term) {
+        let deadline = tokio::time::sleep(GOODBYE);
+        let mut deadline = std::pin::pin!(deadline);
+        loop {
+            self.settle(term);
+            if !self.outbox.is_sending() || self.logged_out {
+                return;
+            }
+            tokio::select! {
+                () = &mut deadline => return,
+                held = self.session.next_held() => self.take_all(vec![held]),
+                Some(Ok(Some(done))) = self.tasks.join_next() => self.done(done),
+            }
         }
     }
 
@@ -480,23 +505,40 @@ impl Screen {
             state: State::Waiting,
             receivers: Vec::new(),
         };
-        let id = self.keep(target, &entry);
+        let Some(id) = self.keep_all(&[(target.clone(), entry.clone())]).pop() else { return };
         self.app.said(target, id, entry);
         self.outbox.push(target, id, text);
     }
 
-    /// Something has happened.
-    fn take(&mut self, held: Option<Held>) {
-        let Some(held) = held else {
-            self.logged_out = true;
-            return;
-        };
-        if let Some((target, entry)) = self.entry(held.event()) {
-            let id = self.keep(&target, &entry);
-            held.confirm();
-            return self.app.said(&target, id, entry);
+    /// Takes what has happened. What was said is kept before whoever said it hears that it arrived.
+    fn take_all(&mut self, rush: Vec<Option<Held>>) {
+        let (mut entries, mut said) = (Vec::new(), Vec::new());
+        for held in rush {
+            let Some(held) = held else {
+                self.logged_out = true;
+                break;
+            };
+            if let Some(entry) = self.entry(held.event()) {
+                entries.push(entry);
+                said.push(held);
+                continue;
+            }
+            self.heard(std::mem::take(&mut entries), std::mem::take(&mut said));
+            self.take(held.confirm());
         }
-        let event = held.confirm();
+        self.heard(entries, said);
+    }
+
+    fn heard(&mut self, entries: Vec<(Target, Entry)>, said: Vec<Held>) {
+        let ids = self.keep_all(&entries);
+        said.into_iter().for_each(|held| drop(held.confirm()));
+        for ((target, entry), id) in entries.into_iter().zip(ids) {
+            self.app.said(&target, id, entry);
+        }
+    }
+
+    /// Something has happened that isn't a message.
+    fn take(&mut self, event: Event) {
         self.desk.note(&event);
         if let Some(lines) = self.desk.files.note(&event, transfers::EVERY) {
             self.app.note(with_whom(&event).as_ref(), Said::new(Tone::Notice, lines));
@@ -617,19 +659,22 @@ impl Screen {
         Some((target, entry))
     }
 
-    /// Keeps an entry; its number.
-    fn keep(&mut self, target: &Target, entry: &Entry) -> EntryId {
-        let kept = self.archive.as_ref().map(|archive| archive.append(target, entry));
-        match kept {
-            Some(Ok(id)) => return id,
+    /// Keeps entries; their numbers.
+    fn keep_all(&mut self, entries: &[(Target, Entry)]) -> Vec<EntryId> {
+        if entries.is_empty() {
+            return Vec::new();
+        }
+        match self.archive.as_ref().map(|archive| archive.append_all(entries)) {
+            Some(Ok(ids)) => return ids,
             Some(Err(error)) => {
-                let text = format!("this isn't kept, and is gone when you leave: {error}");
-                self.app.note(Some(target), Said::new(Tone::Error, text));
+                let text = format!("what is said isn't kept, and is gone when you leave: {error}");
+                self.app.note(entries.first().map(|(target, _)| target), Said::new(Tone::Error, text));
             }
             None => {}
         }
-        self.unkept += 1;
-        self.unkept
+        let first = self.unkept;
+        self.unkept += entries.len() as EntryId;
+        (first..self.unkept).collect()
     }
 
     fn kept<E: std::fmt::Display>(&mut self, write: impl FnOnce(&Archive) -> Result<(), E>) {

@@ -13,7 +13,7 @@ pub(super) enum Over {
     Text {
         title: String,
         lines: Vec<Said>,
-        /// How many of them are further up than what is shown.
+        /// How many of their rows are further up than what is shown.
         up: usize,
     },
     Hits {
@@ -41,7 +41,7 @@ impl Over {
     }
 
     pub(super) fn keys(keys: &Keys) -> Self {
-        let lines = keys.lines().into_iter().map(|(keys, what)| format!("{keys:22} {what}").into());
+        let lines = keys.lines().into_iter().map(|(keys, what)| format!("{keys:20} {what}").into());
         Self::text("Keys", lines.collect())
     }
 
@@ -51,9 +51,9 @@ impl Over {
         }
     }
 
-    pub(super) fn key(&mut self, event: &KeyEvent, rows: usize) -> Outcome {
+    /// A key was pressed; `page` rows are in sight, of `rows`.
+    pub(super) fn key(&mut self, event: &KeyEvent, page: usize, rows: usize) -> Outcome {
         let ctrl = event.modifiers.contains(KeyModifiers::CONTROL);
-        let page = rows.saturating_sub(4).max(1);
         match (event.code, self) {
             (KeyCode::Esc, _) => return Outcome::Closed,
             (KeyCode::Char('c' | 'd'), _) if ctrl => return Outcome::Closed,
@@ -73,7 +73,7 @@ impl Over {
             }
             (code, over) => {
                 let (at, last) = match over {
-                    Self::Text { lines, up, .. } => (up, lines.len().saturating_sub(page)),
+                    Self::Text { up, .. } => (up, rows.saturating_sub(page)),
                     Self::Hits { hits, chosen, .. } => (chosen, hits.len().saturating_sub(1)),
                     Self::Secret { .. } => return Outcome::Stays,
                 };

@@ -68,11 +68,6 @@ pub(super) fn below(app: &App, chat: &Chat, width: u16, id: EntryId) -> Option<u
     Some(chat.lines.iter().enumerate().skip(at + 1).map(rows).sum())
 }
 
-/// How many rows an entry has.
-pub(super) fn rows_of(app: &App, entry: &Entry, width: u16) -> usize {
-    said(app, entry, &text::parse(&entry.text), 0, width, false).len()
-}
-
 /// A line's rows, with what stands before it: the day, where it is another than the line's before, and where the new ones begin.
 fn line_rows(app: &App, chat: &Chat, line: &Line, at: usize, width: u16) -> Vec<Shown> {
     let mut rows = Vec::new();
@@ -87,8 +82,7 @@ fn line_rows(app: &App, chat: &Chat, line: &Line, at: usize, width: u16) -> Vec<
     }
     match &line.what {
         What::Said { entry, marked } => {
-            let links = chat.links.len();
-            rows.extend(said(app, entry, marked, links, width, is_mentioned(app, chat, entry)));
+            rows.extend(said(app, entry, marked, width, is_mentioned(app, chat, entry)));
         }
         What::Note(note) => rows.extend(self::note(app, line.at, note, width)),
     }
@@ -99,7 +93,7 @@ fn is_mentioned(app: &App, chat: &Chat, entry: &Entry) -> bool {
     matches!(chat.target, Some(Target::Room(_))) && !entry.own && app.is_mention(&entry.text)
 }
 
-fn said(app: &App, entry: &Entry, marked: &Marked, _links: usize, width: u16, mention: bool) -> Vec<Shown> {
+fn said(app: &App, entry: &Entry, marked: &Marked, width: u16, mention: bool) -> Vec<Shown> {
     let Some(from) = &entry.from else {
         return note(app, entry.at, &Said::from(sanitize::block(&entry.text)), width);
     };
@@ -155,22 +149,12 @@ fn note(app: &App, at: u64, note: &Said, width: u16) -> Vec<Shown> {
     let indent = text_width(&head) + if app.bare { 0 } else { 2 };
     let room = usize::from(width).saturating_sub(indent).max(1);
     let style = app.theme.tone(note.tone);
-    // Columns of a table and the cells of a picture stay where they are.
-    let lines = note.text.split('\n').map(|line| Block {
-        kind: if line.contains("  ") { Kind::Code } else { Kind::Paragraph },
-        marker: String::new(),
-        spans: vec![Span { text: line.to_owned(), style: text::Style::default(), link: None }],
-    });
-    let blocks: Vec<_> = lines.collect();
     let mut rows: Vec<Shown> = Vec::new();
-    for block in text::wrap(&blocks, room) {
-        let text: String = block.spans.iter().map(|span| span.text.as_str()).collect();
+    for text in text::plain(&note.text, room) {
         let head = if rows.is_empty() { head.clone() } else { String::new() };
         let gap = " ".repeat(indent - text_width(&head));
-        rows.push(
-            Row::from(vec![Piece::styled(head, app.theme.dim), Piece::raw(gap), Piece::styled(text, style)])
-                .into(),
-        );
+        let row = vec![Piece::styled(head, app.theme.dim), Piece::raw(gap), Piece::styled(text, style)];
+        rows.push(Row::from(row).into());
     }
     rows
 }
@@ -211,6 +195,10 @@ fn mark_style(app: &App, entry: &Entry) -> Style {
         State::Failed(_) => Tone::Error,
         _ => Tone::Notice,
     }))
+}
+
+pub(super) fn day_and_time(app: &App, at: u64) -> String {
+    strtime_or_nothing("%Y-%m-%d %H:%M", at, &app.zone)
 }
 
 pub(super) fn time(app: &App, at: u64) -> String {

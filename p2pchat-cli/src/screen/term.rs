@@ -77,16 +77,9 @@ impl Term {
 
     /// Draws the user's attention to something.
     pub(super) fn notify(&mut self, by: NotifyBy, what: &str) {
-        // A semicolon would end what is shown.
-        let what = sanitize::line(what).replace(';', ",");
-        let text = match by {
-            NotifyBy::None => return,
-            NotifyBy::Bell => "\u{7}".to_owned(),
-            NotifyBy::Osc9 => format!("\u{1b}]9;{what}\u{1b}\\"),
-            NotifyBy::Osc777 => format!("\u{1b}]777;notify;p2pchat;{what}\u{1b}\\"),
-        };
         let mut out = io::stdout();
-        _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        // A terminal that is gone is noticed at drawing.
+        _ = out.write_all(call(by, what).as_bytes()).and_then(|()| out.flush());
     }
 }
 
@@ -112,6 +105,18 @@ fn composed(buffer: &Buffer) -> u64 {
     hasher.finish()
 }
 
+/// What a terminal is sent to draw the user's attention to something.
+fn call(by: NotifyBy, what: &str) -> String {
+    // A semicolon would end what is shown.
+    let what = sanitize::line(what).replace(';', ",");
+    match by {
+        NotifyBy::None => String::new(),
+        NotifyBy::Bell => "\u{7}".to_owned(),
+        NotifyBy::Osc9 => format!("\u{1b}]9;{what}\u{1b}\\"),
+        NotifyBy::Osc777 => format!("\u{1b}]777;notify;p2pchat;{what}\u{1b}\\"),
+    }
+}
+
 fn give_back() {
     // What can't be given back to is gone.
     _ = execute!(
@@ -135,4 +140,39 @@ fn give_back_on_panic() {
             before(panic);
         }));
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What others say can't end the sequence that it is shown by, nor begin another.
+        #[test]
+        fn a_notification_is_one_sequence(what in any::<String>()) {
+            for by in [NotifyBy::None, NotifyBy::Bell, NotifyBy::Osc9, NotifyBy::Osc777] {
+                let sent = call(by, &what);
+                let inner = sent.strip_prefix('\u{1b}').and_then(|rest| rest.strip_suffix("\u{1b}\\"));
+                match by {
+                    NotifyBy::None => prop_assert_eq!(sent, ""),
+                    NotifyBy::Bell => prop_assert_eq!(sent, "\u{7}"),
+                    _ => prop_assert!(!inner.unwrap().contains(char::is_control)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn letters_made_of_several_are_noticed_where_they_come_and_go() {
+        let drawn = |text: &str| {
+            let mut buffer = Buffer::empty(ratatui::layout::Rect::new(0, 0, 20, 1));
+            buffer.set_string(0, 0, text, ratatui::style::Style::new());
+            composed(&buffer)
+        };
+        assert_eq!((drawn("plain"), drawn("日本"), drawn("e\u{301}")), (0, 0, 0));
+        let [here, there] = ["👩\u{200d}🚀", " 👩\u{200d}🚀"].map(drawn);
+        assert!(here != 0 && there != 0 && here != there);
+    }
 }

@@ -70,9 +70,14 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, links: bool) {
     let buffer = frame.buffer_mut();
     if let Some(chat) = app.chat() {
         title(app, chat, areas.title, buffer);
-        for (y, shown) in (areas.talk.top()..).zip(talk::rows(app, chat, areas.talk.width, areas.talk.height))
-        {
+        let rows = talk::rows(app, chat, areas.talk.width, areas.talk.height);
+        // Next to where one types.
+        let top = areas.talk.bottom().saturating_sub(u16::try_from(rows.len()).unwrap_or(u16::MAX));
+        for (y, shown) in (top..).zip(rows) {
             let row = Rect { y, height: 1, ..areas.talk };
+            if !row.intersects(buffer.area) {
+                continue;
+            }
             buffer.set_line(row.x, y, &shown.row, row.width);
             if links {
                 anchor(&shown, row, buffer);
@@ -96,6 +101,13 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, links: bool) {
     };
     if let Some(caret) = caret {
         frame.set_cursor_position(caret);
+    }
+}
+
+/// Writes where there is something to write on, which a terminal of no size has not.
+pub(super) fn put(buffer: &mut Buffer, at: (u16, u16), text: impl AsRef<str>, width: usize, style: Style) {
+    if buffer.area.contains(at.into()) {
+        buffer.set_stringn(at.0, at.1, text, width, style);
     }
 }
 
@@ -136,7 +148,7 @@ fn title(app: &App, chat: &Chat, area: Rect, buffer: &mut Buffer) {
 
 fn bar(app: &App, area: Rect, text: &str, buffer: &mut Buffer) {
     buffer.set_style(area, app.theme.bar);
-    buffer.set_stringn(area.x, area.y, text, usize::from(area.width), app.theme.bar);
+    put(buffer, (area.x, area.y), text, usize::from(area.width), app.theme.bar);
 }
 
 /// The state of the way to somebody.
@@ -174,9 +186,22 @@ fn list(app: &App, area: Rect, buffer: &mut Buffer) {
         let width = usize::from(area.width.saturating_sub(1));
         buffer.set_style(Rect { y, height: 1, ..area }, style);
         let room = width.saturating_sub(text_width(&count) + 1);
-        buffer.set_stringn(area.x, y, chat.name(), room, style);
+        put(buffer, (area.x, y), format!("{} {}", sign(chat), chat.name()), room, style);
         let x = area.right().saturating_sub(u16::try_from(text_width(&count) + 1).unwrap_or(1));
-        buffer.set_stringn(x, y, &count, width, style);
+        put(buffer, (x, y), &count, width, style);
+    }
+}
+
+/// The state of the way to somebody, or of one's membership, in one cell.
+fn sign(chat: &Chat) -> &'static str {
+    match (&chat.target, &chat.path) {
+        (None, _) => " ",
+        (Some(Target::Room(_)), _) if chat.open => "●",
+        (Some(Target::Room(_)), _) | (_, Path::Closed) => "○",
+        (_, Path::Direct { secured: true }) => "●",
+        (_, Path::Direct { secured: false }) => "!",
+        (_, Path::Connecting | Path::Interrupted(_)) => "…",
+        (_, Path::Unreachable(_)) => "✗",
     }
 }
 
@@ -192,7 +217,7 @@ fn members(app: &App, chat: &Chat, area: Rect, buffer: &mut Buffer) {
             true => format!("  and {} more", all.len() + 1 - height),
             false => format!("{mark}{}", show::name(*who)),
         };
-        buffer.set_stringn(area.x + 1, y, text, usize::from(area.width.saturating_sub(1)), style);
+        put(buffer, (area.x + 1, y), text, usize::from(area.width.saturating_sub(1)), style);
     }
 }
 
@@ -204,7 +229,7 @@ fn request(app: &App, who: &str, area: Rect, buffer: &mut Buffer) {
         all => format!(" (and {} more)", all - 1),
     };
     let text = format!(" {who} wants to chat{more}: {yes} accepts, {no} declines without a word");
-    buffer.set_stringn(area.x, area.y, text, usize::from(area.width), app.theme.tone(Some(Tone::Prompt)));
+    put(buffer, (area.x, area.y), text, usize::from(area.width), app.theme.tone(Some(Tone::Prompt)));
 }
 
 /// The registry's state, the other's, and what is unread elsewhere.
@@ -258,49 +283,53 @@ fn input(app: &App, area: Rect, buffer: &mut Buffer) -> Position {
     let first = (line + 1).saturating_sub(usize::from(area.height));
     for (y, (at, text)) in (area.top()..area.bottom()).zip(lines.iter().enumerate().skip(first)) {
         let mark = if at == 0 { "> " } else { "  " };
-        buffer.set_stringn(area.x, y, mark, 2, app.theme.tone(Some(Tone::Prompt)));
-        buffer.set_stringn(area.x + 2, y, text, width, Style::new());
+        put(buffer, (area.x, y), mark, 2, app.theme.tone(Some(Tone::Prompt)));
+        put(buffer, (area.x + 2, y), text, width, Style::new());
     }
     let x = area.x + 2 + u16::try_from(cell).unwrap_or(0);
-    let y = area.y + u16::try_from(line - first).unwrap_or(0);
+    let y = area.y + u16::try_from(line.saturating_sub(first)).unwrap_or(0);
     Position::new(x.min(area.right().saturating_sub(1)), y.min(area.bottom().saturating_sub(1)))
 }
 
-/// What lies over the conversation; where the caret is, if something is typed there.
-fn overlay(app: &App, over: &Over, frame: &mut Frame<'_>) -> Option<Position> {
-    let (width, height) = app.size;
-    let (title, rows, up, end): (String, Vec<Row<'_>>, usize, &str) = match over {
+/// What stands in what lies over the conversation: its title, its rows, how many of them are further up, and what its keys do.
+fn contents(app: &App, over: &Over, width: usize) -> (String, Vec<Row<'static>>, usize, &'static str) {
+    let page = usize::from(app.size.1).saturating_sub(2).max(1);
+    match over {
         Over::Text { title, lines, up } => {
             let rows = lines.iter().flat_map(|said| {
                 let style = app.theme.tone(said.tone);
-                said.text.split('\n').map(move |line| Row::styled(line.to_owned(), style)).collect::<Vec<_>>()
+                text::plain(&said.text, width).into_iter().map(move |row| Row::styled(row, style))
             });
             (title.clone(), rows.collect(), *up, "Esc closes")
         }
         Over::Hits { words, hits, chosen } => {
             let rows = hits.iter().enumerate().map(|(at, (_, target, entry))| {
                 let from = entry.from.as_ref().map(show::name).unwrap_or_default();
-                let when = talk::time(app, entry.at);
+                let when = talk::day_and_time(app, entry.at);
                 let text = format!("{when} {} {from}: {}", target.shown(), quoted(&entry.text));
                 Row::styled(text, if at == *chosen { app.theme.chosen } else { Style::new() })
             });
-            let page = usize::from(height).saturating_sub(4).max(1);
-            let up = (chosen + 1).saturating_sub(page);
-            (
-                format!("{} with {}", hits.len(), sanitize::line(words)),
-                rows.collect(),
-                up,
-                "Enter goes there, Esc closes",
-            )
+            let title = format!("{} with {}", hits.len(), sanitize::line(words));
+            (title, rows.collect(), (chosen + 1).saturating_sub(page), "Enter goes there, Esc closes")
         }
         Over::Secret { prompt, typed } => {
             let stars = "•".repeat(typed.chars().count());
             (prompt.clone(), vec![Row::raw(stars)], 0, "Enter gives it, Esc doesn't")
         }
-    };
-    let most =
-        rows.iter().map(Row::width).max().unwrap_or_default().max(text_width(&title)).max(text_width(end));
-    let wide = u16::try_from(most + 4).unwrap_or(u16::MAX).clamp(24, width.max(24)).min(width);
+    }
+}
+
+/// How many rows that has.
+pub(super) fn rows_of(app: &App, over: &Over) -> usize {
+    contents(app, over, usize::from(app.size.0.saturating_sub(4)).max(1)).1.len()
+}
+
+/// What lies over the conversation; where the caret is, if something is typed there.
+fn overlay(app: &App, over: &Over, frame: &mut Frame<'_>) -> Option<Position> {
+    let (width, height) = app.size;
+    let (title, rows, up, end) = contents(app, over, usize::from(width.saturating_sub(4)).max(1));
+    let widths = rows.iter().map(Row::width).chain([text_width(&title), text_width(end)]);
+    let wide = u16::try_from(widths.max().unwrap_or_default() + 4).unwrap_or(u16::MAX).max(24).min(width);
     let high = u16::try_from(rows.len() + 2).unwrap_or(u16::MAX).min(height);
     let area = Rect::new((width - wide) / 2, (height - high) / 2, wide, high);
     let buffer = frame.buffer_mut();
@@ -309,12 +338,12 @@ fn overlay(app: &App, over: &Over, frame: &mut Frame<'_>) -> Option<Position> {
     let inner = block.inner(area);
     block.render(area, buffer);
     for (y, row) in (inner.top()..inner.bottom()).zip(rows.iter().skip(up)) {
-        buffer.set_line(inner.x, y, row, inner.width);
+        buffer.set_line(inner.x + 1, y, row, inner.width.saturating_sub(1));
     }
     let is_typed = matches!(over, Over::Secret { .. });
     let typed = rows.first().map_or(0, Row::width);
     is_typed.then(|| {
-        let x = inner.x.saturating_add(u16::try_from(typed).unwrap_or(u16::MAX));
+        let x = (inner.x + 1).saturating_add(u16::try_from(typed).unwrap_or(u16::MAX));
         Position::new(x.min(inner.right().saturating_sub(1)), inner.y)
     })
 }

@@ -4,7 +4,7 @@ use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModif
 use p2pchat_core::{peer::RequestError, tokio::Error};
 use ratatui::{
     Frame,
-    layout::{Position, Rect},
+    layout::Position,
     style::{Modifier, Style},
 };
 
@@ -13,6 +13,7 @@ use super::{
     talk::text_width,
     term::Term,
     theme::Theme,
+    view::put,
 };
 use crate::{
     args::{self, Address, Global},
@@ -396,16 +397,7 @@ pub(super) fn draw(page: &Page, theme: &Theme, frame: &mut Frame<'_>) {
     let width = all.width.saturating_sub(2).min(72);
     let mut rows: Vec<(String, Style)> = Vec::new();
     let mut add = |text: &str, style: Style| {
-        for line in text.split('\n') {
-            let blocks = [text::Block {
-                kind: text::Kind::Paragraph,
-                marker: String::new(),
-                spans: vec![text::Span { text: line.to_owned(), style: text::Style::default(), link: None }],
-            }];
-            for block in text::wrap(&blocks, usize::from(width.max(1))) {
-                rows.push((block.spans.iter().map(|span| span.text.as_str()).collect(), style));
-            }
-        }
+        rows.extend(text::plain(text, usize::from(width.max(1))).into_iter().map(|row| (row, style)));
     };
     add(&page.title, Style::new().add_modifier(Modifier::BOLD));
     add("", Style::new());
@@ -417,41 +409,38 @@ pub(super) fn draw(page: &Page, theme: &Theme, frame: &mut Frame<'_>) {
         add(problem, theme.tone(Some(Tone::Error)));
     }
     add("", Style::new());
-    let typed_at = rows.len();
-    let below = usize::from(page.prompt.is_some()) + 2;
+    if let Some(prompt) = page.prompt {
+        add(&format!("{prompt}:"), theme.tone(Some(Tone::Prompt)));
+        add("", Style::new());
+    }
+    add("", Style::new());
+    add(page.keys, theme.dim);
+    // Above the keys and the blank before them.
+    let typed_at = rows.len().saturating_sub(2 + text::plain(page.keys, usize::from(width.max(1))).len());
     let height = usize::from(all.height);
-    let top = height.saturating_sub(rows.len() + below) / 3;
+    let top = height.saturating_sub(rows.len()) / 3;
     // What is asked stays in sight, whatever doesn't.
-    let hidden = (rows.len() + below).saturating_sub(height);
+    let hidden = rows.len().saturating_sub(height);
     let left = all.width.saturating_sub(width) / 2;
     let buffer = frame.buffer_mut();
-    for (at, (text, style)) in rows.iter().skip(hidden).enumerate() {
-        let y = u16::try_from(top + at).unwrap_or(u16::MAX);
-        if y < all.height {
-            buffer.set_stringn(left, y, text, usize::from(width), *style);
-        }
+    for (y, (text, style)) in (top..).zip(rows.iter().skip(hidden)) {
+        put(buffer, (left, u16::try_from(y).unwrap_or(u16::MAX)), text, usize::from(width), *style);
     }
-    let y = u16::try_from(top + typed_at - hidden.min(typed_at)).unwrap_or(u16::MAX);
     let mut caret = None;
-    if let Some(prompt) = page.prompt.filter(|_| y < all.height) {
-        let label = format!("{prompt}: ");
-        let room = usize::from(width).saturating_sub(text_width(&label) + 1).max(1);
+    if page.prompt.is_some() && typed_at >= hidden {
+        let y = u16::try_from(top + typed_at - hidden).unwrap_or(u16::MAX);
+        let room = usize::from(width).saturating_sub(3).max(1);
         let typed = match page.secret {
             true => "•".repeat(page.typed.text().chars().count()),
             false => page.typed.text().to_owned(),
         };
         let cells = if page.secret { text_width(&typed) } else { page.typed.layout(usize::MAX).1.1 };
-        // The caret's end of a long one is shown.
+        // Of a long one the caret's end is shown.
         let skipped = cells.saturating_sub(room);
         let shown: String = typed.chars().skip(skipped).collect();
-        buffer.set_stringn(left, y, &label, usize::from(width), theme.tone(Some(Tone::Prompt)));
-        let x = left + u16::try_from(text_width(&label)).unwrap_or(0);
-        buffer.set_stringn(x, y, shown, room, Style::new());
-        caret = Some(Position::new(x + u16::try_from(cells - skipped).unwrap_or(0), y));
-    }
-    let keys = Rect::new(0, y.saturating_add(below.saturating_sub(1).try_into().unwrap_or(1)), all.width, 1);
-    if keys.y < all.height {
-        buffer.set_stringn(left, keys.y, page.keys, usize::from(width), theme.dim);
+        put(buffer, (left, y), "> ", 2, theme.tone(Some(Tone::Prompt)));
+        put(buffer, (left + 2, y), shown, room, Style::new());
+        caret = Some(Position::new(left + 2 + u16::try_from(cells - skipped).unwrap_or(0), y));
     }
     if let Some(caret) = caret {
         frame.set_cursor_position(caret);

@@ -59,6 +59,9 @@ fn a_file_that_makes_no_sense_starts_nothing_and_is_said_where() {
     let default = home.run(&["config", "default"]).expect_code(0).out;
     fs::write(&file, default).unwrap();
     home.run(&["--config", path, "config", "check"]).expect_code(0);
+    fs::write(&file, "[keys]\n\"ctrl-n\" = \"fly\"\n").unwrap();
+    let said = home.run(&["--config", path, "config", "check"]).expect_code(2);
+    said.expect_error("[keys]: ctrl-n can't do `fly`; there are: send, ");
     let standard = home.run(&["config", "path"]).expect_code(0).out;
     assert_eq!(standard.trim_end(), home.folder().join("p2pchat").join("config.toml").to_str().unwrap());
 }

@@ -24,6 +24,7 @@ mod certificate;
 mod configuration;
 mod conversations;
 mod directory;
+mod doctor;
 mod files;
 mod flood;
 mod hidden;

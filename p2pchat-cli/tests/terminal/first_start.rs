@@ -22,7 +22,7 @@ fn somebody_new_is_asked_for_the_registry_and_signs_up() {
     alice.enter("alice");
     alice.see("Password:");
     alice.type_in(PASSWORD);
-    let typed = alice.see(&format!("Password: {}", "•".repeat(PASSWORD.len())));
+    let typed = alice.see(&format!("> {}", "•".repeat(PASSWORD.len())));
     assert!(!typed.has(PASSWORD), "{typed}");
     alice.press("Enter");
     alice.see("The same again:");
@@ -40,7 +40,7 @@ fn somebody_new_is_asked_for_the_registry_and_signs_up() {
 
     // The same person, some other day.
     alice.enter(&format!("p2pchat --registry {} --user alice", daemon.tcp));
-    alice.see("Username: alice");
+    alice.see("> alice");
     alice.press("Enter");
     alice.see("Welcome back, alice");
     alice.enter("a wrong one");

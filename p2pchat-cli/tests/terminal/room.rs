@@ -23,9 +23,8 @@ fn a_room_shows_who_is_there_and_who_was_meant() {
     bob.press("C-p");
     bob.see("notes of the program");
     alice.enter("one more");
-    bob.until("one is unread", |screen| {
-        screen.rows.iter().any(|row| row.starts_with("#den") && row.contains(" 1 "))
-    });
+    let unread = bob.see("● bob online  1 unread");
+    assert!(unread.row("#den").ends_with(" 1"), "{unread}");
     alice.enter("bob: tea?");
     let meant = bob.see("2 unread, 1 for you");
     assert!(meant.row("#den").contains("@1"), "{meant}");

@@ -39,6 +39,8 @@ pub struct Status {
     pub round_trip: Option<Duration>,
     /// How many keep-alives have been sent since.
     pub unanswered: u32,
+    /// With whom a chat is open, also where its stream is lost and looked for.
+    pub chats: Vec<Username>,
     /// How many streams others have dialled that are open now.
     pub accepted: usize,
     /// Who has last dialled this peer in this session and been recognised, where from, and how long ago.
@@ -63,12 +65,18 @@ impl Peer {
             heard: pulse.and_then(|pulse| pulse.heard).map(|heard| now.since(heard)),
             round_trip: pulse.and_then(|pulse| pulse.round_trip),
             unanswered: pulse.map_or(0, |pulse| pulse.unanswered),
+            chats: self.open_chats(),
             accepted: self.accepted,
             dialled_by: self
                 .caller
                 .as_ref()
                 .map(|caller| (caller.user.clone(), caller.addr, now.since(caller.at))),
         }
+    }
+
+    fn open_chats(&self) -> Vec<Username> {
+        let lost = self.lines.iter().filter(|(user, line)| line.chat && !self.chats.contains_key(*user));
+        self.chats.keys().chain(lost.map(|(user, _)| user)).cloned().collect()
     }
 }
 

@@ -27,6 +27,7 @@ fn who_is_asked_dials_the_published_address_and_the_chat_goes_on() {
     w.nodes[0].solo.peer.be_dialled(w.now, user("bob"));
     w.send(0, "bob", "are you coming?");
     w.wait(SECOND * 4);
+    assert_eq!(w.nodes[0].solo.peer.status(w.now).chats, [user("bob")], "also while it has no stream");
     assert_eq!(w.told(0), [CUT], "nobody is dialled from here meanwhile");
     w.wait(SECOND * 2);
     let told = w.told(0);
@@ -60,7 +61,7 @@ fn who_can_not_be_dialled_is_told_so_and_the_chat_goes_on_all_the_same() {
 }
 
 #[test]
-fn never_a_cannon_rule_1_nobody_has_others_dial_but_for_a_chat_and_where_the_registry_shows_them() {
+fn cannon_rule_1_nobody_has_others_dial_but_for_a_chat_and_where_the_registry_shows_them() {
     let mut w = both();
     w.nodes[0].solo.peer.be_dialled(w.now, user("bob"));
     w.wait(SECOND * 30);
