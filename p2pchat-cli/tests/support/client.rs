@@ -56,6 +56,23 @@ impl Home {
         self.folder.path()
     }
 
+    /// What a shell on it has in its environment, so that whatever is started there is at home.
+    pub(crate) fn variables(&self) -> [(&'static str, String); 4] {
+        let folder = self.folder.path().to_str().unwrap();
+        [
+            ("HOME", folder.to_owned()),
+            ("XDG_CONFIG_HOME", folder.to_owned()),
+            ("P2PCHAT_DATA_DIR", folder.to_owned()),
+            // A person is asked for the registry, but not for this.
+            ("P2PCHAT_REGISTRY_UDP", self.registry_udp.to_string()),
+        ]
+    }
+
+    /// The registry that it uses.
+    pub(crate) fn registry(&self) -> SocketAddr {
+        self.registry
+    }
+
     /// Starts the client with these arguments.
     pub(crate) fn start(&self, arguments: &[&str]) -> Client {
         Client::spawn(self.command().env("P2PCHAT_PASSWORD", PASSWORD).args(arguments), arguments)

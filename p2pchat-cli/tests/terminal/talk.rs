@@ -1,0 +1,104 @@
+//! Two people and what they say to each other.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Daemon, Desk, Home, WIDE, open_chat, somebody};
+
+#[test]
+fn a_chat_is_asked_for_accepted_and_each_message_confirmed() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let (hers, his) = (Home::new(&daemon), Home::new(&daemon));
+    let alice = somebody(&desk, &hers, "alice", WIDE);
+    let bob = somebody(&desk, &his, "bob", WIDE);
+    alice.enter("/chat bob");
+    alice.see("bob  connecting …");
+    // What is said before there is an answer waits for it.
+    alice.enter("are you there?");
+    alice.see("… alice: are you there?");
+    bob.see("alice wants to chat: alt-y accepts, alt-n declines");
+    bob.press("M-y");
+    bob.see(" alice  direct, encrypted");
+    bob.see("  alice: are you there?");
+    alice.see("✓ alice: are you there?");
+    bob.enter("I am, *really*");
+    bob.see("✓ bob: I am, *really*");
+    alice.see("  bob: I am, *really*");
+    assert!(!bob.screen().has("wants to chat"), "it is answered");
+}
+
+#[test]
+fn declining_is_silent() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let (hers, his) = (Home::new(&daemon), Home::new(&daemon));
+    let alice = somebody(&desk, &hers, "alice", WIDE);
+    let bob = somebody(&desk, &his, "bob", WIDE);
+    alice.enter("/chat bob");
+    bob.see("alice wants to chat: alt-y accepts, alt-n declines");
+    let before = alice.see("bob  connecting …");
+    bob.press("M-n");
+    bob.see("alice isn't answered");
+    bob.see_gone("alt-n declines");
+    alice.never_sees("declined", Duration::from_secs(2));
+    assert_eq!(alice.screen(), before, "as if nobody had looked");
+}
+
+#[test]
+fn what_is_pasted_is_one_message() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let (hers, his) = (Home::new(&daemon), Home::new(&daemon));
+    let alice = somebody(&desk, &hers, "alice", WIDE);
+    let mut bob = his.listener("bob", &[]);
+    alice.enter("/chat bob");
+    alice.see(" bob  direct, encrypted");
+    alice.paste("fn main() {\n\tlet a = 1;\n}");
+    let pasted = alice
+        .until("all rows in the input", |screen| screen.rows.last().is_some_and(|row| row.ends_with('}')));
+    assert!(pasted.has("> fn main() {"), "{pasted}");
+    assert!(!pasted.has("alice:"), "nothing is sent by itself\n{pasted}");
+    alice.press("Enter");
+    let sent = alice.see("✓ alice: fn main() {");
+    assert_eq!(sent.count("alice:"), 1, "{sent}");
+    assert_eq!(bob.expect_event("message")["text"], json!("fn main() {\n\tlet a = 1;\n}"));
+
+    // And it comes back as one.
+    alice.press("Up");
+    alice.until("it is there to be said again", |screen| {
+        screen.rows.last().is_some_and(|row| row.ends_with('}'))
+    });
+}
+
+#[test]
+fn names_rooms_and_commands_are_completed() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let (hers, his) = (Home::new(&daemon), Home::new(&daemon));
+    let alice = somebody(&desk, &hers, "alice", WIDE);
+    let bob = somebody(&desk, &his, "bob", WIDE);
+    let typed = |what: &'static str| {
+        move |screen: &super::pane::Screen| screen.rows.last().is_some_and(|row| row == what)
+    };
+    alice.type_in("/cre");
+    alice.press("Tab");
+    alice.until("the command is whole", typed("> /create"));
+    alice.enter("den");
+    alice.see("#den  1 online");
+    bob.enter("/join #den");
+    alice.see("● bob");
+    alice.type_in("bo");
+    alice.press("Tab");
+    alice.until("the name is whole", typed("> bob:"));
+    alice.type_in("see /msg #d");
+    alice.press("Tab");
+    alice.until("the room is whole", typed("> bob: see /msg #den"));
+    // Undone, and done again.
+    alice.press("C-z");
+    alice.until("it is as before", typed("> bob: see /msg #d"));
+    alice.press("C-u");
+    alice.until("the line is empty", typed(">"));
+    open_chat(&alice, &bob);
+}
