@@ -3,34 +3,33 @@
 
 use std::collections::VecDeque;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use jiff::tz::TimeZone;
-use p2pchat_core::proto::{Text, Username};
+use p2pchat_core::proto::Username;
 
 use super::{
-    chat::{Chat, Line, Path, What, quoted, receipts},
-    input::{Edit, Input},
-    keys::{Deed, Keys},
-    local::{self, Local, Typed},
-    over::{Outcome, Over},
+    chat::{Chat, Line, Path, What, quoted},
+    input::Input,
+    keys::Keys,
+    over::Over,
     talk,
     theme::Theme,
     view::Areas,
 };
 use crate::{
     archive::{ChatMemory, Entry, EntryId, Level, State},
-    command::{self, Command},
+    command::Command,
     config::Config,
-    desk,
     output::Tone,
     report::{Report, Said},
-    sanitize,
     target::Target,
     text::Link,
 };
 
 /// An answer of more lines lies over the conversation for a while, unless something is being typed that it would get.
 const LONG: usize = 6;
+
+/// So many chats are on the list; of more, the oldest that are over go.
+const CHATS: usize = 500;
 
 /// Something for others to do.
 #[derive(Debug, PartialEq)]
@@ -144,7 +143,7 @@ impl App {
         self.chats.get(self.current)
     }
 
-    fn chat_mut(&mut self) -> Option<&mut Chat> {
+    pub(super) fn chat_mut(&mut self) -> Option<&mut Chat> {
         self.chats.get_mut(self.current)
     }
 
@@ -174,6 +173,9 @@ impl App {
         if let Some(at) = self.position(target) {
             return at;
         }
+        if self.chats.len() >= CHATS {
+            self.make_room();
+        }
         let order = self.chats.iter().map(|chat| chat.memory.order).max().unwrap_or_default() + 1;
         // Nobody wants to hear of each word in a room, and everybody of each that is theirs alone.
         let level = match target {
@@ -184,6 +186,22 @@ impl App {
         self.act(Act::Remember(target.clone(), memory.clone()));
         self.act(Act::Load(target.clone(), None));
         self.place(target, memory)
+    }
+
+    /// Takes the oldest chat off the list that is over, and in which nothing waits.
+    fn make_room(&mut self) {
+        let current = self.current;
+        let can_go = |(at, chat): &(usize, &Chat)| {
+            *at > 0 && *at != current && !chat.open && chat.mentions == 0 && self.waits(chat) == 0
+        };
+        let Some(at) = self.chats.iter().enumerate().find(can_go).map(|(at, _)| at) else { return };
+        let gone = self.chats.remove(at);
+        if at < self.current {
+            self.current -= 1;
+        }
+        if let Some(target) = gone.target {
+            self.act(Act::Forget(target));
+        }
     }
 
     pub(super) fn position(&self, target: &Target) -> Option<usize> {
@@ -208,10 +226,6 @@ impl App {
         let seen = at == self.current && self.focused;
         let from = entry.from.as_ref().map(crate::show::name).unwrap_or_default();
         let (own, words) = (entry.own, quoted(&entry.text));
-        let width = Areas::of(self).talk.width;
-        let rows = |app: &Self| app.chats.get(at).map_or(0, |chat| talk::height(app, chat, width));
-        // Whoever reads further up isn't pulled away.
-        let before = self.chats.get(at).is_some_and(|chat| chat.up > 0).then(|| rows(self));
         let Some(chat) = self.chats.get_mut(at) else { return };
         chat.push(id, entry);
         let at_end = chat.up == 0;
@@ -229,9 +243,14 @@ impl App {
             chat.unread += 1;
             chat.mentions += usize::from(mention);
         }
-        let more = before.map_or(0, |before| rows(self).saturating_sub(before));
+        if !at_end {
+            // Whoever reads further up isn't pulled away.
+            let width = Areas::of(self).talk.width;
+            let more = self.chats.get(at).map_or(0, |chat| talk::last(self, chat, width));
+            let Some(chat) = self.chats.get_mut(at) else { return };
+            chat.up += more;
+        }
         let Some(chat) = self.chats.get_mut(at) else { return };
-        chat.up += more;
         let level = chat.memory.level;
         let wanted = match (level, is_direct) {
             (Level::Nothing, _) => false,
@@ -364,356 +383,6 @@ impl App {
         }
     }
 
-    /// A key was pressed.
-    pub(super) fn key(&mut self, event: &KeyEvent) {
-        if self.over.is_some() {
-            return self.key_over(event);
-        }
-        if event.code == KeyCode::Char('c') && event.modifiers == KeyModifiers::CONTROL {
-            if self.input.is_empty() {
-                let quit = self.keys.name(Deed::Quit);
-                return self.say(Tone::Notice, format!("/quit or {quit} leaves"));
-            }
-            let text = self.input.take();
-            return self.input.remember(&text);
-        }
-        if let Some(deed) = self.keys.find(event) {
-            return self.obey(deed);
-        }
-        if let KeyCode::Char(c) = event.code
-            && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT)
-        {
-            if c == '?' && self.input.is_empty() {
-                return self.obey(Deed::Help);
-            }
-            if !self.input.insert(c) {
-                self.say(Tone::Error, "there is no room for more");
-            }
-        }
-    }
-
-    /// A text was pasted, which is one message however many lines it has.
-    pub(super) fn paste(&mut self, text: &str) {
-        match &mut self.over {
-            Some(over) => over.paste(text),
-            None if !self.input.paste(text) => self.say(Tone::Error, "that is too long to be pasted"),
-            None => {}
-        }
-    }
-
-    /// The terminal has another size.
-    pub(super) fn resize(&mut self, columns: u16, rows: u16) {
-        self.size = (columns, rows);
-        self.scroll(0);
-    }
-
-    /// A place was clicked at: on the list that means a chat.
-    pub(super) fn click(&mut self, column: u16, row: u16) {
-        let list = Areas::of(self).list;
-        if list.contains((column, row).into()) {
-            let first = (self.current + 1).saturating_sub(usize::from(list.height));
-            self.switch(first + usize::from(row - list.y));
-        }
-    }
-
-    fn obey(&mut self, deed: Deed) {
-        let page = usize::from(Areas::of(self).talk.height.saturating_sub(2).max(1));
-        let page = isize::try_from(page).unwrap_or(1);
-        match deed {
-            Deed::Send => self.send(),
-            Deed::NextChat => self.switch((self.current + 1) % self.chats.len()),
-            Deed::PreviousChat => self.switch((self.current + self.chats.len() - 1) % self.chats.len()),
-            Deed::NextUnread => self.next_unread(),
-            Deed::PageUp => self.scroll(page),
-            Deed::PageDown => self.scroll(-page),
-            Deed::Top => self.scroll(isize::MAX),
-            Deed::Bottom => self.scroll(isize::MIN),
-            Deed::Older if !self.input.is_at_edge(true) => self.input.vertical(true),
-            Deed::Newer if !self.input.is_at_edge(false) => self.input.vertical(false),
-            Deed::Older => drop(self.input.recall(true)),
-            Deed::Newer => drop(self.input.recall(false)),
-            Deed::Complete | Deed::CompleteBack => self.complete(deed == Deed::Complete),
-            Deed::Accept => match self.requests.first().cloned() {
-                Some(label) => self.act(Act::Run(Command::Accept(Some(label)), None)),
-                None => self.say(Tone::Error, "nobody has asked to chat"),
-            },
-            Deed::Decline => match self.requests.first().cloned() {
-                Some(label) => self.act(Act::Decline(Some(label))),
-                None => self.say(Tone::Error, "nobody has asked to chat"),
-            },
-            Deed::Members => self.hide_members = !self.hide_members,
-            Deed::Bare => self.bare = !self.bare,
-            Deed::Help => self.over = Some(Over::keys(&self.keys)),
-            Deed::Search => self.input.set("/search "),
-            Deed::Redraw => self.act(Act::Redraw),
-            Deed::Close => {
-                self.bare = false;
-                self.scroll(isize::MIN);
-            }
-            Deed::Quit if self.input.is_empty() => self.act(Act::Quit),
-            Deed::Quit => self.input.edit(Edit::Delete),
-            Deed::Edit(edit) => self.input.edit(edit),
-        }
-    }
-
-    fn key_over(&mut self, event: &KeyEvent) {
-        let page = usize::from(self.size.1).saturating_sub(2).max(1);
-        let rows = self.over.as_ref().map_or(0, |over| super::view::rows_of(self, over));
-        let Some(over) = &mut self.over else { return };
-        match over.key(event, page, rows) {
-            Outcome::Stays => {}
-            Outcome::Closed => {
-                if let Some(Over::Secret { .. }) = self.over.take() {
-                    self.act(Act::Secret(None));
-                }
-            }
-            Outcome::Chosen(target, id) => {
-                self.over = None;
-                self.act(Act::Visit(target, id));
-            }
-            Outcome::Typed(secret) => {
-                self.over = None;
-                self.act(Act::Secret(Some(secret)));
-            }
-        }
-    }
-
-    /// Moves the conversation by so many rows, up if positive.
-    pub(super) fn scroll(&mut self, by: isize) {
-        let area = Areas::of(self).talk;
-        let Some(chat) = self.chat() else { return };
-        let all = talk::height(self, chat, area.width);
-        let most = all.saturating_sub(usize::from(area.height));
-        let up = chat.up.saturating_add_signed(by).min(most);
-        let load =
-            (up == most && by > 0 && !chat.complete).then(|| chat.target.clone().zip(Some(chat.oldest())));
-        if let Some(chat) = self.chat_mut() {
-            chat.up = up;
-        }
-        if let Some(Some((target, oldest))) = load {
-            self.act(Act::Load(target, oldest));
-        }
-        self.read();
-    }
-
-    /// Shows the entry of that number in the chat in front of the user, if it is there.
-    pub(super) fn show(&mut self, id: EntryId) -> bool {
-        let area = Areas::of(self).talk;
-        let Some(chat) = self.chat() else { return false };
-        let Some(below) = talk::below(self, chat, area.width, id) else { return false };
-        let up = below.saturating_sub(usize::from(area.height) / 2);
-        if let Some(chat) = self.chat_mut() {
-            chat.up = up;
-        }
-        self.scroll(0);
-        true
-    }
-
-    /// The next chat with something unread, those with mentions first.
-    fn next_unread(&mut self) {
-        let count = self.chats.len();
-        let others = || (1..count).map(|step| (self.current + step) % count);
-        let has = |at: &usize, what: fn(&Chat) -> usize| self.chats.get(*at).map_or(0, what) > 0;
-        let to = others()
-            .find(|at| has(at, |chat| chat.mentions))
-            .or_else(|| others().find(|at| has(at, |chat| chat.unread)));
-        match to {
-            Some(to) => self.switch(to),
-            None => self.say(Tone::Notice, "all is read"),
-        }
-    }
-
-    fn complete(&mut self, forward: bool) {
-        let is_room = matches!(self.target(), Some(Target::Room(_)));
-        let mut names: Vec<String> = self
-            .chat()
-            .into_iter()
-            .flat_map(|chat| chat.members.keys())
-            .filter(|name| **name != self.me)
-            .map(|name| name.as_str().to_owned())
-            .collect();
-        let mut rooms = Vec::new();
-        for target in self.chats.iter().filter_map(|chat| chat.target.as_ref()) {
-            match target {
-                Target::User(user) => names.push(user.as_str().to_owned()),
-                Target::Room(room) => rooms.push(format!("#{room}")),
-            }
-        }
-        names.dedup();
-        let found = self.input.complete(forward, |word, first| {
-            let begins =
-                |choice: &str| !word.is_empty() && choice.to_lowercase().starts_with(&word.to_lowercase());
-            let mut choices: Vec<String> = match word.chars().next() {
-                Some('/') if first => local::HELP
-                    .iter()
-                    .chain(command::HELP)
-                    .filter(|help| begins(help.name))
-                    .map(|help| format!("{} ", help.name))
-                    .collect(),
-                Some('#') => rooms.iter().filter(|room| begins(room)).map(|room| quote(room)).collect(),
-                _ => {
-                    let end = if first && is_room { ": " } else { " " };
-                    names
-                        .iter()
-                        .filter(|name| begins(name))
-                        .map(|name| format!("{}{end}", quote(name).trim_end()))
-                        .collect()
-                }
-            };
-            choices.dedup();
-            choices
-        });
-        if !found && self.input.is_empty() {
-            self.say(Tone::Notice, "/help lists the commands, ? the keys");
-        }
-    }
-
-    fn send(&mut self) {
-        let text = self.input.text().to_owned();
-        if text.trim().is_empty() {
-            return self.scroll(isize::MIN);
-        }
-        // What can't be done or sent stays where it was typed.
-        match local::parse(&text) {
-            Ok(Typed::Shared(Command::Say(said))) => match self.target().cloned() {
-                Some(target) => match Text::new(&said) {
-                    Ok(_) => self.act(Act::Say(target, said)),
-                    Err(problem) => return self.say(Tone::Error, format!("the message {problem}")),
-                },
-                None => return self.say(Tone::Error, "nothing is open: /chat USER or /join ROOM first"),
-            },
-            Ok(Typed::Shared(Command::Message { to, text })) => match Target::parse(&to) {
-                Ok(target) => self.act(Act::Say(target, text)),
-                Err(problem) => return self.say(Tone::Error, problem),
-            },
-            Ok(Typed::Shared(Command::Switch(to))) => match self.named(&to) {
-                Some(at) => {
-                    self.sent(&text);
-                    return self.switch(at);
-                }
-                None => return self.say(Tone::Error, format!("{} is not on the list", sanitize::line(&to))),
-            },
-            Ok(Typed::Shared(Command::Help(name))) => match self.help(name.as_deref()) {
-                Ok(over) => self.over = Some(over),
-                Err(problem) => return self.say(Tone::Error, problem),
-            },
-            Ok(Typed::Shared(Command::Quit)) => self.act(Act::Quit),
-            Ok(Typed::Shared(Command::Logout)) => self.act(Act::Logout),
-            Ok(Typed::Shared(command)) => {
-                let target = self.target().cloned();
-                self.act(Act::Run(command, target));
-            }
-            Ok(Typed::Local(command)) => {
-                self.sent(&text);
-                return self.run(command);
-            }
-            Err(problem) => return self.say(Tone::Error, problem),
-        }
-        self.sent(&text);
-        self.scroll(isize::MIN);
-    }
-
-    /// What was typed is done, and can be recalled.
-    fn sent(&mut self, text: &str) {
-        self.input.remember(text);
-        self.input.set("");
-        if let Some(chat) = self.chat_mut() {
-            chat.memory.draft.clear();
-        }
-    }
-
-    /// Which chat is meant by a name, or by its number on the list.
-    fn named(&self, name: &str) -> Option<usize> {
-        let is = |text: &str| Target::parse(text).ok().and_then(|target| self.position(&target));
-        is(name).or_else(|| is(&format!("#{name}")))
-    }
-
-    fn help(&self, name: Option<&str>) -> Result<Over, String> {
-        Ok(Over::text("Commands", desk::help(local::HELP.iter().chain(command::HELP), name)?))
-    }
-
-    fn run(&mut self, command: Local) {
-        match command {
-            Local::Search(words) => self.act(Act::Search(words)),
-            Local::Open(number) => {
-                let links = self.chat().map(|chat| chat.links.as_slice()).unwrap_or_default();
-                let link = match number {
-                    Some(number) => number.checked_sub(1).and_then(|at| links.get(at)),
-                    None => links.last(),
-                };
-                match link.cloned() {
-                    Some(link) => self.act(Act::Open(link)),
-                    None => self.say(Tone::Error, "there is no such link here"),
-                }
-            }
-            Local::Decline(who) => self.act(Act::Decline(who)),
-            Local::Receipts => {
-                let lines = self.chat().and_then(|chat| chat.own().next()).map(|(_, entry)| receipts(entry));
-                match lines {
-                    Some(lines) => self.over = Some(Over::text("Who has it", lines)),
-                    None => self.say(Tone::Error, "you have said nothing here"),
-                }
-            }
-            Local::Resend => match self.target().cloned() {
-                Some(target) => self.act(Act::Resend(target)),
-                None => self.say(Tone::Error, "nothing was said here"),
-            },
-            Local::Discard => match self.target().cloned() {
-                Some(target) => self.act(Act::Discard(target)),
-                None => self.say(Tone::Error, "nothing was said here"),
-            },
-            Local::Level(level) => self.level(level),
-            Local::Quiet => {
-                self.quiet = !self.quiet;
-                let what = if self.quiet {
-                    "nothing disturbs you until /dnd is said again"
-                } else {
-                    "you are told of things again"
-                };
-                self.say(Tone::Success, what);
-            }
-            Local::Export { json, path } => match self.target().cloned() {
-                Some(target) => self.act(Act::Export { target, json, path }),
-                None => self.say(Tone::Error, "which conversation? Go there first"),
-            },
-            Local::Doctor => self.act(Act::Doctor),
-            Local::Keys => self.over = Some(Over::keys(&self.keys)),
-            Local::Bare => self.bare = !self.bare,
-            Local::Close => self.close(),
-        }
-    }
-
-    fn level(&mut self, level: Option<Level>) {
-        let Some(chat) = self.chat_mut() else { return };
-        let Some(target) = chat.target.clone() else {
-            return self.say(Tone::Error, "of which chat or room? Go there first");
-        };
-        if let Some(level) = level {
-            chat.memory.level = level;
-        }
-        let memory = chat.memory.clone();
-        let what = match memory.level {
-            Level::All => "you are told of all that is said here",
-            Level::Mentions => "you are told of mentions here",
-            Level::Nothing => "you are told of nothing here",
-        };
-        self.act(Act::Remember(target, memory));
-        self.say(Tone::Success, what);
-    }
-
-    /// Takes the chat in front of the user off the list.
-    fn close(&mut self) {
-        let Some(target) = self.target().cloned() else {
-            return self.say(Tone::Error, "this one stays");
-        };
-        if self.chat().is_some_and(|chat| chat.open) {
-            return self.say(Tone::Error, "it is open: /leave first");
-        }
-        self.switch(self.current.saturating_sub(1));
-        self.chats.retain(|chat| chat.target.as_ref() != Some(&target));
-        self.act(Act::Forget(target));
-    }
-
     /// True if anything in a chat is still to be sent.
     pub(super) fn waits(&self, chat: &Chat) -> usize {
         let is_open = |line: &&Line| match &line.what {
@@ -722,15 +391,4 @@ impl App {
         };
         chat.lines.iter().filter(is_open).count()
     }
-}
-
-/// A name as it is written in a command.
-fn quote(name: &str) -> String {
-    if name.contains(char::is_whitespace) {
-        return match name.strip_prefix('#') {
-            Some(room) => format!("#\"{room}\" "),
-            None => format!("\"{name}\""),
-        };
-    }
-    if name.starts_with('#') { format!("{name} ") } else { name.to_owned() }
 }

@@ -15,6 +15,9 @@ use crate::{
 /// How many lines of a conversation are held; older ones are read again when they are looked for.
 const LINES: usize = 2_000;
 
+/// Of how many links one can be opened.
+const LINKS: usize = 1_000;
+
 /// What stands in a conversation.
 pub(super) enum What {
     /// Somebody said something.
@@ -50,8 +53,10 @@ pub(super) enum Path {
 pub(super) struct Chat {
     pub(super) target: Option<Target>,
     pub(super) lines: VecDeque<Line>,
-    /// The links in them, the first being number 1.
-    pub(super) links: Vec<Link>,
+    /// The links in them with their numbers, those that came last.
+    links: VecDeque<(usize, Link)>,
+    /// How many links there were.
+    numbered: usize,
     pub(super) unread: usize,
     pub(super) mentions: usize,
     pub(super) memory: ChatMemory,
@@ -75,7 +80,8 @@ impl Chat {
         Self {
             target,
             lines: VecDeque::new(),
-            links: Vec::new(),
+            links: VecDeque::new(),
+            numbered: 0,
             unread: 0,
             mentions: 0,
             kept: memory.clone(),
@@ -133,13 +139,19 @@ impl Chat {
         self.lines.iter().find_map(|line| line.id)
     }
 
+    /// The link of that number; without one the newest.
+    pub(super) fn link(&self, number: Option<usize>) -> Option<&Link> {
+        let mut links = self.links.iter().rev();
+        links.find(|(other, _)| number.is_none_or(|number| number == *other)).map(|(_, link)| link)
+    }
+
     pub(super) fn newest(&self) -> Option<EntryId> {
         self.lines.iter().rev().find_map(|line| line.id)
     }
 
     fn append(&mut self, line: Line) {
-        // Whoever reads further up isn't pulled away.
-        if self.lines.len() >= LINES && self.up == 0 {
+        // Whoever reads further up isn't pulled away, unless a flood comes.
+        if self.lines.len() >= if self.up == 0 { LINES } else { 2 * LINES } {
             self.lines.pop_front();
             self.complete = false;
         }
@@ -157,14 +169,18 @@ impl Chat {
                 spans.push(span);
                 let goes_on = pieces.peek().is_some_and(|next| next.link == link);
                 if let Some(link) = link.filter(|_| !goes_on) {
-                    let number = self.links.len() + link + 1;
+                    let number = self.numbered + link + 1;
                     let style = Style { code: true, ..Style::default() };
                     spans.push(Span { text: format!("[{number}]"), style, link: None });
                 }
             }
             block.spans = spans;
         }
-        self.links.extend(marked.links.iter().cloned());
+        for link in &marked.links {
+            self.numbered += 1;
+            self.links.push_back((self.numbered, link.clone()));
+        }
+        self.links.drain(..self.links.len().saturating_sub(LINKS));
         Line { id: Some(id), at: entry.at, what: What::Said { entry, marked } }
     }
 }

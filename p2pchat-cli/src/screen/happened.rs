@@ -17,6 +17,9 @@ use crate::{
 /// How long the registry may be gone without a mark in rooms, in milliseconds: what is said there meanwhile comes all the same.
 const GAP: u64 = 5_000;
 
+/// How many members of a room are shown that have gone offline.
+const OFFLINE: usize = 100;
+
 impl App {
     /// Something has happened that isn't a message.
     pub(super) fn happened(&mut self, event: &Event) {
@@ -60,8 +63,7 @@ impl App {
                 let at = self.find(&Target::Room(room.clone()));
                 if let Some(chat) = self.chats.get_mut(at) {
                     chat.open = true;
-                    // Who was there before and isn't listed any more is offline, or has left; that will be told.
-                    chat.members.values_mut().for_each(|online| *online = false);
+                    chat.members.clear();
                     chat.members.extend(members.iter().map(|member| (member.clone(), true)));
                 }
             }
@@ -82,8 +84,12 @@ impl App {
             }
             Event::MemberOffline { username, rooms } => {
                 for room in rooms {
-                    if let Some(chat) = self.room(room) {
+                    let Some(chat) = self.room(room) else { continue };
+                    // Whether they are members still is not told of those who are offline.
+                    if chat.members.values().filter(|online| !**online).count() < OFFLINE {
                         chat.members.insert(username.clone(), false);
+                    } else {
+                        chat.members.remove(username);
                     }
                 }
             }

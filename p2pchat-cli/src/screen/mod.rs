@@ -4,15 +4,19 @@
 #![allow(clippy::disallowed_methods)] // a person wants to know when things were said, by the real clock
 
 mod app;
+mod came;
 mod chat;
 mod happened;
 mod input;
+mod kept;
 mod keys;
 mod local;
 mod over;
+mod pressed;
 mod talk;
 mod term;
 mod theme;
+mod typed;
 mod view;
 mod welcome;
 
@@ -30,9 +34,9 @@ use crossterm::event::{Event as Input, KeyEventKind, MouseButton, MouseEventKind
 use futures_util::FutureExt as _;
 use jiff::tz::TimeZone;
 use p2pchat_core::{
-    peer::{BroadcastReport, Event, Place, RequestError},
+    peer::{BroadcastReport, RequestError},
     proto::Username,
-    tokio::{Error, Held},
+    tokio::Error,
 };
 use tokio::{task::JoinSet, time::MissedTickBehavior};
 
@@ -45,29 +49,23 @@ use self::{
     theme::Theme,
 };
 use crate::{
-    archive::{Archive, Entry, EntryId, Limits, State},
-    args::{Address, Check, ColorChoice, Global},
+    archive::{Archive, Entry, EntryId, State},
+    args::{Check, ColorChoice, Global},
     browser,
     command::Command,
-    config::Accept,
     desk::{Desk, Next, WithPassword, Work},
     doctor::{self, Finding},
     exit::{Exit, Failure},
-    history,
     outbox::{Outbox, Step, Trouble},
-    output::{Paint, Tone},
+    output::Tone,
     report::{Report, Said},
-    sanitize,
     session::{self, Session, Signals},
     show,
     target::Target,
-    transfers,
 };
 
 /// How much of a conversation is read from the history at once.
-const PAGE: usize = 200;
-/// How many entries a search shows.
-const HITS: usize = 200;
+const PAGE: usize = 100;
 /// How many events are taken before the screen is drawn again; half of what may be held unconfirmed.
 const BATCH: usize = 32;
 /// How long what is under way may take when the user leaves.
@@ -195,32 +193,6 @@ impl Screen {
         ] {
             self.app.note(None, Said::from(line));
         }
-    }
-
-    /// Takes up what is kept.
-    fn remember(&mut self, registry: &Address, me: &Username) -> Result<(), Failure> {
-        let folder = session::data_dir(&self.global)?;
-        let history = &self.global.config.history;
-        let days = u64::from(history.days);
-        let limits = Limits {
-            age: (days > 0).then(|| Duration::from_secs(days * 24 * 60 * 60)),
-            bytes: u64::from(history.megabytes) << 20,
-        };
-        let archive = Archive::open(Archive::path(&folder, registry, me), limits)?;
-        archive.prune(self.app.now)?;
-        for (target, memory) in archive.chats()? {
-            let last = archive.last(&target, None, PAGE)?;
-            self.app.restore(target, memory, last);
-        }
-        for (id, target, entry) in archive.outbox()? {
-            // Nobody has looked at it for as long as it takes to be forgotten from the list.
-            self.app.find(&target);
-            if entry.state == State::Waiting {
-                self.outbox.push(&target, id, entry.text);
-            }
-        }
-        self.archive = Some(archive);
-        Ok(())
     }
 
     async fn run(&mut self, term: &mut Term, signals: &mut Signals) -> Result<End, Failure> {
@@ -510,265 +482,6 @@ impl Screen {
         self.outbox.push(target, id, text);
     }
 
-    /// Takes what has happened. What was said is kept before whoever said it hears that it arrived.
-    fn take_all(&mut self, rush: Vec<Option<Held>>) {
-        let (mut entries, mut said) = (Vec::new(), Vec::new());
-        for held in rush {
-            let Some(held) = held else {
-                self.logged_out = true;
-                break;
-            };
-            if let Some(entry) = self.entry(held.event()) {
-                entries.push(entry);
-                said.push(held);
-                continue;
-            }
-            self.heard(std::mem::take(&mut entries), std::mem::take(&mut said));
-            self.take(held.confirm());
-        }
-        self.heard(entries, said);
-    }
-
-    fn heard(&mut self, entries: Vec<(Target, Entry)>, said: Vec<Held>) {
-        let ids = self.keep_all(&entries);
-        said.into_iter().for_each(|held| drop(held.confirm()));
-        for ((target, entry), id) in entries.into_iter().zip(ids) {
-            self.app.said(&target, id, entry);
-        }
-    }
-
-    /// Something has happened that isn't a message.
-    fn take(&mut self, event: Event) {
-        self.desk.note(&event);
-        if let Some(lines) = self.desk.files.note(&event, transfers::EVERY) {
-            self.app.note(with_whom(&event).as_ref(), Said::new(Tone::Notice, lines));
-        }
-        if let Event::Broadcast { room: None, .. } = &event
-            && let Some(line) = show::event(&event, Paint::none())
-        {
-            // Whose program can't say where, of several rooms.
-            self.app.note(None, Said::from(line));
-        }
-        match &event {
-            Event::ChatRequested { request, from, addr, secured } => {
-                let label = self.desk.requests.add(*request, from.clone(), *addr);
-                let known = from.as_ref().is_some_and(|from| self.is_accepted(from)) && *secured;
-                let accepted = match self.app.config.screen.accept {
-                    Accept::All => true,
-                    Accept::Known => known,
-                    Accept::Ask => false,
-                };
-                if accepted {
-                    // Nobody is pulled away from what they do.
-                    let pending = self.desk.requests.take(Some(&label));
-                    let peer = self.session.peer.clone();
-                    if let Ok(pending) = pending {
-                        let accepting = crate::report::accept(peer, pending);
-                        self.begin(
-                            async move { Done::Report(Report { open: None, ..accepting.await }, None) },
-                        );
-                    }
-                    return;
-                }
-            }
-            Event::ChatOpened { with: Some(user), secured } => {
-                let target = Target::User(user.clone());
-                let at = self.app.find(&target);
-                if let Some(chat) = self.app.chats.get_mut(at).filter(|_| *secured) {
-                    chat.memory.accepted = true;
-                    let memory = chat.memory.clone();
-                    self.app.act(Act::Remember(target.clone(), memory));
-                }
-                self.outbox.open(&target, true);
-            }
-            Event::ChatResumed { with } => self.outbox.open(&Target::User(with.clone()), true),
-            Event::ChatInterrupted { with, .. } => self.outbox.interrupted(&Target::User(with.clone())),
-            Event::ChatClosed { with, .. } => {
-                self.desk.requests.withdraw(with.as_ref());
-                if let Some(with) = with {
-                    self.outbox.open(&Target::User(with.clone()), false);
-                }
-            }
-            Event::RoomEntered { room, members } => {
-                self.outbox.open(&Target::Room(room.clone()), true);
-                members.iter().for_each(|member| self.seen(member));
-            }
-            Event::MemberOnline { username, .. } => self.seen(username),
-            Event::MemberLeft { room, username } | Event::PutOut { room, username, .. }
-                if *username == self.app.me =>
-            {
-                self.outbox.open(&Target::Room(room.clone()), false);
-            }
-            Event::Arrived { with, room, text, .. } => {
-                let target = room.clone().map_or_else(|| Target::User(with.clone()), Target::Room);
-                if let Some((id, entry)) = self.app.arrived(with, &target, text.as_str()) {
-                    self.set_state(id, entry.state, Some(entry.receivers));
-                }
-            }
-            Event::LoggedOut { reason, .. } => {
-                self.logged_out = true;
-                self.outbox.logged_out();
-                let lines = vec![
-                    Said::new(Tone::Error, sanitize::line(reason)),
-                    Said::from("What waits is kept, and goes out once you are logged in again."),
-                ];
-                self.app.over = Some(Over::text("Logged out", lines));
-            }
-            _ => {}
-        }
-        self.app.happened(&event);
-    }
-
-    /// Somebody is there; whoever waits for them needn't any longer.
-    fn seen(&mut self, user: &Username) {
-        if self.outbox.waits(&Target::User(user.clone())) {
-            self.outbox.seen(user);
-        }
-    }
-
-    fn is_accepted(&self, user: &Username) -> bool {
-        let at = self.app.position(&Target::User(user.clone()));
-        at.and_then(|at| self.app.chats.get(at)).is_some_and(|chat| chat.memory.accepted)
-    }
-
-    /// A message, and where it belongs.
-    fn entry(&self, event: &Event) -> Option<(Target, Entry)> {
-        let is_late = |place: &Option<Place>| place.is_some_and(|place| place.late);
-        let (target, from, text, secured, late) = match event {
-            Event::Message { from, text, place, .. } => {
-                let target = Target::User(from.clone());
-                let chat = self.app.position(&target).and_then(|at| self.app.chats.get(at));
-                let secured = chat.is_some_and(|chat| chat.path == Path::Direct { secured: true });
-                (target, from, text, secured, is_late(place))
-            }
-            Event::Broadcast { room: Some(room), from, text, place, secured, .. } => {
-                (Target::Room(room.clone()), from, text, *secured, is_late(place))
-            }
-            _ => return None,
-        };
-        let entry = Entry {
-            at: now(),
-            from: Some(from.clone()),
-            own: false,
-            text: text.as_str().to_owned(),
-            secured,
-            late,
-            state: State::Received,
-            receivers: Vec::new(),
-        };
-        Some((target, entry))
-    }
-
-    /// Keeps entries; their numbers.
-    fn keep_all(&mut self, entries: &[(Target, Entry)]) -> Vec<EntryId> {
-        if entries.is_empty() {
-            return Vec::new();
-        }
-        match self.archive.as_ref().map(|archive| archive.append_all(entries)) {
-            Some(Ok(ids)) => return ids,
-            Some(Err(error)) => {
-                let text = format!("what is said isn't kept, and is gone when you leave: {error}");
-                self.app.note(entries.first().map(|(target, _)| target), Said::new(Tone::Error, text));
-            }
-            None => {}
-        }
-        let first = self.unkept;
-        self.unkept += entries.len() as EntryId;
-        (first..self.unkept).collect()
-    }
-
-    fn kept<E: std::fmt::Display>(&mut self, write: impl FnOnce(&Archive) -> Result<(), E>) {
-        if let Some(Err(error)) = self.archive.as_ref().map(write) {
-            self.app.note(None, Said::new(Tone::Error, format!("the history: {error}")));
-        }
-    }
-
-    fn load(&mut self, target: &Target, before: Option<EntryId>) {
-        let Some(archive) = &self.archive else { return };
-        match archive.last(target, before, PAGE) {
-            Ok(entries) => {
-                if let Some(chat) = self.app.position(target).and_then(|at| self.app.chats.get_mut(at)) {
-                    chat.prepend(entries);
-                }
-            }
-            Err(error) => self.app.say(Tone::Error, format!("the history: {error}")),
-        }
-    }
-
-    fn search(&mut self, words: String) {
-        let Some(archive) = &self.archive else {
-            return self.app.say(Tone::Error, "nothing is kept of what was said ([history] keep)");
-        };
-        match archive.search(&words, None, HITS) {
-            Ok(hits) if hits.is_empty() => self.app.say(Tone::Notice, "nobody has said that"),
-            Ok(hits) => self.app.over = Some(Over::Hits { words, hits, chosen: 0 }),
-            Err(error) => self.app.say(Tone::Error, format!("the history: {error}")),
-        }
-    }
-
-    fn visit(&mut self, target: &Target, id: EntryId) {
-        let at = self.app.find(target);
-        self.app.switch(at);
-        loop {
-            let held = self.app.chats.get(at).map(|chat| (chat.oldest(), chat.complete));
-            match held {
-                Some((Some(oldest), false)) if oldest > id => self.load(target, Some(oldest)),
-                Some((None, false)) => self.load(target, None),
-                _ => break,
-            }
-        }
-        if !self.app.show(id) {
-            self.app.say(Tone::Notice, "that is not kept any more");
-        }
-    }
-
-    fn resend(&mut self, target: &Target) {
-        let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
-        let again: Vec<_> = chat
-            .into_iter()
-            .flat_map(|chat| chat.own())
-            .filter(|(_, entry)| matches!(entry.state, State::Failed(_) | State::Unsure))
-            .map(|(id, entry)| (id, entry.text.clone()))
-            .collect();
-        if again.is_empty() {
-            return self.app.say(Tone::Notice, "nothing failed here");
-        }
-        for (id, text) in again.into_iter().rev() {
-            self.set_state(id, State::Waiting, None);
-            self.outbox.push(target, id, text);
-        }
-    }
-
-    fn discard(&mut self, target: &Target) {
-        let mut given_up = self.outbox.discard(target);
-        let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
-        let unsure = chat.into_iter().flat_map(|chat| chat.own());
-        given_up.extend(unsure.filter(|(_, entry)| entry.state == State::Unsure).map(|(id, _)| id));
-        for id in &given_up {
-            self.set_state(*id, State::Failed("given up".to_owned()), None);
-        }
-        self.app.say(
-            Tone::Success,
-            match given_up.len() {
-                0 => "nothing waited here".to_owned(),
-                1 => "1 message is given up".to_owned(),
-                all => format!("{all} messages are given up"),
-            },
-        );
-    }
-
-    fn export(&mut self, target: &Target, json: bool, path: &str) {
-        let Some(archive) = &self.archive else {
-            return self.app.say(Tone::Error, "nothing is kept of what was said ([history] keep)");
-        };
-        let path = transfers::path(path);
-        let shown = sanitize::line(&path.display().to_string());
-        match history::export(archive, target, json, &path) {
-            Ok(count) => self.app.say(Tone::Success, format!("{count} messages are in {shown}")),
-            Err(failure) => self.app.say(Tone::Error, failure.to_string()),
-        }
-    }
-
     /// Looks at this session's own links.
     fn doctor(&mut self) {
         let (global, peer) = (self.global.clone(), self.session.peer.clone());
@@ -791,15 +504,6 @@ fn receivers(report: &BroadcastReport) -> Vec<(Username, State)> {
         .filter(|(_, why)| *why != RequestError::Blocked)
         .map(|(who, why)| (who.clone(), State::Failed(why.to_string())));
     delivered.chain(failed).collect()
-}
-
-/// Who has to do with a file.
-fn with_whom(event: &Event) -> Option<Target> {
-    match event {
-        Event::FileOffered { from, .. } => Some(Target::User(from.clone())),
-        Event::FileProgress { with, .. } => Some(Target::User(with.clone())),
-        _ => None,
-    }
 }
 
 /// In milliseconds since 1970.

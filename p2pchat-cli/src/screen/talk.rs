@@ -61,6 +61,12 @@ pub(super) fn height(app: &App, chat: &Chat, width: u16) -> usize {
     chat.lines.iter().enumerate().map(|(at, line)| line_rows(app, chat, line, at, width).len()).sum()
 }
 
+/// How many rows its last line has.
+pub(super) fn last(app: &App, chat: &Chat, width: u16) -> usize {
+    let at = chat.lines.len().saturating_sub(1);
+    chat.lines.back().map_or(0, |line| line_rows(app, chat, line, at, width).len())
+}
+
 /// How many rows are below an entry, if the chat has it.
 pub(super) fn below(app: &App, chat: &Chat, width: u16, id: EntryId) -> Option<usize> {
     let at = chat.lines.iter().position(|line| line.id == Some(id))?;

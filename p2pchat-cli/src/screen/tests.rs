@@ -441,6 +441,32 @@ fn who_has_a_message_of_a_room_is_told() {
 }
 
 #[test]
+fn what_others_can_make_grow_has_an_end() {
+    let mut app = lively();
+    app.switch(2);
+    for id in 100..9_000 {
+        app.said(&den(), id, entry("bob", "https://example.org/"));
+        app.chats[2].up = usize::from(id > 4_000);
+    }
+    assert!(app.chats[2].lines.len() <= 4_000);
+    assert!(app.chats[2].link(Some(2)).is_none() && app.chats[2].link(Some(8_000)).is_some());
+    for n in 0..700 {
+        app.said(&Target::User(name(&format!("user{n}"))), 10_000 + n, entry("bob", "hi"));
+        app.chats.last_mut().unwrap().mentions = 0;
+    }
+    assert_eq!(app.chats.len(), 500);
+    assert_eq!(app.target(), Some(&den()));
+    let room: RoomName = "den".parse().unwrap();
+    for n in 0..300 {
+        app.happened(&Event::MemberOffline {
+            username: name(&format!("user{n}")),
+            rooms: vec![room.clone()],
+        });
+    }
+    assert!(app.chats[app.current].members.len() <= 103);
+}
+
+#[test]
 fn a_long_answer_gets_out_of_the_way_and_takes_no_keys() {
     let mut app = lively();
     let long = || Report::lines((0..20).map(|at| format!("line {at}")));

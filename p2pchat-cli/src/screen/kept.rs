@@ -1,0 +1,162 @@
+//! What the screen reads from the history and writes to it.
+
+use std::time::Duration;
+
+use p2pchat_core::proto::Username;
+
+use super::{PAGE, Screen, chat::Chat, over::Over};
+use crate::{
+    archive::{Archive, Entry, EntryId, Limits, State},
+    args::Address,
+    exit::Failure,
+    history,
+    output::Tone,
+    report::Said,
+    sanitize, session,
+    target::Target,
+    transfers,
+};
+
+/// How many entries a search shows.
+const HITS: usize = 200;
+
+impl Screen {
+    /// Takes up what is kept.
+    pub(super) fn remember(&mut self, registry: &Address, me: &Username) -> Result<(), Failure> {
+        let folder = session::data_dir(&self.global)?;
+        let history = &self.global.config.history;
+        let days = u64::from(history.days);
+        let limits = Limits {
+            age: (days > 0).then(|| Duration::from_secs(days * 24 * 60 * 60)),
+            bytes: u64::from(history.megabytes) << 20,
+        };
+        let archive = Archive::open(Archive::path(&folder, registry, me), limits)?;
+        archive.prune(self.app.now)?;
+        for (target, memory) in archive.chats()? {
+            let last = archive.last(&target, None, PAGE)?;
+            self.app.restore(target, memory, last);
+        }
+        for (id, target, entry) in archive.outbox()? {
+            // Nobody has looked at it for as long as it takes to be forgotten from the list.
+            self.app.find(&target);
+            if entry.state == State::Waiting {
+                self.outbox.push(&target, id, entry.text);
+            }
+        }
+        self.archive = Some(archive);
+        Ok(())
+    }
+
+    /// Keeps entries; their numbers.
+    pub(super) fn keep_all(&mut self, entries: &[(Target, Entry)]) -> Vec<EntryId> {
+        if entries.is_empty() {
+            return Vec::new();
+        }
+        match self.archive.as_ref().map(|archive| archive.append_all(entries)) {
+            Some(Ok(ids)) => return ids,
+            Some(Err(error)) => {
+                let text = format!("what is said isn't kept, and is gone when you leave: {error}");
+                self.app.note(entries.first().map(|(target, _)| target), Said::new(Tone::Error, text));
+            }
+            None => {}
+        }
+        let first = self.unkept;
+        self.unkept += entries.len() as EntryId;
+        (first..self.unkept).collect()
+    }
+
+    pub(super) fn kept<E: std::fmt::Display>(&mut self, write: impl FnOnce(&Archive) -> Result<(), E>) {
+        if let Some(Err(error)) = self.archive.as_ref().map(write) {
+            self.app.note(None, Said::new(Tone::Error, format!("the history: {error}")));
+        }
+    }
+
+    pub(super) fn load(&mut self, target: &Target, before: Option<EntryId>) {
+        let Some(archive) = &self.archive else { return };
+        // What is on the screen already was kept before it was shown.
+        let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
+        let before = before.or_else(|| chat.and_then(Chat::oldest));
+        match archive.last(target, before, PAGE) {
+            Ok(entries) => {
+                if let Some(chat) = self.app.position(target).and_then(|at| self.app.chats.get_mut(at)) {
+                    chat.prepend(entries);
+                }
+            }
+            Err(error) => self.app.say(Tone::Error, format!("the history: {error}")),
+        }
+    }
+
+    pub(super) fn search(&mut self, words: String) {
+        let Some(archive) = &self.archive else {
+            return self.app.say(Tone::Error, "nothing is kept of what was said ([history] keep)");
+        };
+        match archive.search(&words, None, HITS) {
+            Ok(hits) if hits.is_empty() => self.app.say(Tone::Notice, "nobody has said that"),
+            Ok(hits) => self.app.over = Some(Over::Hits { words, hits, chosen: 0 }),
+            Err(error) => self.app.say(Tone::Error, format!("the history: {error}")),
+        }
+    }
+
+    pub(super) fn visit(&mut self, target: &Target, id: EntryId) {
+        let at = self.app.find(target);
+        self.app.switch(at);
+        loop {
+            let held = self.app.chats.get(at).map(|chat| (chat.oldest(), chat.complete));
+            match held {
+                Some((Some(oldest), false)) if oldest > id => self.load(target, Some(oldest)),
+                Some((None, false)) => self.load(target, None),
+                _ => break,
+            }
+        }
+        if !self.app.show(id) {
+            self.app.say(Tone::Notice, "that is not kept any more");
+        }
+    }
+
+    pub(super) fn resend(&mut self, target: &Target) {
+        let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
+        let again: Vec<_> = chat
+            .into_iter()
+            .flat_map(|chat| chat.own())
+            .filter(|(_, entry)| matches!(entry.state, State::Failed(_) | State::Unsure))
+            .map(|(id, entry)| (id, entry.text.clone()))
+            .collect();
+        if again.is_empty() {
+            return self.app.say(Tone::Notice, "nothing failed here");
+        }
+        for (id, text) in again.into_iter().rev() {
+            self.set_state(id, State::Waiting, None);
+            self.outbox.push(target, id, text);
+        }
+    }
+
+    pub(super) fn discard(&mut self, target: &Target) {
+        let mut given_up = self.outbox.discard(target);
+        let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
+        let unsure = chat.into_iter().flat_map(|chat| chat.own());
+        given_up.extend(unsure.filter(|(_, entry)| entry.state == State::Unsure).map(|(id, _)| id));
+        for id in &given_up {
+            self.set_state(*id, State::Failed("given up".to_owned()), None);
+        }
+        self.app.say(
+            Tone::Success,
+            match given_up.len() {
+                0 => "nothing waited here".to_owned(),
+                1 => "1 message is given up".to_owned(),
+                all => format!("{all} messages are given up"),
+            },
+        );
+    }
+
+    pub(super) fn export(&mut self, target: &Target, json: bool, path: &str) {
+        let Some(archive) = &self.archive else {
+            return self.app.say(Tone::Error, "nothing is kept of what was said ([history] keep)");
+        };
+        let path = transfers::path(path);
+        let shown = sanitize::line(&path.display().to_string());
+        match history::export(archive, target, json, &path) {
+            Ok(count) => self.app.say(Tone::Success, format!("{count} messages are in {shown}")),
+            Err(failure) => self.app.say(Tone::Error, failure.to_string()),
+        }
+    }
+}

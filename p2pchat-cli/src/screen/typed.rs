@@ -1,0 +1,162 @@
+//! What is done about what was typed.
+
+use p2pchat_core::proto::Text;
+
+use super::{
+    app::{Act, App},
+    chat::receipts,
+    local::{self, Local, Typed},
+    over::Over,
+};
+use crate::{
+    archive::Level,
+    command::{self, Command},
+    desk,
+    output::Tone,
+    sanitize,
+    target::Target,
+};
+
+impl App {
+    pub(super) fn send(&mut self) {
+        let text = self.input.text().to_owned();
+        if text.trim().is_empty() {
+            return self.scroll(isize::MIN);
+        }
+        // What can't be done or sent stays where it was typed.
+        match local::parse(&text) {
+            Ok(Typed::Shared(Command::Say(said))) => match self.target().cloned() {
+                Some(target) => match Text::new(&said) {
+                    Ok(_) => self.act(Act::Say(target, said)),
+                    Err(problem) => return self.say(Tone::Error, format!("the message {problem}")),
+                },
+                None => return self.say(Tone::Error, "nothing is open: /chat USER or /join ROOM first"),
+            },
+            Ok(Typed::Shared(Command::Message { to, text })) => match Target::parse(&to) {
+                Ok(target) => self.act(Act::Say(target, text)),
+                Err(problem) => return self.say(Tone::Error, problem),
+            },
+            Ok(Typed::Shared(Command::Switch(to))) => match self.named(&to) {
+                Some(at) => {
+                    self.sent(&text);
+                    return self.switch(at);
+                }
+                None => return self.say(Tone::Error, format!("{} is not on the list", sanitize::line(&to))),
+            },
+            Ok(Typed::Shared(Command::Help(name))) => match self.help(name.as_deref()) {
+                Ok(over) => self.over = Some(over),
+                Err(problem) => return self.say(Tone::Error, problem),
+            },
+            Ok(Typed::Shared(Command::Quit)) => self.act(Act::Quit),
+            Ok(Typed::Shared(Command::Logout)) => self.act(Act::Logout),
+            Ok(Typed::Shared(command)) => {
+                let target = self.target().cloned();
+                self.act(Act::Run(command, target));
+            }
+            Ok(Typed::Local(command)) => {
+                self.sent(&text);
+                return self.run(command);
+            }
+            Err(problem) => return self.say(Tone::Error, problem),
+        }
+        self.sent(&text);
+        self.scroll(isize::MIN);
+    }
+
+    /// What was typed is done, and can be recalled.
+    fn sent(&mut self, text: &str) {
+        self.input.remember(text);
+        self.input.set("");
+        if let Some(chat) = self.chat_mut() {
+            chat.memory.draft.clear();
+        }
+    }
+
+    /// Which chat is meant by a name, or by its number on the list.
+    fn named(&self, name: &str) -> Option<usize> {
+        let is = |text: &str| Target::parse(text).ok().and_then(|target| self.position(&target));
+        is(name).or_else(|| is(&format!("#{name}")))
+    }
+
+    fn help(&self, name: Option<&str>) -> Result<Over, String> {
+        Ok(Over::text("Commands", desk::help(local::HELP.iter().chain(command::HELP), name)?))
+    }
+
+    fn run(&mut self, command: Local) {
+        match command {
+            Local::Search(words) => self.act(Act::Search(words)),
+            Local::Open(number) => {
+                let link = self.chat().and_then(|chat| chat.link(number));
+                match link.cloned() {
+                    Some(link) => self.act(Act::Open(link)),
+                    None => self.say(Tone::Error, "there is no such link here"),
+                }
+            }
+            Local::Decline(who) => self.act(Act::Decline(who)),
+            Local::Receipts => {
+                let lines = self.chat().and_then(|chat| chat.own().next()).map(|(_, entry)| receipts(entry));
+                match lines {
+                    Some(lines) => self.over = Some(Over::text("Who has it", lines)),
+                    None => self.say(Tone::Error, "you have said nothing here"),
+                }
+            }
+            Local::Resend => match self.target().cloned() {
+                Some(target) => self.act(Act::Resend(target)),
+                None => self.say(Tone::Error, "nothing was said here"),
+            },
+            Local::Discard => match self.target().cloned() {
+                Some(target) => self.act(Act::Discard(target)),
+                None => self.say(Tone::Error, "nothing was said here"),
+            },
+            Local::Level(level) => self.level(level),
+            Local::Quiet => {
+                self.quiet = !self.quiet;
+                let what = if self.quiet {
+                    "nothing disturbs you until /dnd is said again"
+                } else {
+                    "you are told of things again"
+                };
+                self.say(Tone::Success, what);
+            }
+            Local::Export { json, path } => match self.target().cloned() {
+                Some(target) => self.act(Act::Export { target, json, path }),
+                None => self.say(Tone::Error, "which conversation? Go there first"),
+            },
+            Local::Doctor => self.act(Act::Doctor),
+            Local::Keys => self.over = Some(Over::keys(&self.keys)),
+            Local::Bare => self.bare = !self.bare,
+            Local::Close => self.close(),
+        }
+    }
+
+    fn level(&mut self, level: Option<Level>) {
+        let Some(chat) = self.chat_mut() else { return };
+        let Some(target) = chat.target.clone() else {
+            return self.say(Tone::Error, "of which chat or room? Go there first");
+        };
+        if let Some(level) = level {
+            chat.memory.level = level;
+        }
+        let memory = chat.memory.clone();
+        let what = match memory.level {
+            Level::All => "you are told of all that is said here",
+            Level::Mentions => "you are told of mentions here",
+            Level::Nothing => "you are told of nothing here",
+        };
+        self.act(Act::Remember(target, memory));
+        self.say(Tone::Success, what);
+    }
+
+    /// Takes the chat in front of the user off the list.
+    fn close(&mut self) {
+        let Some(target) = self.target().cloned() else {
+            return self.say(Tone::Error, "this one stays");
+        };
+        if self.chat().is_some_and(|chat| chat.open) {
+            return self.say(Tone::Error, "it is open: /leave first");
+        }
+        self.switch(self.current.saturating_sub(1));
+        self.chats.retain(|chat| chat.target.as_ref() != Some(&target));
+        self.act(Act::Forget(target));
+    }
+}
