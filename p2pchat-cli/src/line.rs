@@ -229,8 +229,8 @@ impl<'a> Line<'a> {
             self.console.out.line(&line);
         }
         match event {
-            Event::ChatRequested { request, from, addr, .. } => {
-                let label = self.desk.requests.add(request, from, addr);
+            Event::ChatRequested { request, from, addr, secured } => {
+                let label = self.desk.requests.add(request, from, addr, secured);
                 self.console.out.say(Tone::Notice, &format!("    /accept {label} or /reject {label}"));
             }
             Event::ChatOpened { with: None, .. } => self.unnamed = true,

@@ -15,7 +15,12 @@ use crossterm::{
     terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
 };
 use futures_util::StreamExt as _;
-use ratatui::{Frame, Terminal, backend::CrosstermBackend, buffer::Buffer};
+use ratatui::{
+    Frame, Terminal,
+    backend::CrosstermBackend,
+    buffer::Buffer,
+    layout::{Position, Rect},
+};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
@@ -61,7 +66,7 @@ impl Term {
             if composed != self.composed {
                 // Terminals differ in how many cells such letters have, and leave something of them where others were.
                 self.composed = composed;
-                self.terminal.clear()?;
+                forget(&mut self.terminal)?;
                 self.terminal.draw(&mut draw)?;
             }
             Ok(())
@@ -72,7 +77,7 @@ impl Term {
     /// Draws everything anew next time, whatever stands there.
     pub(super) fn forget(&mut self) {
         // A terminal that is gone is noticed at drawing.
-        _ = self.terminal.clear();
+        _ = forget(&mut self.terminal);
     }
 
     /// Draws the user's attention to something.
@@ -87,6 +92,13 @@ impl Drop for Term {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+/// Has all of the screen drawn anew. `Terminal::clear` would ask the terminal where its cursor is, and wait for the answer,
+/// which is somebody else's to read.
+fn forget(terminal: &mut Terminal<CrosstermBackend<Stdout>>) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(Rect::from((Position::ORIGIN, size)))
 }
 
 /// Which wide letters made of several are where: emoji with a joiner, a skin colour or a variant.
