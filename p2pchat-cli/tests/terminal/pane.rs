@@ -22,7 +22,7 @@ use super::{
 pub(crate) const SHELL: &str = "shell>";
 
 /// How often a screen is looked at.
-const GLANCE: Duration = Duration::from_millis(50);
+const GLANCE: Duration = Duration::from_millis(30);
 
 /// A tmux server of a test's own, with a terminal for each of its people; they end with it.
 pub(crate) struct Desk {
@@ -69,7 +69,10 @@ impl Desk {
             .args(variables.iter().map(|(name, value)| format!("{name}={value}")))
             .arg("sh")
             // What a program writes to the clipboard shows up in tmux's buffers.
-            .args([";", "set-option", "-g", "set-clipboard", "on"]);
+            .args([";", "set-option", "-g", "set-clipboard", "on"])
+            // And what it takes for a window's name shows up there, while tmux gives none of its own.
+            .args([";", "set-option", "-g", "allow-rename", "on"])
+            .args([";", "set-option", "-g", "automatic-rename", "off"]);
         finish(&mut command);
         let pane = Pane { desk: self, home, name };
         pane.see(SHELL);
@@ -198,18 +201,21 @@ impl<'a> Pane<'a> {
             if *now != before {
                 (before, since) = (now.clone(), Instant::now());
             }
-            since.elapsed() >= GLANCE * 6
+            since.elapsed() >= GLANCE * 10
         })
     }
 
     /// Waits until it is so; what stands there then.
     pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut(&Screen) -> bool) -> Screen {
         let deadline = Instant::now() + PATIENCE;
+        let mut before = None;
         loop {
             let screen = self.screen();
-            if is_so(&screen) {
+            // Twice the same: one look may come in the midst of a drawing.
+            if before.as_ref() == Some(&screen) && is_so(&screen) {
                 return screen;
             }
+            before = Some(screen);
             assert!(
                 Instant::now() < deadline,
                 "{}: not within {PATIENCE:?}: {what}\n{}",
