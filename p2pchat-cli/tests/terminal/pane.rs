@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Write as _},
     io::{self, Write as _},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -165,6 +165,22 @@ impl<'a> Pane<'a> {
     /// What tmux knows of the pane.
     pub(crate) fn ask(&self, format: &str) -> String {
         self.tmux(&["display-message", "-p", "-t", &self.target(), format]).trim_end().to_owned()
+    }
+
+    /// From now on keeps what programs write here, for [`recorded`](Self::recorded).
+    pub(crate) fn record(&self) {
+        let file = self.recording();
+        std::fs::write(&file, "").unwrap();
+        self.tmux(&["pipe-pane", "-t", &self.target(), &format!("exec cat > '{}'", file.display())]);
+    }
+
+    /// Byte for byte what programs have written here since then.
+    pub(crate) fn recorded(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.recording()).unwrap()).into_owned()
+    }
+
+    fn recording(&self) -> PathBuf {
+        self.desk.folder.path().join(format!("{}.bytes", self.name))
     }
 
     /// What programs have put on the clipboard.
