@@ -123,6 +123,11 @@ impl<'a> Pane<'a> {
         self.name
     }
 
+    /// Whose it is.
+    pub(crate) fn home(&self) -> &'a Home {
+        self.home
+    }
+
     /// The registry that is used here.
     pub(crate) fn registry(&self) -> SocketAddr {
         self.home.registry()
