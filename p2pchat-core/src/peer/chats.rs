@@ -7,7 +7,7 @@ use p2pchat_proto::{ChatReply, PeerMessage, Reason, Username};
 use super::{
     ChatRequestId, Event, Peer, RequestError, RequestId, Response, StreamId, Timer,
     lines::Numbering,
-    streams::{Reach, Want},
+    streams::{Reach, Stream, Want},
 };
 use crate::time::Time;
 
@@ -244,11 +244,20 @@ impl Peer {
     /// True if we are asking `user` for a chat, or are in one, at the address that they come `from`, unless they have proven
     /// who they are. A name alone proves nothing: who claims it from elsewhere is the application's to judge.
     fn wants_chat(&self, user: &Username, from: Option<IpAddr>) -> bool {
+        let is_wanted = |stream: &Stream| matches!(stream.chat, Chat::Asked(_) | Chat::Open);
+        // Of two streams, ours and theirs, they may ask on the one while we have accepted on the other, which they leave.
+        let is_proven = from.is_none()
+            && self
+                .streams
+                .values()
+                .any(|stream| is_wanted(stream) && stream.is_proven() && stream.peer.as_ref() == Some(user));
+        if is_proven {
+            return true;
+        }
         let Some(Reach::Open(id)) = self.reaches.get(user) else { return false };
-        self.streams.get(id).is_some_and(|stream| {
-            matches!(stream.chat, Chat::Asked(_) | Chat::Open)
-                && from.is_none_or(|from| stream.addr.ip() == from)
-        })
+        self.streams
+            .get(id)
+            .is_some_and(|stream| is_wanted(stream) && from.is_none_or(|from| stream.addr.ip() == from))
     }
 
     /// `user` has been asked, and may have asked us before: then both want it.

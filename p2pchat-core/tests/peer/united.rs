@@ -48,18 +48,36 @@ fn dialling(me: &str) -> Solo {
     s
 }
 
+/// The key of the other end of a stream is proven.
+fn came(s: &mut Solo, stream: usize) -> Vec<String> {
+    s.peer.handle_stream_secured(s.now, s.streams[stream], key('b'));
+    if stream == 1 {
+        let me = s.peer.username().unwrap().to_string();
+        s.hear(1, &introduction(&me));
+    }
+    let mut did = s.did();
+    did.retain(|line| !line.contains("INTRODUCED_BY"));
+    did
+}
+
+#[test]
+fn who_was_accepted_on_a_stream_that_they_leave_is_accepted_on_the_other() {
+    let mut s = dialling("alice");
+    came(&mut s, 1);
+    assert_eq!(s.peer(1, "CHAT_REQUEST <alice> <bob>"), ["bob wants to chat in private"]);
+    let accepted = "s1 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>";
+    let did = came(&mut s, 0);
+    assert_eq!(did, ["s0 CHAT_REQUEST <bob> <alice>", accepted, "chat with bob in private"]);
+    s.peer(0, "CHAT_REQUEST_RESPONSE <REJECT> <404> <bob>");
+    // bob has closed his stream by now, before the answer came, and asks again on this one.
+    let did = s.peer(0, "CHAT_REQUEST <alice> <bob>");
+    assert_eq!(did, ["s0 CHAT_REQUEST_RESPONSE <ACCEPT> <200> <alice>"]);
+    s.closed(1);
+    assert!(s.did().is_empty(), "the chat is on the other stream");
+}
+
 #[test]
 fn of_two_streams_that_were_dialled_at_once_the_one_of_the_first_name_stays() {
-    let came = |s: &mut Solo, stream: usize| {
-        s.peer.handle_stream_secured(s.now, s.streams[stream], key('b'));
-        if stream == 1 {
-            let me = s.peer.username().unwrap().to_string();
-            s.hear(1, &introduction(&me));
-        }
-        let mut did = s.did();
-        did.retain(|line| !line.contains("INTRODUCED_BY"));
-        did
-    };
     // alice's own stays: it is bob who closes his.
     let mut s = dialling("alice");
     assert!(came(&mut s, 1).is_empty());
