@@ -145,3 +145,23 @@ fn links_are_made_by_the_client_and_lead_where_they_say() {
     bob.enter("/open 2");
     bob.see("there is no such link here");
 }
+
+#[test]
+fn a_file_is_offered_taken_and_there() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let (hers, his) = (Home::new(&daemon), Home::new(&daemon));
+    let alice = somebody(&desk, &hers, "alice", WIDE);
+    let bob = somebody(&desk, &his, "bob", WIDE);
+    open_chat(&alice, &bob);
+    std::fs::write(hers.folder().join("plan.txt"), "tea at five").unwrap();
+    alice.enter("/send bob ~/plan.txt");
+    alice.see("offering ~/plan.txt to bob …");
+    bob.see("alice offers a file: plan.txt, 11 bytes");
+    let folder = his.folder().join("taken");
+    std::fs::create_dir(&folder).unwrap();
+    bob.enter("/take 1 ~/taken");
+    bob.see("the file is there");
+    alice.see("bob has ~/plan.txt");
+    assert_eq!(std::fs::read_to_string(folder.join("plan.txt")).unwrap(), "tea at five");
+}
