@@ -53,7 +53,7 @@ use crate::{
     args::{Check, Global},
     browser,
     command::Command,
-    desk::{Desk, Next, WithPassword, Work},
+    desk::{self, Desk, Next, WithPassword, Work},
     doctor::{self, Finding},
     exit::{Exit, Failure},
     outbox::{Outbox, Step, Trouble},
@@ -371,13 +371,19 @@ impl Screen {
     }
 
     fn start(&mut self, command: Command, open: Option<Target>) {
+        let announced = desk::announced(&command);
         match self.desk.start(command, open.as_ref()) {
             Next::Shown(lines) => {
                 for said in lines {
                     self.app.note(open.as_ref(), said);
                 }
             }
-            Next::Work(work) => self.work(work, open),
+            Next::Work(work) => {
+                if let Some(line) = announced {
+                    self.app.note(open.as_ref(), Said::from(line));
+                }
+                self.work(work, open);
+            }
             Next::Password { prompt, then } => {
                 self.secret = Some((then, open));
                 let prompt = prompt.trim_end_matches([' ', ':']).to_owned();
