@@ -104,7 +104,7 @@ impl Drop for Term {
 
 /// Has all of the screen drawn anew. `Terminal::clear` would ask the terminal where its cursor is, and wait for the answer,
 /// which is somebody else's to read.
-fn forget(terminal: &mut Terminal<CrosstermBackend<Stdout>>) -> io::Result<()> {
+fn forget(terminal: &mut Terminal<CrosstermBackend<BufWriter<Stdout>>>) -> io::Result<()> {
     let size = terminal.size()?;
     terminal.resize(Rect::from((Position::ORIGIN, size)))
 }
