@@ -111,6 +111,8 @@ pub(super) struct App {
     pub(super) focused: bool,
     /// When the user's attention was drawn to something last.
     told: u64,
+    /// What it is to be drawn to next.
+    call: Option<String>,
     acts: VecDeque<Act>,
 }
 
@@ -132,6 +134,7 @@ impl App {
             requests: Vec::new(),
             ignored: BTreeMap::new(),
             told: 0,
+            call: None,
             bare: false,
             hide_members: false,
             quiet: false,
@@ -277,8 +280,18 @@ impl App {
 
     /// Draws the user's attention to something, unless they want none.
     pub(super) fn notify(&mut self, what: String) {
-        // A flood is no reason for a siren.
-        if !self.quiet && self.now.saturating_sub(self.told) >= CALM {
+        if !self.quiet {
+            self.call = Some(what);
+            self.tick();
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self) {
+        // A flood is no reason for a siren: the last of several is told after a while.
+        if self.now.saturating_sub(self.told) >= CALM
+            && let Some(what) = self.call.take()
+        {
             self.told = self.now;
             self.act(Act::Notify(what));
         }

@@ -252,6 +252,7 @@ impl Screen {
                     drift = ahead;
                     self.outbox.tick(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
                     self.app.remember();
+                    self.app.tick();
                     if pruned.elapsed() >= PRUNE {
                         pruned = Instant::now();
                         let now = self.app.now;
