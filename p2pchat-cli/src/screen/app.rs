@@ -109,6 +109,8 @@ pub(super) struct App {
     pub(super) quiet: bool,
     /// The user looks at the terminal, as far as it says.
     pub(super) focused: bool,
+    /// The registry doesn't hear that the user is there.
+    pub(super) unheard: bool,
     /// When the user's attention was drawn to something last.
     told: u64,
     /// What it is to be drawn to next.
@@ -133,6 +135,7 @@ impl App {
             over: None,
             requests: Vec::new(),
             ignored: BTreeMap::new(),
+            unheard: false,
             told: 0,
             call: None,
             bare: false,

@@ -17,6 +17,8 @@ use crate::{
 /// How long the registry may be gone without a mark in rooms, in milliseconds: what is said there meanwhile comes all the same.
 const GAP: u64 = 5_000;
 
+/// After how many keep-alives without an answer the user is told.
+const UNHEARD: u32 = 2;
 /// How many members of a room are shown that have gone offline.
 const OFFLINE: usize = 100;
 
@@ -125,6 +127,16 @@ impl App {
             }
         }
         self.registry = Registry::Online;
+    }
+
+    /// So many keep-alives in a row had no answer.
+    pub(super) fn unanswered(&mut self, count: u32) {
+        if count >= UNHEARD && !self.unheard {
+            let text = "the registry doesn't answer keep-alives: their UDP port is another one than is used, or something \
+                        drops them, and others will see you go offline and come back; /doctor says more";
+            self.note(None, Said::new(Tone::Error, text));
+        }
+        self.unheard = count >= UNHEARD;
     }
 
     /// This machine has slept for so many milliseconds.

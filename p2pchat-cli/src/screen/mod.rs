@@ -72,6 +72,8 @@ const BATCH: usize = 32;
 const GOODBYE: Duration = Duration::from_secs(2);
 /// For how long the wishes to chat of somebody who was declined are passed over, in milliseconds.
 const IGNORED: u64 = 3_600_000;
+/// Every how many seconds it is seen whether keep-alives are answered.
+const LOOK: u64 = 10;
 /// How often what is too old goes from the history.
 const PRUNE: Duration = Duration::from_secs(3_600);
 /// A clock that goes on by so much more than the time that the program has run was that of a computer asleep.
@@ -132,6 +134,8 @@ enum Done {
     Asked(Username, Result<(), Error>),
     Sent(EntryId, Target, Result<(), Error>),
     Told(EntryId, Target, Result<BroadcastReport, Error>),
+    /// How many keep-alives in a row had no answer.
+    Unanswered(u32),
 }
 
 struct Screen {
@@ -201,7 +205,7 @@ impl Screen {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (started, begun) = (Instant::now(), now());
-        let (mut drift, mut pruned) = (0_u64, started);
+        let (mut drift, mut pruned, mut seconds) = (0_u64, started, 0_u64);
         loop {
             if let Some(end) = self.settle(term) {
                 self.app.leave();
@@ -253,6 +257,10 @@ impl Screen {
                     self.outbox.tick(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
                     self.app.remember();
                     self.app.tick();
+                    seconds += 1;
+                    if seconds % LOOK == 0 {
+                        self.look();
+                    }
                     if pruned.elapsed() >= PRUNE {
                         pruned = Instant::now();
                         let now = self.app.now;
@@ -427,6 +435,7 @@ impl Screen {
                 }
                 self.outbox.asked(&user, Err(trouble));
             }
+            Done::Unanswered(count) => self.app.unanswered(count),
             Done::Sent(id, target, outcome) => {
                 self.outbox.sent(&target, id, outcome.map_err(|error| Trouble::of_sending(&error)));
             }
@@ -515,6 +524,14 @@ impl Screen {
         if let Some(chat) = self.app.position(target).and_then(|at| self.app.chats.get_mut(at)) {
             chat.push(id, entry);
         }
+    }
+
+    /// Sees whether the registry hears that one is there.
+    fn look(&mut self) {
+        let peer = self.session.peer.clone();
+        self.begin(
+            async move { Done::Unanswered(peer.status().await.map_or(0, |status| status.unanswered)) },
+        );
     }
 
     /// Looks at this session's own links.

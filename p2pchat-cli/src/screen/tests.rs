@@ -311,6 +311,20 @@ fn what_arrived_after_all_is_what_may_not_have() {
 }
 
 #[test]
+fn who_is_not_heard_is_told_once() {
+    let mut app = lively();
+    app.switch(0);
+    for count in [0, 1, 2, 3] {
+        app.unanswered(count);
+    }
+    let seen = shown(&mut app, (100, 24));
+    assert_eq!(seen.matches("doesn't answer keep-alives").count(), 1);
+    assert!(seen.contains("keep-alives unanswered"));
+    app.unanswered(0);
+    assert!(!shown(&mut app, (100, 24)).contains("keep-alives unanswered"));
+}
+
+#[test]
 fn a_computer_that_slept_is_told_of() {
     let mut app = lively();
     app.slept(7 * 60_000);

@@ -271,6 +271,9 @@ fn status(app: &App, area: Rect, buffer: &mut Buffer) {
         (0, unread) => parts.push(format!("{unread} unread")),
         (mentions, unread) => parts.push(format!("{unread} unread, {mentions} for you")),
     }
+    if app.unheard {
+        parts.push("keep-alives unanswered".to_owned());
+    }
     if app.quiet {
         parts.push("do not disturb".to_owned());
     }
