@@ -229,7 +229,8 @@ impl Peer {
         let on_lines = self.lines.values().flat_map(Line::said_and_unconfirmed);
         let in_part = self.broadcasts.iter().filter(|(_, broadcast)| {
             let BroadcastReport { delivered, failed } = &broadcast.report;
-            !delivered.is_empty() || failed.iter().any(|(_, why)| matches!(why, RequestError::Doubtful { .. }))
+            !delivered.is_empty()
+                || failed.iter().any(|(_, why)| matches!(why, RequestError::Doubtful { .. }))
         });
         let in_part = in_part.map(|(request, broadcast)| (*request, Some(broadcast.mark.0)));
         on_streams.map(|request| (request, None)).chain(on_lines).chain(in_part).collect()

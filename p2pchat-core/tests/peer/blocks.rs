@@ -200,8 +200,9 @@ fn blocked_what_was_said_and_not_confirmed_ends_too_on_the_stream_or_between_two
     w.block(0, "bob");
     let told = w.told(0);
     let reports = |line: &String| {
-        line.starts_with("ok Broadcast(BroadcastReport { delivered: [\"carol\"], failed: [(\"bob\", Doubtful { ")
-            && line.ends_with(", why: Blocked })] })")
+        line.starts_with(
+            "ok Broadcast(BroadcastReport { delivered: [\"carol\"], failed: [(\"bob\", Doubtful { ",
+        ) && line.ends_with(", why: Blocked })] })")
     };
     let doubtful = format!("{CLOSED}; it may have arrived all the same");
     assert!(told.contains(&doubtful) && told.iter().any(reports), "{told:?}");

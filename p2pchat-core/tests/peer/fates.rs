@@ -170,7 +170,10 @@ fn fates_an_answer_leaves_no_doubt() {
     w.send(0, "bob", "are you there?");
     w.wait(SECOND * 5);
     let errors = failed(&mut w);
-    assert!(matches!(&errors[..], [RequestError::NotDelivered(Some(_)) | RequestError::NoChat]), "{errors:?}");
+    assert!(
+        matches!(&errors[..], [RequestError::NotDelivered(Some(_)) | RequestError::NoChat]),
+        "{errors:?}"
+    );
 }
 
 /// In the base protocol: one message that is answered for by a refusal, one that isn't, one beyond what may be on its way.
