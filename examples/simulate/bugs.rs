@@ -50,6 +50,8 @@ pub(crate) enum Bug {
     DeliverTwice,
     /// A client confirms one message in twenty that its user never saw.
     ConfirmUnread,
+    /// A client says of what may have arrived that it hasn't.
+    HideDoubt,
     /// A client keeps one in eight of those who go offline to itself.
     HideOffline,
     /// A client shows one message in twenty after the next.

@@ -1,6 +1,6 @@
 //! Over which line messages come, and in which order they are read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use p2pchat_core::peer::Place;
 use p2pchat_examples::letters::{self, Letters, To};
@@ -27,6 +27,8 @@ pub(crate) struct Post {
     newest: BTreeMap<Way, u64>,
     /// How many messages a program's user was told that they are missing, which may come late, and of whom.
     missed: BTreeMap<(usize, Username), u64>,
+    /// Messages of which a sender was told that a user hasn't got them, and never will.
+    denied: BTreeSet<(u64, Username)>,
     pub(crate) delivered: u64,
     pub(crate) acknowledged: u64,
 }
@@ -61,6 +63,11 @@ impl Post {
         let names_room = way.is_some_and(|(_, names_room)| names_room);
         let letter = self.letters.read(user, name, from, room, names_room, text)?;
         let number = letter.number;
+        if self.denied.contains(&(number, name.clone())) {
+            return Err(format!(
+                "{name} reads message {number}, of which {from} was told that it isn't there"
+            ));
+        }
         let along = match (place, way) {
             (Some(Place { late: true, .. }), _) => {
                 let missed = self.missed.entry((user, from.clone())).or_default();
@@ -89,11 +96,23 @@ impl Post {
         self.letters.confirmed(number, by, name).map(drop)
     }
 
+    /// A sender is told that a user, who has these programs, hasn't got a message and never will.
+    pub(crate) fn denied(&mut self, number: u64, by: &[usize], name: &Username) -> Checked {
+        if self.letters.confirmed(number, by, name).is_ok() {
+            return Err(format!(
+                "{name} has read message {number}, of which its sender is told that it isn't there"
+            ));
+        }
+        self.denied.insert((number, name.clone()));
+        Ok(())
+    }
+
     /// Forgets what was sent so far: nobody hears of it any more.
     pub(crate) fn forget(&mut self) {
         self.letters.forget();
         self.carried.clear();
         self.newest.clear();
         self.missed.clear();
+        self.denied.clear();
     }
 }

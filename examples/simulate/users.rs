@@ -479,15 +479,38 @@ impl World {
                 for to in &report.delivered {
                     self.acknowledged(*letter, to);
                 }
+                for (to, error) in &report.failed {
+                    self.not_delivered(*letter, to, error);
+                }
+            }
+            (Ask::Say { number: letter, to }, Err(error)) => self.not_delivered(*letter, to, error),
+            (Ask::Broadcast { number: letter }, Err(error)) => {
+                let all: BTreeSet<_> = self.nodes.iter().map(|node| node.user.name.clone()).collect();
+                for to in all {
+                    self.not_delivered(*letter, &to, error);
+                }
             }
             _ => {}
         }
     }
 
     fn acknowledged(&mut self, letter: u64, by: &Username) {
-        let programs = self.nodes.iter().enumerate().filter(|(_, node)| node.user.name == *by);
-        let programs: Vec<_> = programs.map(|(number, _)| number).collect();
+        let programs = self.programs_of(by);
         let verdict = self.post.acknowledged(letter, &programs, by);
         self.check(verdict);
+    }
+
+    /// Unless it is in doubt, nobody there has read it, nor will.
+    fn not_delivered(&mut self, letter: u64, to: &Username, error: &RequestError) {
+        if self.bug == Some(Bug::HideDoubt) || !matches!(error, RequestError::Doubtful { .. }) {
+            let programs = self.programs_of(to);
+            let verdict = self.post.denied(letter, &programs, to);
+            self.check(verdict);
+        }
+    }
+
+    fn programs_of(&self, name: &Username) -> Vec<usize> {
+        let programs = self.nodes.iter().enumerate().filter(|(_, node)| node.user.name == *name);
+        programs.map(|(number, _)| number).collect()
     }
 }

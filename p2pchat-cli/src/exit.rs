@@ -78,7 +78,7 @@ impl From<Error> for Failure {
 }
 
 fn exit_of(error: &RequestError) -> Exit {
-    match error {
+    match error.cause() {
         RequestError::NoRegistry(_) | RequestError::NotConnected | RequestError::Interrupted => {
             Exit::Registry
         }
@@ -115,6 +115,7 @@ mod tests {
             (RequestError::Rejected(None), Exit::NotDelivered),
             (RequestError::Blocked, Exit::NotDelivered),
             (RequestError::TimedOut, Exit::TimedOut),
+            (RequestError::Doubtful { id: None, why: Box::new(RequestError::TimedOut) }, Exit::TimedOut),
         ] {
             assert_eq!(Failure::from(error).exit, code);
         }

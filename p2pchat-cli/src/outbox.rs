@@ -46,21 +46,18 @@ impl Trouble {
     pub(crate) fn of_sending(error: &Error) -> Self {
         let why = sanitize::line(&error.to_string());
         match error {
-            Error::Request(
-                RequestError::NoChat
-                | RequestError::NotAMember
-                | RequestError::NotConnected
-                | RequestError::NotLoggedIn
-                | RequestError::NotOnline,
-            ) => Self::Later(why),
+            Error::Request(RequestError::Doubtful { .. }) => Self::Unsure(why),
             Error::Request(
                 RequestError::KeyChanged { .. }
                 | RequestError::Plain
                 | RequestError::Blocked
-                | RequestError::NotFound,
+                | RequestError::NotFound
+                | RequestError::NotDelivered(_)
+                | RequestError::Unsupported,
             )
             | Error::Invalid { .. } => Self::Never(why),
-            _ => Self::Unsure(why),
+            // Nothing else is said of what has gone out.
+            _ => Self::Later(why),
         }
     }
 
@@ -90,6 +87,8 @@ struct Queue {
     open: bool,
     /// The way there is lost, and is looked for already.
     interrupted: bool,
+    /// A room took no text although it was open: it is tried again, as nobody says when it does.
+    shut: bool,
     asking: bool,
     /// What kept it from going out last, as the user was told.
     told: String,
@@ -125,7 +124,7 @@ impl Outbox {
     /// Text can go there from now on, or can't.
     pub(crate) fn open(&mut self, target: &Target, open: bool) {
         let queue = self.queue(target);
-        (queue.open, queue.interrupted) = (open, false);
+        (queue.open, queue.interrupted, queue.shut) = (open, false, false);
         if open {
             (queue.again, queue.pause) = (0, 0);
         }
@@ -214,8 +213,9 @@ impl Outbox {
                 let at = queue.waiting.iter().take_while(|(other, _)| *other < id).count();
                 queue.waiting.insert(at, (id, text));
                 queue.open = false;
+                queue.shut = matches!(target, Target::Room(_));
                 // The chat may just have ended, and be had again at once; but not over and over.
-                queue.again = now + queue.pause;
+                queue.again = now + if queue.shut { queue.pause.max(SOONEST) } else { queue.pause };
                 queue.pause = (queue.pause * 2).clamp(SOONEST, LATEST);
                 State::Waiting
             }
@@ -254,6 +254,9 @@ impl Outbox {
         let now = self.now;
         let queue = self.queue(target);
         let mut steps = Vec::new();
+        if queue.shut && !queue.interrupted && now >= queue.again {
+            (queue.open, queue.shut) = (true, false);
+        }
         if queue.open {
             while queue.sending.len() < UNDER_WAY
                 && let Some((id, text)) = queue.waiting.pop_front()
@@ -277,6 +280,9 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use p2pchat_core::proto::LinkKey;
     use proptest::prelude::*;
 
     use super::*;
@@ -329,6 +335,62 @@ mod tests {
     }
 
     #[test]
+    fn what_an_error_says_of_a_message_decides_what_becomes_of_it() {
+        let request = |error: RequestError| Trouble::of_sending(&Error::Request(error));
+        let key = LinkKey::new(&"7".repeat(64)).unwrap();
+        let never = [
+            RequestError::KeyChanged { known: key, shown: None },
+            RequestError::Plain,
+            RequestError::Blocked,
+            RequestError::NotFound,
+            RequestError::NotDelivered(None),
+            RequestError::NotDelivered(Some("no chat is open".to_owned())),
+            RequestError::Unsupported,
+        ];
+        let later = [
+            RequestError::NotConnected,
+            RequestError::NoRegistry("down".to_owned()),
+            RequestError::NotLoggedIn,
+            RequestError::Interrupted,
+            RequestError::TimedOut,
+            RequestError::Refused(None),
+            RequestError::Busy { retry_after: Duration::from_secs(9), reason: None },
+            RequestError::NotOnline,
+            RequestError::NoPort,
+            RequestError::AddressHidden,
+            RequestError::Unreachable("no route".to_owned()),
+            RequestError::Rejected(None),
+            RequestError::NoChat,
+            RequestError::NotAMember,
+            RequestError::TooMany { what: "messages", limit: 256 },
+            RequestError::Unexpected("nonsense".to_owned()),
+            RequestError::Closed,
+            // No message ends by these.
+            RequestError::AlreadyLoggedIn,
+            RequestError::NameTaken(None),
+            RequestError::InviteWanted,
+            RequestError::LoginFailed(None),
+            RequestError::AlreadyOnline,
+            RequestError::NoSuchRequest,
+            RequestError::NoFiles,
+            RequestError::NoSuchFile,
+            RequestError::File("full".to_owned()),
+            RequestError::Withdrawn(None),
+            RequestError::Cancelled,
+        ];
+        for error in never.iter().chain(&later) {
+            let doubtful = RequestError::Doubtful { id: Some(7), why: Box::new(error.clone()) };
+            assert!(matches!(request(doubtful), Trouble::Unsure(_)), "{error:?}");
+        }
+        for error in never {
+            assert!(matches!(request(error.clone()), Trouble::Never(_)), "{error:?}");
+        }
+        for error in later {
+            assert!(matches!(request(error.clone()), Trouble::Later(_)), "{error:?}");
+        }
+    }
+
+    #[test]
     fn who_declines_is_not_asked_again() {
         let (mut outbox, user) = (Outbox::default(), "bob".parse().unwrap());
         outbox.push(&bob(), 1, "a".to_owned());
@@ -347,6 +409,28 @@ mod tests {
         assert_eq!(all(&mut outbox), []);
         outbox.open(&room, true);
         assert_eq!(all(&mut outbox).len(), 2);
+    }
+
+    #[test]
+    fn a_room_that_took_nothing_is_tried_again() {
+        let (mut outbox, room) = (Outbox::default(), Target::parse("#den").unwrap());
+        outbox.open(&room, true);
+        outbox.push(&room, 1, "a".to_owned());
+        all(&mut outbox);
+        outbox.sent(&room, 1, later());
+        outbox.tick(SOONEST - 1);
+        assert_eq!(all(&mut outbox), [Step::State { id: 1, state: State::Waiting }]);
+        outbox.tick(SOONEST);
+        let sending = Step::State { id: 1, state: State::Sending };
+        assert_eq!(
+            all(&mut outbox),
+            [sending, Step::Send { id: 1, target: room.clone(), text: "a".to_owned() }]
+        );
+        outbox.sent(&room, 1, later());
+        // Not once it was left.
+        outbox.open(&room, false);
+        outbox.tick(LATEST * 9);
+        assert_eq!(all(&mut outbox), [Step::State { id: 1, state: State::Waiting }]);
     }
 
     proptest! {

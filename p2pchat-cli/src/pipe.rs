@@ -112,11 +112,14 @@ fn missed(sent: Result<BroadcastReport, Error>) -> Result<Vec<String>, Failure> 
     match sent {
         Ok(report) => Ok(show::missed(&report)),
         // Nothing that comes after it can be said either.
-        Err(
-            error @ Error::Request(
-                RequestError::NotAMember | RequestError::NotLoggedIn | RequestError::Closed,
-            ),
-        ) => Err(error.into()),
+        Err(Error::Request(error))
+            if matches!(
+                error.cause(),
+                RequestError::NotAMember | RequestError::NotLoggedIn | RequestError::Closed
+            ) =>
+        {
+            Err(error.into())
+        }
         Err(error) => Ok(vec![format!("not delivered: {}", Failure::from(error))]),
     }
 }

@@ -251,7 +251,7 @@ pub(crate) fn missed(report: &BroadcastReport) -> Vec<String> {
     let line = |(who, why): &(Username, RequestError)| {
         format!("not delivered to {}: {}", name(who), sanitize::line(&why.to_string()))
     };
-    report.failed.iter().filter(|(_, why)| *why != RequestError::Blocked).map(line).collect()
+    report.failed.iter().filter(|(_, why)| *why.cause() != RequestError::Blocked).map(line).collect()
 }
 
 #[cfg(test)]

@@ -550,11 +550,13 @@ impl Screen {
 /// Who of a room has a message, and who hasn't.
 fn receivers(report: &BroadcastReport) -> Vec<(Username, State)> {
     let delivered = report.delivered.iter().map(|who| (who.clone(), State::Delivered));
-    let failed = report
-        .failed
-        .iter()
-        .filter(|(_, why)| *why != RequestError::Blocked)
-        .map(|(who, why)| (who.clone(), State::Failed(why.to_string())));
+    let failed =
+        report.failed.iter().filter(|(_, why)| *why.cause() != RequestError::Blocked).map(|(who, why)| {
+            match why {
+                RequestError::Doubtful { .. } => (who.clone(), State::Unsure),
+                why => (who.clone(), State::Failed(why.to_string())),
+            }
+        });
     delivered.chain(failed).collect()
 }
 

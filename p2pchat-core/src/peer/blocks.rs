@@ -17,7 +17,7 @@ const BLOCKED: &str = "blocked";
 
 impl Peer {
     /// Nothing is said to the user from now on, and nothing that they say is shown: what was to be said to them ends with
-    /// [`RequestError::Blocked`], chats with them end, and so do streams, those to come as soon as it is known whose they are. In
+    /// [`RequestError::Blocked`] (what was said already, in doubt), chats with them end, and so do streams, those to come as soon as it is known whose they are. In
     /// rooms they are still shown as members.
     pub fn block(&mut self, now: Time, user: Username) {
         if !self.blocked.insert(user.clone()) || self.closed {
@@ -69,25 +69,26 @@ impl Peer {
             self.reaches.remove(user);
         }
         let (mut direct, mut in_rooms) = (Vec::new(), Vec::new());
+        let (unsaid, said) = (RequestError::Blocked, RequestError::Blocked.in_doubt(None));
         for want in wants {
             match want {
-                Want::Chat(request) => direct.push(request),
-                Want::Broadcast(request) => in_rooms.push(request),
+                Want::Chat(request) => direct.push((request, unsaid.clone())),
+                Want::Broadcast(request) => in_rooms.push((request, unsaid.clone())),
                 Want::Line => {}
             }
         }
         for stream in self.streams.values().filter(|stream| stream.peer.as_ref() == Some(user)) {
-            direct.extend(stream.direct.requests());
-            in_rooms.extend(stream.rooms.requests());
+            direct.extend(stream.direct.requests().map(|request| (request, said.clone())));
+            in_rooms.extend(stream.rooms.requests().map(|request| (request, said.clone())));
             if let Chat::Asked(requests) = &stream.chat {
-                direct.extend(requests);
+                direct.extend(requests.iter().map(|request| (*request, unsaid.clone())));
             }
         }
-        for request in direct {
-            self.complete(request, Err(RequestError::Blocked));
+        for (request, error) in direct {
+            self.complete(request, Err(error));
         }
-        for request in in_rooms {
-            self.settle_broadcast(request, user, Err(RequestError::Blocked));
+        for (request, error) in in_rooms {
+            self.settle_broadcast(request, user, Err(error));
         }
     }
 }

@@ -97,6 +97,17 @@ pub enum RequestError {
     /// The message was not taken in on the other side.
     #[error("{}", .0.as_deref().unwrap_or("the message was not accepted"))]
     NotDelivered(Option<String>),
+    /// A message may have arrived, and may not have: it went out, and this ended the wait for its answer. Whatever else ends
+    /// [`Peer::send`](super::Peer::send), or keeps a [`Peer::broadcast`](super::Peer::broadcast) from somebody, says that it
+    /// hasn't arrived and never will.
+    #[error("{why}; it may have arrived all the same")]
+    Doubtful {
+        /// The message's id, by which [`Event::Arrived`](super::Event::Arrived) names it if it is confirmed after all; `None` if
+        /// it had no number (§7.14), and that is never told.
+        id: Option<u64>,
+        /// Why nobody waits for the answer any more.
+        why: Box<Self>,
+    },
     /// The user's program takes no files (§7.15).
     #[error("that user's program takes no files")]
     NoFiles,
@@ -133,6 +144,19 @@ pub enum RequestError {
 }
 
 impl RequestError {
+    /// What it is about, whether or not a message may have arrived.
+    pub const fn cause(&self) -> &Self {
+        match self {
+            Self::Doubtful { why, .. } => why,
+            error => error,
+        }
+    }
+
+    /// The same of a message that went out.
+    pub(super) fn in_doubt(self, id: Option<u64>) -> Self {
+        Self::Doubtful { id, why: Box::new(self) }
+    }
+
     /// A refusal, for ever or until some time has passed.
     pub(super) fn refused(reason: Option<Reason>, retry_after: Option<Duration>) -> Self {
         let reason = reason.map(|reason| reason.as_str().to_owned());

@@ -102,13 +102,13 @@ pub enum Event {
         /// How many.
         count: u64,
     },
-    /// What could not be delivered, as its command was told, has arrived after all.
+    /// What was in doubt, as its command was told ([`RequestError::Doubtful`]), has arrived after all.
     Arrived {
         /// Who has it.
         with: Username,
         /// The room that it was said in, or none.
         room: Option<RoomName>,
-        /// Its id.
+        /// Its id, as the error had it.
         id: u64,
         /// What.
         text: Text,
@@ -304,6 +304,6 @@ pub enum Response {
 pub struct BroadcastReport {
     /// Those whose program has confirmed it.
     pub delivered: Vec<Username>,
-    /// Those who don't have it, and why.
+    /// Those whose program hasn't, and why. Those of them with [`RequestError::Doubtful`] may have it, all others haven't.
     pub failed: Vec<(Username, RequestError)>,
 }

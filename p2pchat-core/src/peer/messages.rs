@@ -1,7 +1,7 @@
 //! Messages on their way out: sent, broadcast, and confirmed by the other side (§8.3, §8.4).
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     num::NonZeroU64,
 };
 
@@ -36,7 +36,7 @@ impl Lane {
         self.flights.iter()
     }
 
-    /// Those that end with the stream.
+    /// Those that end with the stream. All of them were said, and so are in doubt.
     pub(super) fn requests(&self) -> impl Iterator<Item = RequestId> {
         self.flights.iter().filter_map(|flight| match flight.wait {
             Wait::Stream { request, .. } => Some(request),
@@ -88,7 +88,8 @@ pub(super) struct Broadcast {
 }
 
 impl Peer {
-    /// Says something in an open chat (§4.11). Done once the other program has confirmed it.
+    /// Says something in an open chat (§4.11). Done once the other program has confirmed it. If it fails, it wasn't taken, and
+    /// may be said again, unless it is [`RequestError::Doubtful`].
     pub fn send(&mut self, now: Time, user: Username, text: Text) -> RequestId {
         self.command(|peer, request| {
             let sender = peer.me()?.clone();
@@ -107,7 +108,8 @@ impl Peer {
     }
 
     /// Says something to every member of a room that is online (§4.16), each over a stream of its own, so that nobody
-    /// waits for anybody else: [`Response::Broadcast`], once the last has confirmed or failed.
+    /// waits for anybody else: [`Response::Broadcast`], once the last has confirmed or failed. If the command itself fails,
+    /// nobody has it, unless that is [`RequestError::Doubtful`].
     pub fn broadcast(&mut self, now: Time, room: RoomName, text: Text) -> RequestId {
         self.command(|peer, request| {
             peer.me()?;
@@ -220,6 +222,20 @@ impl Peer {
         true
     }
 
+    /// The commands that have said something which isn't answered, or not by everybody, and under what id.
+    pub(super) fn said_and_unanswered(&self) -> BTreeMap<RequestId, Option<u64>> {
+        let on_streams = self.streams.values().flat_map(|stream| stream.direct.requests());
+        let on_streams = on_streams.chain(self.streams.values().flat_map(|stream| stream.rooms.requests()));
+        let on_lines = self.lines.values().flat_map(Line::said_and_unconfirmed);
+        let in_part = self.broadcasts.iter().filter(|(_, broadcast)| {
+            let BroadcastReport { delivered, failed } = &broadcast.report;
+            !delivered.is_empty()
+                || failed.iter().any(|(_, why)| matches!(why, RequestError::Doubtful { .. }))
+        });
+        let in_part = in_part.map(|(request, broadcast)| (*request, Some(broadcast.mark.0)));
+        on_streams.map(|request| (request, None)).chain(on_lines).chain(in_part).collect()
+    }
+
     /// Waits for the confirmation of a message that is about to be sent.
     fn launch(
         &mut self,
@@ -273,7 +289,7 @@ impl Peer {
             Delivery::Failure { reason } => {
                 Err(RequestError::NotDelivered(reason.as_ref().map(|reason| reason.as_str().to_owned())))
             }
-            other => Err(RequestError::Unexpected(format!("{other:?}"))),
+            other => Err(RequestError::Unexpected(format!("{other:?}")).in_doubt(None)),
         };
         match flight.wait {
             Wait::Stream { request, .. } => {
@@ -296,7 +312,7 @@ impl Peer {
             && let Some(Flight { wait: Wait::Stream { request, .. }, .. }) =
                 stream.lane(kind).flights.pop_front()
         {
-            self.land(id, kind, request, Err(RequestError::TimedOut));
+            self.land(id, kind, request, Err(RequestError::TimedOut.in_doubt(None)));
         }
         self.watch_flights(now, id, kind);
     }

@@ -246,14 +246,19 @@ impl Peer {
         }
     }
 
-    /// Ends everything: the session, all streams, and all commands with [`RequestError::Closed`]. Afterwards facts are
-    /// passed over and commands refused.
+    /// Ends everything: the session, all streams, and all commands with [`RequestError::Closed`], which for messages that were
+    /// said and not answered is in doubt. Afterwards facts are passed over and commands refused.
     pub fn shutdown(&mut self, now: Time) -> RequestId {
         self.command(|peer, request| {
             // First of all, since what follows would end some of them with its own errors.
+            let said = peer.said_and_unanswered();
             for open in std::mem::replace(&mut peer.open, BTreeSet::from([request])) {
                 if open != request {
-                    peer.tell(Event::Completed { request: open, outcome: Err(RequestError::Closed) });
+                    let error = match said.get(&open) {
+                        Some(id) => RequestError::Closed.in_doubt(*id),
+                        None => RequestError::Closed,
+                    };
+                    peer.tell(Event::Completed { request: open, outcome: Err(error) });
                 }
             }
             let _ = peer.hang_up_registry(now);

@@ -400,8 +400,8 @@ impl Peer {
                 self.carry_line(now, stream, user);
                 // Where messages have no numbers, nothing of it can be said.
                 if self.lines.get(user).is_some_and(|line| line.carrier.is_none()) {
-                    let error = RequestError::NotDelivered(None);
-                    self.line_over(user, &error, "their program can't go on with it");
+                    let why = "their program can't go on with it";
+                    self.line_over(user, &RequestError::Unreachable(why.to_owned()), why);
                 }
             }
         }
@@ -537,11 +537,11 @@ impl Peer {
                 self.way_lost(now, user, reach, &unreachable);
             }
             for request in stream.rooms.requests() {
-                self.settle_broadcast(request, user, Err(unreachable.clone()));
+                self.settle_broadcast(request, user, Err(unreachable.clone().in_doubt(None)));
             }
         }
         for request in stream.direct.requests() {
-            self.complete(request, Err(unreachable.clone()));
+            self.complete(request, Err(unreachable.clone().in_doubt(None)));
         }
         let was_asked = matches!(stream.proof, Proof::Asked { .. });
         // What was asked there is asked on the stream that stays.

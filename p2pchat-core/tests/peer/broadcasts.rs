@@ -67,7 +67,7 @@ fn every_way_to_fail_is_reported_of_that_member() {
         s.wait_quietly(SECOND * 10),
         [
             "ok Broadcast(BroadcastReport { delivered: [], failed: [(\"away\", NotOnline), (\"deaf\", NoPort), \
-          (\"full\", NotDelivered(None)), (\"mute\", TimedOut)] })"
+          (\"full\", NotDelivered(None)), (\"mute\", Doubtful { id: None, why: TimedOut })] })"
         ]
     );
 }

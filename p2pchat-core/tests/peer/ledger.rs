@@ -52,7 +52,9 @@ struct Fate {
     /// What its sender was told: whether it was delivered, and that it was after all.
     told: Option<bool>,
     arrived: bool,
-    /// It was clear at once that it wouldn't be said.
+    /// The sender was told that it isn't at the receiver and never will be,
+    denied: bool,
+    /// and that not even the attempt was made: it has no number.
     unsaid: bool,
     /// It was shown after everything had become whole for good.
     quietly: bool,
@@ -167,7 +169,7 @@ impl Ledger {
         assert_eq!(*said.id.get_or_insert(place.number.id), place.number.id, "one id for everybody");
         let (run, fate) = (said.run, &mut said.fates[node]);
         assert!(!std::mem::replace(&mut fate.shown, true), "shown twice: {index} {:?}", self.said);
-        assert!(!fate.unsaid, "it was refused before it was said: {index} {:?}", self.said);
+        assert!(!fate.denied, "its sender was told that it isn't there: {index} {:?}", self.said);
         fate.quietly = self.is_quiet;
 
         let runs = (run, self.runs[node]);
@@ -222,7 +224,7 @@ impl Ledger {
         assert_eq!(room.map(RoomName::as_str), said.to.is_none().then_some("den"), "{said:?}");
         let fate = &mut said.fates[with];
         assert!(fate.confirmed, "nobody has confirmed it");
-        assert_eq!(fate.told, Some(false), "only what was not delivered arrives after all");
+        assert!(fate.told == Some(false) && !fate.denied, "only what was in doubt arrives after all");
         assert!(!std::mem::replace(&mut fate.arrived, true), "it has arrived before");
     }
 
@@ -230,27 +232,29 @@ impl Ledger {
         let Some(said) = self.said.iter_mut().find(|said| said.by == node && said.command == command) else {
             return;
         };
-        let mut tell = |to: usize, is_there: bool, unsaid: bool| {
+        let mut tell = |to: usize, error: Option<&RequestError>| {
+            let (is_there, denied) = (error.is_none(), error.is_some_and(is_denial));
             let fate = &mut said.fates[to];
             assert_eq!(fate.told, None, "told twice: {fate:?}");
             assert!(!is_there || fate.confirmed, "nobody has confirmed it: {fate:?}");
-            assert!(!unsaid || !fate.shown, "it was said: {fate:?}");
-            (fate.told, fate.unsaid) = (Some(is_there), unsaid);
+            assert!(!denied || !fate.shown, "it is there: {error:?} {fate:?}");
+            (fate.told, fate.denied) = (Some(is_there), denied);
+            fate.unsaid = denied && !matches!(error, Some(RequestError::NotDelivered(_)));
         };
         match outcome {
-            Ok(Response::Done) => tell(said.to.unwrap(), true, false),
+            Ok(Response::Done) => tell(said.to.unwrap(), None),
             Ok(Response::Broadcast(report)) => {
-                report.delivered.iter().for_each(|name| tell(number(name), true, false));
-                report.failed.iter().for_each(|(name, error)| tell(number(name), false, is_unsaid(error)));
+                report.delivered.iter().for_each(|name| tell(number(name), None));
+                report.failed.iter().for_each(|(name, error)| tell(number(name), Some(error)));
                 // Whoever isn't named was not there.
                 said.fates.iter_mut().filter(|fate| fate.told.is_none()).for_each(|fate| {
                     assert!(!fate.shown, "nobody says that they have it");
-                    (fate.told, fate.unsaid) = (Some(false), true);
+                    (fate.told, fate.denied, fate.unsaid) = (Some(false), true, true);
                 });
             }
             Err(error) => match said.to {
-                Some(to) => tell(to, false, is_unsaid(error)),
-                None => (0..NAMES.len()).for_each(|to| tell(to, false, true)),
+                Some(to) => tell(to, Some(error)),
+                None => (0..NAMES.len()).for_each(|to| tell(to, Some(error))),
             },
             other => panic!("{other:?}"),
         }
@@ -312,7 +316,7 @@ impl Ledger {
     }
 }
 
-/// Whether this means that it will never be said.
-const fn is_unsaid(error: &RequestError) -> bool {
-    matches!(error, RequestError::NoChat | RequestError::TooMany { .. })
+/// Whether this means that it isn't at the receiver, and never will be.
+const fn is_denial(error: &RequestError) -> bool {
+    !matches!(error, RequestError::Doubtful { .. })
 }

@@ -9,6 +9,7 @@ mod chats;
 mod delivery;
 mod dialled;
 mod dials;
+mod fates;
 mod files;
 mod hidden;
 mod keys;

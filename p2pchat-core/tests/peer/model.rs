@@ -23,6 +23,16 @@ const AGREED: &str = " <1> <reason,roster,sender,resume,moderate,ticket,retry>";
 /// Stands for what a person is told, in whatever words.
 const WORDS: &str = "…";
 
+/// Who hasn't got a broadcast, or may have it.
+pub(crate) fn untold(user: &str, error: &RequestError) -> String {
+    let doubt = if matches!(error, RequestError::Doubtful { .. }) { "?" } else { "" };
+    format!("{user}{doubt}")
+}
+
+fn doubtful(why: &RequestError) -> RequestError {
+    RequestError::Doubtful { id: None, why: Box::new(why.clone()) }
+}
+
 /// Microseconds since the beginning.
 type Time = u64;
 type Name = &'static str;
@@ -194,7 +204,8 @@ struct Broadcast {
     text: Name,
     pending: Vec<Name>,
     told: Vec<Name>,
-    untold: Vec<Name>,
+    /// Who hasn't got it, or may have it.
+    untold: Vec<String>,
 }
 
 /// What is due, in the order of what is due at once.
@@ -366,7 +377,7 @@ impl Model {
                     && until <= self.now
                 {
                     self.lane(stream, kind).ours.pop_front();
-                    self.landed(stream, kind, command, Err(RequestError::TimedOut));
+                    self.landed(stream, kind, command, Err(doubtful(&RequestError::TimedOut)));
                 }
             }
         }

@@ -14,7 +14,7 @@ use proptest::{
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 
 use crate::{
-    model::{Line, Model, SEED},
+    model::{Line, Model, SEED, untold},
     solo::{Solo, digest, room, text, user},
     steps::{Command, Step, steps},
 };
@@ -185,7 +185,9 @@ impl Machine {
                     let number = self.commands.iter().position(|command| *command == request).unwrap();
                     match outcome {
                         Ok(Response::Broadcast(report)) => {
-                            let failed: Vec<_> = report.failed.iter().map(|(user, _)| user).collect();
+                            let failed = report.failed.iter();
+                            let failed: Vec<_> =
+                                failed.map(|(user, error)| untold(user.as_str(), error)).collect();
                             format!("c{number} told {:?}, not {failed:?}", report.delivered)
                         }
                         Ok(response) => format!("c{number} {response:?}"),

@@ -108,7 +108,8 @@ async fn what_is_dropped_unconfirmed_is_undelivered() {
     let drop_one =
         async { while !matches!(bob_events.next_held().await.unwrap().event(), Event::Message { .. }) {} };
     let (sent, ()) = tokio::join!(alice.send("bob", "into the void"), drop_one);
-    assert_eq!(sent, Err(Error::Request(RequestError::TimedOut)));
+    let Err(Error::Request(RequestError::Doubtful { why, .. })) = sent else { panic!("{sent:?}") };
+    assert_eq!(*why, RequestError::TimedOut);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

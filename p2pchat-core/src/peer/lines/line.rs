@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use p2pchat_proto::{Number, RoomName, Text};
+use p2pchat_proto::{RoomName, Text};
 
 use crate::{
     peer::{Receipt, RequestError, RequestId, StreamId, messages::Kind},
@@ -45,7 +45,7 @@ pub(in crate::peer) struct Line {
     pub(super) said: u64,
     /// Ours, not confirmed yet, in order.
     pub(super) unconfirmed: VecDeque<Kept>,
-    /// The last that were given up.
+    /// The last that were given up after they had been said.
     pub(super) given_up: VecDeque<Kept>,
     /// Their run, and the last before it, from which something may still be on its way.
     pub(super) run: Option<u64>,
@@ -69,7 +69,11 @@ pub(in crate::peer) struct Line {
 /// A message of ours.
 #[derive(Debug)]
 pub(super) struct Kept {
-    pub(super) number: Number,
+    pub(super) id: u64,
+    pub(super) time: u64,
+    /// It has one from when it is first said on a stream. Without one it can't have arrived, and nothing is missing if it never
+    /// gets one.
+    pub(super) sequence: Option<NonZeroU64>,
     pub(super) said: Said,
     /// Who waits for it; nobody once it was given up.
     pub(super) request: Option<RequestId>,
@@ -116,6 +120,24 @@ pub(in crate::peer) enum Arrival {
 }
 
 impl Line {
+    /// Numbers what waits to be said on a stream.
+    pub(super) fn number_waiting(&mut self) -> Vec<NonZeroU64> {
+        let mut numbered = Vec::new();
+        for kept in self.unconfirmed.iter_mut().filter(|kept| kept.sequence.is_none()) {
+            let sequence = NonZeroU64::MIN.saturating_add(self.said);
+            self.said = sequence.get();
+            kept.sequence = Some(sequence);
+            numbered.push(sequence);
+        }
+        numbered
+    }
+
+    /// Which commands wait for the confirmation of what was said, and under what id.
+    pub(in crate::peer) fn said_and_unconfirmed(&self) -> impl Iterator<Item = (RequestId, Option<u64>)> {
+        let said = self.unconfirmed.iter().filter(|kept| kept.sequence.is_some());
+        said.filter_map(|kept| Some((kept.request?, Some(kept.id))))
+    }
+
     pub(super) fn is_wanted(&self) -> bool {
         self.chat || !self.unconfirmed.is_empty()
     }

@@ -34,7 +34,8 @@ impl Peer {
         };
         (line.carrier, line.since) = (Some(id), now);
         (line.lost, line.again, line.reason) = (None, None, None);
-        let again: Vec<_> = line.unconfirmed.iter().map(|kept| kept.number.sequence).collect();
+        line.number_waiting();
+        let again: Vec<_> = line.unconfirmed.iter().filter_map(|kept| kept.sequence).collect();
         for sequence in again {
             self.launch_numbered(now, id, user, sequence);
         }
@@ -122,7 +123,7 @@ impl Peer {
         self.lines.entry(user).or_default().arrival(sequence)
     }
 
-    /// Numbers a message to `user`, and says it now or once there is a stream.
+    /// Says a message to `user` by number, now or once there is a stream.
     pub(super) fn say(
         &mut self,
         now: Time,
@@ -143,13 +144,14 @@ impl Peer {
         if line.unconfirmed.len() >= limit {
             return Err(RequestError::TooMany { what: "messages", limit });
         }
-        let Some(sequence) = NonZeroU64::new(line.said + 1) else { return Err(RequestError::Closed) };
-        line.said += 1;
         line.talked = Some(now);
-        let number = Number { id, sequence, time };
-        line.unconfirmed.push_back(Kept { number, said, request: Some(request), until });
+        line.unconfirmed.push_back(Kept { id, time, sequence: None, said, request: Some(request), until });
         match line.carrier {
-            Some(carrier) => self.launch_numbered(now, carrier, user, sequence),
+            Some(carrier) => {
+                for sequence in line.number_waiting() {
+                    self.launch_numbered(now, carrier, user, sequence);
+                }
+            }
             None if line.again.is_none() => {
                 line.lost.get_or_insert(now);
                 line.again = Some(now);
@@ -165,11 +167,11 @@ impl Peer {
         let Some(kept) = self
             .lines
             .get(user)
-            .and_then(|line| line.unconfirmed.iter().find(|kept| kept.number.sequence == sequence))
+            .and_then(|line| line.unconfirmed.iter().find(|kept| kept.sequence == Some(sequence)))
         else {
             return;
         };
-        let (number, said) = (kept.number, kept.said.clone());
+        let (number, said) = (Number { id: kept.id, sequence, time: kept.time }, kept.said.clone());
         let was_answered = self.streams.get(&id).is_some_and(Stream::is_answered);
         self.fly(id, said.kind(), sequence, said.text());
         self.send_peer(now, id, PeerMessage::Numbered(number));
@@ -197,13 +199,13 @@ impl Peer {
         // What was given up may be confirmed late.
         let kept = [&mut line.unconfirmed, &mut line.given_up]
             .into_iter()
-            .find_map(|all| all.remove(all.iter().position(|kept| kept.number.sequence == sequence)?));
+            .find_map(|all| all.remove(all.iter().position(|kept| kept.sequence == Some(sequence))?));
         let Some(kept) = kept else { return };
         match (kept.request, kept.said) {
             (Some(request), Said::Direct(_)) => self.complete(request, outcome.map(|()| Response::Done)),
             (Some(request), Said::Broadcast(..)) => self.settle_broadcast(request, user, outcome),
             (None, said) if outcome.is_ok() => {
-                let (id, text) = (kept.number.id, said.text().clone());
+                let (id, text) = (kept.id, said.text().clone());
                 if self.amend_report(id, user) {
                     return;
                 }
@@ -213,7 +215,7 @@ impl Peer {
         }
     }
 
-    /// Gives up those messages to `user`. They may still be asked for.
+    /// Gives up those messages to `user`. What was said already may have arrived, and may still be asked for.
     fn give_up(&mut self, user: &Username, which: impl Fn(&Kept) -> bool, error: &RequestError) {
         let Some(line) = self.lines.get_mut(user) else { return };
         let (lost, kept) = std::mem::take(&mut line.unconfirmed).into_iter().partition(|kept| which(kept));
@@ -221,15 +223,19 @@ impl Peer {
         let lost: VecDeque<Kept> = lost;
         for mut kept in lost {
             let (request, is_direct) = (kept.request.take(), matches!(kept.said, Said::Direct(_)));
-            if let Some(line) = self.lines.get_mut(user) {
+            let error = match kept.sequence {
+                Some(_) => error.clone().in_doubt(Some(kept.id)),
+                None => error.clone(),
+            };
+            if let Some(line) = self.lines.get_mut(user).filter(|_| kept.sequence.is_some()) {
                 line.given_up.push_back(kept);
                 if line.given_up.len() > KEPT {
                     line.given_up.pop_front();
                 }
             }
             match request {
-                Some(request) if is_direct => self.complete(request, Err(error.clone())),
-                Some(request) => self.settle_broadcast(request, user, Err(error.clone())),
+                Some(request) if is_direct => self.complete(request, Err(error)),
+                Some(request) => self.settle_broadcast(request, user, Err(error)),
                 None => {}
             }
         }
@@ -243,7 +249,7 @@ impl Peer {
         let Some(carrier) = line.carrier else { return };
         let (asked, kept): (VecDeque<Kept>, _) = std::mem::take(&mut line.given_up)
             .into_iter()
-            .partition(|kept| (first..=last).contains(&kept.number.sequence));
+            .partition(|kept| kept.sequence.is_some_and(|sequence| (first..=last).contains(&sequence)));
         line.given_up = kept;
         for mut kept in asked {
             let may_have = match &kept.said {
@@ -251,11 +257,10 @@ impl Peer {
                 Said::Broadcast(room, _) => self.rooms.get(room).is_some_and(|room| room.has(&user)),
             };
             let Some(line) = self.lines.get_mut(&user) else { continue };
-            if !may_have {
+            let Some(sequence) = kept.sequence.filter(|_| may_have) else {
                 line.given_up.push_back(kept);
                 continue;
-            }
-            let sequence = kept.number.sequence;
+            };
             kept.until = until;
             line.unconfirmed.push_back(kept);
             self.launch_numbered(now, carrier, &user, sequence);

@@ -4,13 +4,13 @@ use std::num::NonZeroU64;
 
 use p2pchat_proto::{Capabilities, Capability, Number, PeerMessage, Username};
 
-use super::Line;
+use super::{Line, Said};
 use crate::{
     peer::{Event, Peer, RequestError, StreamId, Timer, chats::Chat, streams::Parting},
     time::Time,
 };
 
-const STARTED_ANEW: &str = "their program has started anew, and may or may not have shown it";
+const STARTED_ANEW: &str = "their program has started anew";
 
 /// How far a stream is with its numbering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Peer {
         let run = self.ids.u64(..);
         let line =
             self.lines.entry(user).or_insert_with(|| Line { our_run: run, since: now, ..Line::default() });
-        let oldest = line.unconfirmed.iter().map(|kept| kept.number.sequence).min();
+        let oldest = line.unconfirmed.iter().filter_map(|kept| kept.sequence).min();
         let next = oldest.unwrap_or(NonZeroU64::MIN.saturating_add(line.said));
         let (run, chat) = (line.our_run, line.chat);
         let capabilities = self.said_to_peers();
@@ -102,8 +102,9 @@ impl Peer {
         let is_new = known != Some(run);
         if is_new && known.is_some() {
             let anew = RequestError::NotDelivered(Some(STARTED_ANEW.to_owned()));
-            self.give_up(&user, |_| true, &anew);
-            self.close_chat(&user, "their program has started anew");
+            self.give_up(&user, |kept| kept.sequence.is_some(), &anew);
+            self.give_up(&user, |kept| matches!(kept.said, Said::Direct(_)), &RequestError::NoChat);
+            self.close_chat(&user, STARTED_ANEW);
             for other in self.streams_of(&user) {
                 if other != id
                     && self.streams.get(&other).is_some_and(|other| other.numbering == Numbering::On)

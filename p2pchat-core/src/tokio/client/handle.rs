@@ -267,12 +267,14 @@ impl Peer {
         self.ask(Command::Status).await
     }
 
-    /// Says something in an open chat. Succeeds once the other program has confirmed it.
+    /// Says something in an open chat. Succeeds once the other program has confirmed it. After [`RequestError::Doubtful`] it may
+    /// have arrived; after any other error it hasn't, and won't unless it is said again.
     pub async fn send(&self, username: &str, text: &str) -> Result<(), Error> {
         self.done(Request::Send(name(username)?, self::text(text)?)).await
     }
 
-    /// Says something to every member of a room who is online, and tells who has it once that is known of all.
+    /// Says something to every member of a room who is online, and tells who has it once that is known of all. An error means
+    /// that nobody has it, but for [`RequestError::Doubtful`].
     pub async fn broadcast(&self, room: &str, text: &str) -> Result<BroadcastReport, Error> {
         let (name, text) = (self::room(room)?, self::text(text)?);
         let broadcast = || self.request(Request::Broadcast(name.clone(), text.clone()));
@@ -403,7 +405,15 @@ impl Peer {
     }
 
     async fn request(&self, request: Request) -> Result<Response, Error> {
-        self.ask(|answer| Command::Request(request, answer)).await?
+        let is_said = matches!(request, Request::Send(..) | Request::Broadcast(..));
+        let (answer, answered) = oneshot::channel();
+        let closed = RequestError::Closed;
+        self.commands.send(Command::Request(request, answer)).await.map_err(|_| closed.clone())?;
+        answered.await.map_err(|_| match is_said {
+            // The machine's task was ended from outside, perhaps after it had said it.
+            true => RequestError::Doubtful { id: None, why: Box::new(closed) },
+            false => closed,
+        })?
     }
 
     /// Has the machine's task do something, and waits for what it answers.

@@ -89,7 +89,7 @@ impl Model {
                     return;
                 };
                 if !self.rooms.contains_key(room) {
-                    return self.broadcast_landed(command, user, false);
+                    return self.broadcast_landed(command, user, &Err(RequestError::NotAMember));
                 }
                 let until = self.now + 10 * SECOND;
                 self.lane(id, Kind::Broadcast).ours.push_back((command, text, until));
@@ -102,7 +102,7 @@ impl Model {
     fn refuse(&mut self, user: Name, want: Want, error: &RequestError) {
         match want {
             Want::Chat(command) => self.fails(command, error),
-            Want::Broadcast(command) => self.broadcast_landed(command, user, false),
+            Want::Broadcast(command) => self.broadcast_landed(command, user, &Err(error.clone())),
         }
     }
 
@@ -135,11 +135,11 @@ impl Model {
                 }
             }
             for (command, ..) in &broadcast.ours {
-                self.broadcast_landed(*command, user, false);
+                self.broadcast_landed(*command, user, &Err(doubtful(&gone)));
             }
         }
         for (command, ..) in &direct.ours {
-            self.fails(*command, &gone);
+            self.fails(*command, &doubtful(&gone));
         }
         let with = stream.peer.unwrap_or("?");
         match stream.chat {
@@ -389,7 +389,7 @@ impl Model {
             (Kind::Direct, Ok(())) => self.done(command),
             (Kind::Direct, Err(error)) => self.fails(command, &error),
             (Kind::Broadcast, outcome) => {
-                self.broadcast_landed(command, self.streams[&id].peer.unwrap(), outcome.is_ok());
+                self.broadcast_landed(command, self.streams[&id].peer.unwrap(), &outcome);
             }
         }
     }
@@ -407,11 +407,14 @@ impl Model {
         }
     }
 
-    fn broadcast_landed(&mut self, id: usize, user: Name, told: bool) {
+    fn broadcast_landed(&mut self, id: usize, user: Name, outcome: &Result<(), RequestError>) {
         let Some(broadcast) = self.broadcasts.get_mut(&id) else { return };
         if broadcast.pending.contains(&user) {
             broadcast.pending.retain(|pending| *pending != user);
-            if told { &mut broadcast.told } else { &mut broadcast.untold }.push(user);
+            match outcome {
+                Ok(()) => broadcast.told.push(user),
+                Err(error) => broadcast.untold.push(untold(user, error)),
+            }
             if broadcast.pending.is_empty() {
                 self.end_broadcast(id);
             }
