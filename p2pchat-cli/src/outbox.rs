@@ -19,6 +19,9 @@ const LATEST: u64 = 160_000;
 /// How many messages are under way to one person or room at once; the rest waits, and none overtakes another.
 const UNDER_WAY: usize = 16;
 
+/// Of how many messages that may have arrived it is known how they are told of.
+const DOUBTS: usize = 1_000;
+
 /// Something to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -103,6 +106,8 @@ pub(crate) struct Outbox {
     queues: BTreeMap<String, (Target, Queue)>,
     steps: VecDeque<Step>,
     now: u64,
+    /// What may have arrived: whom it is for, what it is called on its way, and here.
+    doubts: VecDeque<(Username, u64, EntryId)>,
 }
 
 impl Outbox {
@@ -224,6 +229,25 @@ impl Outbox {
         };
         self.steps.push_back(Step::State { id, state });
         self.go_on(target);
+    }
+
+    /// A message may have arrived at somebody; `number` is what it was called on its way.
+    pub(crate) fn doubt(&mut self, with: &Username, number: u64, id: EntryId) {
+        if self.doubts.len() >= DOUBTS {
+            self.doubts.pop_front();
+        }
+        self.doubts.push_back((with.clone(), number, id));
+    }
+
+    /// It has: which that was. If it waits to be said again, it needn't be.
+    pub(crate) fn arrived(&mut self, with: &Username, number: u64) -> Option<EntryId> {
+        let is_it = |(user, other, _): &(Username, u64, EntryId)| (user, *other) == (with, number);
+        let at = self.doubts.iter().position(is_it)?;
+        let (.., id) = self.doubts.remove(at)?;
+        if let Some((_, queue)) = self.queues.get_mut(&Target::User(with.clone()).key()) {
+            queue.waiting.retain(|(other, _)| *other != id);
+        }
+        Some(id)
     }
 
     /// It is `now`, in milliseconds.
@@ -388,6 +412,30 @@ mod tests {
         for error in later {
             assert!(matches!(request(error.clone()), Trouble::Later(_)), "{error:?}");
         }
+    }
+
+    #[test]
+    fn what_has_arrived_after_all_is_not_said_again() {
+        let (mut outbox, user) = (Outbox::default(), "bob".parse().unwrap());
+        outbox.open(&bob(), true);
+        for id in [1, 2] {
+            outbox.push(&bob(), id, "ok".to_owned());
+            outbox.sent(&bob(), id, Err(Trouble::Unsure("gone".to_owned())));
+            outbox.doubt(&user, id + 70, id);
+        }
+        outbox.open(&bob(), false);
+        outbox.push(&bob(), 1, "ok".to_owned());
+        outbox.push(&bob(), 2, "ok".to_owned());
+        assert_eq!((outbox.arrived(&user, 72), outbox.arrived(&user, 72)), (Some(2), None));
+        all(&mut outbox);
+        outbox.open(&bob(), true);
+        let sent: Vec<_> =
+            all(&mut outbox).into_iter().filter(|step| matches!(step, Step::Send { .. })).collect();
+        assert_eq!(sent, [Step::Send { id: 1, target: bob(), text: "ok".to_owned() }]);
+        for number in 0..2 * DOUBTS as u64 {
+            outbox.doubt(&user, number, number);
+        }
+        assert_eq!(outbox.doubts.len(), DOUBTS);
     }
 
     #[test]

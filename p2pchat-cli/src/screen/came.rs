@@ -122,12 +122,7 @@ impl Screen {
             {
                 self.outbox.open(&Target::Room(room.clone()), false);
             }
-            Event::Arrived { with, room, text, .. } => {
-                let target = room.clone().map_or_else(|| Target::User(with.clone()), Target::Room);
-                if let Some((id, entry)) = self.app.arrived(with, &target, text.as_str()) {
-                    self.set_state(id, entry.state, Some(entry.receivers));
-                }
-            }
+            Event::Arrived { with, id, .. } => self.arrived(with, *id),
             Event::LoggedOut { reason, .. } => {
                 self.logged_out = true;
                 self.outbox.logged_out();
@@ -140,6 +135,16 @@ impl Screen {
             _ => {}
         }
         self.app.happened(&event);
+    }
+
+    /// What may not have arrived has.
+    fn arrived(&mut self, with: &Username, number: u64) {
+        let Some(id) = self.outbox.arrived(with, number) else { return };
+        let mut receivers = self.app.entry(id).map(|entry| entry.receivers.clone()).unwrap_or_default();
+        if let Some((_, state)) = receivers.iter_mut().find(|(who, _)| who == with) {
+            *state = State::Delivered;
+        }
+        self.set_state(id, State::Delivered, Some(receivers));
     }
 
     /// Somebody is there; whoever waits for them needn't any longer.

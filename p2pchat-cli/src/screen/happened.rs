@@ -7,7 +7,6 @@ use super::{
     chat::{Chat, Path},
 };
 use crate::{
-    archive::{Entry, State},
     output::Tone,
     report::Said,
     sanitize, show,
@@ -150,28 +149,6 @@ impl App {
                 chat.note(self.now, Said::new(Tone::Notice, text.clone()));
             }
         }
-    }
-
-    /// What could not be delivered has arrived after all: which message that was.
-    pub(super) fn arrived(&self, with: &Username, target: &Target, text: &str) -> Option<(u64, Entry)> {
-        let chat = self.chats.get(self.position(target)?)?;
-        let is_it = |entry: &Entry| {
-            entry.text == text
-                && match target {
-                    Target::User(_) => matches!(entry.state, State::Failed(_) | State::Unsure),
-                    Target::Room(_) => {
-                        entry.receivers.iter().any(|(who, state)| who == with && *state != State::Delivered)
-                    }
-                }
-        };
-        // Of several alike the first was the first to be sent.
-        let all = chat.own().filter(|(_, entry)| is_it(entry));
-        let mut found = all.last().map(|(id, entry)| (id, entry.clone()))?;
-        match found.1.receivers.iter_mut().find(|(who, _)| who == with) {
-            Some((_, state)) => *state = State::Delivered,
-            None => found.1.state = State::Delivered,
-        }
-        Some(found)
     }
 
     pub(super) fn path(&mut self, user: &Username, path: Path) {

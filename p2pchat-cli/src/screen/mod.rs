@@ -437,16 +437,22 @@ impl Screen {
             }
             Done::Unanswered(count) => self.app.unanswered(count),
             Done::Sent(id, target, outcome) => {
+                if let (Target::User(user), Err(Error::Request(error))) = (&target, &outcome) {
+                    self.doubt(user, error, id);
+                }
                 self.outbox.sent(&target, id, outcome.map_err(|error| Trouble::of_sending(&error)));
             }
             Done::Told(id, target, Ok(report)) => {
+                report.failed.iter().for_each(|(who, error)| self.doubt(who, error, id));
                 let receivers = receivers(&report);
                 let why = match receivers.is_empty() {
                     true => "nobody else was online here",
                     false => "nobody has it; /receipts says why",
                 };
                 self.app.state(id, State::Sending, Some(receivers));
+                let doubtful = |(_, why): &(_, RequestError)| matches!(why, RequestError::Doubtful { .. });
                 let outcome = match report.delivered.is_empty() {
+                    true if report.failed.iter().any(doubtful) => Err(Trouble::Unsure(why.to_owned())),
                     true => Err(Trouble::Never(why.to_owned())),
                     false => Ok(()),
                 };
@@ -455,6 +461,13 @@ impl Screen {
             Done::Told(id, target, Err(error)) => {
                 self.outbox.sent(&target, id, Err(Trouble::of_sending(&error)));
             }
+        }
+    }
+
+    /// Keeps in mind how it is told that a message has arrived after all.
+    fn doubt(&mut self, with: &Username, error: &RequestError, id: EntryId) {
+        if let RequestError::Doubtful { id: Some(number), .. } = error {
+            self.outbox.doubt(with, *number, id);
         }
     }
 

@@ -296,21 +296,6 @@ fn who_has_not_proven_who_they_are_looks_otherwise() {
 }
 
 #[test]
-fn what_arrived_after_all_is_what_may_not_have() {
-    let mut app = lively();
-    let ok = |state| Entry { state, ..entry("alice", "ok") };
-    app.said(&bob(), 30, ok(State::Unsure));
-    app.said(&bob(), 31, ok(State::Unsure));
-    app.said(&bob(), 32, ok(State::Waiting));
-    let found = |app: &App| app.arrived(&name("bob"), &bob(), "ok").map(|(id, entry)| (id, entry.state));
-    assert_eq!(found(&app), Some((30, State::Delivered)));
-    for id in [30, 31] {
-        app.state(id, State::Delivered, None);
-    }
-    assert_eq!(found(&app), None, "what waits hasn't arrived");
-}
-
-#[test]
 fn who_is_not_heard_is_told_once() {
     let mut app = lively();
     app.switch(0);
