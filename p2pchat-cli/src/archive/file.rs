@@ -144,6 +144,7 @@ pub(super) fn look(path: &Path) -> Result<ReadOnlyDatabase, ArchiveError> {
     Ok(database)
 }
 
+#[allow(clippy::disallowed_methods)] // nothing tells when another process has come to its end with it
 fn open_read_only(path: &Path) -> Result<ReadOnlyDatabase, ArchiveError> {
     for _ in 0..TRIES {
         match builder().open_read_only(path) {
