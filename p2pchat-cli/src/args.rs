@@ -2,7 +2,7 @@
 
 mod history;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::Ipv6Addr, path::PathBuf, time::Duration};
 
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
@@ -531,8 +531,11 @@ fn address(text: &str, default_port: u16) -> Result<Address, String> {
             }
         } else {
             match text.split_once(':') {
-                // Several colons without brackets are an IPv6 address.
                 Some((host, port)) if !port.contains(':') => (host, Some(port)),
+                // Several colons without brackets are an IPv6 address, or nothing.
+                Some(_) if text.parse::<Ipv6Addr>().is_err() => {
+                    return Err("after the host comes nothing, or `:` and a port".to_owned());
+                }
                 _ => (text, None),
             }
         };
@@ -589,7 +592,7 @@ mod tests {
         assert_eq!(tcp_address("::1"), ok("::1", 15_600));
         assert_eq!(tcp_address("[::1]"), ok("::1", 15_600));
         assert_eq!(udp_address("[::1]:7"), ok("::1", 7));
-        for bad in ["", ":1", "host:", "host:0", "host:65536", "host:x", "[::1]x", "a b"] {
+        for bad in ["", ":1", "host:", "host:0", "host:65536", "host:x", "[::1]x", "a b", "not:a:port"] {
             assert!(tcp_address(bad).is_err(), "{bad}");
         }
     }

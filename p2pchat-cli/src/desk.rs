@@ -167,6 +167,17 @@ impl Desk {
     }
 }
 
+/// What is said at once of a command that waits for somebody else.
+pub(crate) fn announced(command: &Command) -> Option<String> {
+    match command {
+        Command::SendFile { to, path } => {
+            Some(format!("offering {} to {} …", sanitize::line(path), sanitize::line(to)))
+        }
+        Command::Chat(user) => Some(format!("asking {} to chat …", sanitize::line(user))),
+        _ => None,
+    }
+}
+
 /// The lines of `/help`, or the one about `name`.
 pub(crate) fn help<'a>(
     all: impl IntoIterator<Item = &'a Help>,

@@ -9,11 +9,10 @@ use crate::{
     args::Global,
     command::{self, Command},
     console::{Console, Input},
-    desk::{Desk, Next},
+    desk::{self, Desk, Next},
     exit::{Exit, Failure},
     output::{Paint, Tone},
     report::{self, Report, Said},
-    sanitize,
     session::{self, Needs, Session, Signals},
     show,
     sign_in::{self, Left},
@@ -229,8 +228,8 @@ impl<'a> Line<'a> {
             self.console.out.line(&line);
         }
         match event {
-            Event::ChatRequested { request, from, addr, .. } => {
-                let label = self.desk.requests.add(request, from, addr);
+            Event::ChatRequested { request, from, addr, secured } => {
+                let label = self.desk.requests.add(request, from, addr, secured);
                 self.console.out.say(Tone::Notice, &format!("    /accept {label} or /reject {label}"));
             }
             Event::ChatOpened { with: None, .. } => self.unnamed = true,
@@ -292,13 +291,7 @@ impl<'a> Line<'a> {
     }
 
     async fn obey(&mut self, command: Command) {
-        let announced = match &command {
-            Command::SendFile { to, path } => {
-                Some(format!("offering {} to {} …", sanitize::line(path), sanitize::line(to)))
-            }
-            Command::Chat(user) => Some(format!("asking {} to chat …", sanitize::line(user))),
-            _ => None,
-        };
+        let announced = desk::announced(&command);
         match self.desk.start(command, self.open.as_ref()) {
             Next::Shown(lines) => self.show(&lines),
             Next::Work(work) => {

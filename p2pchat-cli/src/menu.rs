@@ -242,8 +242,8 @@ impl<'a> Menu<'a> {
             self.console.out.line(&line);
         }
         match event {
-            Event::ChatRequested { request, from, addr, .. } => {
-                self.requests.add(request, from, addr);
+            Event::ChatRequested { request, from, addr, secured } => {
+                self.requests.add(request, from, addr, secured);
                 self.console.out.say(Tone::Prompt, "    Answer y or n at the main menu");
             }
             Event::Message { from, .. } if matches!(self.partner, Some(Partner::Unnamed)) => {

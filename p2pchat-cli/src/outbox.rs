@@ -155,6 +155,12 @@ impl Outbox {
         }
     }
 
+    /// True if what is said there goes out at once.
+    pub(crate) fn is_open(&self, target: &Target) -> bool {
+        let queue = self.queues.get(&target.key()).map(|(_, queue)| queue);
+        queue.is_some_and(|queue| queue.open && queue.sending.len() < UNDER_WAY && queue.waiting.is_empty())
+    }
+
     /// True if something waits there.
     pub(crate) fn waits(&self, target: &Target) -> bool {
         self.queues.get(&target.key()).is_some_and(|(_, queue)| !queue.waiting.is_empty())

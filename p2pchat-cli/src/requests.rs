@@ -13,6 +13,8 @@ pub(crate) struct Pending {
     pub(crate) id: ChatRequestId,
     /// Who, if their program said so.
     pub(crate) from: Option<Username>,
+    /// Who it is was proven by their key.
+    pub(crate) secured: bool,
     /// What the user calls the request: the name, or the address of somebody without one.
     pub(crate) label: String,
 }
@@ -26,12 +28,18 @@ pub(crate) struct Requests(Vec<Pending>);
 
 impl Requests {
     /// Notes a request, and returns what to call it.
-    pub(crate) fn add(&mut self, id: ChatRequestId, from: Option<Username>, addr: SocketAddr) -> String {
+    pub(crate) fn add(
+        &mut self,
+        id: ChatRequestId,
+        from: Option<Username>,
+        addr: SocketAddr,
+        secured: bool,
+    ) -> String {
         let label = from.as_ref().map_or_else(|| addr.to_string(), show::name);
         if self.0.len() >= LIMIT {
             self.0.remove(0);
         }
-        self.0.push(Pending { id, from, label: label.clone() });
+        self.0.push(Pending { id, from, secured, label: label.clone() });
         label
     }
 
@@ -44,9 +52,9 @@ impl Requests {
         self.0.len() < before
     }
 
-    /// What all of them are called.
-    pub(crate) fn labels(&self) -> Vec<String> {
-        self.0.iter().map(|pending| pending.label.clone()).collect()
+    /// What all of them are called, and whether who asks has proven who they are.
+    pub(crate) fn labels(&self) -> Vec<(String, bool)> {
+        self.0.iter().map(|pending| (pending.label.clone(), pending.secured)).collect()
     }
 
     /// The oldest request.
@@ -116,7 +124,7 @@ mod tests {
     fn nameless_requests_that_were_withdrawn_do_not_pile_up() {
         let (id, mut requests) = (some_id(), Requests::default());
         for port in 1..1_000 {
-            requests.add(id, None, SocketAddr::from(([127, 0, 0, 1], port)));
+            requests.add(id, None, SocketAddr::from(([127, 0, 0, 1], port)), false);
             requests.withdraw(None);
         }
         assert_eq!(requests.0.len(), LIMIT);

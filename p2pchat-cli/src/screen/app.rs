@@ -1,7 +1,7 @@
 //! The screen's state: what keys and events make of it. It knows no terminal, no socket, no disk and no clock; what is to be
 //! done about something it leaves in [`App::poll`].
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::tz::TimeZone;
 use p2pchat_core::proto::Username;
@@ -31,6 +31,9 @@ const LONG: usize = 6;
 /// So many chats are on the list; of more, the oldest that are over go.
 const CHATS: usize = 500;
 
+/// How long it is silent after each notification, in milliseconds.
+const CALM: u64 = 1_000;
+
 /// Something for others to do.
 #[derive(Debug, PartialEq)]
 pub(super) enum Act {
@@ -52,6 +55,8 @@ pub(super) enum Act {
     Resend(Target),
     Discard(Target),
     Decline(Option<String>),
+    /// To be noted in a chat for good.
+    Mark(Target, String),
     /// A password that was asked for; none if the user didn't give it.
     Secret(Option<String>),
     Export {
@@ -94,14 +99,22 @@ pub(super) struct App {
     pub(super) current: usize,
     pub(super) input: Input,
     pub(super) over: Option<Over>,
-    /// Who wants to chat, the oldest first.
-    pub(super) requests: Vec<String>,
+    /// Who wants to chat, the oldest first, and whether they have proven who they are.
+    pub(super) requests: Vec<(String, bool)>,
+    /// Until when wishes to chat are passed over, and whose.
+    pub(super) ignored: BTreeMap<String, u64>,
     pub(super) bare: bool,
     pub(super) hide_members: bool,
     /// Nothing draws attention.
     pub(super) quiet: bool,
     /// The user looks at the terminal, as far as it says.
     pub(super) focused: bool,
+    /// The registry doesn't hear that the user is there.
+    pub(super) unheard: bool,
+    /// When the user's attention was drawn to something last.
+    told: u64,
+    /// What it is to be drawn to next.
+    call: Option<String>,
     acts: VecDeque<Act>,
 }
 
@@ -121,6 +134,10 @@ impl App {
             input: Input::default(),
             over: None,
             requests: Vec::new(),
+            ignored: BTreeMap::new(),
+            unheard: false,
+            told: 0,
+            call: None,
             bare: false,
             hide_members: false,
             quiet: false,
@@ -271,6 +288,18 @@ impl App {
     /// Draws the user's attention to something, unless they want none.
     pub(super) fn notify(&mut self, what: String) {
         if !self.quiet {
+            self.call = Some(what);
+            self.tick();
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn tick(&mut self) {
+        // A flood is no reason for a siren: the last of several is told after a while.
+        if self.now.saturating_sub(self.told) >= CALM
+            && let Some(what) = self.call.take()
+        {
+            self.told = self.now;
             self.act(Act::Notify(what));
         }
     }
@@ -287,6 +316,11 @@ impl App {
                 !before.is_some_and(char::is_alphanumeric) && !after.is_some_and(char::is_alphanumeric)
             })
         })
+    }
+
+    /// An entry on the screen.
+    pub(super) fn entry(&self, id: EntryId) -> Option<&Entry> {
+        self.chats.iter().find_map(|chat| chat.entry(id))
     }
 
     /// Something has become of a message.
@@ -366,7 +400,7 @@ impl App {
 
     /// Keeps what was typed and how far was read, so that no end of the program, however sudden, takes it away.
     pub(super) fn remember(&mut self) {
-        let draft = self.input.text().to_owned();
+        let draft = self.input.draft().to_owned();
         let Some(chat) = self.chat_mut() else { return };
         chat.memory.draft = draft;
         let Some(target) = chat.target.clone().filter(|_| chat.kept != chat.memory) else { return };

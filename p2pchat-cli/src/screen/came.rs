@@ -6,7 +6,7 @@ use p2pchat_core::{
     tokio::Held,
 };
 
-use super::{Done, Screen, app::Act, chat::Path, now, over::Over};
+use super::{Done, Screen, app::Act, now, over::Over};
 use crate::{
     archive::{Entry, State},
     config::Accept,
@@ -59,7 +59,12 @@ impl Screen {
         }
         match &event {
             Event::ChatRequested { request, from, addr, secured } => {
-                let label = self.desk.requests.add(*request, from.clone(), *addr);
+                let label = self.desk.requests.add(*request, from.clone(), *addr, *secured);
+                let ignored = self.app.ignored.get(&label).is_some_and(|until| *until > self.app.now);
+                if ignored {
+                    drop(self.desk.requests.take(Some(&label)));
+                    return;
+                }
                 let known = from.as_ref().is_some_and(|from| self.is_accepted(from)) && *secured;
                 let accepted = match self.app.config.screen.accept {
                     Accept::All => true,
@@ -92,9 +97,19 @@ impl Screen {
             Event::ChatResumed { with } => self.outbox.open(&Target::User(with.clone()), true),
             Event::ChatInterrupted { with, .. } => self.outbox.interrupted(&Target::User(with.clone())),
             Event::ChatClosed { with, .. } => {
-                self.desk.requests.withdraw(with.as_ref());
+                let asked = self.desk.requests.withdraw(with.as_ref());
                 if let Some(with) = with {
-                    self.outbox.open(&Target::User(with.clone()), false);
+                    let target = Target::User(with.clone());
+                    self.outbox.open(&target, false);
+                    let chat = self.app.position(&target).and_then(|at| self.app.chats.get(at));
+                    if !chat.is_some_and(|chat| chat.open) {
+                        // There was no more than a wish.
+                        if asked {
+                            let text = format!("{} doesn't ask to chat any more", show::name(with));
+                            self.app.note(None, Said::new(Tone::Notice, text));
+                        }
+                        return;
+                    }
                 }
             }
             Event::RoomEntered { room, members } => {
@@ -146,7 +161,7 @@ impl Screen {
             Event::Message { from, text, place, .. } => {
                 let target = Target::User(from.clone());
                 let chat = self.app.position(&target).and_then(|at| self.app.chats.get(at));
-                let secured = chat.is_some_and(|chat| chat.path == Path::Direct { secured: true });
+                let secured = chat.is_some_and(|chat| chat.secured);
                 (target, from, text, secured, is_late(place))
             }
             Event::Broadcast { room: Some(room), from, text, place, secured, .. } => {

@@ -1,6 +1,9 @@
 //! A conversation on the screen: what was said in it, and what is known of it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, VecDeque},
+};
 
 use p2pchat_core::proto::Username;
 
@@ -33,6 +36,8 @@ pub(super) struct Line {
     /// When, in milliseconds since 1970.
     pub(super) at: u64,
     pub(super) what: What,
+    /// How many rows it has, as far as that was counted: at which width, bare or not.
+    pub(super) rows: Cell<Option<(u16, bool, usize)>>,
 }
 
 /// The way to the other one of a chat.
@@ -63,6 +68,8 @@ pub(super) struct Chat {
     /// What of it is on disk.
     pub(super) kept: ChatMemory,
     pub(super) path: Path,
+    /// What is said in it is encrypted, as was told when it opened.
+    pub(super) secured: bool,
     /// A room's members, and whether they are online.
     pub(super) members: BTreeMap<Username, bool>,
     /// Text can go there: one is in the room, or the chat is open.
@@ -87,6 +94,7 @@ impl Chat {
             kept: memory.clone(),
             memory,
             path: Path::Closed,
+            secured: false,
             members: BTreeMap::new(),
             open: false,
             up: 0,
@@ -106,7 +114,7 @@ impl Chat {
     }
 
     pub(super) fn note(&mut self, at: u64, said: Said) {
-        self.append(Line { id: None, at, what: What::Note(said) });
+        self.append(Line { id: None, at, what: What::Note(said), rows: Cell::new(None) });
     }
 
     /// Puts older entries before all others.
@@ -120,10 +128,20 @@ impl Chat {
 
     /// The entry of that number.
     pub(super) fn entry_mut(&mut self, id: EntryId) -> Option<&mut Entry> {
-        self.lines.iter_mut().rev().find(|line| line.id == Some(id)).and_then(|line| match &mut line.what {
+        let line = self.lines.iter_mut().rev().find(|line| line.id == Some(id))?;
+        line.rows.set(None);
+        match &mut line.what {
             What::Said { entry, .. } => Some(entry),
             What::Note(_) => None,
-        })
+        }
+    }
+
+    pub(super) fn entry(&self, id: EntryId) -> Option<&Entry> {
+        let line = self.lines.iter().rev().find(|line| line.id == Some(id))?;
+        match &line.what {
+            What::Said { entry, .. } => Some(entry),
+            What::Note(_) => None,
+        }
     }
 
     /// What was said, by number.
@@ -149,8 +167,13 @@ impl Chat {
 
     /// The link of that number; without one the newest.
     pub(super) fn link(&self, number: Option<usize>) -> Option<&Link> {
-        let mut links = self.links.iter().rev();
-        links.find(|(other, _)| number.is_none_or(|number| number == *other)).map(|(_, link)| link)
+        match number {
+            Some(number) => self.links.iter().find(|(other, _)| number == *other).map(|(_, link)| link),
+            None => self.lines.iter().rev().find_map(|line| match &line.what {
+                What::Said { marked, .. } => marked.links.last(),
+                What::Note(_) => None,
+            }),
+        }
     }
 
     pub(super) fn newest(&self) -> Option<EntryId> {
@@ -189,7 +212,7 @@ impl Chat {
             self.links.push_back((self.numbered, link.clone()));
         }
         self.links.drain(..self.links.len().saturating_sub(LINKS));
-        Line { id: Some(id), at: entry.at, what: What::Said { entry, marked } }
+        Line { id: Some(id), at: entry.at, what: What::Said { entry, marked }, rows: Cell::new(None) }
     }
 }
 

@@ -3,7 +3,7 @@
 use p2pchat_core::{peer::Event, proto::Username};
 
 use super::{
-    app::{App, Registry},
+    app::{Act, App, Registry},
     chat::{Chat, Path},
 };
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
 /// How long the registry may be gone without a mark in rooms, in milliseconds: what is said there meanwhile comes all the same.
 const GAP: u64 = 5_000;
 
+/// After how many keep-alives without an answer the user is told.
+const UNHEARD: u32 = 2;
 /// How many members of a room are shown that have gone offline.
 const OFFLINE: usize = 100;
 
@@ -48,6 +50,7 @@ impl App {
                 let at = self.find(&Target::User(user.clone()));
                 if let Some(chat) = self.chats.get_mut(at) {
                     (chat.open, chat.path) = (true, Path::Direct { secured: *secured });
+                    chat.secured = *secured;
                 }
             }
             Event::ChatInterrupted { with, reason } => {
@@ -117,21 +120,30 @@ impl App {
             let (from, to) = (super::talk::time(self, since), super::talk::time(self, self.now));
             let text =
                 format!("no registry from {from} to {to}: who came and went meanwhile is not told here");
-            let now = self.now;
-            for chat in &mut self.chats {
-                if matches!(chat.target, Some(Target::Room(_))) {
-                    chat.note(now, Said::new(Tone::Notice, text.clone()));
-                }
+            let targets = self.chats.iter().filter_map(|chat| chat.target.clone());
+            let rooms: Vec<_> = targets.filter(|target| matches!(target, Target::Room(_))).collect();
+            for room in rooms {
+                self.act(Act::Mark(room, text.clone()));
             }
         }
         self.registry = Registry::Online;
+    }
+
+    /// So many keep-alives in a row had no answer.
+    pub(super) fn unanswered(&mut self, count: u32) {
+        if count >= UNHEARD && !self.unheard {
+            let text = "the registry doesn't answer keep-alives: their UDP port is another one than is used, or something \
+                        drops them, and others will see you go offline and come back; /doctor says more";
+            self.note(None, Said::new(Tone::Error, text));
+        }
+        self.unheard = count >= UNHEARD;
     }
 
     /// This machine has slept for so many milliseconds.
     pub(super) fn slept(&mut self, millis: u64) {
         let minutes = (millis / 60_000).max(1);
         let text = format!(
-            "this computer slept for about {minutes} min: what was said meanwhile may be missing, and is asked for"
+            "this computer slept for about {minutes} min, or its clock was set: what was said meanwhile may be missing"
         );
         for at in 0..self.chats.len() {
             if let Some(chat) = self.chats.get_mut(at).filter(|chat| chat.open) {
@@ -146,13 +158,15 @@ impl App {
         let is_it = |entry: &Entry| {
             entry.text == text
                 && match target {
-                    Target::User(_) => entry.state != State::Delivered,
+                    Target::User(_) => matches!(entry.state, State::Failed(_) | State::Unsure),
                     Target::Room(_) => {
                         entry.receivers.iter().any(|(who, state)| who == with && *state != State::Delivered)
                     }
                 }
         };
-        let mut found = chat.own().find(|(_, entry)| is_it(entry)).map(|(id, entry)| (id, entry.clone()))?;
+        // Of several alike the first was the first to be sent.
+        let all = chat.own().filter(|(_, entry)| is_it(entry));
+        let mut found = all.last().map(|(id, entry)| (id, entry.clone()))?;
         match found.1.receivers.iter_mut().find(|(who, _)| who == with) {
             Some((_, state)) => *state = State::Delivered,
             None => found.1.state = State::Delivered,

@@ -99,6 +99,11 @@ impl Input {
         self.buffer.as_str()
     }
 
+    /// What was typed, also while an older line is shown in its place.
+    pub(super) fn draft(&self) -> &str {
+        self.recalled.as_ref().map_or_else(|| self.text(), |(_, typed)| typed)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }

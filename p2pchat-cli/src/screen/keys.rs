@@ -125,6 +125,20 @@ impl Key {
         };
         let is_typing = matches!(code, KeyCode::Char(_))
             && !modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+        let typed = match (code, modifiers) {
+            (KeyCode::Char('i'), KeyModifiers::CONTROL) => Some("tab"),
+            (KeyCode::Char('m'), KeyModifiers::CONTROL) => Some("enter"),
+            (KeyCode::Char('['), KeyModifiers::CONTROL) => Some("esc"),
+            _ => None,
+        };
+        if let Some(other) = typed {
+            return Err(format!("`{text}` is {other} for a terminal: write that"));
+        }
+        if matches!(code, KeyCode::Char(_)) && modifiers.contains(KeyModifiers::SHIFT) {
+            return Err(format!(
+                "`{text}`: terminals don't tell shift of a letter with ctrl or alt; leave it out"
+            ));
+        }
         if is_typing {
             return Err(format!("`{text}` is needed for typing: put ctrl- or alt- before it"));
         }
@@ -270,6 +284,8 @@ mod tests {
             (&[("ctrl-n", "fly")], "can't do `fly`"),
             (&[("a", "top")], "needed for typing"),
             (&[("ctrl-foo", "top")], "is no key"),
+            (&[("ctrl-m", "top")], "is enter for a terminal"),
+            (&[("ctrl-shift-n", "top")], "don't tell shift"),
             (&[("enter", "top")], "no key is left for send"),
         ] {
             let problem = changed(changes).unwrap_err();

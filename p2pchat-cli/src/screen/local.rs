@@ -38,7 +38,7 @@ pub(super) const HELP: &[Help] = &[
     help("/decline", "/decline [USER]", "decline somebody's wish to chat; they aren't told"),
     help("/receipts", "/receipts", "who has your last message, and who hasn't"),
     help("/resend", "/resend", "send again here what failed, or may not have arrived"),
-    help("/discard", "/discard", "give up here what waits, failed, or may not have arrived"),
+    help("/discard", "/discard", "give up here what waits, or may not have arrived"),
     help("/notify", "/notify [all|mentions|nothing]", "what you are told of here while you look elsewhere"),
     help("/dnd", "/dnd", "do not disturb: no notifications at all, or again"),
     help("/export", "/export [-j] PATH", "write this conversation to a new file, as text or JSON lines"),

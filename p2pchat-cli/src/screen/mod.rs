@@ -52,10 +52,10 @@ use self::{
 };
 use crate::{
     archive::{ArchiveError, Entry, EntryId, Found, State},
-    args::{Check, ColorChoice, Global},
+    args::{Check, Global},
     browser,
     command::Command,
-    desk::{Desk, Next, WithPassword, Work},
+    desk::{self, Desk, Next, WithPassword, Work},
     doctor::{self, Finding},
     exit::{Exit, Failure},
     outbox::{Outbox, Step, Trouble},
@@ -72,6 +72,10 @@ const PAGE: usize = 100;
 const BATCH: usize = 32;
 /// How long what is under way may take when the user leaves.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// For how long the wishes to chat of somebody who was declined are passed over, in milliseconds.
+const IGNORED: u64 = 3_600_000;
+/// Every how many seconds it is seen whether keep-alives are answered.
+const LOOK: u64 = 10;
 /// How often what is too old goes from the history.
 const PRUNE: Duration = Duration::from_secs(3_600);
 /// A clock that goes on by so much more than the time that the program has run was that of a computer asleep.
@@ -134,6 +138,8 @@ enum Done {
     Told(EntryId, Target, Result<BroadcastReport, Error>),
     Opened(Place, Result<Box<Loaded>, ArchiveError>),
     Found(String, Result<Vec<Found>, ArchiveError>),
+    /// How many keep-alives in a row had no answer.
+    Unanswered(u32),
 }
 
 struct Screen {
@@ -203,7 +209,7 @@ impl Screen {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (started, begun) = (Instant::now(), now());
-        let (mut drift, mut pruned) = (0_u64, started);
+        let (mut drift, mut pruned, mut seconds) = (0_u64, started, 0_u64);
         loop {
             if let Some(end) = self.settle(term) {
                 self.app.leave();
@@ -212,8 +218,7 @@ impl Screen {
             }
             self.app.requests = self.desk.requests.labels();
             let app = &self.app;
-            // Not everything that is called a terminal keeps out of the way of what it doesn't know.
-            let links = self.global.color != ColorChoice::Never;
+            let links = app.theme.links;
             let mut size = app.size;
             term.draw(|frame| {
                 size = (frame.area().width, frame.area().height);
@@ -254,9 +259,14 @@ impl Screen {
                         self.app.slept(ahead - drift);
                     }
                     drift = ahead;
-                    self.outbox.tick(self.app.now);
+                    self.outbox.tick(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
                     self.app.remember();
                     self.reopen_history();
+                    self.app.tick();
+                    seconds += 1;
+                    if seconds % LOOK == 0 {
+                        self.look();
+                    }
                     if pruned.elapsed() >= PRUNE {
                         pruned = Instant::now();
                         let now = self.app.now;
@@ -318,10 +328,7 @@ impl Screen {
             }
             match self.app.poll() {
                 Some(Act::Quit) => return Some(End::Quit),
-                Some(Act::Logout) => {
-                    self.global.user = None;
-                    return Some(End::LoggedOut);
-                }
+                Some(Act::Logout) => return Some(End::LoggedOut),
                 Some(Act::Redraw) => term.forget(),
                 Some(Act::Notify(what)) => term.notify(self.app.config.notify.by, &what),
                 Some(act) => self.act(act),
@@ -336,6 +343,7 @@ impl Screen {
         match act {
             Act::Run(Command::Chat(user), _) => match Username::new(&user) {
                 Ok(user) => {
+                    self.app.ignored.remove(&show::name(&user));
                     let at = self.app.find(&Target::User(user.clone()));
                     self.app.switch(at);
                     self.outbox.ask(&user);
@@ -360,7 +368,10 @@ impl Screen {
             Act::Discard(target) => self.discard(&target),
             Act::Decline(who) => match self.desk.requests.take(who.as_deref()) {
                 // They hear nothing, as if nobody were here.
-                Ok(pending) => self.app.say(Tone::Success, format!("{} isn't answered", pending.label)),
+                Ok(pending) => {
+                    self.app.say(Tone::Success, format!("{} isn't answered, for an hour", pending.label));
+                    self.app.ignored.insert(pending.label, self.app.now + IGNORED);
+                }
                 Err(problem) => self.app.say(Tone::Error, problem),
             },
             Act::Secret(given) => {
@@ -368,6 +379,7 @@ impl Screen {
                     self.work(then(given), about);
                 }
             }
+            Act::Mark(target, text) => self.mark(&target, text),
             Act::Export { target, json, path } => self.export(target, json, &path),
             Act::Doctor => self.doctor(),
             // Done where the terminal is at hand.
@@ -376,17 +388,23 @@ impl Screen {
     }
 
     fn start(&mut self, command: Command, open: Option<Target>) {
+        let announced = desk::announced(&command);
         match self.desk.start(command, open.as_ref()) {
             Next::Shown(lines) => {
                 for said in lines {
                     self.app.note(open.as_ref(), said);
                 }
             }
-            Next::Work(work) => self.work(work, open),
+            Next::Work(work) => {
+                if let Some(line) = announced {
+                    self.app.note(open.as_ref(), Said::from(line));
+                }
+                self.work(work, open);
+            }
             Next::Password { prompt, then } => {
                 self.secret = Some((then, open));
                 let prompt = prompt.trim_end_matches([' ', ':']).to_owned();
-                self.app.over = Some(Over::Secret { prompt, typed: String::new() });
+                self.app.over = Some(Over::password(prompt));
             }
             // The screen has done it itself.
             Next::Face(_) => {}
@@ -414,7 +432,9 @@ impl Screen {
                 let trouble = Trouble::of_asking(&error);
                 let (Trouble::Later(why) | Trouble::Unsure(why) | Trouble::Never(why)) = &trouble;
                 let target = Target::User(user.clone());
-                self.app.path(&user, Path::Unreachable(why.clone()));
+                if !self.outbox.is_open(&target) {
+                    self.app.path(&user, Path::Unreachable(why.clone()));
+                }
                 let waits = matches!(trouble, Trouble::Later(_)) && self.outbox.waits(&target);
                 let more = if waits { "; what you said waits until they can be reached" } else { "" };
                 if self.outbox.is_news(&target, why) {
@@ -423,6 +443,7 @@ impl Screen {
                 }
                 self.outbox.asked(&user, Err(trouble));
             }
+            Done::Unanswered(count) => self.app.unanswered(count),
             Done::Sent(id, target, outcome) => {
                 let id = self.number(id);
                 self.outbox.sent(&target, id, outcome.map_err(|error| Trouble::of_sending(&error)));
@@ -430,16 +451,14 @@ impl Screen {
             Done::Told(id, target, Ok(report)) => {
                 let id = self.number(id);
                 let receivers = receivers(&report);
-                if receivers.is_empty() {
-                    let text = "nobody else is online here: nobody has that";
-                    self.app.note(Some(&target), Said::new(Tone::Notice, text));
-                }
-                let lost = !receivers.is_empty() && report.delivered.is_empty();
-                self.set_state(id, State::Sending, Some(receivers));
-                let outcome = if lost {
-                    Err(Trouble::Never("nobody has it; /receipts says why".into()))
-                } else {
-                    Ok(())
+                let why = match receivers.is_empty() {
+                    true => "nobody else was online here",
+                    false => "nobody has it; /receipts says why",
+                };
+                self.app.state(id, State::Sending, Some(receivers));
+                let outcome = match report.delivered.is_empty() {
+                    true => Err(Trouble::Never(why.to_owned())),
+                    false => Ok(()),
                 };
                 self.outbox.sent(&target, id, outcome);
             }
@@ -475,7 +494,14 @@ impl Screen {
     }
 
     fn set_state(&mut self, id: EntryId, state: State, receivers: Option<Vec<(Username, State)>>) {
-        self.kept(|archive| archive.set_state(id, &state, receivers.as_deref()));
+        let known = self.app.entry(id).map(|entry| (entry.state == state, entry.receivers.clone()));
+        // It was written down so.
+        if receivers.is_none() && known.as_ref().is_some_and(|(is_same, _)| *is_same) {
+            return;
+        }
+        let told = receivers.as_ref().or(known.as_ref().map(|(_, receivers)| receivers));
+        let told = told.filter(|told| !told.is_empty()).cloned();
+        self.kept(|archive| archive.set_state(id, &state, told.as_deref()));
         self.app.state(id, state, receivers);
     }
 
@@ -487,12 +513,38 @@ impl Screen {
             text: text.clone(),
             secured: true,
             late: false,
-            state: State::Waiting,
+            // What goes out at once is written down once as doing so.
+            state: if self.outbox.is_open(target) { State::Sending } else { State::Waiting },
             receivers: Vec::new(),
         };
         let Some(id) = self.keep_all(&[(target.clone(), entry.clone())]).pop() else { return };
         self.app.said(target, id, entry);
+        if let Target::Room(_) = target
+            && !self.outbox.is_open(target)
+        {
+            let text = format!("you are not in {0}: this waits until you are; /join {0}", target.shown());
+            self.app.note(Some(target), Said::new(Tone::Notice, text));
+        }
         self.outbox.push(target, id, text);
+    }
+
+    /// A note of the program's that stays.
+    fn mark(&mut self, target: &Target, text: String) {
+        let (from, receivers) = (None, Vec::new());
+        let state = State::Received;
+        let entry = Entry { at: now(), from, own: false, text, secured: true, late: false, state, receivers };
+        let Some(id) = self.keep_all(&[(target.clone(), entry.clone())]).pop() else { return };
+        if let Some(chat) = self.app.position(target).and_then(|at| self.app.chats.get_mut(at)) {
+            chat.push(id, entry);
+        }
+    }
+
+    /// Sees whether the registry hears that one is there.
+    fn look(&mut self) {
+        let peer = self.session.peer.clone();
+        self.begin(
+            async move { Done::Unanswered(peer.status().await.map_or(0, |status| status.unanswered)) },
+        );
     }
 
     /// Looks at this session's own links.

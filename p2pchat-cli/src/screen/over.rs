@@ -15,15 +15,19 @@ pub(super) enum Over {
         lines: Vec<Said>,
         /// How many of their rows are further up than what is shown.
         up: usize,
+        /// By a `?`, which may have been meant otherwise.
+        asked: bool,
     },
     Hits {
         words: String,
         hits: Vec<(EntryId, Target, Entry)>,
         chosen: usize,
     },
-    Secret {
+    /// A password, or words to be looked for.
+    Typed {
         prompt: String,
         typed: String,
+        secret: bool,
     },
 }
 
@@ -37,16 +41,24 @@ pub(super) enum Outcome {
 
 impl Over {
     pub(super) fn text(title: impl Into<String>, lines: Vec<Said>) -> Self {
-        Self::Text { title: title.into(), lines, up: 0 }
+        Self::Text { title: title.into(), lines, up: 0, asked: false }
     }
 
-    pub(super) fn keys(keys: &Keys) -> Self {
+    pub(super) fn password(prompt: String) -> Self {
+        Self::Typed { prompt, typed: String::new(), secret: true }
+    }
+
+    pub(super) fn words() -> Self {
+        Self::Typed { prompt: "Words that were said".to_owned(), typed: String::new(), secret: false }
+    }
+
+    pub(super) fn keys(keys: &Keys, asked: bool) -> Self {
         let lines = keys.lines().into_iter().map(|(keys, what)| format!("{keys:20} {what}").into());
-        Self::text("Keys", lines.collect())
+        Self::Text { title: "Keys".to_owned(), lines: lines.collect(), up: 0, asked }
     }
 
     pub(super) fn paste(&mut self, text: &str) {
-        if let Self::Secret { typed, .. } = self {
+        if let Self::Typed { typed, .. } = self {
             typed.push_str(text.lines().next().unwrap_or_default());
         }
     }
@@ -57,11 +69,11 @@ impl Over {
         match (event.code, self) {
             (KeyCode::Esc, _) => return Outcome::Closed,
             (KeyCode::Char('c' | 'd'), _) if ctrl => return Outcome::Closed,
-            (KeyCode::Enter, Self::Secret { typed, .. }) => return Outcome::Typed(std::mem::take(typed)),
-            (KeyCode::Char('u'), Self::Secret { typed, .. }) if ctrl => typed.clear(),
-            (KeyCode::Char(c), Self::Secret { typed, .. }) if !ctrl => typed.push(c),
-            (KeyCode::Backspace, Self::Secret { typed, .. }) => drop(typed.pop()),
-            (_, Self::Secret { .. }) => {}
+            (KeyCode::Enter, Self::Typed { typed, .. }) => return Outcome::Typed(std::mem::take(typed)),
+            (KeyCode::Char('u'), Self::Typed { typed, .. }) if ctrl => typed.clear(),
+            (KeyCode::Char(c), Self::Typed { typed, .. }) if !ctrl => typed.push(c),
+            (KeyCode::Backspace, Self::Typed { typed, .. }) => drop(typed.pop()),
+            (_, Self::Typed { .. }) => {}
             (KeyCode::Enter, Self::Hits { hits, chosen, .. }) => {
                 return match hits.get(*chosen) {
                     Some((id, target, _)) => Outcome::Chosen(target.clone(), *id),
@@ -75,7 +87,7 @@ impl Over {
                 let (at, last) = match over {
                     Self::Text { up, .. } => (up, rows.saturating_sub(page)),
                     Self::Hits { hits, chosen, .. } => (chosen, hits.len().saturating_sub(1)),
-                    Self::Secret { .. } => return Outcome::Stays,
+                    Self::Typed { .. } => return Outcome::Stays,
                 };
                 *at = match code {
                     KeyCode::Up => at.saturating_sub(1),

@@ -40,7 +40,8 @@ impl App {
             && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT)
         {
             if c == '?' && self.input.is_empty() {
-                return self.obey(Deed::Help);
+                self.over = Some(Over::keys(&self.keys, true));
+                return;
             }
             if !self.input.insert(c) {
                 self.say(Tone::Error, "there is no room for more");
@@ -90,17 +91,17 @@ impl App {
             Deed::Newer => drop(self.input.recall(false)),
             Deed::Complete | Deed::CompleteBack => self.complete(deed == Deed::Complete),
             Deed::Accept => match self.requests.first().cloned() {
-                Some(label) => self.act(Act::Run(Command::Accept(Some(label)), None)),
+                Some((label, _)) => self.act(Act::Run(Command::Accept(Some(label)), None)),
                 None => self.say(Tone::Error, "nobody has asked to chat"),
             },
             Deed::Decline => match self.requests.first().cloned() {
-                Some(label) => self.act(Act::Decline(Some(label))),
+                Some((label, _)) => self.act(Act::Decline(Some(label))),
                 None => self.say(Tone::Error, "nobody has asked to chat"),
             },
             Deed::Members => self.hide_members = !self.hide_members,
             Deed::Bare => self.bare = !self.bare,
-            Deed::Help => self.over = Some(Over::keys(&self.keys)),
-            Deed::Search => self.input.set("/search "),
+            Deed::Help => self.over = Some(Over::keys(&self.keys, false)),
+            Deed::Search => self.over = Some(Over::words()),
             Deed::Redraw => self.act(Act::Redraw),
             Deed::Close => {
                 self.bare = false;
@@ -115,11 +116,22 @@ impl App {
     fn key_over(&mut self, event: &KeyEvent) {
         let page = usize::from(self.size.1).saturating_sub(2).max(1);
         let rows = self.over.as_ref().map_or(0, |over| view::rows_of(self, over));
+        if let (Some(Over::Text { asked: true, .. }), KeyCode::Char(c)) = (&self.over, event.code)
+            && !matches!(c, '?' | 'q' | ' ')
+            && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT)
+        {
+            // It was the beginning of a message.
+            self.over = None;
+            for c in ['?', c] {
+                self.input.insert(c);
+            }
+            return;
+        }
         let Some(over) = &mut self.over else { return };
         match over.key(event, page, rows) {
             Outcome::Stays => {}
             Outcome::Closed => {
-                if let Some(Over::Secret { .. }) = self.over.take() {
+                if let Some(Over::Typed { secret: true, .. }) = self.over.take() {
                     self.act(Act::Secret(None));
                 }
             }
@@ -127,10 +139,11 @@ impl App {
                 self.over = None;
                 self.act(Act::Visit(target, id));
             }
-            Outcome::Typed(secret) => {
-                self.over = None;
-                self.act(Act::Secret(Some(secret)));
-            }
+            Outcome::Typed(typed) => match self.over.take() {
+                Some(Over::Typed { secret: true, .. }) => self.act(Act::Secret(Some(typed))),
+                _ if typed.trim().is_empty() => {}
+                _ => self.act(Act::Search(typed)),
+            },
         }
     }
 

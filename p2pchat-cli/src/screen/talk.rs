@@ -25,6 +25,9 @@ pub(super) struct Anchor {
     pub(super) id: usize,
 }
 
+/// How much further in a message's other rows begin than its first.
+const HANGING: usize = 2;
+
 /// A row with what can be opened in it.
 #[derive(Default)]
 pub(super) struct Shown {
@@ -40,59 +43,92 @@ impl From<Row<'static>> for Shown {
 
 /// The rows of a chat that are in sight in so many rows, the last ones unless it is scrolled up.
 pub(super) fn rows(app: &App, chat: &Chat, width: u16, height: u16) -> Vec<Shown> {
-    let wanted = usize::from(height) + chat.up;
-    let mut all = Vec::new();
-    // From the end, until there are enough.
-    for (at, line) in chat.lines.iter().enumerate().rev() {
-        let mut rows = line_rows(app, chat, line, at, width);
-        rows.reverse();
-        all.append(&mut rows);
-        if all.len() >= wanted {
+    let (mut below, mut seen) = (0, Vec::new());
+    for at in (0..chat.lines.len()).rev() {
+        let count = count(app, chat, at, width);
+        if below + count > chat.up {
+            let mut rows = line_rows(app, chat, at, width);
+            rows.truncate((below + count).saturating_sub(chat.up));
+            rows.reverse();
+            seen.append(&mut rows);
+        }
+        below += count;
+        if seen.len() >= usize::from(height) {
             break;
         }
     }
-    let mut seen: Vec<Shown> = all.into_iter().skip(chat.up).take(usize::from(height)).collect();
+    seen.truncate(usize::from(height));
     seen.reverse();
     seen
 }
 
 /// How many rows a chat has.
 pub(super) fn height(app: &App, chat: &Chat, width: u16) -> usize {
-    chat.lines.iter().enumerate().map(|(at, line)| line_rows(app, chat, line, at, width).len()).sum()
+    (0..chat.lines.len()).map(|at| count(app, chat, at, width)).sum()
 }
 
 /// How many rows its last line has.
 pub(super) fn last(app: &App, chat: &Chat, width: u16) -> usize {
-    let at = chat.lines.len().saturating_sub(1);
-    chat.lines.back().map_or(0, |line| line_rows(app, chat, line, at, width).len())
+    count(app, chat, chat.lines.len().saturating_sub(1), width)
 }
 
 /// How many rows are below an entry, if the chat has it.
 pub(super) fn below(app: &App, chat: &Chat, width: u16, id: EntryId) -> Option<usize> {
     let at = chat.lines.iter().position(|line| line.id == Some(id))?;
-    let rows = |(at, line): (usize, &Line)| line_rows(app, chat, line, at, width).len();
-    Some(chat.lines.iter().enumerate().skip(at + 1).map(rows).sum())
+    Some((at + 1..chat.lines.len()).map(|at| count(app, chat, at, width)).sum())
+}
+
+/// How many rows a line has. What it takes to know is done once for a width.
+fn count(app: &App, chat: &Chat, at: usize, width: u16) -> usize {
+    let Some(line) = chat.lines.get(at) else { return 0 };
+    let own = match line.rows.get() {
+        Some((counted, bare, rows)) if (counted, bare) == (width, app.bare) => rows,
+        _ => {
+            let rows = own_rows(app, chat, line, width).len();
+            line.rows.set(Some((width, app.bare, rows)));
+            rows
+        }
+    };
+    own + usize::from(begins_day(app, chat, at)) + usize::from(begins_new(chat, at))
+}
+
+/// True if a line is the first of a day.
+fn begins_day(app: &App, chat: &Chat, at: usize) -> bool {
+    let day = |at: usize| {
+        let at = i64::try_from(chat.lines.get(at)?.at).ok()?;
+        Some(Timestamp::from_millisecond(at).ok()?.to_zoned_datetime(app.zone.clone()).date())
+    };
+    !app.bare && (at == 0 || day(at) != day(at - 1))
+}
+
+/// True if a line is the first of those that weren't read when the chat was last looked at.
+fn begins_new(chat: &Chat, at: usize) -> bool {
+    let is_new = |line: &Line| line.id.zip(chat.divider).is_some_and(|(id, divider)| id > divider);
+    let before = at.checked_sub(1).and_then(|at| chat.lines.get(at));
+    chat.lines.get(at).is_some_and(is_new)
+        && !before.is_some_and(|before| before.id.is_none() || is_new(before))
 }
 
 /// A line's rows, with what stands before it: the day, where it is another than the line's before, and where the new ones begin.
-fn line_rows(app: &App, chat: &Chat, line: &Line, at: usize, width: u16) -> Vec<Shown> {
+fn line_rows(app: &App, chat: &Chat, at: usize, width: u16) -> Vec<Shown> {
+    let Some(line) = chat.lines.get(at) else { return Vec::new() };
     let mut rows = Vec::new();
-    let before = at.checked_sub(1).and_then(|at| chat.lines.get(at));
-    let day = |line: &Line| strtime_or_nothing("%A, %-d %B %Y", line.at, &app.zone);
-    if before.is_none_or(|before| day(before) != day(line)) && !app.bare {
-        rows.push(ruler(app, &day(line), app.theme.dim, width));
+    if begins_day(app, chat, at) {
+        let day = strtime_or_nothing("%A, %-d %B %Y", line.at, &app.zone);
+        rows.push(ruler(app, &day, app.theme.dim, width));
     }
-    let is_new = |line: &Line| line.id.zip(chat.divider).is_some_and(|(id, divider)| id > divider);
-    if is_new(line) && !before.is_some_and(|before| before.id.is_none() || is_new(before)) {
+    if begins_new(chat, at) {
         rows.push(ruler(app, "new", app.theme.mention, width));
     }
-    match &line.what {
-        What::Said { entry, marked } => {
-            rows.extend(said(app, entry, marked, width, is_mentioned(app, chat, entry)));
-        }
-        What::Note(note) => rows.extend(self::note(app, line.at, note, width)),
-    }
+    rows.extend(own_rows(app, chat, line, width));
     rows
+}
+
+fn own_rows(app: &App, chat: &Chat, line: &Line, width: u16) -> Vec<Shown> {
+    match &line.what {
+        What::Said { entry, marked } => said(app, entry, marked, width, is_mentioned(app, chat, entry)),
+        What::Note(note) => self::note(app, line.at, note, width),
+    }
 }
 
 fn is_mentioned(app: &App, chat: &Chat, entry: &Entry) -> bool {
@@ -106,7 +142,7 @@ fn said(app: &App, entry: &Entry, marked: &Marked, width: u16, mention: bool) ->
     let head = if app.bare { String::new() } else { format!("{} ", time(app, entry.at)) };
     let mark = if app.bare { "" } else { mark(entry) };
     let indent = text_width(&head) + text_width(mark);
-    let room = usize::from(width).saturating_sub(indent).max(1);
+    let room = usize::from(width).saturating_sub(indent + HANGING).max(1);
     let mut blocks = marked.blocks.clone();
     let label = Span { text: format!("{}: ", show::name(from)), style: text::Style::default(), link: None };
     match blocks.first_mut() {
@@ -133,7 +169,9 @@ fn said(app: &App, entry: &Entry, marked: &Marked, width: u16, mention: bool) ->
             first.style = first.style.patch(person);
         }
         let (head, mark) = if at == 0 { (head.clone(), mark) } else { (String::new(), "") };
-        let gap = indent - text_width(&head) - text_width(mark);
+        // Nobody can write a row that seems to begin with somebody's name.
+        let hanging = if at == 0 { 0 } else { HANGING };
+        let gap = indent + hanging - text_width(&head) - text_width(mark);
         row.spans.insert(0, Piece::styled(format!("{mark}{}", " ".repeat(gap)), mark_style(app, entry)));
         row.spans.insert(0, Piece::styled(head, app.theme.dim));
         rows.push(Shown { row, anchors });

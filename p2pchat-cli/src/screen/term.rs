@@ -2,7 +2,7 @@
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    io::{self, Stdout, Write as _},
+    io::{self, BufWriter, Stdout, Write as _},
     sync::Once,
 };
 
@@ -11,11 +11,19 @@ use crossterm::{
         DisableBracketedPaste, DisableFocusChange, DisableMouseCapture, EnableBracketedPaste,
         EnableFocusChange, EnableMouseCapture, Event, EventStream,
     },
-    execute,
-    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    execute, queue,
+    terminal::{
+        BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+        disable_raw_mode, enable_raw_mode,
+    },
 };
 use futures_util::StreamExt as _;
-use ratatui::{Frame, Terminal, backend::CrosstermBackend, buffer::Buffer};
+use ratatui::{
+    Frame, Terminal,
+    backend::CrosstermBackend,
+    buffer::Buffer,
+    layout::{Position, Rect},
+};
 use unicode_width::UnicodeWidthStr as _;
 
 use crate::{
@@ -24,8 +32,11 @@ use crate::{
     sanitize,
 };
 
+/// Standard output alone writes at most a kilobyte at once, and half a drawing would be seen.
+const DRAWING: usize = 64 << 10;
+
 pub(super) struct Term {
-    terminal: Terminal<CrosstermBackend<Stdout>>,
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
     events: EventStream,
     /// What stood where, of letters that are made of several.
     composed: u64,
@@ -40,7 +51,7 @@ impl Term {
         let mut out = io::stdout();
         let entered = execute!(out, EnterAlternateScreen, EnableBracketedPaste, EnableFocusChange)
             .and_then(|()| if mouse { execute!(out, EnableMouseCapture) } else { Ok(()) })
-            .and_then(|()| Terminal::new(CrosstermBackend::new(out)));
+            .and_then(|()| Terminal::new(CrosstermBackend::new(BufWriter::with_capacity(DRAWING, out))));
         match entered {
             Ok(terminal) => Ok(Self { terminal, events: EventStream::new(), composed: 0 }),
             Err(error) => {
@@ -57,14 +68,16 @@ impl Term {
 
     pub(super) fn draw(&mut self, mut draw: impl FnMut(&mut Frame<'_>)) -> Result<(), Failure> {
         let mut drawn = || -> io::Result<()> {
+            // Terminals that know how show all of it at once; others pass over that.
+            queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
             let composed = composed(self.terminal.draw(&mut draw)?.buffer);
             if composed != self.composed {
                 // Terminals differ in how many cells such letters have, and leave something of them where others were.
                 self.composed = composed;
-                self.terminal.clear()?;
+                forget(&mut self.terminal)?;
                 self.terminal.draw(&mut draw)?;
             }
-            Ok(())
+            execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
         };
         drawn().map_err(|error| Failure::new(Exit::Failed, format!("the terminal is gone: {error}")))
     }
@@ -72,7 +85,7 @@ impl Term {
     /// Draws everything anew next time, whatever stands there.
     pub(super) fn forget(&mut self) {
         // A terminal that is gone is noticed at drawing.
-        _ = self.terminal.clear();
+        _ = forget(&mut self.terminal);
     }
 
     /// Draws the user's attention to something.
@@ -87,6 +100,13 @@ impl Drop for Term {
     fn drop(&mut self) {
         give_back();
     }
+}
+
+/// Has all of the screen drawn anew. `Terminal::clear` would ask the terminal where its cursor is, and wait for the answer,
+/// which is somebody else's to read.
+fn forget(terminal: &mut Terminal<CrosstermBackend<BufWriter<Stdout>>>) -> io::Result<()> {
+    let size = terminal.size()?;
+    terminal.resize(Rect::from((Position::ORIGIN, size)))
 }
 
 /// Which wide letters made of several are where: emoji with a joiner, a skin colour or a variant.
@@ -121,6 +141,7 @@ fn give_back() {
     // What can't be given back to is gone.
     _ = execute!(
         io::stdout(),
+        EndSynchronizedUpdate,
         DisableMouseCapture,
         DisableFocusChange,
         DisableBracketedPaste,

@@ -121,7 +121,7 @@ fn a_chat_whose_way_is_lost_and_a_wish_at_three_sizes() {
     for size in SIZES {
         let mut app = lively();
         app.switch(1);
-        app.requests = vec!["carol".to_owned(), "dave".to_owned()];
+        app.requests = vec![("carol".to_owned(), true), ("dave".to_owned(), true)];
         app.happened(&Event::ChatInterrupted { with: name("bob"), reason: "connection reset".to_owned() });
         let gone = Event::Disconnected { reason: "no route".to_owned(), retry_in: std::time::Duration::ZERO };
         app.happened(&gone);
@@ -201,6 +201,7 @@ fn unread_and_mentions_are_counted_until_they_are_seen() {
 fn who_looks_away_hears_of_it_as_they_want_to() {
     let mut app = lively();
     let told = |app: &mut App| -> Vec<String> {
+        app.now += 1_000;
         acts(app)
             .into_iter()
             .filter_map(|act| match act {
@@ -224,6 +225,12 @@ fn who_looks_away_hears_of_it_as_they_want_to() {
     app.said(&den(), 24, entry("bob", "alice!"));
     app.said(&bob(), 25, entry("bob", "hey"));
     assert_eq!(told(&mut app), ["bob: “hey”"]);
+    // A flood is no reason for a siren.
+    app.said(&bob(), 30, entry("bob", "hey"));
+    app.said(&bob(), 31, entry("bob", "hey!!"));
+    assert_eq!(told(&mut app), ["bob: “hey”"]);
+    app.tick();
+    assert_eq!(told(&mut app), ["bob: “hey!!”"]);
     type_in(&mut app, "/dnd");
     app.said(&bob(), 26, entry("bob", "hey!"));
     assert!(told(&mut app).is_empty());
@@ -252,6 +259,69 @@ fn drafts_stay_where_they_were_typed() {
     app.remember();
     app.remember();
     assert_eq!(drafts(&mut app), ["half a thought"]);
+}
+
+#[test]
+fn what_was_typed_outlasts_a_look_elsewhere() {
+    let mut app = lively();
+    app.input.remember("older");
+    app.paste("half a thought");
+    press(&mut app, KeyCode::Up, KeyModifiers::NONE);
+    assert_eq!(app.input.text(), "older");
+    app.switch(1);
+    app.switch(2);
+    assert_eq!(app.input.text(), "half a thought");
+    press(&mut app, KeyCode::Char('f'), KeyModifiers::CONTROL);
+    acts(&mut app);
+    type_in(&mut app, "tea");
+    assert_eq!(acts(&mut app), [Act::Search("tea".to_owned())]);
+    assert_eq!(app.input.text(), "half a thought");
+}
+
+#[test]
+fn a_message_may_begin_with_a_question_mark() {
+    let mut app = lively();
+    for c in "?!".chars() {
+        press(&mut app, KeyCode::Char(c), KeyModifiers::NONE);
+    }
+    assert_eq!(app.input.text(), "?!");
+    assert!(app.over.is_none());
+}
+
+#[test]
+fn who_has_not_proven_who_they_are_looks_otherwise() {
+    let mut app = lively();
+    app.requests = vec![("bob".to_owned(), false)];
+    assert!(shown(&mut app, (100, 24)).contains("bob (NOT PROVEN to be them) wants to chat: alt-y accepts"));
+}
+
+#[test]
+fn what_arrived_after_all_is_what_may_not_have() {
+    let mut app = lively();
+    let ok = |state| Entry { state, ..entry("alice", "ok") };
+    app.said(&bob(), 30, ok(State::Unsure));
+    app.said(&bob(), 31, ok(State::Unsure));
+    app.said(&bob(), 32, ok(State::Waiting));
+    let found = |app: &App| app.arrived(&name("bob"), &bob(), "ok").map(|(id, entry)| (id, entry.state));
+    assert_eq!(found(&app), Some((30, State::Delivered)));
+    for id in [30, 31] {
+        app.state(id, State::Delivered, None);
+    }
+    assert_eq!(found(&app), None, "what waits hasn't arrived");
+}
+
+#[test]
+fn who_is_not_heard_is_told_once() {
+    let mut app = lively();
+    app.switch(0);
+    for count in [0, 1, 2, 3] {
+        app.unanswered(count);
+    }
+    let seen = shown(&mut app, (100, 24));
+    assert_eq!(seen.matches("doesn't answer keep-alives").count(), 1);
+    assert!(seen.contains("keep-alives unanswered"));
+    app.unanswered(0);
+    assert!(!shown(&mut app, (100, 24)).contains("keep-alives unanswered"));
 }
 
 #[test]
@@ -339,7 +409,7 @@ fn names_rooms_and_commands_are_completed() {
 fn a_wish_is_accepted_or_declined_by_a_key() {
     let mut app = lively();
     acts(&mut app);
-    app.requests = vec!["carol".to_owned()];
+    app.requests = vec![("carol".to_owned(), false)];
     press(&mut app, KeyCode::Char('y'), KeyModifiers::ALT);
     press(&mut app, KeyCode::Char('n'), KeyModifiers::ALT);
     let who = Some("carol".to_owned());
@@ -408,7 +478,12 @@ fn what_went_on_without_the_registry_is_marked() {
     app.now += 3 * 60_000;
     app.happened(&Event::Reconnected);
     assert_eq!(app.registry, Registry::Online);
-    assert!(shown(&mut app, (100, 24)).contains("no registry from 15:04 to 15:07"));
+    let marked = acts(&mut app).into_iter().find_map(|act| match act {
+        Act::Mark(room, text) => Some((room, text)),
+        _ => None,
+    });
+    let (room, text) = marked.unwrap();
+    assert!(room == den() && text.starts_with("no registry from 15:04 to 15:07"), "{text}");
 }
 
 #[test]
@@ -517,6 +592,28 @@ proptest! {
         }
     }
 
+    /// Only a message's first row begins where names stand, also where all is shown bare.
+    #[test]
+    fn nobody_writes_a_row_that_seems_to_be_somebody_elses(
+        text in "([a-z:> `*-]{0,30}\n){0,4}[a-z:]{0,90}",
+        width in 20_u16..100,
+        bare in any::<bool>(),
+    ) {
+        let mut app = app();
+        app.bare = bare;
+        app.said(&den(), 1, entry("bob", &text));
+        app.switch(1);
+        let rows = shown(&mut app, (width, 40));
+        // Between the quotes of the picture; the rows of the conversation alone.
+        let rows = rows.lines().map(|row| row.trim_start_matches('"')).take(38);
+        let mut rows = rows.skip_while(|row| !row.contains("bob:"));
+        let first = rows.next().unwrap();
+        let names = first.chars().position(|c| c == 'b').unwrap();
+        for row in rows {
+            prop_assert!(row.chars().take(names + 2).all(|c| c == ' '), "{row:?} below {first:?}");
+        }
+    }
+
     /// Any keys in any order at any size.
     #[test]
     fn no_keys_are_too_much(keys in prop::collection::vec((0_usize..40, 0_u8..8), 0..60), width in 0_u16..90, height in 0_u16..30) {
@@ -526,7 +623,7 @@ proptest! {
             KeyCode::Delete, KeyCode::F(1),
         ];
         let mut app = lively();
-        app.requests = vec!["carol".to_owned()];
+        app.requests = vec![("carol".to_owned(), false)];
         let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
         app.resize(width, height);
         for (key, modifiers) in keys {

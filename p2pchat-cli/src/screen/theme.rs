@@ -27,6 +27,8 @@ pub(super) struct Theme {
     /// The chat on the list that is in front of the user.
     pub(super) chosen: Style,
     people: Vec<Color>,
+    /// The terminal is told where links lead.
+    pub(super) links: bool,
 }
 
 /// Colours for people that can be told apart and read, of the 256 that nearly every terminal has.
@@ -70,6 +72,7 @@ impl Theme {
             bar: reversed,
             chosen: reversed,
             people: people.iter().copied().map(Color::Indexed).collect(),
+            links: true,
         };
         match theme {
             config::Theme::Dark => {
@@ -95,6 +98,7 @@ impl Theme {
                 bar: reversed,
                 chosen: reversed,
                 people: Vec::new(),
+                links: false,
             },
         }
     }

@@ -123,7 +123,7 @@ impl App {
                 None => self.say(Tone::Error, "which conversation? Go there first"),
             },
             Local::Doctor => self.act(Act::Doctor),
-            Local::Keys => self.over = Some(Over::keys(&self.keys)),
+            Local::Keys => self.over = Some(Over::keys(&self.keys, false)),
             Local::Bare => self.bare = !self.bare,
             Local::Close => self.close(),
         }
@@ -152,6 +152,10 @@ impl App {
         let Some(target) = self.target().cloned() else {
             return self.say(Tone::Error, "this one stays");
         };
+        let waiting = self.chat().map_or(0, |chat| self.waits(chat));
+        if waiting > 0 {
+            return self.say(Tone::Error, "something waits here to be sent: /discard gives it up");
+        }
         if self.chat().is_some_and(|chat| chat.open) {
             return self.say(Tone::Error, "it is open: /leave first");
         }

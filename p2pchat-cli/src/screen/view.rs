@@ -26,6 +26,9 @@ const WITH_MEMBERS: u16 = 76;
 /// How many rows may be typed into.
 const INPUT_ROWS: usize = 5;
 
+/// How long a link may be that the terminal is told of, in bytes; longer ones are opened by their numbers.
+const LINKED: usize = 256;
+
 /// What is where.
 pub(super) struct Areas {
     pub(super) title: Rect,
@@ -90,8 +93,8 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, links: bool) {
     if areas.list.width > 0 {
         list(app, areas.list, buffer);
     }
-    if let Some(who) = app.requests.first() {
-        request(app, who, areas.request, buffer);
+    if let Some((who, proven)) = app.requests.first() {
+        request(app, who, *proven, areas.request, buffer);
     }
     status(app, areas.status, buffer);
     let caret = input(app, areas.input, buffer);
@@ -113,7 +116,8 @@ pub(super) fn put(buffer: &mut Buffer, at: (u16, u16), text: impl AsRef<str>, wi
 
 /// Puts what makes links of them around cells.
 fn anchor(shown: &Shown, row: Rect, buffer: &mut Buffer) {
-    for anchor in &shown.anchors {
+    // Each cell has all of it, so that any of them can be drawn anew alone.
+    for anchor in shown.anchors.iter().filter(|anchor| anchor.link.target().len() <= LINKED) {
         let before: usize = shown.row.spans.iter().take(anchor.piece).map(Piece::width).sum();
         let width = shown.row.spans.get(anchor.piece).map_or(0, Piece::width);
         let (open, close) = text::brackets(&anchor.link, anchor.id);
@@ -221,15 +225,19 @@ fn members(app: &App, chat: &Chat, area: Rect, buffer: &mut Buffer) {
     }
 }
 
-fn request(app: &App, who: &str, area: Rect, buffer: &mut Buffer) {
+fn request(app: &App, who: &str, proven: bool, area: Rect, buffer: &mut Buffer) {
     use super::keys::Deed;
     let (yes, no) = (app.keys.name(Deed::Accept), app.keys.name(Deed::Decline));
     let more = match app.requests.len() {
         1 => String::new(),
         all => format!(" (and {} more)", all - 1),
     };
+    let (who, tone) = match proven {
+        true => (who.to_owned(), Tone::Prompt),
+        false => (format!("{who} (NOT PROVEN to be them)"), Tone::Error),
+    };
     let text = format!(" {who} wants to chat{more}: {yes} accepts, {no} declines without a word");
-    put(buffer, (area.x, area.y), text, usize::from(area.width), app.theme.tone(Some(Tone::Prompt)));
+    put(buffer, (area.x, area.y), text, usize::from(area.width), app.theme.tone(Some(tone)));
 }
 
 /// The registry's state, the other's, and what is unread elsewhere.
@@ -263,6 +271,9 @@ fn status(app: &App, area: Rect, buffer: &mut Buffer) {
         (0, unread) => parts.push(format!("{unread} unread")),
         (mentions, unread) => parts.push(format!("{unread} unread, {mentions} for you")),
     }
+    if app.unheard {
+        parts.push("keep-alives unanswered".to_owned());
+    }
     if app.quiet {
         parts.push("do not disturb".to_owned());
     }
@@ -295,7 +306,7 @@ fn input(app: &App, area: Rect, buffer: &mut Buffer) -> Position {
 fn contents(app: &App, over: &Over, width: usize) -> (String, Vec<Row<'static>>, usize, &'static str) {
     let page = usize::from(app.size.1).saturating_sub(2).max(1);
     match over {
-        Over::Text { title, lines, up } => {
+        Over::Text { title, lines, up, .. } => {
             let rows = lines.iter().flat_map(|said| {
                 let style = app.theme.tone(said.tone);
                 text::plain(&said.text, width).into_iter().map(move |row| Row::styled(row, style))
@@ -312,9 +323,12 @@ fn contents(app: &App, over: &Over, width: usize) -> (String, Vec<Row<'static>>,
             let title = format!("{} with {}", hits.len(), sanitize::line(words));
             (title, rows.collect(), (chosen + 1).saturating_sub(page), "Enter goes there, Esc closes")
         }
-        Over::Secret { prompt, typed } => {
-            let stars = "•".repeat(typed.chars().count());
-            (prompt.clone(), vec![Row::raw(stars)], 0, "Enter gives it, Esc doesn't")
+        Over::Typed { prompt, typed, secret } => {
+            let (shown, end) = match secret {
+                true => ("•".repeat(typed.chars().count()), "Enter gives it, Esc doesn't"),
+                false => (sanitize::line(typed), "Enter looks for them, Esc closes"),
+            };
+            (prompt.clone(), vec![Row::raw(shown)], 0, end)
         }
     }
 }
@@ -340,7 +354,7 @@ fn overlay(app: &App, over: &Over, frame: &mut Frame<'_>) -> Option<Position> {
     for (y, row) in (inner.top()..inner.bottom()).zip(rows.iter().skip(up)) {
         buffer.set_line(inner.x + 1, y, row, inner.width.saturating_sub(1));
     }
-    let is_typed = matches!(over, Over::Secret { .. });
+    let is_typed = matches!(over, Over::Typed { .. });
     let typed = rows.first().map_or(0, Row::width);
     is_typed.then(|| {
         let x = (inner.x + 1).saturating_add(u16::try_from(typed).unwrap_or(u16::MAX));

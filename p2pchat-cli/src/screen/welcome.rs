@@ -1,5 +1,7 @@
 //! The first screens: which registry, whether it is the right one, who the user is.
 
+use std::{fs, io::Write as _, path::PathBuf, time::Duration};
+
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use p2pchat_core::{peer::RequestError, tokio::Error};
 use ratatui::{
@@ -7,6 +9,8 @@ use ratatui::{
     layout::Position,
     style::{Modifier, Style},
 };
+
+use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::{
     input::{Edit, Input as Typed},
@@ -19,11 +23,47 @@ use crate::{
     args::{self, Address, Global},
     exit::Failure,
     output::Tone,
+    private,
     report::Said,
     sanitize,
     session::{self, Needs, Session},
     text,
 };
+
+/// How long somebody may look at what keeps the registry from being reached before it is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Which registry it was last time, and who the user was: what nothing else says needs not be typed again.
+struct Account {
+    registry: Address,
+    user: String,
+}
+
+impl Account {
+    fn file(global: &Global) -> Option<PathBuf> {
+        Some(session::data_dir(global).ok()?.join("last_account"))
+    }
+
+    fn remembered(global: &Global) -> Option<Self> {
+        let text = fs::read_to_string(Self::file(global)?).ok()?;
+        let (registry, user) = text.trim_end().split_once('\n')?;
+        Some(Self { registry: args::tcp_address(registry).ok()?, user: user.to_owned() })
+    }
+
+    /// Keeps what was said now. Without it, it is asked for again, which is no reason to stop.
+    fn remember(global: &Global) {
+        let (Some(file), Some(Address { host, port }), Some(user)) =
+            (Self::file(global), &global.registry, &global.user)
+        else {
+            return;
+        };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let written = private::write(&file, true, |file| writeln!(file, "{host}:{port}\n{user}"));
+        if let Err(error) = written {
+            tracing::info!(%error, "the account isn't remembered");
+        }
+    }
+}
 
 /// The user left, or goes back.
 struct Left;
@@ -55,10 +95,18 @@ pub(super) async fn run(
 ) -> Result<Option<Session>, Failure> {
     let mut welcome = Welcome { term, theme };
     let mut problem = None;
+    let before = Account::remembered(global);
+    if let Some(before) = before.filter(|_| global.registry.is_none()) {
+        global.registry = Some(before.registry);
+        global.user = global.user.take().or(Some(before.user));
+    }
     loop {
         let Ok(mut session) = welcome.connect(global, problem.take()).await? else { return Ok(None) };
         match welcome.enter(global, &mut session, password.take()).await {
-            Ok(Ok(())) => return Ok(Some(session)),
+            Ok(Ok(())) => {
+                Account::remember(global);
+                return Ok(Some(session));
+            }
             Ok(Err(Left)) => {
                 session.end().await;
                 return Ok(None);
@@ -125,9 +173,23 @@ impl Welcome<'_> {
         };
         if let Some(Address { host, port }) = before {
             page.typed.set(&format!("{host}:{port}"));
+            if page.problem.is_some() {
+                page.keys = "Enter tries again, as happens by itself   Ctrl-D leaves";
+            }
         }
+        let same = page.typed.text().to_owned();
         loop {
-            let Ok(typed) = self.ask(&mut page).await? else { return Ok(Err(Left)) };
+            // Whoever waits for the registry to come back need not stand by.
+            let waits = page.problem.is_some() && before.is_some() && page.typed.text() == same;
+            let typed = match waits {
+                true => match tokio::time::timeout(AGAIN, self.ask(&mut page)).await {
+                    Ok(typed) => typed?,
+                    Err(_) if page.typed.text() == same => Ok(same.clone()),
+                    Err(_) => continue,
+                },
+                false => self.ask(&mut page).await?,
+            };
+            let Ok(typed) = typed else { return Ok(Err(Left)) };
             match args::tcp_address(&typed) {
                 Ok(address) => return Ok(Ok(address)),
                 Err(problem) => page.problem = Some(problem),
@@ -437,7 +499,15 @@ pub(super) fn draw(page: &Page, theme: &Theme, frame: &mut Frame<'_>) {
         let cells = if page.secret { text_width(&typed) } else { page.typed.layout(usize::MAX).1.1 };
         // Of a long one the caret's end is shown.
         let skipped = cells.saturating_sub(room);
-        let shown: String = typed.chars().skip(skipped).collect();
+        let mut left_out = 0;
+        let shown: String = typed
+            .graphemes(true)
+            .skip_while(|letter| {
+                let is_out = left_out < skipped;
+                left_out += text_width(letter);
+                is_out
+            })
+            .collect();
         put(buffer, (left, y), "> ", 2, theme.tone(Some(Tone::Prompt)));
         put(buffer, (left + 2, y), shown, room, Style::new());
         caret = Some(Position::new(left + 2 + u16::try_from(cells - skipped).unwrap_or(0), y));

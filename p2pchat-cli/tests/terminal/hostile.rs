@@ -29,6 +29,8 @@ fn hostile_text_does_nothing_but_stand_there() {
     let victim = desk.open(&his, "victim", WIDE);
     victim.scribble(ATTACKS[0]);
     victim.until("another title", |_| victim.ask("#{pane_title}") == "gotcha");
+    victim.scribble(ATTACKS[3]);
+    victim.until("another name", |_| victim.ask("#{window_name}") == "gotcha");
     victim.scribble(ATTACKS[4]);
     victim.until("another clipboard", |_| victim.clipboard().contains("gotcha"));
     victim.scribble(ATTACKS[6]);

@@ -1,6 +1,6 @@
 //! Leaving gives the terminal back as it was.
 
-use super::{Daemon, Desk, Home, Pane, WIDE, pane::SHELL, somebody};
+use super::{Daemon, Desk, Home, Pane, WIDE, log_in_known, pane::SHELL, signal, somebody};
 
 /// The shell is there again, as if there had been nothing else.
 fn assert_given_back(pane: &Pane<'_>, code: i32) {
@@ -46,11 +46,7 @@ fn a_signal_that_ends_it_gives_the_terminal_back() {
     let hers = Home::new(&daemon);
     hers.register("alice");
     let alice = desk.open(&hers, "alice", WIDE);
-    let start = format!("exec p2pchat --registry {} --user alice", daemon.tcp);
-    alice.enter(&format!("sh -c 'echo $$ > $HOME/pid; {start}'"));
-    alice.see("● alice online");
-    let id = std::fs::read_to_string(hers.folder().join("pid")).unwrap();
-    let status = std::process::Command::new("kill").args(["-TERM", id.trim()]).status();
-    assert!(status.unwrap().success());
+    let process = log_in_known(&alice, "alice");
+    signal("TERM", &process);
     assert_given_back(&alice, 0);
 }

@@ -10,9 +10,8 @@ fn keys_and_commands_are_told() {
     let alice = somebody(&desk, &hers, "alice", (110, 45));
     for how in ["?", "F1"] {
         alice.press(how);
-        let keys = alice.see("┌ Keys ");
-        for key in ["alt-y", "ctrl-n, alt-down", "complete a command"] {
-            assert!(keys.has(key), "{key} is missing in\n{keys}");
+        for told in ["┌ Keys ", "alt-y", "ctrl-n, alt-down", "complete a command"] {
+            alice.see(told);
         }
         alice.press("Escape");
         alice.see_gone("┌ Keys ");

@@ -50,6 +50,20 @@ fn log_in(pane: &Pane<'_>, name: &str) {
     pane.see(&format!("● {name} online"));
 }
 
+/// The same with the program's process known, by which it gets the signals that [`signal`] sends.
+fn log_in_known(pane: &Pane<'_>, name: &str) -> String {
+    let start = format!("exec p2pchat --registry {} --user {name}", pane.registry());
+    pane.enter(&format!("sh -c 'echo $$ > $HOME/{name}.pid; {start}'"));
+    pane.see(&format!("● {name} online"));
+    std::fs::read_to_string(pane.home().folder().join(format!("{name}.pid"))).unwrap().trim().to_owned()
+}
+
+/// Sends a process a signal by name.
+fn signal(name: &str, process: &str) {
+    let status = std::process::Command::new("kill").args([&format!("-{name}"), process]).status();
+    assert!(status.unwrap().success(), "SIG{name} for {process}");
+}
+
 /// Two people in a chat of theirs, each with it in front of them.
 fn open_chat(asker: &Pane<'_>, asked: &Pane<'_>) {
     asker.enter(&format!("/chat {}", asked.name()));

@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Write as _},
     io::{self, Write as _},
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -22,7 +22,7 @@ use super::{
 pub(crate) const SHELL: &str = "shell>";
 
 /// How often a screen is looked at.
-const GLANCE: Duration = Duration::from_millis(50);
+const GLANCE: Duration = Duration::from_millis(30);
 
 /// A tmux server of a test's own, with a terminal for each of its people; they end with it.
 pub(crate) struct Desk {
@@ -69,7 +69,10 @@ impl Desk {
             .args(variables.iter().map(|(name, value)| format!("{name}={value}")))
             .arg("sh")
             // What a program writes to the clipboard shows up in tmux's buffers.
-            .args([";", "set-option", "-g", "set-clipboard", "on"]);
+            .args([";", "set-option", "-g", "set-clipboard", "on"])
+            // And what it takes for a window's name shows up there, while tmux gives none of its own.
+            .args([";", "set-option", "-g", "allow-rename", "on"])
+            .args([";", "set-option", "-g", "automatic-rename", "off"]);
         finish(&mut command);
         let pane = Pane { desk: self, home, name };
         pane.see(SHELL);
@@ -120,6 +123,11 @@ impl<'a> Pane<'a> {
         self.name
     }
 
+    /// Whose it is.
+    pub(crate) fn home(&self) -> &'a Home {
+        self.home
+    }
+
     /// The registry that is used here.
     pub(crate) fn registry(&self) -> SocketAddr {
         self.home.registry()
@@ -164,6 +172,22 @@ impl<'a> Pane<'a> {
         self.tmux(&["display-message", "-p", "-t", &self.target(), format]).trim_end().to_owned()
     }
 
+    /// From now on keeps what programs write here, for [`recorded`](Self::recorded).
+    pub(crate) fn record(&self) {
+        let file = self.recording();
+        std::fs::write(&file, "").unwrap();
+        self.tmux(&["pipe-pane", "-t", &self.target(), &format!("exec cat > '{}'", file.display())]);
+    }
+
+    /// Byte for byte what programs have written here since then.
+    pub(crate) fn recorded(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.recording()).unwrap()).into_owned()
+    }
+
+    fn recording(&self) -> PathBuf {
+        self.desk.folder.path().join(format!("{}.bytes", self.name))
+    }
+
     /// What programs have put on the clipboard.
     pub(crate) fn clipboard(&self) -> String {
         self.tmux(&["list-buffers", "-F", "#{buffer_sample}"])
@@ -198,18 +222,21 @@ impl<'a> Pane<'a> {
             if *now != before {
                 (before, since) = (now.clone(), Instant::now());
             }
-            since.elapsed() >= GLANCE * 6
+            since.elapsed() >= GLANCE * 10
         })
     }
 
     /// Waits until it is so; what stands there then.
     pub(crate) fn until(&self, what: &str, mut is_so: impl FnMut(&Screen) -> bool) -> Screen {
         let deadline = Instant::now() + PATIENCE;
+        let mut before = None;
         loop {
             let screen = self.screen();
-            if is_so(&screen) {
+            // Twice the same: one look may come in the midst of a drawing.
+            if before.as_ref() == Some(&screen) && is_so(&screen) {
                 return screen;
             }
+            before = Some(screen);
             assert!(
                 Instant::now() < deadline,
                 "{}: not within {PATIENCE:?}: {what}\n{}",

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::{Daemon, Desk, Home, Pane, pane::Screen, somebody};
+use super::{Daemon, Desk, Home, Pane, WIDE, open_chat, pane::Screen, somebody};
 
 /// Nothing stands there that a new drawing wouldn't put there.
 fn assert_clean(pane: &Pane<'_>) -> Screen {
@@ -92,4 +92,27 @@ fn wide_and_combining_letters_keep_to_their_columns() {
     }
     alice.press("Left");
     alice.until("the caret is before the last one", |_| alice.ask("#{cursor_x}") == "8");
+}
+
+#[test]
+fn letters_made_of_several_come_and_go_and_leave_nothing() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let (hers, his) = (Home::new(&daemon), Home::new(&daemon));
+    let alice = somebody(&desk, &hers, "alice", WIDE);
+    let bob = somebody(&desk, &his, "bob", WIDE);
+    open_chat(&alice, &bob);
+    for n in 0..20 {
+        alice.enter(&format!("{n} 👍🏽 and ❤\u{fe0f} and 👩\u{200d}🚀"));
+        bob.type_in("x");
+        bob.see(&format!("alice: {n} "));
+        bob.press("BSpace");
+        alice.press("C-p");
+        alice.press("C-n");
+    }
+    alice.see("✓ alice: 19 ");
+    bob.enter("still here");
+    alice.see("bob: still here");
+    assert_clean(&bob);
+    assert_clean(&alice);
 }

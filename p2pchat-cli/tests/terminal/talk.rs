@@ -102,3 +102,66 @@ fn names_rooms_and_commands_are_completed() {
     alice.until("the line is empty", typed(">"));
     open_chat(&alice, &bob);
 }
+
+#[test]
+fn somebody_elsewhere_is_called() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let (hers, his) = (Home::new(&daemon), Home::new(&daemon));
+    let alice = somebody(&desk, &hers, "alice", WIDE);
+    let bob = somebody(&desk, &his, "bob", WIDE);
+    open_chat(&alice, &bob);
+    bob.press("C-p");
+    bob.see("notes of the program");
+    bob.record();
+    bob.enter("/dnd");
+    bob.see("do not disturb");
+    alice.enter("one");
+    bob.see("1 unread, 1 for you");
+    assert!(!bob.recorded().contains('\x07'), "he wants none");
+    bob.enter("/dnd");
+    bob.see("you are told of things again");
+    alice.enter("two");
+    bob.see("2 unread, 2 for you");
+    bob.until("the bell", |_| bob.recorded().contains('\x07'));
+}
+
+#[test]
+fn links_are_made_by_the_client_and_lead_where_they_say() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let (hers, his) = (Home::new(&daemon), Home::new(&daemon));
+    let alice = somebody(&desk, &hers, "alice", WIDE);
+    let bob = somebody(&desk, &his, "bob", WIDE);
+    open_chat(&alice, &bob);
+    bob.record();
+    alice.enter("see https://example.org/a, or ask me");
+    bob.see("https://example.org/a[1], or ask me");
+    bob.until("a link of the terminal's", |_| {
+        let written = bob.recorded();
+        let mut links = written.split("\x1b]8;").skip(1).filter_map(|rest| rest.split_once("\x1b\\"));
+        links.any(|(link, _)| link.ends_with(";https://example.org/a"))
+    });
+    bob.enter("/open 2");
+    bob.see("there is no such link here");
+}
+
+#[test]
+fn a_file_is_offered_taken_and_there() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let (hers, his) = (Home::new(&daemon), Home::new(&daemon));
+    let alice = somebody(&desk, &hers, "alice", WIDE);
+    let bob = somebody(&desk, &his, "bob", WIDE);
+    open_chat(&alice, &bob);
+    std::fs::write(hers.folder().join("plan.txt"), "tea at five").unwrap();
+    alice.enter("/send bob ~/plan.txt");
+    alice.see("offering ~/plan.txt to bob …");
+    bob.see("alice offers a file: plan.txt, 11 bytes");
+    let folder = his.folder().join("taken");
+    std::fs::create_dir(&folder).unwrap();
+    bob.enter("/take 1 ~/taken");
+    bob.see("the file is there");
+    alice.see("bob has ~/plan.txt");
+    assert_eq!(std::fs::read_to_string(folder.join("plan.txt")).unwrap(), "tea at five");
+}

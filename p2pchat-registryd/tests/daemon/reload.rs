@@ -161,6 +161,10 @@ async fn what_makes_no_sense_changes_nothing() {
     let file = place.path("registryd.toml");
 
     place.show("two");
+    let signalled = || {
+        let audit = fs::read_to_string(place.path("data").join("audit.jsonl")).unwrap_or_default();
+        audit.lines().filter(|line| line.contains("SIGHUP") && line.contains("result")).count()
+    };
     for (settings, expected) in [
         ("registration = 'closed'\ncache-mib = 0\n", format!("{}:4: cache-mib is 0", file.display())),
         ("registration = 'closed'\nlisen = 5\n", format!("{}:4: lisen: unknown field", file.display())),
@@ -170,7 +174,13 @@ async fn what_makes_no_sense_changes_nothing() {
         let (code, error) = refusal(bare().args(["ctl", "reload", "--data-dir"]).arg(place.path("data")));
         assert_eq!(code, Some(1));
         assert!(error.contains(&expected) && error.ends_with("nothing was changed\n"), "{error}");
+        let (before, begun) = (signalled(), Instant::now());
         daemon.signal("HUP");
+        // Handled before what makes sense again is there for it to read.
+        while signalled() == before {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
     place.configure("registration = 'closed'\n");
     fs::copy(place.path("one").join("key.pem"), place.path("key.pem")).unwrap();
