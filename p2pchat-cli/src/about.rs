@@ -23,8 +23,9 @@ pub(crate) fn print(what: &About) -> Result<(), Failure> {
         }
         About::Man { folder: None } => clap_mangen::Man::new(command).render(&mut io::stdout()),
         About::Man { folder: Some(folder) } => {
-            fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder))
+            let made = fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(command, folder));
+            return made.map_err(|error| Failure::new(Exit::Failed, format!("can't write it: {error}")));
         }
     };
-    written.map_err(|error| Failure::new(Exit::Failed, format!("can't write it: {error}")))
+    written.map_err(|error| Failure::of_output(&error))
 }

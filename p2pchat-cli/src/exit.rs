@@ -1,6 +1,6 @@
 //! How the program ends, for the shell to know.
 
-use std::{fmt, process::ExitCode};
+use std::{fmt, io, process::ExitCode};
 
 use p2pchat_core::{peer::RequestError, tokio::Error};
 
@@ -45,6 +45,18 @@ impl Failure {
     /// A failure of this program's own making.
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
+    }
+
+    /// Standard output can't be written to. That its reader has gone, as `head` does when it has enough, is no failure: there is
+    /// nothing more to do, and nothing to say about it.
+    pub(crate) fn of_output(error: &io::Error) -> Self {
+        let exit = if error.kind() == io::ErrorKind::BrokenPipe { Exit::Ok } else { Exit::Failed };
+        Self::new(exit, format!("can't write to standard output: {error}"))
+    }
+
+    /// True if it ends the program, but nothing has failed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.exit == Exit::Ok
     }
 
     /// The same failure, said with what was being done.
@@ -119,6 +131,13 @@ mod tests {
         ] {
             assert_eq!(Failure::from(error).exit, code);
         }
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_no_failure() {
+        let of = |kind: io::ErrorKind| Failure::of_output(&kind.into());
+        assert!(of(io::ErrorKind::BrokenPipe).is_quiet());
+        assert_eq!(of(io::ErrorKind::StorageFull).exit, Exit::Failed);
     }
 
     #[test]

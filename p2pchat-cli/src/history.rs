@@ -3,7 +3,7 @@
 use std::{
     fmt,
     io::{self, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use jiff::{Timestamp, tz::TimeZone};
@@ -24,17 +24,13 @@ use crate::{
 pub(crate) fn run(global: &Global, registry: &Address, user: &str, which: &History) -> Result<(), Failure> {
     let target = target(which)?;
     let path = Archive::path(&session::data_dir(global)?, registry, &keys::name(user)?);
-    // Nothing is to go by merely looking.
-    let limits = Limits { age: None, bytes: u64::MAX };
-    let archive = match Archive::look(path, limits) {
-        Err(ArchiveError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            return Err(Failure::new(Exit::Failed, "there is no history of that account on this machine"));
-        }
-        opened => opened?,
-    };
-    if which.forget {
-        return forget(&archive, target.as_ref());
+    if !path.try_exists().unwrap_or(true) {
+        return Err(Failure::new(Exit::Failed, "there is no history of that account on this machine"));
     }
+    if which.forget {
+        return forget(path, target.as_ref());
+    }
+    let archive = Archive::look(path)?;
     let words = which.search.as_deref().map(Words::new);
     let is_meant = |entry: &Entry| {
         which.since.is_none_or(|since| entry.at >= since)
@@ -107,13 +103,17 @@ fn target(which: &History) -> Result<Option<Target>, Failure> {
 }
 
 /// What was said, what was about to be, and what else is remembered of it.
-fn forget(archive: &Archive, target: Option<&Target>) -> Result<(), Failure> {
-    for (chat, _) in archive.chats()? {
-        if target.is_none_or(|target| *target == chat) {
-            archive.forget_chat(&chat)?;
-        }
+fn forget(path: PathBuf, target: Option<&Target>) -> Result<(), Failure> {
+    // Nothing else is to go.
+    let archive = Archive::open(path, Limits { age: None, bytes: u64::MAX })?;
+    match target {
+        Some(target) => archive.forget_chat(target)?,
+        None => archive.forget_chats()?,
     }
-    let messages = match archive.erase(target)? {
+    let count = archive.erase(target)?;
+    // Before anything is printed: whoever reads that may take long, and a client may wait for the file.
+    drop(archive);
+    let messages = match count {
         1 => "1 message".to_owned(),
         count => format!("{count} messages"),
     };

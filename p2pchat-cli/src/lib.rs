@@ -58,7 +58,9 @@ pub fn main() -> ExitCode {
     match run(&mut arguments, &given) {
         Ok(()) => Exit::Ok.into(),
         Err(failure) => {
-            write_stderr(arguments.global.color, Tone::Error, &format!("p2pchat: {failure}"));
+            if !failure.is_quiet() {
+                write_stderr(arguments.global.color, Tone::Error, &format!("p2pchat: {failure}"));
+            }
             failure.exit.into()
         }
     }

@@ -507,6 +507,5 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 
 /// Prints a line, or a block of them.
 pub(crate) fn print(line: &str) -> Result<(), Failure> {
-    write_stdout(&format!("{line}\n"))
-        .map_err(|error| Failure::new(Exit::Failed, format!("can't write to standard output: {error}")))
+    write_stdout(&format!("{line}\n")).map_err(|error| Failure::of_output(&error))
 }

@@ -100,6 +100,14 @@ struct Queue {
     pause: u64,
 }
 
+impl Queue {
+    /// Before those that were typed after it.
+    fn put(&mut self, id: EntryId, text: String) {
+        let at = self.waiting.iter().take_while(|(other, _)| *other < id).count();
+        self.waiting.insert(at, (id, text));
+    }
+}
+
 /// All that waits.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -116,10 +124,10 @@ impl Outbox {
         self.steps.pop_front()
     }
 
-    /// A message is to be said.
+    /// A message is to be said, after those with lower numbers.
     pub(crate) fn push(&mut self, target: &Target, id: EntryId, text: String) {
         let queue = self.queue(target);
-        queue.waiting.push_back((id, text));
+        queue.put(id, text);
         queue.told.clear();
         // Whoever says something wants it to arrive.
         (queue.again, queue.pause) = (0, 0);
@@ -170,6 +178,29 @@ impl Outbox {
         is_news
     }
 
+    /// All that has not come to its end.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (EntryId, &Target, &str, State)> {
+        self.queues.values().flat_map(|(target, queue)| {
+            let waiting = queue.waiting.iter().map(|message| (message, State::Waiting));
+            let sending = queue.sending.iter().map(|message| (message, State::Sending));
+            waiting.chain(sending).map(move |((id, text), state)| (*id, target, text.as_str(), state))
+        })
+    }
+
+    /// Messages have other numbers from now on, in the same order.
+    pub(crate) fn renumber(&mut self, given: &BTreeMap<EntryId, EntryId>) {
+        let renumber = |id: &mut EntryId| *id = given.get(id).copied().unwrap_or(*id);
+        for (_, queue) in self.queues.values_mut() {
+            queue.waiting.iter_mut().chain(&mut queue.sending).for_each(|(id, _)| renumber(id));
+        }
+        for step in &mut self.steps {
+            match step {
+                Step::Send { id, .. } | Step::State { id, .. } => renumber(id),
+                Step::Ask(_) => {}
+            }
+        }
+    }
+
     /// What waits there is not to be said any more; which that was.
     pub(crate) fn discard(&mut self, target: &Target) -> Vec<EntryId> {
         std::mem::take(&mut self.queue(target).waiting).into_iter().map(|(id, _)| id).collect()
@@ -214,9 +245,7 @@ impl Outbox {
         let state = match outcome {
             Ok(()) => State::Delivered,
             Err(Trouble::Later(_)) => {
-                // Before those that were typed after it.
-                let at = queue.waiting.iter().take_while(|(other, _)| *other < id).count();
-                queue.waiting.insert(at, (id, text));
+                queue.put(id, text);
                 queue.open = false;
                 queue.shut = matches!(target, Target::Room(_));
                 // The chat may just have ended, and be had again at once; but not over and over.
@@ -447,6 +476,30 @@ mod tests {
         assert_eq!(all(&mut outbox), [Step::State { id: 1, state: State::Failed("no".to_owned()) }]);
         outbox.tick(LATEST * 9);
         assert_eq!(all(&mut outbox), []);
+    }
+
+    #[test]
+    fn what_gets_another_number_is_the_same_message() {
+        let mut outbox = Outbox::default();
+        outbox.open(&bob(), true);
+        outbox.push(&bob(), 901, "under way".to_owned());
+        outbox.open(&bob(), false);
+        all(&mut outbox);
+        outbox.push(&bob(), 902, "typed later".to_owned());
+        outbox.push(&bob(), 7, "kept since long".to_owned());
+        let found: Vec<_> = outbox.all().map(|(id, .., state)| (id, state)).collect();
+        assert_eq!(found, [(7, State::Waiting), (902, State::Waiting), (901, State::Sending)]);
+        outbox.renumber(&BTreeMap::from([(901, 8), (902, 9)]));
+        outbox.sent(&bob(), 901, Ok(()));
+        assert!(outbox.is_sending(), "nothing has that number any more");
+        outbox.sent(&bob(), 8, Ok(()));
+        outbox.open(&bob(), true);
+        let sent = all(&mut outbox).into_iter().filter_map(|step| match step {
+            Step::Send { id, text, .. } => Some((id, text)),
+            _ => None,
+        });
+        let wanted = [(7, "kept since long".to_owned()), (9, "typed later".to_owned())];
+        assert_eq!(sent.collect::<Vec<_>>(), wanted);
     }
 
     #[test]

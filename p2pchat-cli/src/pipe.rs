@@ -96,7 +96,14 @@ pub(crate) async fn run(
             }
             event = session.next_event() => {
                 let event = event.ok_or_else(|| Failure::new(Exit::Registry, "the session has ended"))?;
-                happened(global, session, room, how, event).await?;
+                match happened(global, session, room, how, event).await {
+                    // Nobody listens any more, which ends it; what was to be said counts all the same.
+                    Err(failure) if failure.is_quiet() => {
+                        tally.missed += under_way.len() as u64;
+                        break;
+                    }
+                    happened => happened?,
+                }
             }
             () = signals.received() => {
                 tally.missed += under_way.len() as u64;

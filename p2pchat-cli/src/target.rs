@@ -12,9 +12,10 @@ pub(crate) enum Target {
 }
 
 impl Target {
-    /// The same for all spellings of one name.
+    /// The same for all spellings of one name. It stands in histories: it stays as it is.
     pub(crate) fn key(&self) -> String {
         match self {
+            // No username begins like a room.
             Self::User(username) => username.folded().to_string(),
             Self::Room(room) => format!("#{}", room.folded()),
         }

@@ -4,11 +4,13 @@ use std::{
     fs::File,
     io::{self, ErrorKind, Read as _},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
 use redb::{
-    Builder, ConcurrencyMode, Database, Error, ReadOnlyDatabase, ReadTransaction, ReadableDatabase as _,
-    TableError, backends::FileBackend,
+    Builder, ConcurrencyMode, Database, DatabaseError, Error, ReadOnlyDatabase, ReadTransaction,
+    ReadableDatabase as _, TableError, backends::FileBackend,
 };
 
 use super::{
@@ -24,6 +26,10 @@ use crate::{
 pub(super) const FORMAT: u64 = 1;
 /// How much memory may be used to keep parts of the file in.
 const CACHE: usize = 4 << 20;
+/// How often a reader looks whether a file that was left in disorder is in order.
+const TRIES: usize = 50;
+/// How long it waits in between.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the history isn't there. The file is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -125,12 +131,35 @@ pub(super) fn reopen(path: &Path) -> Result<Database, ArchiveError> {
     builder().open(path).map_err(|error| ArchiveError::of(path, error))
 }
 
-/// Opens the file that another program writes to, which has found it good.
+/// Opens the file to read it. Whoever wants to write to it is kept off for as long as it takes to check it, and not after.
 pub(super) fn look(path: &Path) -> Result<ReadOnlyDatabase, ArchiveError> {
     check(path)?;
-    let database = builder().open_read_only(path).map_err(|error| ArchiveError::of(path, error))?;
+    match try_out(path) {
+        // Its writer has found it good.
+        Err(ArchiveError::InUse { .. }) => {}
+        tried => tried?,
+    }
+    let database = open_read_only(path)?;
     check_format(path, &database.begin_read().map_err(|error| ArchiveError::of(path, error))?)?;
     Ok(database)
+}
+
+#[allow(clippy::disallowed_methods)] // nothing tells when another process has come to its end with it
+fn open_read_only(path: &Path) -> Result<ReadOnlyDatabase, ArchiveError> {
+    for _ in 0..TRIES {
+        match builder().open_read_only(path) {
+            Err(DatabaseError::RepairAborted) => {}
+            opened => return opened.map_err(|error| ArchiveError::of(path, error)),
+        }
+        // Whoever wrote to it has come to a sudden end, which only a writer makes up for.
+        match reopen(path) {
+            Ok(database) => database.close().map_err(|error| ArchiveError::of(path, error))?,
+            // Another one is about to.
+            Err(ArchiveError::InUse { .. }) => thread::sleep(PAUSE),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ArchiveError::InUse { path: path.to_owned() })
 }
 
 /// That nobody else can read it, and that it begins as the engine's files do.

@@ -147,7 +147,7 @@ enum Access {
     /// To be opened at the next use: after a failure the engine refuses everything.
     Closed,
     Whole(Database),
-    /// Another program has it.
+    /// To read only.
     Looking(ReadOnlyDatabase),
 }
 
@@ -186,19 +186,13 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Opens the file to read it, also while another program writes to it. It isn't made, and changes are refused as by
-    /// [`ArchiveError::InUse`] then.
-    pub(crate) fn look(path: PathBuf, limits: Limits) -> Result<Self, ArchiveError> {
-        if !path.try_exists().unwrap_or(true) {
-            return Err(ArchiveError::of(&path, std::io::Error::from(std::io::ErrorKind::NotFound)));
-        }
-        match Self::open(path, limits) {
-            Err(ArchiveError::InUse { path }) => {
-                let access = Mutex::new(Access::Looking(file::look(&path)?));
-                Ok(Self { path, limits, access })
-            }
-            opened => opened,
-        }
+    /// Opens the file to read it, also while another program writes to it or is about to. It isn't made, nothing in it is
+    /// changed, and changes are refused as by [`ArchiveError::InUse`].
+    ///
+    /// What was being read at the time stays in the file until nobody reads it any more.
+    pub(crate) fn look(path: PathBuf) -> Result<Self, ArchiveError> {
+        let access = Mutex::new(Access::Looking(file::look(&path)?));
+        Ok(Self { path, limits: Limits::default(), access })
     }
 
     /// Adds an entry.
@@ -288,7 +282,7 @@ impl Archive {
                 return Ok(Box::new(all.map(move |entry| found(entry.map_err(Error::from).and_then(read))))
                     as Box<dyn DoubleEndedIterator<Item = _>>);
             };
-            let key = record::key(target);
+            let key = target.key();
             let of_chat =
                 transaction.open_table(BY_CHAT)?.range((key.as_str(), 0)..(key.as_str(), before))?;
             let ids = of_chat.map(|entry| entry.map_err(Error::from).map(|(key, _)| key.value().1));
@@ -317,15 +311,20 @@ impl Archive {
     /// Remembers something of a chat.
     pub(crate) fn set_chat(&self, target: &Target, memory: &ChatMemory) -> Result<(), ArchiveError> {
         self.write(|tables| {
-            tables.chats.insert(record::key(target).as_str(), record::memory(target, memory)?.as_slice())?;
+            tables.chats.insert(target.key().as_str(), record::memory(target, memory)?.as_slice())?;
             Ok(())
         })
+    }
+
+    /// Remembers nothing of any chat any more. What was said stays.
+    pub(crate) fn forget_chats(&self) -> Result<(), ArchiveError> {
+        self.write(|tables| Ok(tables.chats.retain(|_, _| false)?))
     }
 
     /// Remembers nothing of a chat any more. What was said in it stays.
     pub(crate) fn forget_chat(&self, target: &Target) -> Result<(), ArchiveError> {
         self.write(|tables| {
-            tables.chats.remove(record::key(target).as_str())?;
+            tables.chats.remove(target.key().as_str())?;
             Ok(())
         })
     }

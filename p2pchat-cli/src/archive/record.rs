@@ -1,7 +1,7 @@
 //! What stands in the database, in postcard's form.
 //!
 //! A variant of [`Message`] or [`Memory`] stays as it is for good, as do the orders of what is in it: what is to be kept
-//! besides comes in another variant, after it. Names stand as they were spelled; keys have them folded.
+//! besides comes in another variant, after it. Names stand as they were spelled; keys are [`Target::key`].
 
 use p2pchat_core::proto::{RoomName, Username};
 use redb::Error;
@@ -44,15 +44,6 @@ enum Memory<'a> {
 enum Name<'a> {
     User(&'a str),
     Room(&'a str),
-}
-
-/// What one chat has, whatever the spelling.
-pub(super) fn key(target: &Target) -> String {
-    match target {
-        // No username begins like a room.
-        Target::User(user) => user.folded().to_owned(),
-        Target::Room(room) => format!("#{}", room.folded()),
-    }
 }
 
 pub(super) fn entry(target: &Target, entry: &Entry) -> Result<Vec<u8>, Error> {
@@ -164,7 +155,7 @@ mod tests {
             b"\0\xac\x02\x01\x03Den\x01\x03Bob\x01\x03h\xc3\xa9\x01\0\x04\x02no\x01\x03Bob\x05"
         );
         assert_eq!(read_entry(&bytes).unwrap(), (target.clone(), entry));
-        assert_eq!((read_time(&bytes).unwrap(), key(&target)), (300, "#den".to_owned()));
+        assert_eq!((read_time(&bytes).unwrap(), target.key()), (300, "#den".to_owned()));
         assert!(read_entry(&bytes[..bytes.len() - 1]).is_err() && read_time(b"\x01\x01").is_err());
 
         let memory = ChatMemory {
@@ -179,6 +170,6 @@ mod tests {
         let bytes = super::memory(&target, &memory).unwrap();
         assert_eq!(bytes, b"\0\0\x03Bob\x07\x01x\x01\x01\x02\x01");
         assert_eq!(read_memory(&bytes).unwrap(), (target.clone(), memory));
-        assert_eq!(key(&target), "bob");
+        assert_eq!(target.key(), "bob");
     }
 }

@@ -81,7 +81,7 @@ impl<'t> Tables<'t> {
 
     /// Writes an entry, in place of one that has the number already.
     pub(super) fn put(&mut self, id: EntryId, target: &Target, entry: &Entry) -> Result<(), Error> {
-        let (key, bytes) = (record::key(target), record::entry(target, entry)?);
+        let (key, bytes) = (target.key(), record::entry(target, entry)?);
         self.used += cost(&key, &bytes);
         if let Some(before) = self.entries.insert(id, bytes.as_slice())? {
             self.used = self.used.saturating_sub(cost(&key, before.value()));
@@ -98,7 +98,7 @@ impl<'t> Tables<'t> {
     fn remove(&mut self, id: EntryId) -> Result<(), Error> {
         let Some(bytes) = self.entries.remove(id)? else { return Ok(()) };
         let (target, _) = record::read_entry(bytes.value())?;
-        let key = record::key(&target);
+        let key = target.key();
         self.used = self.used.saturating_sub(cost(&key, bytes.value()));
         self.by_chat.remove((key.as_str(), id))?;
         self.outbox.remove(id)?;
@@ -110,7 +110,7 @@ impl<'t> Tables<'t> {
         let ids: Vec<EntryId> = match target {
             None => self.entries.iter()?.map(|entry| Ok(entry?.0.value())).collect::<Result<_, Error>>()?,
             Some(target) => {
-                let key = record::key(target);
+                let key = target.key();
                 let of_chat = self.by_chat.range((key.as_str(), 0)..=(key.as_str(), EntryId::MAX))?;
                 of_chat.map(|entry| Ok(entry?.0.value().1)).collect::<Result<_, Error>>()?
             }
@@ -145,7 +145,7 @@ impl<'t> Tables<'t> {
             }
             if self.outbox.get(id.value())?.is_none() {
                 let (target, _) = record::read_entry(bytes.value())?;
-                over = over.saturating_sub(cost(&record::key(&target), bytes.value()));
+                over = over.saturating_sub(cost(&target.key(), bytes.value()));
                 oldest.push(id.value());
             }
         }

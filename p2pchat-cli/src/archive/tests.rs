@@ -205,7 +205,7 @@ fn one_program_writes_and_others_may_look() {
     let archive = place.open();
     let before = Archive::open(place.file(), LIMITS).unwrap_err();
     assert!(matches!(&before, ArchiveError::InUse { path } if *path == place.file()), "{before:?}");
-    let looking = Archive::look(place.file(), LIMITS).unwrap();
+    let looking = Archive::look(place.file()).unwrap();
     archive.append(&user("bob"), &own("now", State::Sending)).unwrap();
     assert_eq!(looking.outbox().unwrap()[0].2.state, State::Sending, "its writer is still at it");
     assert_eq!(texts(&looking.last(&user("bob"), None, 9).unwrap()), ["now"]);
@@ -218,8 +218,67 @@ fn one_program_writes_and_others_may_look() {
     assert_eq!(looking.outbox().unwrap(), []);
     drop(looking);
     let nowhere = Place::new();
-    let refused = Archive::look(nowhere.file(), LIMITS).unwrap_err();
+    let refused = Archive::look(nowhere.file()).unwrap_err();
     assert!(matches!(refused, ArchiveError::Io { .. }) && !nowhere.file().exists(), "{refused:?}");
+}
+
+/// However long it is read for, by however many, whoever writes may begin to.
+#[test]
+fn whoever_reads_keeps_no_writer_off_and_changes_nothing() {
+    let place = Place::new();
+    let archive = place.open();
+    archive.append(&user("bob"), &said("bob", "before")).unwrap();
+    archive.append(&user("bob"), &own("on its way", State::Sending)).unwrap();
+    drop(archive);
+    let before = fs::read(place.file()).unwrap();
+    let (one, other) = (Archive::look(place.file()).unwrap(), Archive::look(place.file()).unwrap());
+    let mut reading = one.entries(None, None).unwrap();
+    assert_eq!(other.outbox().unwrap()[0].2.state, State::Sending, "nobody has judged that");
+    let refused = one.append(&user("bob"), &said("bob", "no"));
+    assert!(matches!(refused, Err(ArchiveError::InUse { .. })), "{refused:?}");
+    assert!(fs::read(place.file()).unwrap() == before, "it was changed");
+
+    let archive = place.open();
+    archive.append(&user("bob"), &said("bob", "after")).unwrap();
+    assert_eq!(archive.outbox().unwrap()[0].2.state, State::Unsure);
+    archive.erase(None).unwrap();
+    // What is being read is as it was; who looks anew sees what is new.
+    assert_eq!(reading.next().unwrap().unwrap().2.text, "before");
+    assert_eq!(reading.next().unwrap().unwrap().2.state, State::Sending);
+    assert!(reading.next().is_none());
+    assert_eq!(other.entries(None, None).unwrap().count(), 0);
+}
+
+/// Nobody has closed the file, and nobody writes to it any more.
+#[test]
+fn a_history_that_was_left_in_disorder_can_be_read() {
+    let place = Place::new();
+    let archive = place.open();
+    archive.append(&user("bob"), &own("on its way", State::Sending)).unwrap();
+    let left = place.copy();
+    let before = fs::read(left.file()).unwrap();
+    let looking = Archive::look(left.file()).unwrap();
+    assert!(fs::read(left.file()).unwrap() != before, "it was in order");
+    assert_eq!(looking.outbox().unwrap()[0].2.state, State::Sending);
+    left.open().append(&user("bob"), &said("bob", "after")).unwrap();
+    assert_eq!(looking.entries(None, None).unwrap().count(), 2);
+}
+
+#[test]
+fn a_damaged_history_is_not_read_either() {
+    let place = Place::new();
+    place.open().append(&user("bob"), &said("bob", &"hello ".repeat(2_000))).unwrap();
+    let good = fs::read(place.file()).unwrap();
+    for length in (1..good.len()).step_by(good.len() / 11) {
+        fs::write(place.file(), &good[..length]).unwrap();
+        let refused = Archive::look(place.file()).unwrap_err();
+        assert!(
+            matches!(refused, ArchiveError::Damaged { .. } | ArchiveError::Foreign { .. }),
+            "{refused:?} at {length} of {}",
+            good.len()
+        );
+        assert!(fs::read(place.file()).unwrap() == good[..length], "it was changed");
+    }
 }
 
 #[test]

@@ -252,8 +252,7 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn print(text: &str) -> Result<(), Failure> {
-    write_stdout(text)
-        .map_err(|error| Failure::new(Exit::Failed, format!("can't write to standard output: {error}")))
+    write_stdout(text).map_err(|error| Failure::of_output(&error))
 }
 
 #[cfg(test)]

@@ -194,15 +194,19 @@ impl App {
             self.make_room();
         }
         let order = self.chats.iter().map(|chat| chat.memory.order).max().unwrap_or_default() + 1;
-        // Nobody wants to hear of each word in a room, and everybody of each that is theirs alone.
-        let level = match target {
-            Target::User(_) => Level::All,
-            Target::Room(_) => Level::Mentions,
-        };
+        let level = Self::usual_level(target);
         let memory = ChatMemory { order, level, entered: self.now, ..ChatMemory::default() };
         self.act(Act::Remember(target.clone(), memory.clone()));
         self.act(Act::Load(target.clone(), None));
         self.place(target, memory)
+    }
+
+    /// Nobody wants to hear of each word in a room, and everybody of each that is theirs alone.
+    pub(super) fn usual_level(target: &Target) -> Level {
+        match target {
+            Target::User(_) => Level::All,
+            Target::Room(_) => Level::Mentions,
+        }
     }
 
     /// Takes the oldest chat off the list that is over, and in which nothing waits.

@@ -144,6 +144,14 @@ impl Chat {
         }
     }
 
+    /// What was said, by number.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (EntryId, &Entry)> {
+        self.lines.iter().filter_map(|line| match (&line.what, line.id) {
+            (What::Said { entry, .. }, Some(id)) => Some((id, entry)),
+            _ => None,
+        })
+    }
+
     /// What the user has said, the newest first.
     pub(super) fn own(&self) -> impl Iterator<Item = (EntryId, &Entry)> {
         self.lines.iter().rev().filter_map(|line| match (&line.what, line.id) {

@@ -6,12 +6,7 @@ use super::{
     app::{Act, App, Registry},
     chat::{Chat, Path},
 };
-use crate::{
-    output::Tone,
-    report::Said,
-    sanitize, show,
-    target::Target,
-};
+use crate::{output::Tone, report::Said, sanitize, show, target::Target};
 
 /// How long the registry may be gone without a mark in rooms, in milliseconds: what is said there meanwhile comes all the same.
 const GAP: u64 = 5_000;

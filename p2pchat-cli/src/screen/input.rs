@@ -294,7 +294,8 @@ impl Input {
             }
             // What can't be shown takes a cell too, so that the caret is seen to pass it.
             let (shown, wide) = match cluster.width() {
-                0 => ("·", 1),
+                // No script has letters wider than two cells.
+                0 | 3.. => ("·", 1),
                 _ if cluster.chars().any(char::is_control) => ("·", 1),
                 wide => (cluster, wide),
             };
@@ -428,6 +429,13 @@ mod tests {
         assert!(input.is_at_edge(true) && !input.is_at_edge(false));
         input.vertical(false);
         assert_eq!(input.layout(9).1, (1, 3));
+    }
+
+    #[test]
+    fn what_is_no_letter_of_any_script_is_a_dot() {
+        let mut input = Input::default();
+        input.paste("a👩\u{301}\u{200d}👩\u{7}");
+        assert_eq!(input.layout(1), (vec!["a".into(), "·".into(), "·".into(), String::new()], (3, 0)));
     }
 
     #[test]

@@ -1,18 +1,12 @@
 //! What the screen reads from the history and writes to it.
 
-use std::time::Duration;
-
-use p2pchat_core::proto::Username;
-
-use super::{PAGE, Screen, chat::Chat, over::Over};
+use super::{Done, PAGE, Screen, chat::Chat, over::Over};
 use crate::{
-    archive::{Archive, Entry, EntryId, Limits, State},
-    args::Address,
-    exit::Failure,
+    archive::{Archive, ArchiveError, Entry, EntryId, Found, State},
     history,
     output::Tone,
-    report::Said,
-    sanitize, session,
+    report::{Report, Said},
+    sanitize,
     target::Target,
     transfers,
 };
@@ -21,38 +15,12 @@ use crate::{
 const HITS: usize = 200;
 
 impl Screen {
-    /// Takes up what is kept.
-    pub(super) fn remember(&mut self, registry: &Address, me: &Username) -> Result<(), Failure> {
-        let folder = session::data_dir(&self.global)?;
-        let history = &self.global.config.history;
-        let days = u64::from(history.days);
-        let limits = Limits {
-            age: (days > 0).then(|| Duration::from_secs(days * 24 * 60 * 60)),
-            bytes: u64::from(history.megabytes) << 20,
-        };
-        let archive = Archive::open(Archive::path(&folder, registry, me), limits)?;
-        archive.prune(self.app.now)?;
-        for (target, memory) in archive.chats()? {
-            let last = archive.last(&target, None, PAGE)?;
-            self.app.restore(target, memory, last);
-        }
-        for (id, target, entry) in archive.outbox()? {
-            // Nobody has looked at it for as long as it takes to be forgotten from the list.
-            self.app.find(&target);
-            if entry.state == State::Waiting {
-                self.outbox.push(&target, id, entry.text);
-            }
-        }
-        self.archive = Some(archive);
-        Ok(())
-    }
-
     /// Keeps entries; their numbers.
     pub(super) fn keep_all(&mut self, entries: &[(Target, Entry)]) -> Vec<EntryId> {
         if entries.is_empty() {
             return Vec::new();
         }
-        match self.archive.as_ref().map(|archive| archive.append_all(entries)) {
+        match self.history.archive().map(|archive| archive.append_all(entries)) {
             Some(Ok(ids)) => return ids,
             Some(Err(error)) => {
                 let text = format!("what is said isn't kept, and is gone when you leave: {error}");
@@ -66,13 +34,13 @@ impl Screen {
     }
 
     pub(super) fn kept<E: std::fmt::Display>(&mut self, write: impl FnOnce(&Archive) -> Result<(), E>) {
-        if let Some(Err(error)) = self.archive.as_ref().map(write) {
+        if let Some(Err(error)) = self.history.archive().map(|archive| write(archive)) {
             self.app.note(None, Said::new(Tone::Error, format!("the history: {error}")));
         }
     }
 
     pub(super) fn load(&mut self, target: &Target, before: Option<EntryId>) {
-        let Some(archive) = &self.archive else { return };
+        let Some(archive) = self.history.archive() else { return };
         // What is on the screen already was kept before it was shown.
         let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
         let before = before.or_else(|| chat.and_then(Chat::oldest));
@@ -86,12 +54,27 @@ impl Screen {
         }
     }
 
+    /// Looks for words, apart from the screen: of a long history, all is read.
     pub(super) fn search(&mut self, words: String) {
-        let Some(archive) = &self.archive else {
-            return self.app.say(Tone::Error, "nothing is kept of what was said ([history] keep)");
+        let Some(archive) = self.history.archive().cloned() else {
+            return self.app.say(Tone::Error, self.history.absence());
         };
-        match archive.search(&words, None, HITS) {
+        self.tasks.spawn_blocking(move || {
+            let found = archive.search(&words, None, HITS);
+            Some(Done::Found(words, found))
+        });
+    }
+
+    /// What a search has found.
+    pub(super) fn found(&mut self, words: String, found: Result<Vec<Found>, ArchiveError>) {
+        match found {
             Ok(hits) if hits.is_empty() => self.app.say(Tone::Notice, "nobody has said that"),
+            // What is typed meanwhile isn't meant for it.
+            Ok(hits) if self.app.over.is_some() || !self.app.input.is_empty() => {
+                let (count, words) = (hits.len(), sanitize::line(&words));
+                let text = format!("{count} found with {words}: search again to see them");
+                self.app.say(Tone::Success, text);
+            }
             Ok(hits) => self.app.over = Some(Over::Hits { words, hits, chosen: 0 }),
             Err(error) => self.app.say(Tone::Error, format!("the history: {error}")),
         }
@@ -148,15 +131,19 @@ impl Screen {
         );
     }
 
-    pub(super) fn export(&mut self, target: &Target, json: bool, path: &str) {
-        let Some(archive) = &self.archive else {
-            return self.app.say(Tone::Error, "nothing is kept of what was said ([history] keep)");
+    /// Writes a conversation to a file, apart from the screen too.
+    pub(super) fn export(&mut self, target: Target, json: bool, path: &str) {
+        let Some(archive) = self.history.archive().cloned() else {
+            return self.app.say(Tone::Error, self.history.absence());
         };
         let path = transfers::path(path);
-        let shown = sanitize::line(&path.display().to_string());
-        match history::export(archive, target, json, &path) {
-            Ok(count) => self.app.say(Tone::Success, format!("{count} messages are in {shown}")),
-            Err(failure) => self.app.say(Tone::Error, failure.to_string()),
-        }
+        self.tasks.spawn_blocking(move || {
+            let shown = sanitize::line(&path.display().to_string());
+            let said = match history::export(&archive, &target, json, &path) {
+                Ok(count) => Said::new(Tone::Success, format!("{count} messages are in {shown}")),
+                Err(failure) => Said::new(Tone::Error, failure.to_string()),
+            };
+            Some(Done::Report(Report::lines([said]), Some(target)))
+        });
     }
 }

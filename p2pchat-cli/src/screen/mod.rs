@@ -7,6 +7,7 @@ mod app;
 mod came;
 mod chat;
 mod happened;
+mod history;
 mod input;
 mod kept;
 mod keys;
@@ -43,13 +44,14 @@ use tokio::{task::JoinSet, time::MissedTickBehavior};
 use self::{
     app::{Act, App},
     chat::Path,
+    history::{History, Loaded, Place, UNKEPT},
     keys::Keys,
     over::Over,
     term::Term,
     theme::Theme,
 };
 use crate::{
-    archive::{Archive, Entry, EntryId, State},
+    archive::{ArchiveError, Entry, EntryId, Found, State},
     args::{Check, Global},
     browser,
     command::Command,
@@ -118,7 +120,7 @@ pub(crate) async fn run(global: &Global) -> Result<(), Failure> {
             Some(keys) => keys,
             None => Keys::new(&global.config.keys).map_err(|problem| Failure::new(Exit::Usage, problem))?,
         };
-        let mut screen = Screen::new(&global, entered, theme.clone(), keys)?;
+        let mut screen = Screen::new(&global, entered, theme.clone(), keys).await?;
         let ended = screen.run(&mut term, &mut signals).await;
         screen.session.end().await;
         match ended? {
@@ -134,6 +136,8 @@ enum Done {
     Asked(Username, Result<(), Error>),
     Sent(EntryId, Target, Result<(), Error>),
     Told(EntryId, Target, Result<BroadcastReport, Error>),
+    Opened(Place, Result<Box<Loaded>, ArchiveError>),
+    Found(String, Result<Vec<Found>, ArchiveError>),
     /// How many keep-alives in a row had no answer.
     Unanswered(u32),
 }
@@ -143,7 +147,7 @@ struct Screen {
     global: Global,
     session: Session,
     desk: Desk,
-    archive: Option<Archive>,
+    history: History,
     outbox: Outbox,
     tasks: JoinSet<Option<Done>>,
     /// What was done at once.
@@ -152,11 +156,13 @@ struct Screen {
     secret: Option<(WithPassword, Option<Target>)>,
     /// The number of the next entry that isn't kept.
     unkept: EntryId,
+    /// Which numbers messages have got that weren't kept before.
+    given: BTreeMap<EntryId, EntryId>,
     logged_out: bool,
 }
 
 impl Screen {
-    fn new(global: &Global, session: Session, theme: Theme, keys: Keys) -> Result<Self, Failure> {
+    async fn new(global: &Global, session: Session, theme: Theme, keys: Keys) -> Result<Self, Failure> {
         let me = session.peer.username().ok_or_else(|| Failure::new(Exit::Login, "not logged in"))?;
         let desk = Desk::new(session.peer.clone(), true);
         let zone = TimeZone::system();
@@ -167,23 +173,21 @@ impl Screen {
             global: global.clone(),
             session,
             desk,
-            archive: None,
+            history: History::Off,
             outbox: Outbox::default(),
             tasks: JoinSet::new(),
             done: Vec::new(),
             secret: None,
-            // Above all that a history has.
-            unkept: EntryId::MAX / 2,
+            unkept: UNKEPT,
+            given: BTreeMap::new(),
             logged_out: false,
         };
         screen.greet();
         let keep = global.config.history.keep;
         if let Some(registry) = global.registry.as_ref().filter(|_| keep)
-            && let Err(failure) = screen.remember(registry, &me)
+            && let Err(failure) = screen.remember(registry, &me).await
         {
-            let what =
-                format!("{failure}; nothing is kept of what is said, and what waits is lost at the end");
-            screen.app.note(None, Said::new(Tone::Error, what));
+            screen.without_history(&failure);
         }
         Ok(screen)
     }
@@ -232,7 +236,8 @@ impl Screen {
                     Some(input) => self.input(input),
                     None => self.app.act(Act::Quit),
                 },
-                held = self.session.next_held() => {
+                // What is said now is kept first.
+                held = self.session.next_held(), if !self.history.is_coming() => {
                     // What comes in a rush is written and drawn once.
                     let mut rush = vec![held];
                     while rush.len() < BATCH && rush.last().is_some_and(Option::is_some) {
@@ -256,6 +261,7 @@ impl Screen {
                     drift = ahead;
                     self.outbox.tick(u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX));
                     self.app.remember();
+                    self.reopen_history();
                     self.app.tick();
                     seconds += 1;
                     if seconds % LOOK == 0 {
@@ -278,7 +284,8 @@ impl Screen {
         let mut deadline = std::pin::pin!(deadline);
         loop {
             self.settle(term);
-            if !self.outbox.is_sending() || self.logged_out {
+            let is_kept = self.unkept == UNKEPT || !self.history.is_coming();
+            if self.logged_out || is_kept && !self.outbox.is_sending() {
                 return;
             }
             tokio::select! {
@@ -325,6 +332,7 @@ impl Screen {
                 Some(Act::Redraw) => term.forget(),
                 Some(Act::Notify(what)) => term.notify(self.app.config.notify.by, &what),
                 Some(act) => self.act(act),
+                None if self.take_up_history() => {}
                 None if self.logged_out && self.app.over.is_none() => return Some(End::LoggedOut),
                 None => return None,
             }
@@ -372,7 +380,7 @@ impl Screen {
                 }
             }
             Act::Mark(target, text) => self.mark(&target, text),
-            Act::Export { target, json, path } => self.export(&target, json, &path),
+            Act::Export { target, json, path } => self.export(target, json, &path),
             Act::Doctor => self.doctor(),
             // Done where the terminal is at hand.
             Act::Redraw | Act::Notify(_) | Act::Quit | Act::Logout => {}
@@ -437,12 +445,14 @@ impl Screen {
             }
             Done::Unanswered(count) => self.app.unanswered(count),
             Done::Sent(id, target, outcome) => {
+                let id = self.number(id);
                 if let (Target::User(user), Err(Error::Request(error))) = (&target, &outcome) {
                     self.doubt(user, error, id);
                 }
                 self.outbox.sent(&target, id, outcome.map_err(|error| Trouble::of_sending(&error)));
             }
             Done::Told(id, target, Ok(report)) => {
+                let id = self.number(id);
                 report.failed.iter().for_each(|(who, error)| self.doubt(who, error, id));
                 let receivers = receivers(&report);
                 let why = match receivers.is_empty() {
@@ -459,8 +469,11 @@ impl Screen {
                 self.outbox.sent(&target, id, outcome);
             }
             Done::Told(id, target, Err(error)) => {
+                let id = self.number(id);
                 self.outbox.sent(&target, id, Err(Trouble::of_sending(&error)));
             }
+            Done::Opened(place, read) => self.opened(place, read),
+            Done::Found(words, found) => self.found(words, found),
         }
     }
 

@@ -1,10 +1,12 @@
 //! One-shot commands, as scripts use them: what they print, and how they end.
 
+use std::io::{BufRead as _, BufReader};
+
 use serde_json::json;
 
 use crate::{
     client::{Home, PASSWORD, PASSWORD_DIGEST},
-    daemon::Daemon,
+    daemon::{Daemon, wait},
     wire::Wire,
 };
 
@@ -130,4 +132,21 @@ fn a_command_line_that_makes_no_sense_is_a_usage_error() {
         .expect_code(2)
         .expect_error("--password-file");
     home.run(&["--user", "alice", "--peer-port", "80", "peers"]).expect_code(2).expect_error("1024");
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_a_listener_and_nothing_has_failed() {
+    let daemon = Daemon::start();
+    let home = Home::new(&daemon);
+    home.register("alice");
+    home.register("bob");
+    let mut alice = home.start_unread(&["--user", "alice", "listen", "--json"]);
+    let mut lines = BufReader::new(alice.stdout.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    assert!(line.contains("\"ready\""), "{line}");
+    drop(lines);
+    // Whether she has it is not the question.
+    drop(home.run(&["--user", "bob", "send", "--timeout", "5", "alice", "hello"]));
+    assert_eq!(wait(&mut alice).unwrap().code(), Some(0));
 }

@@ -1,6 +1,12 @@
 //! What outlasts the program: what waits to be sent, what was begun, what was said.
 
-use super::{Daemon, Desk, Home, WIDE, log_in, open_chat, pane::SHELL, somebody};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+};
+
+use super::{Daemon, Desk, Home, WIDE, daemon, log_in, open_chat, pane::SHELL, somebody};
 
 #[test]
 fn a_message_to_somebody_offline_goes_out_when_they_are_back() {
@@ -73,4 +79,104 @@ fn drafts_and_what_was_said_are_there_after_a_new_start() {
     alice.see("filler 29");
     alice.enter("/search nonsense");
     alice.see("nobody has said that");
+}
+
+#[test]
+fn a_pager_with_the_history_keeps_no_client_from_it() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let home = Home::new(&daemon);
+    home.register("bob");
+    let alice = somebody(&desk, &home, "alice", WIDE);
+    alice.enter("/chat bob");
+    alice.see("bob  unreachable: ");
+    // More than fits into a pipe.
+    for number in 0..24 {
+        alice.paste(&"tea ".repeat(1_000));
+        alice.enter(&format!(" number {number}."));
+        alice.see(&format!("number {number}."));
+    }
+    alice.enter("/quit");
+    alice.see(SHELL);
+
+    let mut reading = home.start_unread(&["--user", "alice", "history"]);
+    let mut read = BufReader::new(reading.stdout.take().unwrap());
+    let mut line = String::new();
+    read.read_line(&mut line).unwrap();
+    assert!(line.contains("(not sent yet) tea tea"), "{line}");
+    log_in(&alice, "alice");
+    alice.enter("/switch bob");
+    let waits = alice.see("24 messages wait");
+    assert!(waits.has("number 23."), "{waits}");
+    alice.enter("said while it is read");
+    alice.see("25 messages wait");
+    alice.press("C-p");
+    alice.see("logged in as alice");
+    let own = alice.still();
+    assert!(!own.has("in use"), "{own}");
+    assert!(reading.try_wait().unwrap().is_none(), "it was not read to its end");
+    alice.enter("/quit");
+    alice.see(SHELL);
+
+    // Who has seen enough ends it, and nothing has failed.
+    drop(read);
+    assert!(daemon::wait(&mut reading).unwrap().success());
+    let kept = home.run(&["--user", "alice", "history", "--last", "1"]).expect_code(0).out;
+    assert!(kept.ends_with("(not sent yet) said while it is read\n"), "{kept}");
+}
+
+#[test]
+fn a_history_that_is_in_use_is_had_later_with_what_was_said_meanwhile() {
+    let Some(desk) = Desk::new() else { return };
+    let daemon = Daemon::start();
+    let (hers, his) = (Home::new(&daemon), Home::new(&daemon));
+    let alice = somebody(&desk, &hers, "alice", WIDE);
+    his.register("bob");
+    alice.enter("/chat bob");
+    alice.see("bob  unreachable: ");
+    alice.enter("said before");
+    alice.see("… alice: said before");
+    alice.enter("/quit");
+    alice.see(SHELL);
+
+    let held = hold(&history_of(&hers));
+    log_in(&alice, "alice");
+    alice.see("the history is in use by another");
+    alice.enter("/chat bob");
+    alice.see("bob  unreachable: ");
+    alice.enter("said meanwhile");
+    let meanwhile = alice.see("… alice: said meanwhile");
+    assert!(!meanwhile.has("said before"), "{meanwhile}");
+    drop(held);
+    let both = alice.see("… alice: said before");
+    assert!(both.has("2 messages wait"), "{both}");
+    alice.enter("/search said");
+    alice.see("2 with said");
+    alice.press("Escape");
+
+    let bob = desk.open(&his, "bob", WIDE);
+    log_in(&bob, "bob");
+    bob.see("alice wants to chat: alt-y accepts");
+    bob.press("M-y");
+    bob.see("  alice: said meanwhile");
+    let heard = bob.still();
+    assert_eq!((heard.count("said before"), heard.count("said meanwhile")), (1, 1), "{heard}");
+    alice.see("✓ alice: said meanwhile");
+    alice.enter("/quit");
+    alice.see(SHELL);
+    let kept = hers.run(&["--user", "alice", "history", "--with", "bob"]).expect_code(0).out;
+    let kept: Vec<_> = kept.lines().map(|line| line.split_once("<alice> ").unwrap().1).collect();
+    assert_eq!(kept, ["said before", "said meanwhile"]);
+}
+
+/// Where somebody's history is.
+fn history_of(home: &Home) -> PathBuf {
+    let folder = fs::read_dir(home.folder().join("history")).unwrap().next().unwrap().unwrap().path();
+    fs::read_dir(folder).unwrap().next().unwrap().unwrap().path()
+}
+
+/// Has it as a client has that writes to it.
+fn hold(path: &Path) -> redb::Database {
+    let mode = redb::ConcurrencyMode::SingleWriter;
+    redb::Builder::new().set_concurrency_mode(mode).open(path).unwrap()
 }

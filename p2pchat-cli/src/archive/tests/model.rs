@@ -68,8 +68,7 @@ struct Model {
 
 impl Model {
     fn evict(&mut self, budget: u64) -> usize {
-        let of =
-            |(_, target, entry): &Found| cost(&record::key(target), &record::entry(target, entry).unwrap());
+        let of = |(_, target, entry): &Found| cost(&target.key(), &record::entry(target, entry).unwrap());
         let mut used: u64 = self.entries.iter().map(of).sum();
         if used <= budget {
             return 0;
