@@ -36,7 +36,7 @@ pub(super) const HELP: &[Help] = &[
     help("/search", "/search WORDS", "look for words in all that was said; Enter there goes to the place"),
     help("/open", "/open [NUMBER]", "open the link of that number; plain: the newest"),
     help("/decline", "/decline [USER]", "decline somebody's wish to chat; they aren't told"),
-    help("/receipts", "/receipts", "who has your last message, and who hasn't"),
+    help("/receipts", "/receipts", "who has what you said last, and who hasn't"),
     help("/resend", "/resend", "send again here what failed, or may not have arrived"),
     help("/discard", "/discard", "give up here what waits, or may not have arrived"),
     help("/notify", "/notify [all|mentions|nothing]", "what you are told of here while you look elsewhere"),

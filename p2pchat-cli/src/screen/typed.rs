@@ -17,6 +17,9 @@ use crate::{
     target::Target,
 };
 
+/// Of how many messages it is shown who has them.
+const RECEIPTS: usize = 5;
+
 impl App {
     pub(super) fn send(&mut self) {
         let text = self.input.text().to_owned();
@@ -94,10 +97,12 @@ impl App {
             }
             Local::Decline(who) => self.act(Act::Decline(who)),
             Local::Receipts => {
-                let lines = self.chat().and_then(|chat| chat.own().next()).map(|(_, entry)| receipts(entry));
-                match lines {
-                    Some(lines) => self.over = Some(Over::text("Who has it", lines)),
-                    None => self.say(Tone::Error, "you have said nothing here"),
+                let own = self.chat().into_iter().flat_map(|chat| chat.own().take(RECEIPTS));
+                let mut lines: Vec<_> = own.map(|(_, entry)| receipts(entry)).collect();
+                lines.reverse();
+                match lines.concat() {
+                    lines if lines.is_empty() => self.say(Tone::Error, "you have said nothing here"),
+                    lines => self.over = Some(Over::text("Who has what you said", lines)),
                 }
             }
             Local::Resend => match self.target().cloned() {
