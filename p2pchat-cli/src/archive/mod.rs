@@ -54,6 +54,22 @@ pub(crate) struct Entry {
     pub(crate) receivers: Vec<(Username, State)>,
 }
 
+impl Entry {
+    /// What the user says.
+    pub(crate) fn own(at: u64, me: Username, text: String, state: State) -> Self {
+        Self { from: Some(me), own: true, state, ..Self::note(at, text) }
+    }
+
+    /// What the program says.
+    pub(crate) fn note(at: u64, text: String) -> Self {
+        let (state, receivers) = (State::Received, Vec::new());
+        Self { at, from: None, own: false, text, secured: true, late: false, state, receivers }
+    }
+}
+
+/// Why a message is not to be sent any more that its writer has given up.
+pub(crate) const GIVEN_UP: &str = "given up";
+
 /// What has become of a message. The order is the file's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum State {

@@ -229,6 +229,15 @@ impl App {
         self.chats.iter().position(|chat| chat.target.as_ref() == Some(target))
     }
 
+    /// The chat with somebody, or in a room.
+    pub(super) fn with(&self, target: &Target) -> Option<&Chat> {
+        self.position(target).and_then(|at| self.chats.get(at))
+    }
+
+    pub(super) fn with_mut(&mut self, target: &Target) -> Option<&mut Chat> {
+        self.position(target).and_then(|at| self.chats.get_mut(at))
+    }
+
     fn place(&mut self, target: &Target, memory: ChatMemory) -> usize {
         match self.position(target) {
             Some(at) => at,
@@ -362,8 +371,7 @@ impl App {
                 self.note(about, said);
             }
         }
-        let closed = report.close.and_then(|target| self.position(&target));
-        if let Some(chat) = closed.and_then(|at| self.chats.get_mut(at)) {
+        if let Some(chat) = report.close.and_then(|target| self.with_mut(&target)) {
             (chat.open, chat.path) = (false, Path::Closed);
         }
         if let Some(target) = report.open {

@@ -101,7 +101,7 @@ impl Screen {
                 if let Some(with) = with {
                     let target = Target::User(with.clone());
                     self.outbox.open(&target, false);
-                    let chat = self.app.position(&target).and_then(|at| self.app.chats.get(at));
+                    let chat = self.app.with(&target);
                     if !chat.is_some_and(|chat| chat.open) {
                         // There was no more than a wish.
                         if asked {
@@ -155,8 +155,7 @@ impl Screen {
     }
 
     fn is_accepted(&self, user: &Username) -> bool {
-        let at = self.app.position(&Target::User(user.clone()));
-        at.and_then(|at| self.app.chats.get(at)).is_some_and(|chat| chat.memory.accepted)
+        self.app.with(&Target::User(user.clone())).is_some_and(|chat| chat.memory.accepted)
     }
 
     /// A message, and where it belongs.
@@ -165,7 +164,7 @@ impl Screen {
         let (target, from, text, secured, late) = match event {
             Event::Message { from, text, place, .. } => {
                 let target = Target::User(from.clone());
-                let chat = self.app.position(&target).and_then(|at| self.app.chats.get(at));
+                let chat = self.app.with(&target);
                 let secured = chat.is_some_and(|chat| chat.secured);
                 (target, from, text, secured, is_late(place))
             }
@@ -174,16 +173,8 @@ impl Screen {
             }
             _ => return None,
         };
-        let entry = Entry {
-            at: now(),
-            from: Some(from.clone()),
-            own: false,
-            text: text.as_str().to_owned(),
-            secured,
-            late,
-            state: State::Received,
-            receivers: Vec::new(),
-        };
+        let said = Entry::note(now(), text.as_str().to_owned());
+        let entry = Entry { from: Some(from.clone()), secured, late, ..said };
         Some((target, entry))
     }
 }

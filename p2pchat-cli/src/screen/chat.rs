@@ -8,7 +8,7 @@ use std::{
 use p2pchat_core::proto::Username;
 
 use crate::{
-    archive::{ChatMemory, Entry, EntryId, State},
+    archive::{ChatMemory, Entry, EntryId, GIVEN_UP, State},
     report::Said,
     show,
     target::Target,
@@ -158,6 +158,26 @@ impl Chat {
             (What::Said { entry, .. }, Some(id)) if entry.own => Some((id, entry)),
             _ => None,
         })
+    }
+
+    /// What failed or may not have arrived, the oldest first, and isn't given up.
+    pub(super) fn unsent(&self) -> Vec<(EntryId, String)> {
+        let is_unsent = |entry: &Entry| match &entry.state {
+            State::Failed(why) => why != GIVEN_UP,
+            state => *state == State::Unsure,
+        };
+        let mut unsent: Vec<_> = self
+            .own()
+            .filter(|(_, entry)| is_unsent(entry))
+            .map(|(id, entry)| (id, entry.text.clone()))
+            .collect();
+        unsent.reverse();
+        unsent
+    }
+
+    /// Who of a room is known to be offline.
+    pub(super) fn offline(&self) -> String {
+        show::names(self.members.iter().filter(|(_, online)| !**online).map(|(who, _)| who))
     }
 
     /// The oldest that is held, of those that are kept.

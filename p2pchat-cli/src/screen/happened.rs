@@ -1,6 +1,9 @@
 //! What events make of the screen's state.
 
-use p2pchat_core::{peer::Event, proto::Username};
+use p2pchat_core::{
+    peer::Event,
+    proto::{RoomName, Username},
+};
 
 use super::{
     app::{Act, App, Registry},
@@ -153,13 +156,11 @@ impl App {
     }
 
     fn user(&mut self, user: &Username) -> Option<&mut Chat> {
-        let at = self.position(&Target::User(user.clone()))?;
-        self.chats.get_mut(at)
+        self.with_mut(&Target::User(user.clone()))
     }
 
-    fn room(&mut self, room: &p2pchat_core::proto::RoomName) -> Option<&mut Chat> {
-        let at = self.position(&Target::Room(room.clone()))?;
-        self.chats.get_mut(at)
+    fn room(&mut self, room: &RoomName) -> Option<&mut Chat> {
+        self.with_mut(&Target::Room(room.clone()))
     }
 }
 

@@ -212,7 +212,7 @@ fn take_up(
     for target in meanwhile.iter().filter(|target| !known.contains(target)) {
         // It was taken off the list once.
         let last = archive.last(target, None, PAGE)?;
-        if let Some(chat) = app.position(target).and_then(|at| app.chats.get_mut(at)) {
+        if let Some(chat) = app.with_mut(target) {
             chat.prepend(last);
         }
     }
@@ -241,16 +241,7 @@ fn take_up(
 fn unkept(app: &App, outbox: &Outbox) -> (Vec<EntryId>, Vec<(Target, Entry)>) {
     let mut all = BTreeMap::new();
     for (id, target, text, state) in outbox.all() {
-        let entry = Entry {
-            at: app.now,
-            from: Some(app.me.clone()),
-            own: true,
-            text: text.to_owned(),
-            secured: true,
-            late: false,
-            state,
-            receivers: Vec::new(),
-        };
+        let entry = Entry::own(app.now, app.me.clone(), text.to_owned(), state);
         all.insert(id, (target.clone(), entry));
     }
     for chat in &app.chats {
@@ -264,13 +255,12 @@ impl App {
     /// Takes up what is kept of a chat that may have been on the list without it.
     fn rejoin(&mut self, target: &Target, kept: ChatMemory, last: Vec<(EntryId, Entry)>) {
         let at = self.position(target);
-        let chat = at.and_then(|at| self.chats.get(at));
-        let before = chat.map(|chat| (chat.memory.clone(), chat.unread, chat.mentions));
+        let before = self.with(target).map(|chat| (chat.memory.clone(), chat.unread, chat.mentions));
         self.restore(target.clone(), kept.clone(), last);
         let (Some(at), Some((ours, unread, mentions))) = (at, before) else { return };
         let is_in_front = at == self.current;
         let draft = match is_in_front {
-            true => self.input.text().to_owned(),
+            true => self.input.draft().to_owned(),
             false => ours.draft,
         };
         let Some(chat) = self.chats.get_mut(at) else { return };

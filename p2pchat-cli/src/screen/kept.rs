@@ -2,7 +2,7 @@
 
 use super::{Done, PAGE, Screen, chat::Chat, over::Over};
 use crate::{
-    archive::{Archive, ArchiveError, Entry, EntryId, Found, State},
+    archive::{Archive, ArchiveError, Entry, EntryId, Found, GIVEN_UP, State},
     history,
     output::Tone,
     report::{Report, Said},
@@ -42,11 +42,11 @@ impl Screen {
     pub(super) fn load(&mut self, target: &Target, before: Option<EntryId>) {
         let Some(archive) = self.history.archive() else { return };
         // What is on the screen already was kept before it was shown.
-        let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
+        let chat = self.app.with(target);
         let before = before.or_else(|| chat.and_then(Chat::oldest));
         match archive.last(target, before, PAGE) {
             Ok(entries) => {
-                if let Some(chat) = self.app.position(target).and_then(|at| self.app.chats.get_mut(at)) {
+                if let Some(chat) = self.app.with_mut(target) {
                     chat.prepend(entries);
                 }
             }
@@ -97,17 +97,11 @@ impl Screen {
     }
 
     pub(super) fn resend(&mut self, target: &Target) {
-        let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
-        let again: Vec<_> = chat
-            .into_iter()
-            .flat_map(|chat| chat.own())
-            .filter(|(_, entry)| matches!(entry.state, State::Failed(_) | State::Unsure))
-            .map(|(id, entry)| (id, entry.text.clone()))
-            .collect();
+        let again = self.app.with(target).map(Chat::unsent).unwrap_or_default();
         if again.is_empty() {
             return self.app.say(Tone::Notice, "nothing failed here");
         }
-        for (id, text) in again.into_iter().rev() {
+        for (id, text) in again {
             self.set_state(id, State::Waiting, None);
             self.outbox.push(target, id, text);
         }
@@ -115,11 +109,11 @@ impl Screen {
 
     pub(super) fn discard(&mut self, target: &Target) {
         let mut given_up = self.outbox.discard(target);
-        let chat = self.app.position(target).and_then(|at| self.app.chats.get(at));
+        let chat = self.app.with(target);
         let unsure = chat.into_iter().flat_map(|chat| chat.own());
         given_up.extend(unsure.filter(|(_, entry)| entry.state == State::Unsure).map(|(id, _)| id));
         for id in &given_up {
-            self.set_state(*id, State::Failed("given up".to_owned()), None);
+            self.set_state(*id, State::Failed(GIVEN_UP.to_owned()), None);
         }
         self.app.say(
             Tone::Success,

@@ -519,17 +519,9 @@ impl Screen {
     }
 
     fn say(&mut self, target: &Target, text: String) {
-        let entry = Entry {
-            at: now(),
-            from: Some(self.app.me.clone()),
-            own: true,
-            text: text.clone(),
-            secured: true,
-            late: false,
-            // What goes out at once is written down once as doing so.
-            state: if self.outbox.is_open(target) { State::Sending } else { State::Waiting },
-            receivers: Vec::new(),
-        };
+        // What goes out at once is written down once as doing so.
+        let state = if self.outbox.is_open(target) { State::Sending } else { State::Waiting };
+        let entry = Entry::own(now(), self.app.me.clone(), text.clone(), state);
         let Some(id) = self.keep_all(&[(target.clone(), entry.clone())]).pop() else { return };
         self.app.said(target, id, entry);
         if let Target::Room(_) = target
@@ -543,11 +535,9 @@ impl Screen {
 
     /// A note of the program's that stays.
     fn mark(&mut self, target: &Target, text: String) {
-        let (from, receivers) = (None, Vec::new());
-        let state = State::Received;
-        let entry = Entry { at: now(), from, own: false, text, secured: true, late: false, state, receivers };
+        let entry = Entry::note(now(), text);
         let Some(id) = self.keep_all(&[(target.clone(), entry.clone())]).pop() else { return };
-        if let Some(chat) = self.app.position(target).and_then(|at| self.app.chats.get_mut(at)) {
+        if let Some(chat) = self.app.with_mut(target) {
             chat.push(id, entry);
         }
     }

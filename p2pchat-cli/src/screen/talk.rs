@@ -18,7 +18,7 @@ use crate::{
     text::{self, Block, Kind, Link, Marked, Span},
 };
 
-/// What is under some cells of a row: where they begin, how many bytes of the row that is, and where it leads.
+/// A piece of a row that is a link, where that leads, and which link of the conversation it is.
 pub(super) struct Anchor {
     pub(super) piece: usize,
     pub(super) link: Link,

@@ -4,7 +4,7 @@ use p2pchat_core::proto::Text;
 
 use super::{
     app::{Act, App},
-    chat::receipts,
+    chat::{Chat, receipts},
     local::{self, Local, Typed},
     over::Over,
 };
@@ -28,17 +28,19 @@ impl App {
         }
         // What can't be done or sent stays where it was typed.
         match local::parse(&text) {
-            Ok(Typed::Shared(Command::Say(said))) => match self.target().cloned() {
-                Some(target) => match Text::new(&said) {
-                    Ok(_) => self.act(Act::Say(target, said)),
-                    Err(problem) => return self.say(Tone::Error, format!("the message {problem}")),
-                },
-                None => return self.say(Tone::Error, "nothing is open: /chat USER or /join ROOM first"),
-            },
-            Ok(Typed::Shared(Command::Message { to, text })) => match Target::parse(&to) {
-                Ok(target) => self.act(Act::Say(target, text)),
-                Err(problem) => return self.say(Tone::Error, problem),
-            },
+            Ok(Typed::Shared(Command::Say(said))) => {
+                let target = self.target().cloned();
+                let target =
+                    target.ok_or_else(|| "nothing is open: /chat USER or /join ROOM first".to_owned());
+                if let Err(problem) = self.utter(target, said) {
+                    return self.say(Tone::Error, problem);
+                }
+            }
+            Ok(Typed::Shared(Command::Message { to, text })) => {
+                if let Err(problem) = self.utter(Target::parse(&to), text) {
+                    return self.say(Tone::Error, problem);
+                }
+            }
             Ok(Typed::Shared(Command::Switch(to))) => match self.named(&to) {
                 Some(at) => {
                     self.sent(&text);
@@ -66,6 +68,13 @@ impl App {
         self.scroll(isize::MIN);
     }
 
+    /// Has something said that can be.
+    fn utter(&mut self, target: Result<Target, String>, text: String) -> Result<(), String> {
+        Text::new(&text).map_err(|problem| format!("the message {problem}"))?;
+        self.act(Act::Say(target?, text));
+        Ok(())
+    }
+
     /// What was typed is done, and can be recalled.
     fn sent(&mut self, text: &str) {
         self.input.remember(text);
@@ -75,7 +84,7 @@ impl App {
         }
     }
 
-    /// Which chat is meant by a name, or by its number on the list.
+    /// Which chat is meant by a name; a room's may lack its `#`.
     fn named(&self, name: &str) -> Option<usize> {
         let is = |text: &str| Target::parse(text).ok().and_then(|target| self.position(&target));
         is(name).or_else(|| is(&format!("#{name}")))
@@ -100,6 +109,10 @@ impl App {
                 let own = self.chat().into_iter().flat_map(|chat| chat.own().take(RECEIPTS));
                 let mut lines: Vec<_> = own.map(|(_, entry)| receipts(entry)).collect();
                 lines.reverse();
+                let offline = self.chat().map(Chat::offline).filter(|names| !names.is_empty());
+                if let Some(names) = offline.filter(|_| !lines.is_empty()) {
+                    lines.push(vec![format!("offline now, whom nothing waits for: {names}").into()]);
+                }
                 match lines.concat() {
                     lines if lines.is_empty() => self.say(Tone::Error, "you have said nothing here"),
                     lines => self.over = Some(Over::text("Who has what you said", lines)),

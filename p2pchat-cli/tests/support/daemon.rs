@@ -127,6 +127,15 @@ impl Daemon {
         Setup { data: data.to_owned(), ..Setup::new(&[]) }.refusal()
     }
 
+    /// Killed, and started again on its data, with a new certificate.
+    pub(crate) fn restart_as_another(mut self) -> Self {
+        self.kill();
+        for file in ["cert.pem", "key.pem"] {
+            fs::remove_file(self.data().join(file)).unwrap();
+        }
+        self.restart()
+    }
+
     /// The same ports and the same data, once more.
     pub(crate) fn restart(self) -> Self {
         self.end().start()

@@ -22,14 +22,11 @@ fn a_registry_is_trusted_when_first_met_and_known_from_then_on() {
 
 #[test]
 fn a_changed_certificate_stops_loudly_and_says_what_to_do() {
-    let mut daemon = Daemon::start();
+    let daemon = Daemon::start();
     let home = Home::new(&daemon);
     home.register("alice");
     let old = daemon.fingerprint.clone();
-    daemon.kill();
-    fs::remove_file(daemon.data().join("cert.pem")).unwrap();
-    fs::remove_file(daemon.data().join("key.pem")).unwrap();
-    let daemon = daemon.restart();
+    let daemon = daemon.restart_as_another();
     assert_ne!(daemon.fingerprint, old);
 
     let stopped = home.run(&["--user", "alice", "peers"]).expect_code(3).expect_error("HAS CHANGED");
@@ -46,13 +43,10 @@ fn a_changed_certificate_stops_loudly_and_says_what_to_do() {
 
 #[test]
 fn a_client_that_is_connected_does_not_take_a_changed_certificate_either() {
-    let mut daemon = Daemon::start();
+    let daemon = Daemon::start();
     let home = Home::new(&daemon);
     let mut bob = home.listener("bob", &[]);
-    daemon.kill();
-    fs::remove_file(daemon.data().join("cert.pem")).unwrap();
-    fs::remove_file(daemon.data().join("key.pem")).unwrap();
-    let daemon = daemon.restart();
+    let daemon = daemon.restart_as_another();
     let told = bob.expect_event("logged_out");
     let reason = told["reason"].as_str().unwrap();
     assert!(reason.contains("HAS CHANGED") && reason.contains(&daemon.fingerprint), "{reason}");

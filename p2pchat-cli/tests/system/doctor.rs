@@ -153,14 +153,11 @@ fn another_service_on_the_port_is_no_registry() {
 
 #[test]
 fn a_changed_certificate_fails_loudly_and_nothing_is_sent() {
-    let mut daemon = Daemon::start();
+    let daemon = Daemon::start();
     let home = Home::new(&daemon);
     home.register("alice");
     let old = daemon.fingerprint.clone();
-    daemon.kill();
-    fs::remove_file(daemon.data().join("cert.pem")).unwrap();
-    fs::remove_file(daemon.data().join("key.pem")).unwrap();
-    let daemon = daemon.restart();
+    let daemon = daemon.restart_as_another();
     let found = findings(&examine(&home, &[]).expect_code(3));
     expect(&found, "certificate", &["failed: ", "HAS CHANGED", &old, &daemon.fingerprint]);
     expect(&found, "certificate", &["Nothing was sent"]);

@@ -11,6 +11,9 @@ use super::{
 };
 use crate::time::Time;
 
+/// Why a request is rejected that its receiver's user has let pass, as it goes over the wire: they haven't declined (§8.2).
+const UNANSWERED: &str = "nobody has answered";
+
 /// What a stream is to a chat.
 #[derive(Debug)]
 pub(super) enum Chat {
@@ -172,9 +175,9 @@ impl Peer {
             let with = stream.peer.clone();
             self.chat_requests.remove(&theirs);
             if let Some(username) = self.username().cloned() {
-                self.decline(now, id, username, "nobody has answered");
+                self.decline(now, id, username, UNANSWERED);
             }
-            return self.chat_ended(id, asked, with, "nobody has answered");
+            return self.chat_ended(id, asked, with, UNANSWERED);
         }
         self.leave_chat(now, id, "no answer to the chat request");
     }
@@ -306,9 +309,13 @@ impl Peer {
                 let asked = std::mem::replace(&mut stream.chat, Chat::None);
                 self.timers.cancel(Timer::Asked(id));
                 let reason = reason.map(|reason| reason.as_str().to_owned());
+                let error = match reason.as_deref() {
+                    Some(UNANSWERED) => RequestError::TimedOut,
+                    _ => RequestError::Rejected(reason),
+                };
                 if let Chat::Asked(requests) = asked {
                     for request in requests {
-                        self.complete(request, Err(RequestError::Rejected(reason.clone())));
+                        self.complete(request, Err(error.clone()));
                     }
                 }
             }

@@ -306,6 +306,19 @@ fn wishes_that_wait_for_one_answer_are_bounded() {
 }
 
 #[test]
+fn who_lets_a_request_pass_has_not_declined_it() {
+    for (reason, outcome) in
+        [("nobody has answered", "failed: no answer came in time"), ("not now", "failed: declined: not now")]
+    {
+        let mut s = dialling_bob(" <sender,reason>");
+        s.connected(0);
+        s.did();
+        let did = s.peer(0, &format!("CHAT_REQUEST_RESPONSE <REJECT> <404> <bob> <{reason}>"));
+        assert_eq!(did, [outcome]);
+    }
+}
+
+#[test]
 fn two_who_ask_each_other_at_once_both_get_their_chat() {
     let mut s = dialling_bob(" <sender>");
     s.connected(0);
