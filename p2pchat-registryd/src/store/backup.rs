@@ -119,7 +119,7 @@ pub(crate) fn make_store<T, E>(
     let engine = |error: OpenError| BackupError::Store(error.to_string());
     write_format(to, &database, FORMAT).map_err(engine)?;
     let transaction = database.begin_write().map_err(BackupError::store)?;
-    let mut view = WriteView::new(&transaction).map_err(BackupError::store)?;
+    let mut view = WriteView::new(&transaction);
     let filled = fill(&mut view);
     drop(view);
     if filled.is_ok() {

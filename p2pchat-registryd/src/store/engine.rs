@@ -195,7 +195,7 @@ impl Engine {
         self.with(true, |database, is_whole| {
             let mut transaction = database.begin_write().map_err(failed)?;
             transaction.set_durability(Durability::Immediate).map_err(failed)?;
-            let mut view = WriteView::new(&transaction).map_err(failed)?;
+            let mut view = WriteView::new(&transaction);
             let result = run(&mut view);
             let commit = result.is_ok() && view.changes() > 0;
             drop(view);
@@ -216,7 +216,7 @@ impl Engine {
     pub(super) fn attempt<T>(&self, run: impl FnOnce(&mut WriteView<'_>) -> T) -> Result<T, StoreError> {
         self.with(false, |database, _| {
             let transaction = database.begin_write().map_err(failed)?;
-            let mut view = WriteView::new(&transaction).map_err(failed)?;
+            let mut view = WriteView::new(&transaction);
             let result = run(&mut view);
             drop(view);
             transaction.abort().map_err(failed)?;
@@ -504,7 +504,8 @@ pub(super) fn write_format(path: &Path, database: &Database, from: u64) -> Resul
         Ok(())
     };
     about().map_err(failed)?;
-    let mut view = WriteView::new(&transaction).map_err(|error| failed(error.into()))?;
+    let mut view = WriteView::new(&transaction);
+    view.make_tables().map_err(|error| failed(error.into()))?;
     let prepared = upgrade(&mut view, from).and_then(|()| prepare(&mut view));
     prepared.map_err(|error| unprepared(path, &error))?;
     drop(view);

@@ -1,6 +1,6 @@
 //! Core's transactions over redb's.
 
-use std::collections::BTreeMap;
+use std::{cell::OnceCell, collections::BTreeMap};
 
 use p2pchat_core::registry::store::{ReadTransaction, StoreError, Table, WriteTransaction};
 use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata, TableDefinition, TableError};
@@ -68,18 +68,23 @@ impl ReadTransaction for ReadView {
     }
 }
 
-/// All tables in a transaction that isn't committed yet.
+/// The tables in a transaction that isn't committed yet. Each is opened when it is first asked for, and looked up by its name
+/// for that: most batches of requests ask for few.
 pub(crate) struct WriteView<'txn> {
-    tables: BTreeMap<Table, redb::Table<'txn, Key, Key>>,
+    transaction: &'txn redb::WriteTransaction,
+    tables: BTreeMap<Table, OnceCell<redb::Table<'txn, Key, Key>>>,
     changes: usize,
 }
 
 impl<'txn> WriteView<'txn> {
-    /// Opens the tables, and makes those that aren't there.
-    pub(super) fn new(transaction: &'txn redb::WriteTransaction) -> Result<Self, TableError> {
-        let open = |&table| Ok((table, transaction.open_table(definition(table))?));
-        let tables: Result<_, TableError> = Table::ALL.iter().map(open).collect();
-        Ok(Self { tables: tables?, changes: 0 })
+    pub(super) fn new(transaction: &'txn redb::WriteTransaction) -> Self {
+        let tables = Table::ALL.iter().map(|&table| (table, OnceCell::new())).collect();
+        Self { transaction, tables, changes: 0 }
+    }
+
+    /// Makes the tables that aren't there.
+    pub(super) fn make_tables(&self) -> Result<(), TableError> {
+        self.tables.iter().try_for_each(|(&name, table)| self.open(name, table).map(drop))
     }
 
     /// How often something was changed. If never, there is nothing to be committed.
@@ -87,13 +92,29 @@ impl<'txn> WriteView<'txn> {
         self.changes
     }
 
+    fn open<'a>(
+        &self,
+        name: Table,
+        table: &'a OnceCell<redb::Table<'txn, Key, Key>>,
+    ) -> Result<&'a redb::Table<'txn, Key, Key>, TableError> {
+        match table.get() {
+            Some(table) => Ok(table),
+            None => {
+                let opened = self.transaction.open_table(definition(name))?;
+                Ok(table.get_or_init(|| opened))
+            }
+        }
+    }
+
     fn table(&self, table: Table) -> Result<&redb::Table<'txn, Key, Key>, StoreError> {
-        self.tables.get(&table).ok_or_else(|| failed("no such table"))
+        let cell = self.tables.get(&table).ok_or_else(|| failed("no such table"))?;
+        self.open(table, cell).map_err(failed)
     }
 
     fn table_mut(&mut self, table: Table) -> Result<&mut redb::Table<'txn, Key, Key>, StoreError> {
         self.changes += 1;
-        self.tables.get_mut(&table).ok_or_else(|| failed("no such table"))
+        self.table(table)?;
+        self.tables.get_mut(&table).and_then(OnceCell::get_mut).ok_or_else(|| failed("no such table"))
     }
 }
 
