@@ -5,6 +5,7 @@ use std::{
     future::pending,
     io::{self, Write},
     net::SocketAddr,
+    panic,
     path::PathBuf,
     process,
     sync::Arc,
@@ -152,9 +153,11 @@ pub fn run(args: &Args) -> Result<(), Error> {
         };
         #[cfg(not(unix))]
         let manager = pending();
+        // Beside the connections, as one task of many: this thread would have to be woken for each that comes or goes.
+        let running = tokio::spawn(registry.run(shutdown, Some(Daemon { args, log, hangups })));
         tokio::select! {
             biased;
-            ended = registry.run(shutdown, Some(Daemon { args, log, hangups })) => ended,
+            ended = running => ended.unwrap_or_else(|error| panic::resume_unwind(error.into_panic())),
             () = manager => Ok(()),
         }
     })
