@@ -119,6 +119,10 @@ impl fmt::Display for Ready {
     }
 }
 
+/// After how many turns of tasks that go on by themselves, such as with a long list, a worker looks for what has come
+/// meanwhile. By tokio's default, 61, that would be after up to a megabyte of lists.
+const TURNS_UNHEARD: u32 = 8;
+
 /// The daemon: serves until SIGTERM or SIGINT (elsewhere than on Unix, Ctrl-C), then drains. A second signal ends the
 /// process at once, with exit status 1.
 ///
@@ -129,7 +133,9 @@ pub fn run(args: &Args) -> Result<(), Error> {
     let config = Config::from_args(&args)?;
     let log = logging::init(&config);
     raise_file_limit(config.max_connections);
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().event_interval(TURNS_UNHEARD);
+    runtime.build()?.block_on(async {
         let mut signals = Signals::new()?;
         let hangups = Hangups::new()?;
         let shutdown = async move {

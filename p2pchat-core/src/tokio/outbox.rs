@@ -192,14 +192,15 @@ impl Outbox {
         self.lock().next()
     }
 
-    /// Takes as many chunks as can be written at once, and says how many bytes that is. In the prototype's dialect that is one.
-    pub(super) fn take_some(&self, some: &mut VecDeque<Bytes>) -> usize {
+    /// Takes as many chunks as can be written at once, until there are `enough` bytes of them, and says how many that are. In
+    /// the prototype's dialect that is one.
+    pub(super) fn take_some(&self, some: &mut VecDeque<Bytes>, enough: usize) -> usize {
         let mut state = self.lock();
         let mut size = 0;
         while let Some(chunk) = state.next() {
             size += chunk.len();
             some.push_back(chunk);
-            if size >= PIECE || some.len() >= SLICES || state.dialect == Dialect::Prototype {
+            if size >= enough || some.len() >= SLICES || state.dialect == Dialect::Prototype {
                 break;
             }
         }
@@ -289,7 +290,11 @@ mod tests {
         assert_eq!(outbox.take().map(|chunk| chunk.len()), Some(PIECE));
         outbox.add(|filling| filling.push_pieces(vec![Bytes::from_static(b"list"); 9]));
         let mut some = VecDeque::new();
-        assert_eq!((outbox.take_some(&mut some), some.len()), (4_000 * 27 - PIECE + 28, 8));
+        assert_eq!((outbox.take_some(&mut some, 1_000_000), some.len()), (4_000 * 27 - PIECE + 28, 8));
+        assert_eq!((outbox.take_some(&mut some, 1_000_000), some.len()), (8, 10));
+        // What is enough is not gone beyond by more than a chunk.
+        outbox.add(|filling| filling.push_pieces(vec![Bytes::from_static(b"list"); 3]));
+        assert_eq!((outbox.take_some(&mut some, 5), outbox.take_some(&mut some, 5)), (8, 4));
         outbox.add(|filling| filling.push_pieces(vec![vec![0; 200_000].into()]));
         assert_eq!((outbox.fate(), outbox.take()), (Fate::Overflowed, None));
     }

@@ -36,9 +36,10 @@ const ENOUGH_QUEUED: usize = 64 * 1024;
 const BATCH: usize = 32;
 /// About as short as a request is.
 const SHORT_REQUEST: usize = 20;
-/// How often a stream is read from, and how much is written to it, before others have their turn.
+/// How often a stream is read from, and how much is written to it, before others have their turn: a record of TLS, so that
+/// many who ask for long lists at once hold nobody else up for long.
 const TURNS: usize = 8;
-const SHARE: usize = 64 * 1024;
+const SHARE: usize = 16 * 1024;
 
 /// Serves a stream from its TLS handshake to its end.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
@@ -327,7 +328,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
         let mut share = SHARE;
         loop {
             if self.taken == 0 {
-                self.taken = self.outbox.take_some(&mut self.chunks);
+                self.taken = self.outbox.take_some(&mut self.chunks, share);
             }
             if self.taken == 0 {
                 return Ok(Written::All);
@@ -340,10 +341,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             self.shared.counters.bytes_sent.add(written);
             self.waits.unread = None;
             self.outbox.written(written);
-            share = match share.checked_sub(written) {
-                Some(share) => share,
-                None => return Ok(Written::Share),
-            };
+            if written >= share {
+                return Ok(Written::Share);
+            }
+            share -= written;
         }
     }
 
