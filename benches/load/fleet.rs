@@ -107,7 +107,7 @@ impl Fleet {
 }
 
 /// Hello and login, or a line to and fro.
-async fn enter(target: &Target, line: &mut Line, user: usize) -> Outcome {
+pub(crate) async fn enter(target: &Target, line: &mut Line, user: usize) -> Outcome {
     let words = format!("{}{}", words::HELLO, words::login(user));
     if target.floor {
         return line.ask(words.as_bytes(), words.as_bytes()).await;

@@ -1,17 +1,26 @@
 //! Requests on a stream: lookups of those online and of those who aren't, joins.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use fastrand::Rng;
 
-use super::{Figures, Load, Work, logins::password_logins};
-use crate::{Outcome, client::Line, words};
+use super::{Figures, Load, Work, logins::password_logins, together};
+use crate::{Outcome, client::Line, fleet::enter, words};
 
 /// How many connections look up beside something else.
 const BESIDE: usize = 16;
 /// How many ask for lists meanwhile, or log in.
 const ASKERS: usize = 10;
 const ROOMS: usize = 8;
+/// How long those who ask have to begin with it.
+const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Texts one after the other, and where each ends.
 struct Pages {
@@ -140,77 +149,105 @@ impl Load {
     }
 
     pub(super) async fn lookups_beside_lists(&mut self) -> Outcome<Figures> {
-        self.fleet.grow(self.arguments.connections.max(BESIDE + ASKERS)).await?;
-        let list = self.list_question(0);
-        let alone = self.beside(BESIDE, |_, line, _| async { Ok((line, Work::default())) }).await?;
-        let beside = self.beside(BESIDE + ASKERS, move |asker, mut line, end| {
-            let list = list.clone();
+        self.fleet.grow(self.arguments.connections.max(BESIDE)).await?;
+        let alone = self.beside().await?;
+        let mut askers = self.askers()?;
+        // Lists before and after don't count, so that there are some all the time.
+        tokio::time::sleep(WARM_UP).await;
+        let before = askers.lists.load(Ordering::Relaxed);
+        let begun = Instant::now();
+        let beside = self.beside().await;
+        let (lists, seconds) = (askers.lists.load(Ordering::Relaxed) - before, begun.elapsed().as_secs_f64());
+        askers.end()?;
+        match lists {
+            0 => Err("nobody was sent a list".into()),
+            _ => Ok(compared(alone, beside?).with("others_per_second", lists as f64 / seconds)),
+        }
+    }
+
+    /// Ten who ask for lists one after the other, on a thread of their own that gives way to this one: what a generator does
+    /// with its lists is nothing that lookups should have to wait for.
+    fn askers(&self) -> Outcome<Askers> {
+        let users = self.fleet.lines.len()..self.fleet.lines.len() + ASKERS;
+        let list = self.list_question(users.end, users.start);
+        let target = self.fleet.target.clone();
+        let (lists, ended) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (counted, end) = (lists.clone(), ended.clone());
+        let ask = move |user| {
+            let (target, list, counted, end) = (target.clone(), list.clone(), counted.clone(), end.clone());
             async move {
-                let mut work = Work::default();
-                while asker < BESIDE + ASKERS && Instant::now() < end {
+                let mut line = target.connect().await?;
+                enter(&target, &mut line, user).await?;
+                while !end.load(Ordering::Relaxed) {
                     line.send(list.question.as_bytes()).await?;
-                    // Who is in it is checked elsewhere: here that would hold the lookups up.
+                    // Who is in it is checked elsewhere. Not all askers need be there at first.
                     let size = line.line().await?.len();
-                    if size.abs_diff(list.size) > 64 {
+                    if size.abs_diff(list.size) > ASKERS * 64 {
                         return Err(format!("a list of {size} bytes and not {}", list.size).into());
                     }
-                    work.operations += 1;
+                    counted.fetch_add(1, Ordering::Relaxed);
                 }
-                Ok((line, work))
+                line.close().await;
+                Ok(Work::default())
             }
-        });
-        let beside = beside.await?;
-        Ok(compared(alone, beside))
+        };
+        let thread = std::thread::Builder::new().name("askers".into()).spawn(move || {
+            give_way().map_err(|error| error.to_string())?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| error.to_string())?;
+            runtime
+                .block_on(together(ASKERS, |asker| ask(users.start + asker)))
+                .map_err(|error| error.to_string())?;
+            Ok(())
+        })?;
+        Ok(Askers { lists, ended, thread: Some(thread) })
     }
 
     pub(super) async fn lookups_beside_logins(&mut self) -> Outcome<Figures> {
         self.fleet.grow(self.arguments.connections.max(BESIDE)).await?;
-        let alone = self.beside(BESIDE, |_, line, _| async { Ok((line, Work::default())) }).await?;
+        let alone = self.beside().await?;
         let target = self.fleet.target.clone();
         let users = self.fleet.lines.len()..self.arguments.accounts;
         let end = Instant::now() + self.time();
         let logins = tokio::spawn(async move { password_logins(&target, ASKERS, users, end).await });
-        let mut beside = self.beside(BESIDE, |_, line, _| async { Ok((line, Work::default())) }).await?;
-        beside.1 += logins.await??.operations;
-        Ok(compared(alone, beside))
+        let beside = self.beside().await?;
+        let others = logins.await??.operations as f64 / beside.seconds;
+        Ok(compared(alone, beside).with("others_per_second", others))
     }
 
-    /// Lookups on the first connections, and something else on those after them; says how much of that was done.
-    async fn beside<F>(
-        &mut self,
-        size: usize,
-        other: impl Fn(usize, Line, Instant) -> F + Clone + Send + 'static,
-    ) -> Outcome<(Figures, u64)>
-    where
-        F: Future<Output = Outcome<(Line, Work)>> + Send + 'static,
-    {
-        let (questions, seed) = (self.questions(1), self.arguments.seed);
-        let meter = self.meter()?;
-        let others = Arc::new(std::sync::atomic::AtomicU64::new(0));
-        let done = others.clone();
-        let work = self.work(size, move |user, mut line, end| {
-            let (questions, rng) = (questions.clone(), Rng::with_seed(seed + user as u64));
-            let (other, done) = (other.clone(), done.clone());
-            async move {
-                if user < BESIDE {
-                    let work = questions.ask(rng, &mut line, end).await?;
-                    return Ok((line, work));
-                }
-                let (line, work) = other(user, line, end).await?;
-                done.fetch_add(work.operations, std::sync::atomic::Ordering::Relaxed);
-                Ok((line, Work::default()))
-            }
-        });
-        let work = work.await?;
-        let figures = self.figures(&meter, BESIDE, work)?;
-        Ok((figures, others.load(std::sync::atomic::Ordering::Relaxed)))
+    /// Lookups on the first connections, one on its way on each.
+    async fn beside(&mut self) -> Outcome<Figures> {
+        let questions = self.questions(1);
+        self.ask(BESIDE, questions).await
     }
 }
 
-fn compared((alone, _): (Figures, u64), (beside, others): (Figures, u64)) -> Figures {
-    let seconds = beside.seconds;
-    beside
-        .with("p50_alone_us", alone.p50_us)
-        .with("p99_alone_us", alone.p99_us)
-        .with("others_per_second", others as f64 / seconds)
+/// Those who ask for lists beside something else.
+struct Askers {
+    /// How many they have had.
+    lists: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<(), String>>>,
+}
+
+impl Askers {
+    /// Has them stop, and says what went wrong.
+    fn end(&mut self) -> Outcome {
+        self.ended.store(true, Ordering::Relaxed);
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(outcome)) => Ok(outcome?),
+            _ => Err("those who ask for lists are gone".into()),
+        }
+    }
+}
+
+/// This thread runs where others leave it room.
+fn give_way() -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::nice(19)?;
+    Ok(())
+}
+
+fn compared(alone: Figures, beside: Figures) -> Figures {
+    beside.with("p50_alone_us", alone.p50_us).with("p99_alone_us", alone.p99_us)
 }

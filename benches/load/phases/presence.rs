@@ -170,7 +170,7 @@ impl Load {
         self.fleet.grow(self.arguments.connections).await?;
         let online = self.fleet.lines.len();
         let (floor, ip) = (self.arguments.floor, self.fleet.target.own_ip());
-        let list = self.list_question(0);
+        let list = self.list_question(online, 0);
         let size = list.size;
         let figures = self.drive(1, move |asker, mut line, end| {
             let list = list.clone();
@@ -200,10 +200,10 @@ impl Load {
         Ok(figures.await?.with("bytes", size).with("online", online))
     }
 
-    /// What somebody asks for the list of all others.
-    pub(super) fn list_question(&self, asker: usize) -> ListQuestion {
+    /// What somebody asks for the list of all others of those who are online.
+    pub(super) fn list_question(&self, online: usize, asker: usize) -> ListQuestion {
         let ip = self.fleet.target.own_ip();
-        let others = (0..self.fleet.lines.len()).filter(|&user| user != asker);
+        let others = (0..online).filter(|&user| user != asker);
         let size = words::list_size(others, ip);
         let question = match self.arguments.floor {
             true => format!("BYTES {}\n", size - 1).into(),
