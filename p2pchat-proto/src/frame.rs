@@ -92,7 +92,11 @@ impl FrameFinder {
     #[inline]
     fn line_end(&mut self, buf: &BytesMut) -> Option<usize> {
         let new = buf.get(self.scanned..).unwrap_or_default();
-        let found = memchr::memchr(b'\n', new);
+        // What comes byte by byte isn't worth a search.
+        let found = match new {
+            [byte] => (*byte == b'\n').then_some(0),
+            _ => memchr::memchr(b'\n', new),
+        };
         #[cfg(test)]
         {
             self.looked_at += found.map_or(new.len(), |at| at + 1);
