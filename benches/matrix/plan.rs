@@ -1,13 +1,16 @@
 //! What is run against what, in which order, and which ratio is made of it.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use crate::{
     Outcome,
     accounts::{Cost, import},
     figures::{Figures, each, median},
     report::{Goal, Row},
-    server::{Place, Server},
+    server::{Server, binary},
 };
 
 /// How many accounts a registry has, if it isn't the one of a million.
@@ -25,6 +28,8 @@ pub(crate) struct Plan {
     seconds: f64,
     idle: usize,
     listed: usize,
+    /// Of requests on each connection, where two workers are compared with one.
+    batches: usize,
     million: bool,
 }
 
@@ -80,8 +85,15 @@ fn first(figures: Vec<Figures>) -> Outcome<Figures> {
 impl Plan {
     pub(crate) fn new(quick: bool, rounds: usize, million: bool) -> Self {
         match quick {
-            true => Self { rounds: 2, seconds: 0.5, idle: 1_000, listed: 1_000, million },
-            false => Self { rounds: rounds.max(1), seconds: 1.5, idle: 18_000, listed: 10_000, million },
+            true => Self { rounds: 2, seconds: 0.5, idle: 1_000, listed: 1_000, batches: 20, million },
+            false => Self {
+                rounds: rounds.max(1),
+                seconds: 1.5,
+                idle: 18_000,
+                listed: 10_000,
+                batches: 400,
+                million,
+            },
         }
     }
 
@@ -95,7 +107,7 @@ impl Plan {
         rows.extend(self.presence(&cheap)?);
         rows.extend(self.lists(&cheap)?);
         rows.extend(self.writes(&cheap)?);
-        rows.extend(self.two_workers(&cheap)?);
+        rows.push(self.two_workers()?);
         if self.million {
             rows.extend(self.million(&cheap, &folder.path().join("million"))?);
         }
@@ -131,8 +143,8 @@ impl Plan {
     }
 
     fn requests(&self, cheap: &Path) -> Outcome<Vec<Row>> {
-        let registry = Server::registry(cheap, ACCOUNTS, Cost::NONE, Place::First)?;
-        let floor = Server::floor(cheap, Place::First)?;
+        let registry = Server::registry(cheap, ACCOUNTS, Cost::NONE)?;
+        let floor = Server::floor(cheap)?;
         let phases = self.pairs(
             self.rounds,
             &|| floor.load(BUSY, self.seconds, &["lookups-16", "lookups-1", "handshakes"]),
@@ -173,8 +185,8 @@ impl Plan {
     }
 
     fn passwords(&self, cheap: &Path, dear: &Path) -> Outcome<Vec<Row>> {
-        let floor = Server::floor(cheap, Place::First)?;
-        let registry = Server::registry(dear, TRUE_ACCOUNTS, Cost::TRUE, Place::First)?;
+        let floor = Server::floor(cheap)?;
+        let registry = Server::registry(dear, TRUE_ACCOUNTS, Cost::TRUE)?;
         let (mut ratios, mut floors, mut ours) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..self.rounds {
             let handshake = first(floor.load(16, self.seconds, &["handshakes"])?)?.of("server_cpu_us")?;
@@ -210,23 +222,16 @@ impl Plan {
 
     fn presence(&self, cheap: &Path) -> Outcome<Vec<Row>> {
         let words = ["idle", "keep-alives"];
-        let phases = self.pairs(
-            2,
-            &|| Server::floor(cheap, Place::First)?.load(self.idle, self.seconds * 2.0, &words),
-            &|| {
-                Server::registry(cheap, ACCOUNTS, Cost::NONE, Place::First)?.load(
-                    self.idle,
-                    self.seconds * 2.0,
-                    &words,
-                )
-            },
-        )?;
+        let phases =
+            self.pairs(2, &|| Server::floor(cheap)?.load(self.idle, self.seconds * 2.0, &words), &|| {
+                Server::registry(cheap, ACCOUNTS, Cost::NONE)?.load(self.idle, self.seconds * 2.0, &words)
+            })?;
         let [idle, keep_alives] = phases.as_slice() else { return Err("not two phases".into()) };
         let proven = self.pairs(
             2,
-            &|| Server::floor(cheap, Place::First)?.load(2_000, self.seconds, &["ticket-keep-alives"]),
+            &|| Server::floor(cheap)?.load(2_000, self.seconds, &["ticket-keep-alives"]),
             &|| {
-                Server::registry(cheap, ACCOUNTS, Cost::NONE, Place::First)?.load(
+                Server::registry(cheap, ACCOUNTS, Cost::NONE)?.load(
                     2_000,
                     self.seconds,
                     &["ticket-keep-alives"],
@@ -279,14 +284,8 @@ impl Plan {
         let words = ["lists", "lookups-beside-lists"];
         let phases = self.pairs(
             self.rounds.min(3),
-            &|| Server::floor(cheap, Place::First)?.load(self.listed, self.seconds * 2.0, &words),
-            &|| {
-                Server::registry(cheap, ACCOUNTS, Cost::NONE, Place::First)?.load(
-                    self.listed,
-                    self.seconds * 2.0,
-                    &words,
-                )
-            },
+            &|| Server::floor(cheap)?.load(self.listed, self.seconds * 2.0, &words),
+            &|| Server::registry(cheap, ACCOUNTS, Cost::NONE)?.load(self.listed, self.seconds * 2.0, &words),
         )?;
         let [lists, beside] = phases.as_slice() else { return Err("not two phases".into()) };
         let [_, p99] = beside.both("p99_us")?;
@@ -320,7 +319,7 @@ impl Plan {
     }
 
     fn writes(&self, cheap: &Path) -> Outcome<Vec<Row>> {
-        let registry = Server::registry(cheap, ACCOUNTS, Cost::NONE, Place::First)?;
+        let registry = Server::registry(cheap, ACCOUNTS, Cost::NONE)?;
         let figures = registry.load(256, self.seconds * 2.0, &["registrations", "joins", "day"])?;
         let [registrations, joins, day] = figures.as_slice() else { return Err("not three phases".into()) };
         let durable = registrations.of("per_second")?;
@@ -338,33 +337,31 @@ impl Plan {
         ])
     }
 
-    fn two_workers(&self, cheap: &Path) -> Outcome<Vec<Row>> {
-        let rates = |workers| -> Outcome<Figures> {
-            let server = Server::registry_with(cheap, ACCOUNTS, Cost::NONE, Place::All, Some(workers))?;
-            first(server.load_from(Place::All, BUSY, self.seconds, &["lookups-16"])?)
-        };
-        let (mut scales, mut both) = (Vec::new(), Vec::new());
-        for _ in 0..self.rounds {
-            let (one, two) = (rates(1)?, rates(2)?);
-            scales.push(two.of("per_second")? / one.of("per_second")?);
-            both.push(two.of("per_second")?);
+    /// Without a generator, which would take as much of two processors as the server does.
+    fn two_workers(&self) -> Outcome<Row> {
+        let mut command = Command::new(binary("workers")?);
+        command.args(["--rounds", &self.rounds.to_string(), "--batches", &self.batches.to_string()]);
+        let output = command.stdout(Stdio::piped()).spawn()?.wait_with_output()?;
+        if !output.status.success() {
+            return Err("the two workers failed".into());
         }
+        let figures = Figures::read(&String::from_utf8(output.stdout)?)?;
         let row = alone(
-            "lookups, 16 on their way: two workers, against one",
+            "lookups that are in memory already: two workers, against one",
             "/s",
-            median(&both),
-            median(&scales),
+            figures.of("two_per_second")?,
+            figures.of("ratio")?,
             Goal::AtLeast(1.6),
         );
-        Ok(vec![Row { spread: spread(&scales), ..row }])
+        Ok(Row { spread: (figures.of("ratio_least")?, figures.of("ratio_most")?), ..row })
     }
 
     fn million(&self, cheap: &Path, folder: &Path) -> Outcome<Vec<Row>> {
         let took = import(folder, MILLION, ROOMS, Cost::NONE)?;
         // Once more: the first start makes a certificate.
-        drop(Server::registry(folder, MILLION, Cost::NONE, Place::First)?);
-        let large = Server::registry(folder, MILLION, Cost::NONE, Place::First)?;
-        let small = Server::registry(cheap, ACCOUNTS, Cost::NONE, Place::First)?;
+        drop(Server::registry(folder, MILLION, Cost::NONE)?);
+        let large = Server::registry(folder, MILLION, Cost::NONE)?;
+        let small = Server::registry(cheap, ACCOUNTS, Cost::NONE)?;
         let words = ["offline-lookups"];
         let phases = self.pairs(self.rounds, &|| small.load(BUSY, self.seconds, &words), &|| {
             large.load(BUSY, self.seconds, &words)

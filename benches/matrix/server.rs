@@ -23,12 +23,11 @@ pub(crate) fn binary(name: &str) -> Outcome<PathBuf> {
 
 /// Which processors a process may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+enum Place {
     /// The first, which is the servers'.
     First,
     /// All but the first, which are the generator's.
     Others,
-    All,
 }
 
 /// Starts a process there. What this one may have, a child inherits.
@@ -61,40 +60,26 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn floor(certificates: &Path, place: Place) -> Outcome<Self> {
+    pub(crate) fn floor(certificates: &Path) -> Outcome<Self> {
         let mut command = Command::new(binary("floor")?);
         command.arg("--cert").arg(certificates.join("cert.pem"));
         command.arg("--key").arg(certificates.join("key.pem"));
-        Self::start(command, place, true, usize::MAX)
+        Self::start(command, true, usize::MAX)
     }
 
-    pub(crate) fn registry(folder: &Path, accounts: usize, cost: Cost, place: Place) -> Outcome<Self> {
-        Self::registry_with(folder, accounts, cost, place, None)
-    }
-
-    /// With so many threads for its tasks.
-    pub(crate) fn registry_with(
-        folder: &Path,
-        accounts: usize,
-        cost: Cost,
-        place: Place,
-        workers: Option<usize>,
-    ) -> Outcome<Self> {
+    pub(crate) fn registry(folder: &Path, accounts: usize, cost: Cost) -> Outcome<Self> {
         let mut command = Command::new(binary("p2pchat-registryd")?);
         command.arg("--data-dir").arg(folder);
         command.args(["--listen", "127.0.0.1:0", "--udp-listen", "127.0.0.1:0", "--registration", "open"]);
         command.args(["--max-connections", "19500", "--log-level", "warn"]);
         command.args(["--hash-memory-kib", &cost.memory_kib.to_string()]);
         command.args(["--hash-iterations", &cost.iterations.to_string(), "--hash-queue", "4096"]);
-        if let Some(workers) = workers {
-            command.env("TOKIO_WORKER_THREADS", workers.to_string());
-        }
-        Self::start(command, place, false, accounts)
+        Self::start(command, false, accounts)
     }
 
-    fn start(mut command: Command, place: Place, floor: bool, accounts: usize) -> Outcome<Self> {
+    fn start(mut command: Command, floor: bool, accounts: usize) -> Outcome<Self> {
         let begun = Instant::now();
-        let mut child = spawn(command.stdout(Stdio::piped()), place)?;
+        let mut child = spawn(command.stdout(Stdio::piped()), Place::First)?;
         let mut ready = String::new();
         BufReader::new(child.stdout.take().ok_or("no pipe")?).read_line(&mut ready)?;
         let field = |name: &str| {
@@ -109,16 +94,6 @@ impl Server {
 
     /// Has the generator carry these phases out, and what it says of each.
     pub(crate) fn load(&self, connections: usize, seconds: f64, phases: &[&str]) -> Outcome<Vec<Figures>> {
-        self.load_from(Place::Others, connections, seconds, phases)
-    }
-
-    pub(crate) fn load_from(
-        &self,
-        place: Place,
-        connections: usize,
-        seconds: f64,
-        phases: &[&str],
-    ) -> Outcome<Vec<Figures>> {
         let mut command = Command::new(binary("load")?);
         command.args(["--pid", &self.child.id().to_string(), "--tcp", &self.tcp, "--udp", &self.udp]);
         command.args(["--connections", &connections.to_string(), "--seconds", &seconds.to_string()]);
@@ -127,7 +102,7 @@ impl Server {
             command.arg("--floor");
         }
         command.args(phases).stdout(Stdio::piped());
-        let output = spawn(&mut command, place)?.wait_with_output()?;
+        let output = spawn(&mut command, Place::Others)?.wait_with_output()?;
         if !output.status.success() {
             return Err(format!("the load failed at {phases:?}").into());
         }

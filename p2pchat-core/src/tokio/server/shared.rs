@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError},
 };
 
 use p2pchat_proto::{Message, SessionToken};
@@ -212,7 +212,18 @@ impl Shared {
         self.counters.stats(registry, &self.handshakes)
     }
 
+    /// Who holds the lock has a batch of messages answered, which takes some microseconds; to sleep and to be woken takes some
+    /// tens. So it is tried for that long before it is slept for.
     fn lock(&self) -> MutexGuard<'_, Core> {
+        const TRIES: usize = 24;
+        const BETWEEN: usize = 32;
+        for _ in 0..TRIES {
+            match self.core.try_lock() {
+                Ok(core) => return core,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => (0..BETWEEN).for_each(|_| std::hint::spin_loop()),
+            }
+        }
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
