@@ -178,6 +178,7 @@ impl Outbox {
     }
 
     /// Queues a message, and wakes the writer.
+    #[cfg(test)]
     pub(super) fn push(&self, message: &impl Message) {
         self.add(|filling| filling.push(message));
     }
@@ -222,11 +223,17 @@ impl Outbox {
         (state.bytes, state.fate)
     }
 
-    /// The writer is about to look at everything, and is woken by what is queued from now on.
-    pub(super) fn listen(&self, cx: &Context<'_>) {
+    /// The writer is about to look at everything, and is woken by what is queued from now on. Tells what becomes of the stream.
+    pub(super) fn listen(&self, cx: &Context<'_>) -> Fate {
         let mut state = self.lock();
         state.changed = false;
         state.has_writer(cx);
+        state.fate
+    }
+
+    /// Wakes the writer, to look at everything.
+    pub(super) fn wake(&self) {
+        self.fill().wake();
     }
 
     /// Waits until something was queued or the stream is to be closed. May return early.
