@@ -213,6 +213,13 @@ impl Outbox {
         state.bytes = state.bytes.saturating_sub(bytes);
     }
 
+    /// The same, and the next one is taken.
+    pub(super) fn written_one(&self, bytes: usize) -> Option<Bytes> {
+        let mut state = self.lock();
+        state.bytes = state.bytes.saturating_sub(bytes);
+        state.next()
+    }
+
     pub(super) fn fate(&self) -> Fate {
         self.lock().fate
     }
@@ -223,12 +230,12 @@ impl Outbox {
         (state.bytes, state.fate)
     }
 
-    /// The writer is about to look at everything, and is woken by what is queued from now on. Tells what becomes of the stream.
-    pub(super) fn listen(&self, cx: &Context<'_>) -> Fate {
+    /// The writer is about to look at everything, and is woken by what is queued from now on. Tells what [`state`](Self::state) does.
+    pub(super) fn listen(&self, cx: &Context<'_>) -> (usize, Fate) {
         let mut state = self.lock();
         state.changed = false;
         state.has_writer(cx);
-        state.fate
+        (state.bytes, state.fate)
     }
 
     /// Wakes the writer, to look at everything.

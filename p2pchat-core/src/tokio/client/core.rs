@@ -1,7 +1,7 @@
 //! The peer machine, and what there is around it.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     fmt, mem,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -60,15 +60,16 @@ impl Client {
                 client: client.clone(),
                 runtime: Handle::current(),
                 shared: shared.clone(),
-                answers: HashMap::new(),
+                answers: BTreeMap::new(),
                 link: None,
                 links: 0,
                 link_error: None,
-                streams: HashMap::new(),
+                streams: BTreeMap::new(),
                 unwritten: Vec::new(),
                 at_once: false,
                 backlog: Backlog::default(),
                 noted,
+                username: None,
                 identity: None,
                 desk: Desk::default(),
                 tasks: JoinSet::new(),
@@ -147,8 +148,7 @@ impl Client {
             mem::take(&mut core.tasks)
         };
         drop(tasks);
-        self.shared.queue().ended = true;
-        self.shared.filled.notify_one();
+        self.shared.end();
     }
 
     pub(super) fn core(&self) -> MutexGuard<'_, Core> {
@@ -174,19 +174,21 @@ pub(super) struct Core {
     runtime: Handle,
     shared: Arc<Shared>,
     /// Who waits for the end of which command.
-    answers: HashMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
+    answers: BTreeMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
     link: Option<Link>,
     /// How many links there have been.
     links: u64,
     /// Why the last link didn't come up.
     link_error: Option<Error>,
-    streams: HashMap<StreamId, Arc<Wire>>,
+    streams: BTreeMap<StreamId, Arc<Wire>>,
     /// Streams on which something was said that nobody writes yet.
     unwritten: Vec<Arc<Wire>>,
     /// Whoever said it is to write it.
     at_once: bool,
     backlog: Backlog,
     noted: Noted,
+    /// Who the handles say that one is.
+    username: Option<Username>,
     /// What peer streams are encrypted with.
     identity: Option<LinkIdentity>,
     desk: Desk,
@@ -455,11 +457,9 @@ impl Core {
 impl Core {
     pub(super) fn carry_out(&mut self) {
         // Before the effects: whoever is told of a login may ask at once, on another thread, who they are.
-        {
-            let mut status = self.shared.status();
-            if status.username.as_ref() != self.machine.username() {
-                status.username = self.machine.username().cloned();
-            }
+        if self.username.as_ref() != self.machine.username() {
+            self.username = self.machine.username().cloned();
+            self.shared.status().username.clone_from(&self.username);
         }
         while let Some(effect) = self.machine.poll_effect() {
             match effect {

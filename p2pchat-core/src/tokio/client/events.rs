@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::handle::Handle;
+use super::{handle::Handle, shared::Taken};
 use crate::peer::{Event, Receipt};
 
 /// What happens to a [`Peer`](super::Peer), in order.
@@ -43,20 +43,21 @@ impl Events {
             // A place for what may be a message comes first: between taking the event and handing it out nothing may wait. An
             // error would mean that places are given out no more, which never is.
             let place = shared.places.acquire().await.ok()?;
-            if let Some((event, is_last)) = shared.take() {
-                let receipt = match &event {
-                    Event::Message { receipt, .. } | Event::Broadcast { receipt, .. } => *receipt,
-                    _ => return Some(Held { event, owed: None }),
-                };
-                place.forget();
-                let owed = Some(Owed { receipt, is_last, handle: self.handle.clone() });
-                return Some(Held { event, owed });
-            }
-            if shared.queue().ended {
-                return None;
-            }
-            drop(place);
-            shared.filled.notified().await;
+            let (event, is_last) = match shared.take() {
+                Taken::Event(event, is_last) => (event, is_last),
+                Taken::Ended => return None,
+                Taken::Nothing => {
+                    drop(place);
+                    shared.filled.notified().await;
+                    continue;
+                }
+            };
+            let (Event::Message { receipt, .. } | Event::Broadcast { receipt, .. }) = &event else {
+                return Some(Held { event, owed: None });
+            };
+            place.forget();
+            let owed = Some(Owed { receipt: *receipt, is_last, handle: self.handle.clone() });
+            return Some(Held { event, owed });
         }
     }
 }

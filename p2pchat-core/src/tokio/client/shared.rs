@@ -37,13 +37,21 @@ pub(super) struct Status {
     pub(super) distrusted: Option<CertificateError>,
 }
 
+/// What came of taking an event.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Event(Event, bool),
+    Nothing,
+    Ended,
+}
+
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+struct Queue {
     events: VecDeque<Event>,
     /// Others' words are held back until some are taken.
     is_awaited: bool,
     /// No event will be added any more.
-    pub(super) ended: bool,
+    ended: bool,
     /// Nobody will take an event any more.
     abandoned: bool,
 }
@@ -91,12 +99,20 @@ impl Shared {
     }
 
     /// Takes the oldest event, and tells whether it was the last.
-    pub(super) fn take(&self) -> Option<(Event, bool)> {
+    pub(super) fn take(&self) -> Taken {
         let mut queue = self.queue();
-        let event = queue.events.pop_front()?;
+        let Some(event) = queue.events.pop_front() else {
+            return if queue.ended { Taken::Ended } else { Taken::Nothing };
+        };
         let is_last = queue.events.is_empty();
         self.has_room(queue);
-        Some((event, is_last))
+        Taken::Event(event, is_last)
+    }
+
+    /// No event will be added any more.
+    pub(super) fn end(&self) {
+        self.queue().ended = true;
+        self.filled.notify_one();
     }
 
     /// Whether fewer than `enough` events wait. If not, the client's task is told when some are taken.
@@ -132,7 +148,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -125,23 +125,20 @@ impl StreamTask {
         let mut reading = Reading::new(&self.config);
         let mut frame_since: Option<Instant> = None;
         loop {
-            if !self.wire.is_paused() && !reading.is_announced {
-                self.hand_over(&mut reading);
+            if !self.wire.is_paused() && !reading.is_announced && self.hand_over(&mut reading) {
+                // What is there of a frame now is another one's.
+                frame_since = None;
             }
             let is_paused = self.wire.is_paused();
-            match self.wire.outbox.fate() {
-                Fate::Open => {}
-                Fate::Overflowed => return Exchanged::Closed("the other side reads too slowly".into()),
-                Fate::Closing => return Exchanged::Unwanted,
-            }
-            if !is_paused {
+            if !is_paused && (reading.is_announced || reading.has_ended) {
+                if let Some(closed) = self.what_became() {
+                    return closed;
+                }
                 if reading.is_announced {
                     let Some(Io { stream, .. }) = self.wire.take() else { return Exchanged::Unwanted };
                     return Exchanged::Announced(Begun { read: reading.inbox, stream });
                 }
-                if reading.has_ended {
-                    return Exchanged::Closed("the other side closed the connection".into());
-                }
+                return Exchanged::Closed("the other side closed the connection".into());
             }
             let is_partial = !is_paused && reading.is_within_frame();
             frame_since = if is_partial { frame_since.or(Some(self.clock.instant_now())) } else { None };
@@ -157,15 +154,29 @@ impl StreamTask {
                 progress = poll_fn(|cx| self.wire.poll(&mut reading.inbox, !is_paused, cx)) => progress,
             };
             match progress {
-                Ok(progress) => reading.has_ended |= progress == Some(Progress::End),
+                Ok(Some(progress)) => reading.has_ended |= progress == Progress::End,
+                Ok(None) => {
+                    if let Some(closed) = self.what_became() {
+                        return closed;
+                    }
+                }
                 Err(error) => return Exchanged::Closed(error.to_string()),
             }
         }
     }
 
-    /// Gives the machine all that has come, until it wants the stream left alone for a while.
-    fn hand_over(&self, reading: &mut Reading) {
-        let Some(first) = reading.next() else { return };
+    /// What the stream ends with, if it isn't to go on.
+    fn what_became(&self) -> Option<Exchanged> {
+        match self.wire.outbox.fate() {
+            Fate::Open => None,
+            Fate::Overflowed => Some(Exchanged::Closed("the other side reads too slowly".into())),
+            Fate::Closing => Some(Exchanged::Unwanted),
+        }
+    }
+
+    /// Gives the machine all that has come, until it wants the stream left alone for a while. False if there was nothing.
+    fn hand_over(&self, reading: &mut Reading) -> bool {
+        let Some(first) = reading.next() else { return false };
         self.client.with(|core| {
             let mut next = Some(first);
             while let Some(item) = next {
@@ -177,6 +188,7 @@ impl StreamTask {
             }
             core.is_at(&self.wire);
         });
+        true
     }
 
     /// Writes what is left, and closes the stream.
@@ -185,7 +197,7 @@ impl StreamTask {
         while io.has_chunk(&self.wire.outbox) {
             let written = poll_fn(|cx| io.poll_write_chunk(&self.wire.outbox, cx));
             match timeout(self.config.frame_timeout, written).await {
-                Ok(Ok(())) => {}
+                Ok(Ok(_)) => {}
                 _ => return,
             }
         }

@@ -94,7 +94,7 @@ impl Wire {
         may_read: bool,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<Progress>>> {
-        let fate = self.outbox.listen(cx);
+        let (queued, fate) = self.outbox.listen(cx);
         if fate != Fate::Open || may_read == self.is_paused() {
             return Poll::Ready(Ok(None));
         }
@@ -103,7 +103,10 @@ impl Wire {
         if let Some(error) = io.failure.take() {
             return Poll::Ready(Err(error));
         }
-        if let Poll::Ready(Err(error)) = io.poll_write(&self.outbox, cx) {
+        // What isn't written and flushed counts as queued.
+        if queued > 0
+            && let Poll::Ready(Err(error)) = io.poll_write(&self.outbox, cx)
+        {
             return Poll::Ready(Err(error));
         }
         if !may_read {
@@ -120,8 +123,8 @@ impl Wire {
 impl Io {
     /// Ready once everything that is queued is written and flushed.
     fn poll_write(&mut self, outbox: &Outbox, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.has_chunk(outbox) {
-            ready!(self.poll_write_chunk(outbox, cx))?;
+        if self.has_chunk(outbox) {
+            while ready!(self.poll_write_chunk(outbox, cx))? {}
         }
         Poll::Ready(Ok(()))
     }
@@ -129,16 +132,26 @@ impl Io {
     /// Whether there is something left to write.
     pub(super) fn has_chunk(&mut self, outbox: &Outbox) -> bool {
         if self.chunk.is_none() {
-            self.chunk = outbox.take();
-            self.chunk_size = self.chunk.as_ref().map_or(0, Bytes::len);
+            let next = outbox.take();
+            self.begin(next);
         }
         self.chunk.is_some()
     }
 
-    pub(super) fn poll_write_chunk(&mut self, outbox: &Outbox, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Ready once a chunk is written. Tells whether there is another.
+    pub(super) fn poll_write_chunk(
+        &mut self,
+        outbox: &Outbox,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<bool>> {
         ready!(pump::poll_write_all(&mut self.stream, &mut self.chunk, cx))?;
-        outbox.written(self.chunk_size);
-        Poll::Ready(Ok(()))
+        self.begin(outbox.written_one(self.chunk_size));
+        Poll::Ready(Ok(self.chunk.is_some()))
+    }
+
+    fn begin(&mut self, chunk: Option<Bytes>) {
+        self.chunk_size = chunk.as_ref().map_or(0, Bytes::len);
+        self.chunk = chunk;
     }
 }
 
