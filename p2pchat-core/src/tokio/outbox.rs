@@ -238,6 +238,11 @@ impl Outbox {
         (state.bytes, state.fate)
     }
 
+    /// True if the writer was woken and is yet to look at everything.
+    pub(super) fn is_woken(&self) -> bool {
+        self.lock().changed
+    }
+
     /// Wakes the writer, to look at everything.
     pub(super) fn wake(&self) {
         self.fill().wake();

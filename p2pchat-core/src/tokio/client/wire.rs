@@ -66,8 +66,12 @@ impl Wire {
         self.paused.load(Ordering::Acquire)
     }
 
-    /// Writes what is queued, as far as that can be done at once. The rest is left to the stream's task.
+    /// Writes what is queued, as far as that can be done at once. The rest is left to the stream's task, and all of it if that is
+    /// about to write something anyway.
     pub(super) fn write_now(&self) {
+        if self.outbox.is_woken() {
+            return;
+        }
         // It is no matter whom the system would wake: if it takes no more, the task asks again.
         let cx = &mut Context::from_waker(Waker::noop());
         // Where the task is at it, it goes on.
