@@ -154,14 +154,17 @@ impl Heard {
 }
 
 async fn listen(peer: Peer, mut events: Events, heard: Heard, with_key: bool) {
-    while let Some(event) = events.next().await {
-        match event {
+    while let Some(held) = events.next_held().await {
+        // What is heard is confirmed when it has been, as by a program that stores it.
+        if let Event::Message { text, .. } | Event::Broadcast { text, .. } = held.event() {
+            heard.hear(text.as_str());
+        }
+        match held.confirm() {
             Event::ChatRequested { request, secured, .. } => {
                 assert_eq!(secured, with_key);
                 peer.accept(request).await.expect("somebody who still waits");
             }
             Event::ChatClosed { .. } => _ = heard.ended.send(()),
-            Event::Message { text, .. } | Event::Broadcast { text, .. } => heard.hear(text.as_str()),
             Event::FileOffered { file, .. } => {
                 let folder = heard.folder.lock().expect("no panic").clone().expect("a folder for files");
                 let peer = peer.clone();

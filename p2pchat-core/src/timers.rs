@@ -42,6 +42,11 @@ impl<K: Ord + Copy> Timers<K> {
         deadline.due = due;
     }
 
+    /// The deadline that `key` has.
+    pub(crate) fn get(&self, key: K) -> Option<Time> {
+        self.deadlines.get(&key).map(|deadline| deadline.due)
+    }
+
     /// Takes `key`'s deadline away.
     pub(crate) fn cancel(&mut self, key: K) {
         if let Some(deadline) = self.deadlines.remove(&key) {

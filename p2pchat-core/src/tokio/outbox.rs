@@ -178,6 +178,7 @@ impl Outbox {
     }
 
     /// Queues a message, and wakes the writer.
+    #[cfg(test)]
     pub(super) fn push(&self, message: &impl Message) {
         self.add(|filling| filling.push(message));
     }
@@ -213,6 +214,13 @@ impl Outbox {
         state.bytes = state.bytes.saturating_sub(bytes);
     }
 
+    /// The same, and the next one is taken.
+    pub(super) fn written_one(&self, bytes: usize) -> Option<Bytes> {
+        let mut state = self.lock();
+        state.bytes = state.bytes.saturating_sub(bytes);
+        state.next()
+    }
+
     pub(super) fn fate(&self) -> Fate {
         self.lock().fate
     }
@@ -223,11 +231,22 @@ impl Outbox {
         (state.bytes, state.fate)
     }
 
-    /// The writer is about to look at everything, and is woken by what is queued from now on.
-    pub(super) fn listen(&self, cx: &Context<'_>) {
+    /// The writer is about to look at everything, and is woken by what is queued from now on. Tells what [`state`](Self::state) does.
+    pub(super) fn listen(&self, cx: &Context<'_>) -> (usize, Fate) {
         let mut state = self.lock();
         state.changed = false;
         state.has_writer(cx);
+        (state.bytes, state.fate)
+    }
+
+    /// True if the writer was woken and is yet to look at everything.
+    pub(super) fn is_woken(&self) -> bool {
+        self.lock().changed
+    }
+
+    /// Wakes the writer, to look at everything.
+    pub(super) fn wake(&self) {
+        self.fill().wake();
     }
 
     /// Waits until something was queued or the stream is to be closed. May return early.

@@ -90,7 +90,7 @@ fn poll_read_much<S: AsyncBufRead + Unpin>(
 }
 
 /// Ready once there was a chunk and all of it is flushed.
-fn poll_write_all<S: AsyncWrite + Unpin>(
+pub(super) fn poll_write_all<S: AsyncWrite + Unpin>(
     stream: &mut S,
     chunk: &mut Option<Bytes>,
     cx: &mut Context<'_>,

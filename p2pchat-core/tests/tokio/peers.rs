@@ -54,6 +54,36 @@ async fn a_peer_that_never_ends_its_frame_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_peer_that_is_always_within_a_frame_is_not_given_up_as_long_as_frames_end() {
+    const PIECES: usize = 25;
+    let registry = Registry::start().await;
+    let config = registry.client().frame_timeout(Duration::from_secs(1));
+    let (bob, mut events) = Peer::connect(config).await.unwrap();
+    bob.register("bob", "x").await.unwrap();
+    bob.login("bob", "x").await.unwrap();
+    let mut stream = stranger(&bob).await;
+    stream.write_all(b"CHAT_REQUEST <bob>\n").await.unwrap();
+    let request = until(&mut events, |event| match event {
+        Event::ChatRequested { request, .. } => Some(request),
+        _ => None,
+    });
+    bob.accept(request.await).await.unwrap();
+    // Each read brings the end of a frame and the beginning of another, for longer than one may take.
+    stream.write_all(b"DIRECT_MESSAGE <old> <bob> ").await.unwrap();
+    for _ in 0..PIECES {
+        stream.write_all(b"hello\nDIRECT_MESSAGE <old> <bob> ").await.unwrap();
+        let heard = until(&mut events, |event| matches!(event, Event::Message { .. }).then_some(()));
+        tokio::join!(heard, sleep(Duration::from_millis(60)));
+    }
+    stream.write_all(b"goodbye\n").await.unwrap();
+    until(&mut events, |event| match event {
+        Event::Message { text, .. } => (text.as_str() == "goodbye").then_some(()),
+        _ => None,
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stranger_who_speaks_only_the_base_protocol_is_served() {
     let registry = Registry::start().await;
     let (bob, mut events) = registry.newcomer("bob").await;

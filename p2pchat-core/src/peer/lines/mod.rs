@@ -158,7 +158,12 @@ impl Peer {
             }
             None => {}
         }
-        self.arm_lines(now);
+        // What is due on other lines is armed already, and there may be many.
+        if let Some(due) = self.lines.get(user).and_then(Line::due)
+            && self.timers.get(Timer::Lines).is_none_or(|armed| due < armed)
+        {
+            self.arm(Timer::Lines, now, due.since(now));
+        }
         Ok(())
     }
 

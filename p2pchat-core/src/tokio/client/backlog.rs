@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use p2pchat_proto::PeerMessage;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::wire::Pause;
 use crate::{Time, peer::StreamId};
 
-/// A message, and what nothing more is read from its stream without.
+/// A message, and, where it waits, what keeps its stream from being read further.
 pub(super) struct Read {
     pub(super) stream: StreamId,
     pub(super) message: PeerMessage,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) pause: Option<Pause>,
 }
 
 #[derive(Default)]

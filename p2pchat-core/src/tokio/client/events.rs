@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-
-use super::{actor::Command, shared::Shared};
+use super::{handle::Handle, shared::Taken};
 use crate::peer::{Event, Receipt};
 
 /// What happens to a [`Peer`](super::Peer), in order.
@@ -15,13 +13,12 @@ use crate::peer::{Event, Receipt};
 /// there is behind it.
 #[derive(Debug)]
 pub struct Events {
-    commands: mpsc::Sender<Command>,
-    shared: Arc<Shared>,
+    handle: Arc<Handle>,
 }
 
 impl Events {
-    pub(super) fn new(commands: mpsc::Sender<Command>, shared: Arc<Shared>) -> Self {
-        Self { commands, shared }
+    pub(super) const fn new(handle: Arc<Handle>) -> Self {
+        Self { handle }
     }
 
     /// The next event; `None` once the client has ended. Never [`Event::Completed`]: calls tell their end themselves.
@@ -30,37 +27,37 @@ impl Events {
     /// many wait, others' messages are left unread, and their programs will report them as undelivered. Dropping the
     /// future loses nothing.
     pub async fn next(&mut self) -> Option<Event> {
-        self.next_held().await.map(Held::confirm)
+        let held = self.next_held().await?;
+        // The application is yet to see it.
+        Some(held.confirm_later())
     }
 
     /// As [`next`](Self::next), but it is the application that confirms what somebody says: once it has stored it, say.
     ///
     /// Confirm swiftly: a sender's program waits [`Config::delivery_timeout`](crate::peer::Config::delivery_timeout), 10
-    /// seconds as a rule, and takes the message for undelivered then. Of a message that is held, a place is kept among the 64
-    /// for what the client is yet to do: whoever holds all of them gets no further event, and no call is answered. Dropping
-    /// the future loses nothing.
+    /// seconds as a rule, and takes the message for undelivered then. At most 64 messages are held at once: whoever holds as
+    /// many gets no further event. Dropping the future loses nothing.
     pub async fn next_held(&mut self) -> Option<Held> {
+        let shared = &self.handle.client.shared;
         loop {
-            // Room for the confirmation comes first: between taking the event and handing it out nothing may wait.
-            let place = self.commands.clone().reserve_owned().await;
-            let filled = self.shared.filled.notified();
-            {
-                let mut queue = self.shared.queue();
-                if let Some(event) = queue.events.pop_front() {
-                    drop(queue);
-                    self.shared.drained.notify_one();
-                    let owed = match &event {
-                        Event::Message { receipt, .. } | Event::Broadcast { receipt, .. } => Some(*receipt),
-                        _ => None,
-                    };
-                    return Some(Held { event, confirmation: owed.zip(place.ok()) });
+            // A place for what may be a message comes first: between taking the event and handing it out nothing may wait. An
+            // error would mean that places are given out no more, which never is.
+            let place = shared.places.acquire().await.ok()?;
+            let (event, is_last) = match shared.take() {
+                Taken::Event(event, is_last) => (event, is_last),
+                Taken::Ended => return None,
+                Taken::Nothing => {
+                    drop(place);
+                    shared.filled.notified().await;
+                    continue;
                 }
-                if queue.ended {
-                    return None;
-                }
-            }
-            drop(place);
-            filled.await;
+            };
+            let (Event::Message { receipt, .. } | Event::Broadcast { receipt, .. }) = &event else {
+                return Some(Held { event, owed: None });
+            };
+            place.forget();
+            let owed = Some(Owed { receipt: *receipt, is_last, handle: self.handle.clone() });
+            return Some(Held { event, owed });
         }
     }
 }
@@ -73,8 +70,17 @@ impl Events {
 #[must_use = "a message that isn't confirmed counts as undelivered"]
 pub struct Held {
     event: Event,
-    /// What is to be said, and where. Nothing of an event that is nobody's message.
-    confirmation: Option<(Receipt, mpsc::OwnedPermit<Command>)>,
+    /// Nothing of an event that is nobody's message.
+    owed: Option<Owed>,
+}
+
+/// What is to be said of a message.
+#[derive(Debug)]
+struct Owed {
+    receipt: Receipt,
+    /// No event waited behind it.
+    is_last: bool,
+    handle: Arc<Handle>,
 }
 
 impl Held {
@@ -85,19 +91,29 @@ impl Held {
 
     /// Tells the sender that it has arrived. Of an event that nobody waits for, nothing is told.
     pub fn confirm(self) -> Event {
-        if let Some((receipt, place)) = self.confirmation {
-            place.send(Command::Confirm(receipt));
+        if let Some(owed) = self.owed {
+            owed.handle.client.confirm(owed.receipt, owed.is_last);
+        }
+        self.event
+    }
+
+    /// The same, but not before the application's task has had its turn.
+    fn confirm_later(self) -> Event {
+        if let Some(owed) = self.owed {
+            owed.handle.client.confirm(owed.receipt, false);
         }
         self.event
     }
 }
 
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.handle.client.shared.places.add_permits(1);
+    }
+}
+
 impl Drop for Events {
     fn drop(&mut self) {
-        let mut queue = self.shared.queue();
-        queue.abandoned = true;
-        queue.events.clear();
-        drop(queue);
-        self.shared.drained.notify_one();
+        self.handle.client.shared.abandon();
     }
 }

@@ -8,12 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::{
-    sync::mpsc,
-    task::{JoinSet, spawn_blocking},
-};
+use tokio::{sync::mpsc, task::spawn_blocking};
 
-use super::actor::Fact;
+use super::core::Client;
 use crate::{
     peer::{FileDeed, FileId},
     tokio::disk::{Sink, Source, Wanted},
@@ -35,33 +32,25 @@ impl Desk {
         self.places.insert(file, place);
     }
 
-    /// What is done with a file from now on: the task does it.
+    /// What is done with a file from now on: the task that does it.
     pub(super) fn open(
         &mut self,
         file: FileId,
         disk: Disk,
-        facts: &mpsc::Sender<Fact>,
-        tasks: &mut JoinSet<()>,
-    ) {
+        client: Arc<Client>,
+    ) -> impl Future<Output = ()> + use<> {
         // As many as the machine lets be on their way at once.
         let (jobs, queue) = mpsc::unbounded_channel();
         self.jobs.insert(file, jobs);
-        tasks.spawn(run(file, disk, queue, facts.clone()));
+        run(file, disk, queue, client)
     }
 
-    /// Has something done.
-    pub(super) fn hand(
-        &mut self,
-        file: FileId,
-        deed: FileDeed,
-        facts: &mpsc::Sender<Fact>,
-        tasks: &mut JoinSet<()>,
-    ) {
+    /// Has something done. If it is the first that is done with a file, that has to be opened before.
+    pub(super) fn hand(&mut self, file: FileId, deed: FileDeed) -> Option<(Job, Disk)> {
         let job = match deed {
             FileDeed::Open { from, name, size, digest } => {
-                let Some(place) = self.places.remove(&file) else { return };
-                self.open(file, Disk::To(place, None), facts, tasks);
-                Job::Open(Wanted { from, name, size, digest })
+                let place = self.places.remove(&file)?;
+                return Some((Job::Open(Wanted { from, name, size, digest }), Disk::To(place, None)));
             }
             FileDeed::Read { offset, length } => Job::Read { offset, length },
             FileDeed::Write { offset, data } => Job::Write { offset, data },
@@ -69,9 +58,14 @@ impl Desk {
             FileDeed::Discard => Job::Discard,
             FileDeed::Close => {
                 self.jobs.remove(&file);
-                return;
+                return None;
             }
         };
+        self.do_job(file, job);
+        None
+    }
+
+    pub(super) fn do_job(&self, file: FileId, job: Job) {
         if let Some(jobs) = self.jobs.get(&file) {
             // Its task has told that it is over, if it is.
             let _ = jobs.send(job);
@@ -116,12 +110,7 @@ pub(super) enum Disk {
 }
 
 /// Does what comes until nothing more will.
-async fn run(
-    file: FileId,
-    mut disk: Disk,
-    mut jobs: mpsc::UnboundedReceiver<Job>,
-    facts: mpsc::Sender<Fact>,
-) {
+async fn run(file: FileId, mut disk: Disk, mut jobs: mpsc::UnboundedReceiver<Job>, client: Arc<Client>) {
     let mut some = Vec::new();
     while jobs.recv_many(&mut some, AT_ONCE).await > 0 {
         let now = std::mem::take(&mut some);
@@ -134,16 +123,15 @@ async fn run(
             Ok(done) => done,
             Err(error) => {
                 let failed = FileFact::Failed(error.to_string());
-                // Nobody listens any more once the client has ended.
-                return drop(facts.send(Fact::File(file, failed)).await);
+                return client.with(|core| core.file_fact(file, failed));
             }
         };
         disk = next;
-        for fact in done {
-            if facts.send(Fact::File(file, fact)).await.is_err() {
-                return;
+        client.with(|core| {
+            for fact in done {
+                core.file_fact(file, fact);
             }
-        }
+        });
     }
 }
 

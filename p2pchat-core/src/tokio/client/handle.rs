@@ -17,12 +17,13 @@ use tokio::{
 
 use super::{
     ClientConfig, Events,
-    actor::{self, Command, Request},
+    core::{Client, Core},
+    driver::{self, Close},
     files::Place,
     shared::Shared,
 };
 use crate::{
-    peer::{BroadcastReport, ChatRequestId, FileId, RequestError, Response, Status},
+    peer::{BroadcastReport, ChatRequestId, FileId, RequestError, RequestId, Response, Status},
     tokio::{CertificateError, Error, Fingerprint, LinkIdentity, TlsVersion, disk::Source},
 };
 
@@ -65,8 +66,14 @@ pub struct KnownKey {
 /// [`Event::Disconnected`]: crate::peer::Event::Disconnected
 #[derive(Debug, Clone)]
 pub struct Peer {
-    commands: mpsc::Sender<Command>,
-    shared: Arc<Shared>,
+    handle: Arc<Handle>,
+}
+
+/// What the handles and the events of a client share. The client ends once it is dropped.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub(super) client: Arc<Client>,
+    close: mpsc::Sender<Close>,
 }
 
 impl Peer {
@@ -76,17 +83,17 @@ impl Peer {
     /// [`Error::Setup`], [`Error::KnownRegistries`], [`Error::Connect`], [`Error::Certificate`], or [`Error::Request`] if
     /// the registry doesn't answer the greeting or refuses it.
     pub async fn connect(config: ClientConfig) -> Result<(Self, Events), Error> {
-        let (commands, shared) = actor::start(config).await?;
-        let peer = Self { commands: commands.clone(), shared: shared.clone() };
-        let events = Events::new(commands, shared);
-        peer.done(Request::Connect).await?;
+        let (client, close) = driver::start(config).await?;
+        let handle = Arc::new(Handle { client, close });
+        let (peer, events) = (Self { handle: handle.clone() }, Events::new(handle));
+        peer.done(|core| core.machine.connect(core.now)).await?;
         Ok((peer, events))
     }
 
     /// Creates an account. Its name is taken for ever.
     pub async fn register(&self, username: &str, password: &str) -> Result<(), Error> {
         let (username, password) = (name(username)?, PasswordDigest::of_password(password));
-        self.done(Request::Register(username, password, None)).await
+        self.done(|core| core.machine.register(core.now, username, password)).await
     }
 
     /// The same with an invitation, which some registries want ([`RequestError::InviteWanted`]): a code as its operator gave
@@ -94,25 +101,26 @@ impl Peer {
     pub async fn register_invited(&self, username: &str, password: &str, code: &str) -> Result<(), Error> {
         let (username, password) = (name(username)?, PasswordDigest::of_password(password));
         let invite = InviteCode::typed(code).map_err(Error::invalid("invitation"))?;
-        self.done(Request::Register(username, password, Some(invite))).await
+        self.done(|core| core.machine.register_invited(core.now, username, password, invite)).await
     }
 
     /// Logs in, announcing the port for peer streams. The session is kept alive, and made again when the link breaks.
     pub async fn login(&self, username: &str, password: &str) -> Result<(), Error> {
         let (username, password) = (name(username)?, PasswordDigest::of_password(password));
-        let port = PeerPort::new(self.shared.port.into()).ok();
-        self.done(Request::Login(username, password, port)).await
+        let port = PeerPort::new(self.shared().port.into()).ok();
+        self.done(|core| core.machine.login(core.now, username, password, port)).await
     }
 
     /// Ends the session, and every chat. Room memberships stay. The registry is connected to again by the next
     /// [`login`](Self::login) or [`register`](Self::register).
     pub async fn logout(&self) -> Result<(), Error> {
-        self.done(Request::Logout).await
+        self.done(|core| core.machine.logout(core.now)).await
     }
 
     /// Where a user can be reached.
     pub async fn search(&self, username: &str) -> Result<Found, Error> {
-        match self.request(Request::Search(name(username)?)).await? {
+        let username = name(username)?;
+        match self.request(|core| core.machine.search(core.now, username)).await? {
             Response::Found(found) => Ok(found),
             other => Err(unexpected(&other)),
         }
@@ -120,7 +128,7 @@ impl Peer {
 
     /// Everyone online but oneself, with addresses.
     pub async fn peers(&self) -> Result<Vec<PeerRecord>, Error> {
-        match self.request(Request::Peers(Detail::Detailed)).await? {
+        match self.request(|core| core.machine.peers(core.now, Detail::Detailed)).await? {
             Response::Peers(peers) => Ok(peers),
             other => Err(unexpected(&other)),
         }
@@ -128,7 +136,7 @@ impl Peer {
 
     /// Everyone online but oneself, by name.
     pub async fn names(&self) -> Result<Vec<Username>, Error> {
-        match self.request(Request::Peers(Detail::Partial)).await? {
+        match self.request(|core| core.machine.peers(core.now, Detail::Partial)).await? {
             Response::Names(names) => Ok(names),
             other => Err(unexpected(&other)),
         }
@@ -136,7 +144,7 @@ impl Peer {
 
     /// All rooms.
     pub async fn rooms(&self) -> Result<Vec<RoomRecord>, Error> {
-        match self.request(Request::Rooms(Detail::Detailed)).await? {
+        match self.request(|core| core.machine.rooms(core.now, Detail::Detailed)).await? {
             Response::Rooms(rooms) => Ok(rooms),
             other => Err(unexpected(&other)),
         }
@@ -144,7 +152,7 @@ impl Peer {
 
     /// All rooms, by name.
     pub async fn room_names(&self) -> Result<Vec<RoomName>, Error> {
-        match self.request(Request::Rooms(Detail::Partial)).await? {
+        match self.request(|core| core.machine.rooms(core.now, Detail::Partial)).await? {
             Response::RoomNames(names) => Ok(names),
             other => Err(unexpected(&other)),
         }
@@ -159,28 +167,27 @@ impl Peer {
         capacity: u32,
         description: &str,
     ) -> Result<(), Error> {
-        let request = Request::Create {
-            room: self::room(room)?,
-            password: room_password(password),
-            capacity: self::capacity(capacity)?,
-            description: self::description(description)?,
-        };
-        self.done(request).await
+        let (room, password) = (self::room(room)?, room_password(password));
+        let (capacity, description) = (self::capacity(capacity)?, self::description(description)?);
+        self.done(|core| core.machine.create(core.now, room, password, capacity, description)).await
     }
 
     /// Becomes a member of a room, until [`leave`](Self::leave): a logout doesn't end it. Succeeds if one is a member.
     pub async fn join(&self, room: &str, password: Option<&str>) -> Result<(), Error> {
-        self.done(Request::Join(self::room(room)?, room_password(password))).await
+        let (room, password) = (self::room(room)?, room_password(password));
+        self.done(|core| core.machine.join(core.now, room, password)).await
     }
 
     /// Gives up the membership of a room.
     pub async fn leave(&self, room: &str) -> Result<(), Error> {
-        self.done(Request::Leave(self::room(room)?)).await
+        let room = self::room(room)?;
+        self.done(|core| core.machine.leave(core.now, room)).await
     }
 
     /// A room's members online, oneself included. Only for members.
     pub async fn members(&self, room: &str) -> Result<Vec<Username>, Error> {
-        match self.request(Request::Members(self::room(room)?)).await? {
+        let room = self::room(room)?;
+        match self.request(|core| core.machine.members(core.now, room)).await? {
             Response::Members(members) => Ok(members),
             other => Err(unexpected(&other)),
         }
@@ -189,22 +196,26 @@ impl Peer {
     /// Puts a member out of one's own room, with a reason of at most 256 bytes or none. They may join again. This and what
     /// follows fails with [`RequestError::Unsupported`] on a registry without the capability `moderate`.
     pub async fn kick(&self, room: &str, username: &str, why: Option<&str>) -> Result<(), Error> {
-        self.done(Request::Kick(self::room(room)?, name(username)?, reason(why)?)).await
+        let (room, user, reason) = (self::room(room)?, name(username)?, reason(why)?);
+        self.done(|core| core.machine.kick(core.now, room, user, reason)).await
     }
 
     /// Keeps a user out of one's own room, whether they are in it or not, with a reason of at most 256 bytes or none.
     pub async fn ban(&self, room: &str, username: &str, why: Option<&str>) -> Result<(), Error> {
-        self.done(Request::Ban(self::room(room)?, name(username)?, reason(why)?)).await
+        let (room, user, reason) = (self::room(room)?, name(username)?, reason(why)?);
+        self.done(|core| core.machine.ban(core.now, room, user, reason)).await
     }
 
     /// Lets a user in again who was banned from one's own room.
     pub async fn unban(&self, room: &str, username: &str) -> Result<(), Error> {
-        self.done(Request::Unban(self::room(room)?, name(username)?)).await
+        let (room, user) = (self::room(room)?, name(username)?);
+        self.done(|core| core.machine.unban(core.now, room, user)).await
     }
 
     /// Who is banned from one's own room.
     pub async fn bans(&self, room: &str) -> Result<Vec<BanRecord>, Error> {
-        match self.request(Request::Bans(self::room(room)?)).await? {
+        let room = self::room(room)?;
+        match self.request(|core| core.machine.bans(core.now, room)).await? {
             Response::Bans(bans) => Ok(bans),
             other => Err(unexpected(&other)),
         }
@@ -231,27 +242,31 @@ impl Peer {
     }
 
     async fn set(&self, room: &str, setting: RoomSetting) -> Result<(), Error> {
-        self.done(Request::SetRoom(self::room(room)?, setting)).await
+        let room = self::room(room)?;
+        self.done(|core| core.machine.set_room(core.now, room, setting)).await
     }
 
     /// Asks a user to chat, and waits until they accept.
     pub async fn chat(&self, username: &str) -> Result<(), Error> {
-        self.done(Request::Chat(name(username)?)).await
+        let user = name(username)?;
+        self.done(|core| core.machine.chat(core.now, user)).await
     }
 
     /// Accepts a wish to chat ([`Event::ChatRequested`](crate::peer::Event::ChatRequested)).
     pub async fn accept(&self, request: ChatRequestId) -> Result<(), Error> {
-        self.done(Request::Accept(request)).await
+        self.done(|core| core.machine.accept(core.now, request)).await
     }
 
     /// Declines a wish to chat, with a reason of at most 256 bytes or none.
     pub async fn reject(&self, request: ChatRequestId, reason: Option<&str>) -> Result<(), Error> {
-        self.done(Request::Reject(request, self::reason(reason)?)).await
+        let reason = self::reason(reason)?;
+        self.done(|core| core.machine.reject(core.now, request, reason)).await
     }
 
     /// Ends an open chat.
     pub async fn hang_up(&self, username: &str) -> Result<(), Error> {
-        self.done(Request::HangUp(name(username)?)).await
+        let user = name(username)?;
+        self.done(|core| core.machine.hang_up(core.now, user)).await
     }
 
     /// Has the other end of an open chat dial this peer, which shows that others can ([`be_dialled`] says how and when not). The
@@ -259,25 +274,33 @@ impl Peer {
     ///
     /// [`be_dialled`]: crate::peer::Peer::be_dialled
     pub async fn be_dialled(&self, username: &str) -> Result<(), Error> {
-        self.done(Request::BeDialled(name(username)?)).await
+        let user = name(username)?;
+        self.done(|core| core.machine.be_dialled(core.now, user)).await
     }
 
     /// What is known of the registry link, of keep-alives, and of who has got through to this peer.
     pub async fn status(&self) -> Result<Status, Error> {
-        self.ask(Command::Status).await
+        self.ask(|core| core.machine.status(core.now)).await
     }
 
     /// Says something in an open chat. Succeeds once the other program has confirmed it. After [`RequestError::Doubtful`] it may
     /// have arrived; after any other error it hasn't, and won't unless it is said again.
     pub async fn send(&self, username: &str, text: &str) -> Result<(), Error> {
-        self.done(Request::Send(name(username)?, self::text(text)?)).await
+        let (user, text) = (name(username)?, self::text(text)?);
+        match self.say(|core| core.machine.send(core.now, user, text)).await? {
+            Response::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// Says something to every member of a room who is online, and tells who has it once that is known of all. An error means
     /// that nobody has it, but for [`RequestError::Doubtful`].
     pub async fn broadcast(&self, room: &str, text: &str) -> Result<BroadcastReport, Error> {
         let (name, text) = (self::room(room)?, self::text(text)?);
-        let broadcast = || self.request(Request::Broadcast(name.clone(), text.clone()));
+        let broadcast = || {
+            let (name, text) = (name.clone(), text.clone());
+            self.say(|core| core.machine.broadcast(core.now, name, text))
+        };
         let response = match broadcast().await {
             // Just after a login the registry may still be telling one's rooms, and one that doesn't know the capability
             // `roster` never does. Its answer to a question settles it.
@@ -300,7 +323,7 @@ impl Peer {
         let failed = |error: &dyn fmt::Display| RequestError::File(format!("{shown} can't be read: {error}"));
         let source = spawn_blocking(move || Source::open(&path)).await;
         let source = source.map_err(|error| failed(&error))?.map_err(|error| failed(&error))?;
-        self.done(Request::SendFile(username, source)).await
+        self.done(|core| core.send_file(username, source)).await
     }
 
     /// Takes a file that was [offered](crate::peer::Event::FileOffered), into a folder, which has to be there. Succeeds once all of it
@@ -310,20 +333,21 @@ impl Peer {
     pub async fn accept_file(&self, file: FileId, folder: impl Into<PathBuf>) -> Result<PathBuf, Error> {
         let path = Arc::new(OnceLock::new());
         let place = Place { folder: folder.into(), path: path.clone() };
-        self.done(Request::AcceptFile(file, place)).await?;
+        self.done(|core| core.accept_file(file, place)).await?;
         Ok(path.get().cloned().unwrap_or_default())
     }
 
     /// Declines a file, or ends its transfer, whoever sends it; with a reason of at most 256 bytes or none.
     pub async fn cancel_file(&self, file: FileId, reason: Option<&str>) -> Result<(), Error> {
-        self.done(Request::CancelFile(file, self::reason(reason)?)).await
+        let reason = self::reason(reason)?;
+        self.done(|core| core.machine.cancel_file(core.now, file, reason)).await
     }
 
     /// Ends the client: what is queued is flushed, streams are closed, calls that wait fail with
     /// [`RequestError::Closed`].
     pub async fn close(&self) {
         let (closed, ended) = oneshot::channel();
-        if self.commands.send(Command::Close(closed)).await.is_ok() {
+        if self.handle.close.send(closed).await.is_ok() {
             // An error means that the client is gone already.
             let _ = ended.await;
         }
@@ -333,7 +357,7 @@ impl Peer {
     /// that it is for, since others are told it then. Without one, streams are in the clear, and who knows this user by a key
     /// doesn't listen.
     pub async fn set_identity(&self, identity: Option<LinkIdentity>) -> Result<(), Error> {
-        Ok(self.ask(|answer| Command::SetIdentity(identity, answer)).await??)
+        Ok(self.ask(|core| core.set_identity(identity)).await??)
     }
 
     /// Sets by which link key a user is known, or that none is: the next contact is the first again. For the user's decision after
@@ -341,13 +365,13 @@ impl Peer {
     /// error says that it could not be noted in the [known-peers file](ClientConfig::known_peers); for this client it holds.
     pub async fn set_key(&self, username: &str, key: Option<LinkKey>) -> Result<(), Error> {
         let username = name(username)?;
-        self.ask(|answer| Command::SetKey(username, key, answer)).await?
+        self.ask(|core| core.set_key(username, key)).await?
     }
 
     /// By which link key a user is known, and whether there is an encrypted stream to them (§7.13).
     pub async fn key_of(&self, username: &str) -> Result<KnownKey, Error> {
         let username = name(username)?;
-        self.ask(|answer| Command::KeyOf(username, answer)).await
+        self.ask(|core| core.key_of(&username)).await
     }
 
     /// Blocks a user: nothing is said to them any more, and nothing of theirs is shown, in chats and in rooms; what waits for them fails
@@ -355,73 +379,81 @@ impl Peer {
     /// [block list's file](ClientConfig::block_list); for this client it holds.
     pub async fn block(&self, username: &str) -> Result<(), Error> {
         let username = name(username)?;
-        self.ask(|answer| Command::Block(username, true, answer)).await?
+        self.ask(|core| core.block(username, true)).await?
     }
 
     /// Blocks a user no longer.
     pub async fn unblock(&self, username: &str) -> Result<(), Error> {
         let username = name(username)?;
-        self.ask(|answer| Command::Block(username, false, answer)).await?
+        self.ask(|core| core.block(username, false)).await?
     }
 
     /// Who is blocked.
     pub async fn blocked(&self) -> Result<Vec<Username>, Error> {
-        self.ask(Command::Blocked).await
+        self.ask(Core::blocked).await
     }
 
     /// The port on which peer streams are accepted.
     pub fn port(&self) -> u16 {
-        self.shared.port
+        self.shared().port
     }
 
     /// Who one is logged in as, also while the link is being made again.
     pub fn username(&self) -> Option<Username> {
-        self.shared.status().username.clone()
+        self.shared().status().username.clone()
     }
 
     /// The certificate that the registry showed at the last handshake.
     pub fn certificate(&self) -> Option<SeenCertificate> {
-        self.shared.status().certificate
+        self.shared().status().certificate
     }
 
     /// That certificate itself, in DER form: how long it is good, and for which hosts, only counts where an authority vouches
     /// for it ([`Trust::Authorities`](super::Trust::Authorities)).
     pub fn certificate_der(&self) -> Option<Arc<[u8]>> {
-        self.shared.status().der.clone()
+        self.shared().status().der.clone()
     }
 
     /// Why the certificate that the registry showed at the last attempt was not taken; `None` if that failed for another
     /// reason, or not at all. If it ended the session ([`Event::LoggedOut`](crate::peer::Event::LoggedOut)), nothing is
     /// tried again until the next [`login`](Self::login).
     pub fn certificate_error(&self) -> Option<CertificateError> {
-        self.shared.status().distrusted.clone()
+        self.shared().status().distrusted.clone()
     }
 
-    async fn done(&self, request: Request) -> Result<(), Error> {
-        match self.request(request).await? {
+    async fn done(&self, command: impl FnOnce(&mut Core) -> RequestId) -> Result<(), Error> {
+        match self.request(command).await? {
             Response::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
 
-    async fn request(&self, request: Request) -> Result<Response, Error> {
-        let is_said = matches!(request, Request::Send(..) | Request::Broadcast(..));
-        let (answer, answered) = oneshot::channel();
-        let closed = RequestError::Closed;
-        self.commands.send(Command::Request(request, answer)).await.map_err(|_| closed.clone())?;
-        answered.await.map_err(|_| match is_said {
-            // The machine's task was ended from outside, perhaps after it had said it.
-            true => RequestError::Doubtful { id: None, why: Box::new(closed) },
-            false => closed,
-        })?
+    /// Begins a command, and waits for its end.
+    async fn request(&self, command: impl FnOnce(&mut Core) -> RequestId) -> Result<Response, Error> {
+        let answered = self.handle.client.request(command)?;
+        answered.await.map_err(|_| RequestError::Closed)?
     }
 
-    /// Has the machine's task do something, and waits for what it answers.
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, Error> {
-        let (answer, answered) = oneshot::channel();
-        let closed = || Error::Request(RequestError::Closed);
-        self.commands.send(command(answer)).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())
+    /// The same of one that says something.
+    async fn say(&self, command: impl FnOnce(&mut Core) -> RequestId) -> Result<Response, Error> {
+        let answered = self.handle.client.request(command)?;
+        // The client's task was ended from outside, perhaps after it was said.
+        answered
+            .await
+            .map_err(|_| RequestError::Doubtful { id: None, why: Box::new(RequestError::Closed) })?
+    }
+
+    /// Does what has no end to wait for.
+    #[allow(clippy::unused_async)] // as everything else that is asked of a client
+    async fn ask<T>(&self, what: impl FnOnce(&mut Core) -> T) -> Result<T, Error> {
+        self.handle.client.with(|core| match core.has_ended() {
+            true => Err(RequestError::Closed.into()),
+            false => Ok(what(core)),
+        })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.handle.client.shared
     }
 }
 

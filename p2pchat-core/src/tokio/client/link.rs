@@ -19,7 +19,7 @@ use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::{ClientConfig, SeenCertificate, Trust, actor::Fact};
+use super::{ClientConfig, SeenCertificate, Trust, core::Client};
 use crate::tokio::{
     CertificateError, Error, Fingerprint, TlsVersion,
     known::{self, Entry},
@@ -87,7 +87,7 @@ pub(super) struct LinkTask {
     pub(super) vouching: Vouching,
     /// Tells this link's facts from those of the one before.
     pub(super) generation: u64,
-    pub(super) facts: mpsc::Sender<Fact>,
+    pub(super) client: Arc<Client>,
     pub(super) outgoing: mpsc::Receiver<Outgoing>,
 }
 
@@ -110,12 +110,12 @@ impl LinkTask {
         let closed = match opened {
             Ok(OpenLink { stream, datagrams, registry, certificate, der }) => {
                 let reason = self.carry(stream, (&*datagrams, registry), (certificate, der)).await;
-                self.tell(LinkFact::Closed { reason, error: None }).await;
+                self.tell(LinkFact::Closed { reason, error: None });
                 return self.carry_datagrams(&*datagrams, registry).await;
             }
             Err(error) => LinkFact::Closed { reason: error.to_string(), error: Some(error) },
         };
-        self.tell(closed).await;
+        self.tell(closed);
     }
 
     /// Without the stream, until nobody wants that any more: at once, unless the session is parked.
@@ -147,7 +147,7 @@ impl LinkTask {
             Ok((size, from)) if same(from, registry) => {
                 let frame = Bytes::copy_from_slice(datagram.get(..size).unwrap_or_default());
                 match FromRegistryDatagram::parse(&frame, dialect, &self.config.machine.limits) {
-                    Ok(message) => self.tell(LinkFact::Datagram(message)).await,
+                    Ok(message) => self.tell(LinkFact::Datagram(message)),
                     Err(error) => tracing::debug!(%error, "malformed datagram"),
                 }
             }
@@ -160,9 +160,8 @@ impl LinkTask {
         }
     }
 
-    async fn tell(&self, fact: LinkFact) {
-        // Nobody listens any more once the client has ended.
-        let _ = self.facts.send(Fact::Link(self.generation, fact)).await;
+    fn tell(&self, fact: LinkFact) {
+        self.client.with(|core| core.link_fact(self.generation, fact));
     }
 
     /// Carries messages until either end has enough; says why it ended.
@@ -177,7 +176,7 @@ impl LinkTask {
             codec.set_dialect(Dialect::Canonical);
         }
         let mut dialect = codec.dialect();
-        self.tell(LinkFact::Connected { dialect, certificate, der }).await;
+        self.tell(LinkFact::Connected { dialect, certificate, der });
 
         let mut inbox = BytesMut::new();
         let mut datagram = vec![0; DATAGRAM_BYTES];
@@ -236,9 +235,9 @@ impl LinkTask {
                     {
                         if let Some(found) = codec.dialect().filter(|_| dialect.is_none()) {
                             dialect = Some(found);
-                            self.tell(LinkFact::Dialect(found)).await;
+                            self.tell(LinkFact::Dialect(found));
                         }
-                        self.tell(item.map_or_else(LinkFact::Malformed, LinkFact::Message)).await;
+                        self.tell(item.map_or_else(LinkFact::Malformed, LinkFact::Message));
                     }
                     if ended {
                         return "the registry closed the connection".to_owned();

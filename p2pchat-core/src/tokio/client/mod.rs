@@ -1,11 +1,14 @@
-//! The client: a task that owns the peer machine, one for the registry link, one for each peer stream.
+//! The client: the peer machine behind a lock, a task for what it does as time passes, one for the registry link, one for each
+//! peer stream.
 //!
-//! Commands reach the machine's task by a bounded channel, facts by another; what goes out waits in queues that are
-//! bounded in bytes. The machine's task never waits for any of them.
+//! Whoever has something for the machine, a call or a stream's task, locks it, tells it, and carries out what comes of that
+//! ([`core`]): no message waits for another task's turn. What goes out is queued, in queues that are bounded in bytes, and written
+//! outside the lock, by the same caller where it needn't wait ([`wire`]). Nobody waits for anything with the machine locked.
 
-mod actor;
 mod backlog;
 mod config;
+mod core;
+mod driver;
 mod events;
 mod files;
 mod handle;
@@ -13,6 +16,7 @@ mod link;
 mod noted;
 mod shared;
 mod streams;
+mod wire;
 
 pub(super) use config::registry_name;
 pub use config::{ClientConfig, Trust};

@@ -1,4 +1,4 @@
-//! What the machine's task and the handles look at together.
+//! What the handles look at without the machine.
 
 use std::{
     collections::VecDeque,
@@ -6,10 +6,13 @@ use std::{
 };
 
 use p2pchat_proto::Username;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::SeenCertificate;
 use crate::{peer::Event, tokio::CertificateError};
+
+/// How many messages the application may hold that it hasn't confirmed.
+const PLACES: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -19,8 +22,10 @@ pub(super) struct Shared {
     queue: Mutex<Queue>,
     /// An event was added, or the client has ended.
     pub(super) filled: Notify,
-    /// An event was taken.
-    pub(super) drained: Notify,
+    /// The client's task has something to do earlier than it knows.
+    pub(super) stir: Notify,
+    /// Room for messages that the application holds.
+    pub(super) places: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -32,13 +37,23 @@ pub(super) struct Status {
     pub(super) distrusted: Option<CertificateError>,
 }
 
+/// What came of taking an event.
+#[derive(Debug)]
+pub(super) enum Taken {
+    Event(Event, bool),
+    Nothing,
+    Ended,
+}
+
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    pub(super) events: VecDeque<Event>,
+struct Queue {
+    events: VecDeque<Event>,
+    /// Others' words are held back until some are taken.
+    is_awaited: bool,
     /// No event will be added any more.
-    pub(super) ended: bool,
+    ended: bool,
     /// Nobody will take an event any more.
-    pub(super) abandoned: bool,
+    abandoned: bool,
 }
 
 impl Shared {
@@ -48,7 +63,8 @@ impl Shared {
             status: Mutex::default(),
             queue: Mutex::default(),
             filled: Notify::new(),
-            drained: Notify::new(),
+            stir: Notify::new(),
+            places: Semaphore::new(PLACES),
         }
     }
 
@@ -56,17 +72,83 @@ impl Shared {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Adds an event, of which there may be `limit`.
+    pub(super) fn tell(&self, event: Event, limit: usize) {
+        let mut queue = self.queue();
+        // Messages are bounded already: by what is held back, and by how many the machine lets be unconfirmed.
+        let is_talk = matches!(event, Event::Message { .. } | Event::Broadcast { .. });
+        if queue.abandoned {
+            return;
+        }
+        if !is_talk && queue.events.len() >= limit {
+            tracing::warn!(limit, "an event was dropped: the application takes none");
+            return;
+        }
+        // How far a file is now, is all that counts.
+        if let Event::FileProgress { file, .. } = &event
+            && let Some(older) = queue.events.iter_mut().rev().find(
+                |older| matches!(older, Event::FileProgress { file: older, bytes: 1.., .. } if older == file),
+            )
+        {
+            *older = event;
+            return;
+        }
+        queue.events.push_back(event);
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Takes the oldest event, and tells whether it was the last.
+    pub(super) fn take(&self) -> Taken {
+        let mut queue = self.queue();
+        let Some(event) = queue.events.pop_front() else {
+            return if queue.ended { Taken::Ended } else { Taken::Nothing };
+        };
+        let is_last = queue.events.is_empty();
+        self.has_room(queue);
+        Taken::Event(event, is_last)
+    }
+
+    /// No event will be added any more.
+    pub(super) fn end(&self) {
+        self.queue().ended = true;
+        self.filled.notify_one();
+    }
+
+    /// Whether fewer than `enough` events wait. If not, the client's task is told when some are taken.
+    pub(super) fn keeps_up(&self, enough: usize) -> bool {
+        let mut queue = self.queue();
+        queue.is_awaited = queue.events.len() >= enough;
+        !queue.is_awaited
+    }
+
     /// What somebody said isn't to be shown any more; nor will it be confirmed.
     pub(super) fn unsay(&self, user: &Username) {
-        self.queue().events.retain(|event| match event {
+        let mut queue = self.queue();
+        queue.events.retain(|event| match event {
             Event::Message { from, .. } | Event::Broadcast { from, .. } => from != user,
             _ => true,
         });
-        // There may be room for others now.
-        self.drained.notify_one();
+        self.has_room(queue);
     }
 
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+    /// Nobody takes an event any more.
+    pub(super) fn abandon(&self) {
+        let mut queue = self.queue();
+        queue.abandoned = true;
+        queue.events.clear();
+        self.has_room(queue);
+    }
+
+    fn has_room(&self, queue: MutexGuard<'_, Queue>) {
+        let is_awaited = queue.is_awaited;
+        drop(queue);
+        if is_awaited {
+            self.stir.notify_one();
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

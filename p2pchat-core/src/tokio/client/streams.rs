@@ -1,6 +1,7 @@
 //! Peer streams: a task for each, dialled or accepted.
 
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
     pin::Pin,
@@ -8,16 +9,19 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use p2pchat_proto::{Dialect, Follows, LinkKey, Malformed, Message, PeerMessage, codec::PeerCodec};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadBuf},
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::codec::Decoder;
 
-use super::{ClientConfig, actor::Fact};
+use super::{
+    ClientConfig,
+    core::Client,
+    wire::{Io, Wire},
+};
 use crate::{
     peer::StreamId,
     tokio::{
@@ -29,13 +33,11 @@ use crate::{
     },
 };
 
-/// What happens on a peer stream.
+/// What happens on a peer stream, other than that something is said.
 pub(super) enum StreamFact {
     Connected,
     /// The handshake is over, and the other end holds this key.
     Secured(LinkKey),
-    /// Nothing more is read from the stream until the permit is dropped.
-    Received(Result<PeerMessage, Malformed>, OwnedSemaphorePermit),
     /// What was dialled makes no handshake. The last fact.
     Unsecured(String),
     /// The last fact, unless the machine closed the stream itself.
@@ -48,8 +50,8 @@ pub(super) struct StreamTask {
     pub(super) config: Arc<ClientConfig>,
     pub(super) identity: Option<LinkIdentity>,
     pub(super) clock: Clock,
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) facts: mpsc::Sender<Fact>,
+    pub(super) wire: Arc<Wire>,
+    pub(super) client: Arc<Client>,
 }
 
 impl StreamTask {
@@ -65,7 +67,7 @@ impl StreamTask {
             Ok((stream, StreamFact::Secured(key)))
         };
         if let Some((stream, fact)) = self.in_time(connect, "connecting").await {
-            self.tell(fact).await;
+            self.tell(fact);
             self.carry(stream).await;
         }
     }
@@ -74,14 +76,18 @@ impl StreamTask {
     pub(super) async fn carry(self, mut stream: BoxStream) {
         loop {
             match self.exchange(stream).await {
-                Exchanged::Closed(None) => return,
-                Exchanged::Closed(Some(reason)) => return self.tell(StreamFact::Closed(reason)).await,
+                Exchanged::Closed(reason) => {
+                    // Nobody writes any more.
+                    drop(self.wire.take());
+                    return self.tell(StreamFact::Closed(reason));
+                }
+                Exchanged::Unwanted => return self.finish().await,
                 Exchanged::Announced(begun) => {
                     // The machine refuses those for whom there is no key.
-                    let Some(identity) = &self.identity else { return closed(&self.outbox).await };
+                    let Some(identity) = &self.identity else { return closed(&self.wire.outbox).await };
                     let handshake = identity.accept(Box::new(begun));
                     let Some((secured, key)) = self.in_time(handshake, "the handshake").await else { return };
-                    self.tell(StreamFact::Secured(key)).await;
+                    self.tell(StreamFact::Secured(key));
                     stream = secured;
                 }
             }
@@ -93,111 +99,149 @@ impl StreamTask {
         let attempted = tokio::select! {
             biased;
             attempted = timeout(self.config.connect_timeout, attempt) => attempted,
-            () = closed(&self.outbox) => return None,
+            () = closed(&self.wire.outbox) => return None,
         };
         let reason = match attempted {
             Ok(Ok(done)) => return Some(done),
             // TLS's own words for what is none.
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                self.tell(StreamFact::Unsecured(error.to_string())).await;
+                self.tell(StreamFact::Unsecured(error.to_string()));
                 return None;
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("{what} took too long"),
         };
-        self.tell(StreamFact::Closed(reason)).await;
+        self.tell(StreamFact::Closed(reason));
         None
     }
 
-    async fn tell(&self, fact: StreamFact) {
-        // Nobody listens any more once the client has ended.
-        let _ = self.facts.send(Fact::Stream(self.id, fact)).await;
+    fn tell(&self, fact: StreamFact) {
+        self.client.with(|core| core.stream_fact(self.id, fact));
     }
 
     /// Carries messages until something ends that, a handshake among others.
     async fn exchange(&self, stream: BoxStream) -> Exchanged {
-        let mut stream = BufReader::new(stream);
-        let mut codec = PeerCodec::new(self.config.machine.limits);
-        let mut inbox = BytesMut::new();
-        let mut chunk: Option<Bytes> = None;
-        let mut chunk_size = 0;
-        let mut received = None;
+        self.wire.open(stream);
+        let mut reading = Reading::new(&self.config);
         let mut frame_since: Option<Instant> = None;
-        let mut ended = false;
-        let turn = Arc::new(Semaphore::new(1));
         loop {
-            if received.is_none() {
-                // The decoder's error type is what its trait asks for; it has none of its own.
-                let item = if ended { codec.decode_eof(&mut inbox) } else { codec.decode(&mut inbox) };
-                received = item.ok().flatten();
-                if received.is_none() && ended {
-                    return Exchanged::Closed(Some("the other side closed the connection".into()));
+            if !self.wire.is_paused() && !reading.is_announced && self.hand_over(&mut reading) {
+                // What is there of a frame now is another one's.
+                frame_since = None;
+            }
+            let is_paused = self.wire.is_paused();
+            if !is_paused && (reading.is_announced || reading.has_ended) {
+                if let Some(closed) = self.what_became() {
+                    return closed;
                 }
-                let partial = received.is_none() && (!inbox.is_empty() || codec.is_within_chunk());
-                frame_since = if partial { frame_since.or(Some(self.clock.instant_now())) } else { None };
-            }
-            if chunk.is_none() {
-                chunk = self.outbox.take();
-                chunk_size = chunk.as_ref().map_or(0, Bytes::len);
-            }
-            match self.outbox.fate() {
-                Fate::Open => {}
-                Fate::Overflowed => return Exchanged::Closed(Some("the other side reads too slowly".into())),
-                Fate::Closing if chunk.is_none() => {
-                    pump::close(&mut stream).await;
-                    return Exchanged::Closed(None);
+                if reading.is_announced {
+                    let Some(Io { stream, .. }) = self.wire.take() else { return Exchanged::Unwanted };
+                    return Exchanged::Announced(Begun { read: reading.inbox, stream });
                 }
-                Fate::Closing => {
-                    let flushed = timeout(
-                        self.config.frame_timeout,
-                        pump::step(&mut stream, &mut chunk, &mut inbox, false),
-                    );
-                    match flushed.await {
-                        Ok(Ok(_)) => continue,
-                        _ => return Exchanged::Closed(None),
-                    }
-                }
+                return Exchanged::Closed("the other side closed the connection".into());
             }
-            let may_read = received.is_none() && !ended;
-            if codec.is_within_chunk() {
-                inbox.reserve(pump::ROOMY);
-            }
+            let is_partial = !is_paused && reading.is_within_frame();
+            frame_since = if is_partial { frame_since.or(Some(self.clock.instant_now())) } else { None };
             let deadline = frame_since.map(|since| since + self.config.frame_timeout);
             let overdue = async {
                 if let Some(deadline) = deadline {
                     sleep_until(deadline).await;
                 }
             };
-            tokio::select! {
+            let progress = tokio::select! {
                 biased;
-                () = overdue, if deadline.is_some() => return Exchanged::Closed(Some("a message took too long".into())),
-                permit = turn.clone().acquire_owned(), if received.is_some() => {
-                    if let (Some(item), Ok(permit)) = (received.take(), permit) {
-                        let announced = matches!(item, Ok(PeerMessage::IntroducedBy { follows: Some(Follows::Tls), .. }));
-                        self.tell(StreamFact::Received(item, permit)).await;
-                        if announced {
-                            // Until the machine has heard it: it may not go on.
-                            drop(turn.acquire().await);
-                            return Exchanged::Announced(Begun { read: inbox, stream });
-                        }
+                () = overdue, if deadline.is_some() => return Exchanged::Closed("a message took too long".into()),
+                progress = poll_fn(|cx| self.wire.poll(&mut reading.inbox, !is_paused, cx)) => progress,
+            };
+            match progress {
+                Ok(Some(progress)) => reading.has_ended |= progress == Progress::End,
+                Ok(None) => {
+                    if let Some(closed) = self.what_became() {
+                        return closed;
                     }
                 }
-                progress = pump::step(&mut stream, &mut chunk, &mut inbox, may_read) => match progress {
-                    Ok(Progress::Read) => {}
-                    Ok(Progress::Written) => self.outbox.written(chunk_size),
-                    Ok(Progress::End) => ended = true,
-                    Err(error) => return Exchanged::Closed(Some(error.to_string())),
-                },
-                () = self.outbox.changed() => {}
+                Err(error) => return Exchanged::Closed(error.to_string()),
             }
         }
+    }
+
+    /// What the stream ends with, if it isn't to go on.
+    fn what_became(&self) -> Option<Exchanged> {
+        match self.wire.outbox.fate() {
+            Fate::Open => None,
+            Fate::Overflowed => Some(Exchanged::Closed("the other side reads too slowly".into())),
+            Fate::Closing => Some(Exchanged::Unwanted),
+        }
+    }
+
+    /// Gives the machine all that has come, until it wants the stream left alone for a while. False if there was nothing.
+    fn hand_over(&self, reading: &mut Reading) -> bool {
+        let Some(first) = reading.next() else { return false };
+        self.client.with(|core| {
+            let mut next = Some(first);
+            while let Some(item) = next {
+                reading.is_announced =
+                    matches!(item, Ok(PeerMessage::IntroducedBy { follows: Some(Follows::Tls), .. }));
+                let is_there = core.received(self.id, item);
+                let goes_on = is_there && !reading.is_announced && !self.wire.is_paused();
+                next = if goes_on { reading.next() } else { None };
+            }
+            core.is_at(&self.wire);
+        });
+        true
+    }
+
+    /// Writes what is left, and closes the stream.
+    async fn finish(&self) {
+        let Some(mut io) = self.wire.take() else { return };
+        while io.has_chunk(&self.wire.outbox) {
+            let written = poll_fn(|cx| io.poll_write_chunk(&self.wire.outbox, cx));
+            match timeout(self.config.frame_timeout, written).await {
+                Ok(Ok(_)) => {}
+                _ => return,
+            }
+        }
+        pump::close(&mut io.stream).await;
+    }
+}
+
+/// What has come and wasn't handed over.
+struct Reading {
+    codec: PeerCodec,
+    inbox: BytesMut,
+    /// Nothing more will come.
+    has_ended: bool,
+    /// What was handed over last announces a handshake.
+    is_announced: bool,
+}
+
+impl Reading {
+    fn new(config: &ClientConfig) -> Self {
+        let codec = PeerCodec::new(config.machine.limits);
+        Self { codec, inbox: BytesMut::new(), has_ended: false, is_announced: false }
+    }
+
+    fn next(&mut self) -> Option<Result<PeerMessage, Malformed>> {
+        let (codec, inbox) = (&mut self.codec, &mut self.inbox);
+        // The decoder's error type is what its trait asks for; it has none of its own.
+        let item = if self.has_ended { codec.decode_eof(inbox) } else { codec.decode(inbox) };
+        if self.codec.is_within_chunk() {
+            self.inbox.reserve(pump::ROOMY);
+        }
+        item.ok().flatten()
+    }
+
+    fn is_within_frame(&self) -> bool {
+        !self.inbox.is_empty() || self.codec.is_within_chunk()
     }
 }
 
 /// How carrying messages ended.
 enum Exchanged {
-    /// Why, if the stream wasn't closed from here.
-    Closed(Option<String>),
+    /// Not from here, for this reason.
+    Closed(String),
+    /// The machine has closed it.
+    Unwanted,
     /// The other end has announced a handshake.
     Announced(Begun),
 }
