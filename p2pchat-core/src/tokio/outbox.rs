@@ -130,7 +130,7 @@ impl State {
         }
     }
 
-    fn next(&mut self) -> Option<Bytes> {
+    fn next(&mut self, piece: usize) -> Option<Bytes> {
         if let Some(chunk) = self.chunks.pop_front() {
             if self.chunks.is_empty() {
                 self.chunks = VecDeque::new();
@@ -139,8 +139,8 @@ impl State {
         }
         match self.open.len() {
             0 => None,
-            1..=PIECE => Some(std::mem::take(&mut self.open).freeze()),
-            _ => Some(self.open.split_to(PIECE).freeze()),
+            size if size <= piece => Some(std::mem::take(&mut self.open).freeze()),
+            _ => Some(self.open.split_to(piece).freeze()),
         }
     }
 
@@ -190,7 +190,7 @@ impl Outbox {
 
     /// The next chunk to be written. It counts as queued until [`written`](Self::written).
     pub(super) fn take(&self) -> Option<Bytes> {
-        self.lock().next()
+        self.lock().next(PIECE)
     }
 
     /// Takes as many chunks as can be written at once, until there are `enough` bytes of them, and says how many that are. In
@@ -198,7 +198,7 @@ impl Outbox {
     pub(super) fn take_some(&self, some: &mut VecDeque<Bytes>, enough: usize) -> usize {
         let mut state = self.lock();
         let mut size = 0;
-        while let Some(chunk) = state.next() {
+        while let Some(chunk) = state.next(enough.clamp(1, PIECE)) {
             size += chunk.len();
             some.push_back(chunk);
             if size >= enough || some.len() >= SLICES || state.dialect == Dialect::Prototype {
@@ -218,7 +218,7 @@ impl Outbox {
     pub(super) fn written_one(&self, bytes: usize) -> Option<Bytes> {
         let mut state = self.lock();
         state.bytes = state.bytes.saturating_sub(bytes);
-        state.next()
+        state.next(PIECE)
     }
 
     pub(super) fn fate(&self) -> Fate {

@@ -61,6 +61,7 @@ impl Client {
                 runtime: Handle::current(),
                 shared: shared.clone(),
                 answers: BTreeMap::new(),
+                answered: Vec::new(),
                 link: None,
                 links: 0,
                 link_error: None,
@@ -83,15 +84,22 @@ impl Client {
     /// Does something with the machine, and carries out what comes of it.
     pub(super) fn with<T>(&self, act: impl FnOnce(&mut Core) -> T) -> T {
         let mut core = self.core();
+        // A machine that panicked within a change is good for nothing more.
+        let is_broken = self.core.is_poisoned() && !mem::replace(&mut core.ended, true);
         core.now = self.clock.now();
         let done = act(&mut core);
         core.carry_out();
         let is_early = core.bring_forward();
         let (unwritten, at_once) = (mem::take(&mut core.unwritten), mem::take(&mut core.at_once));
-        // What it takes to write, nobody else has to wait for.
+        let answered = mem::take(&mut core.answered);
+        // Nobody else has to wait for what it takes to write, nor do those who are told something, who may ask at once.
         drop(core);
-        if is_early {
+        if is_early || is_broken {
             self.shared.stir.notify_one();
+        }
+        for (answer, outcome) in answered {
+            // An error means that the caller has stopped waiting.
+            let _ = answer.send(outcome);
         }
         for wire in unwritten {
             if at_once { wire.write_now() } else { wire.outbox.wake() }
@@ -139,15 +147,14 @@ impl Client {
 
     /// Nothing is done any more, and nobody is waited for.
     pub(super) fn end(&self) {
-        let tasks = {
+        let unanswered = {
             let mut core = self.core();
             core.ended = true;
-            core.answers.clear();
             core.streams.clear();
             core.let_go();
-            mem::take(&mut core.tasks)
+            (mem::take(&mut core.tasks), mem::take(&mut core.answers))
         };
-        drop(tasks);
+        drop(unanswered);
         self.shared.end();
     }
 
@@ -162,6 +169,8 @@ impl fmt::Debug for Client {
     }
 }
 
+type Answer = oneshot::Sender<Result<Response, Error>>;
+
 pub(super) struct Core {
     pub(super) machine: Peer,
     /// When whoever has it locked began.
@@ -174,7 +183,9 @@ pub(super) struct Core {
     runtime: Handle,
     shared: Arc<Shared>,
     /// Who waits for the end of which command.
-    answers: BTreeMap<RequestId, oneshot::Sender<Result<Response, Error>>>,
+    answers: BTreeMap<RequestId, Answer>,
+    /// Those who are to be told of it.
+    answered: Vec<(Answer, Result<Response, Error>)>,
     link: Option<Link>,
     /// How many links there have been.
     links: u64,
@@ -532,7 +543,7 @@ impl Core {
     }
 
     fn add_stream(&mut self, id: StreamId) -> Option<StreamTask> {
-        let client = self.client.upgrade()?;
+        let client = self.client.upgrade().filter(|_| !self.ended)?;
         let wire = Arc::new(Wire::new(self.config.send_queue_bytes));
         self.streams.insert(id, wire.clone());
         let (config, identity) = (self.config.clone(), self.identity.clone());
@@ -551,8 +562,7 @@ impl Core {
             (error, _) => Error::Request(error),
         });
         if let Some(answer) = self.answers.remove(&request) {
-            // An error means that the caller has stopped waiting.
-            let _ = answer.send(outcome);
+            self.answered.push((answer, outcome));
         }
     }
 

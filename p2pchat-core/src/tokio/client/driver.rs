@@ -49,7 +49,8 @@ pub(super) async fn start(config: ClientConfig) -> Result<(Arc<Client>, mpsc::Se
     noted.read(clock.now(), &mut machine)?;
     let (close, closing) = mpsc::channel(1);
     let client = Client::new(config, vouching, (machine, noted), clock, port);
-    tokio::spawn(run(client.clone(), listener, closing, clock));
+    let ending = Ending(client.clone());
+    tokio::spawn(run(client.clone(), ending, listener, closing, clock));
     Ok((client, close))
 }
 
@@ -81,15 +82,18 @@ async fn accept(client: Arc<Client>, listener: Box<dyn Listener>, clock: Clock) 
 /// Does what is due, until nobody wants the client any more. If it is dropped before, the client has ended too.
 async fn run(
     client: Arc<Client>,
+    ending: Ending,
     listener: Box<dyn Listener>,
     mut closing: mpsc::Receiver<Close>,
     clock: Clock,
 ) {
-    let ending = Ending(client.clone());
     let accepting = client.with(|core| core.tasks.spawn(accept(client.clone(), listener, clock)));
     let join_next = || poll_fn(|cx| client.core().tasks.poll_join_next(cx));
     let closed = loop {
         let due = client.turn().map(|due| clock.instant(due));
+        if client.core().has_ended() {
+            break None;
+        }
         let is_due = async {
             if let Some(due) = due {
                 sleep_until(due).await;

@@ -3,7 +3,8 @@
 //!
 //! Whoever has something for the machine, a call or a stream's task, locks it, tells it, and carries out what comes of that
 //! ([`core`]): no message waits for another task's turn. What goes out is queued, in queues that are bounded in bytes, and written
-//! outside the lock, by the same caller where it needn't wait ([`wire`]). Nobody waits for anything with the machine locked.
+//! outside the lock, by the same caller where it needn't wait ([`wire`]). With the machine locked nobody waits for
+//! anything but the disk that knows keys and blocks: those are noted before anybody acts on them.
 
 mod backlog;
 mod config;

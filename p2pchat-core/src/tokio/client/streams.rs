@@ -135,7 +135,9 @@ impl StreamTask {
                     return closed;
                 }
                 if reading.is_announced {
-                    let Some(Io { stream, .. }) = self.wire.take() else { return Exchanged::Unwanted };
+                    let Some(Io { stream, .. }) = reading.announced.take() else {
+                        return Exchanged::Unwanted;
+                    };
                     return Exchanged::Announced(Begun { read: reading.inbox, stream });
                 }
                 return Exchanged::Closed("the other side closed the connection".into());
@@ -187,6 +189,10 @@ impl StreamTask {
                 next = if goes_on { reading.next() } else { None };
             }
             core.is_at(&self.wire);
+            if reading.is_announced {
+                // Before anybody else can say something: it is to be encrypted.
+                reading.announced = self.wire.take();
+            }
         });
         true
     }
@@ -213,12 +219,14 @@ struct Reading {
     has_ended: bool,
     /// What was handed over last announces a handshake.
     is_announced: bool,
+    /// What that is made on.
+    announced: Option<Io>,
 }
 
 impl Reading {
     fn new(config: &ClientConfig) -> Self {
         let codec = PeerCodec::new(config.machine.limits);
-        Self { codec, inbox: BytesMut::new(), has_ended: false, is_announced: false }
+        Self { codec, inbox: BytesMut::new(), has_ended: false, is_announced: false, announced: None }
     }
 
     fn next(&mut self) -> Option<Result<PeerMessage, Malformed>> {

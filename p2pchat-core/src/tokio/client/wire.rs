@@ -37,6 +37,8 @@ pub(super) struct Io {
     chunk_size: usize,
     /// Writing has failed, which the stream's task is yet to learn.
     failure: Option<io::Error>,
+    /// The stream's task. It is who a stream wakes, whoever writes: one may keep a single waker for both directions.
+    reader: Waker,
 }
 
 /// Nothing more is read from a stream until this is dropped.
@@ -49,7 +51,8 @@ impl Wire {
 
     pub(super) fn open(&self, stream: BoxStream) {
         let stream = BufReader::new(stream);
-        *self.io() = Some(Io { stream, chunk: None, chunk_size: 0, failure: None });
+        *self.io() =
+            Some(Io { stream, chunk: None, chunk_size: 0, failure: None, reader: Waker::noop().clone() });
     }
 
     /// The stream is for its task alone from now on.
@@ -72,12 +75,11 @@ impl Wire {
         if self.outbox.is_woken() {
             return;
         }
-        // It is no matter whom the system would wake: if it takes no more, the task asks again.
-        let cx = &mut Context::from_waker(Waker::noop());
         // Where the task is at it, it goes on.
         let is_written = self.io.try_lock().is_ok_and(|mut io| {
             let Some(io) = io.as_mut().filter(|io| io.failure.is_none()) else { return false };
-            match io.poll_write(&self.outbox, cx) {
+            let reader = io.reader.clone();
+            match io.poll_write(&self.outbox, &mut Context::from_waker(&reader)) {
                 Poll::Ready(Err(error)) => {
                     io.failure = Some(error);
                     false
@@ -104,6 +106,7 @@ impl Wire {
         }
         let mut io = self.io();
         let Some(io) = io.as_mut() else { return Poll::Pending };
+        io.reader.clone_from(cx.waker());
         if let Some(error) = io.failure.take() {
             return Poll::Ready(Err(error));
         }

@@ -215,7 +215,7 @@ impl Shared {
     /// Who holds the lock has a batch of messages answered, which takes some microseconds; to sleep and to be woken takes some
     /// tens. So it is tried for that long before it is slept for.
     fn lock(&self) -> MutexGuard<'_, Core> {
-        const TRIES: usize = 24;
+        const TRIES: usize = 12;
         const BETWEEN: usize = 32;
         for _ in 0..TRIES {
             match self.core.try_lock() {
