@@ -312,8 +312,13 @@ mod tests {
         assert_eq!((outbox.take_some(&mut some, 1_000_000), some.len()), (4_000 * 27 - PIECE + 28, 8));
         assert_eq!((outbox.take_some(&mut some, 1_000_000), some.len()), (8, 10));
         // What is enough is not gone beyond by more than a chunk.
+        some.clear();
         outbox.add(|filling| filling.push_pieces(vec![Bytes::from_static(b"list"); 3]));
         assert_eq!((outbox.take_some(&mut some, 5), outbox.take_some(&mut some, 5)), (8, 4));
+        // Nor is what hasn't become a chunk yet.
+        some.clear();
+        outbox.push(&HELLO);
+        assert_eq!((outbox.take_some(&mut some, 20), outbox.take_some(&mut some, 20)), (20, 7));
         outbox.add(|filling| filling.push_pieces(vec![vec![0; 200_000].into()]));
         assert_eq!((outbox.fate(), outbox.take()), (Fate::Overflowed, None));
     }
