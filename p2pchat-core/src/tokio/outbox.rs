@@ -310,7 +310,8 @@ mod tests {
         outbox.add(|filling| filling.push_pieces(vec![Bytes::from_static(b"list"); 9]));
         let mut some = VecDeque::new();
         assert_eq!((outbox.take_some(&mut some, 1_000_000), some.len()), (4_000 * 27 - PIECE + 28, 8));
-        assert_eq!((outbox.take_some(&mut some, 1_000_000), some.len()), (8, 10));
+        some.clear();
+        assert_eq!((outbox.take_some(&mut some, 1_000_000), some.len()), (8, 2));
         // What is enough is not gone beyond by more than a chunk.
         some.clear();
         outbox.add(|filling| filling.push_pieces(vec![Bytes::from_static(b"list"); 3]));
