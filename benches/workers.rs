@@ -23,13 +23,11 @@ use std::{
 
 use bytes::Bytes;
 use clap::Parser;
-use p2pchat_core::tokio::{
-    HashConfig, Server, ServerConfig, ServerHandle, ServerTls, SharedMemoryStore, TlsVersion,
-};
+use p2pchat_benches::{cheap_registry, median};
+use p2pchat_core::tokio::{Server, ServerHandle, SharedMemoryStore};
 use p2pchat_proto::{
     Dialect, Found, FromRegistry, Message, PasswordDigest, PeerPort, SearchReply, ToRegistry, Username,
 };
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore, crypto::ring, pki_types::ServerName, version::TLS13,
 };
@@ -72,15 +70,10 @@ fn main() {
     }
     let (low, high) = ratios.iter().fold((f64::MAX, 0.0_f64), |(low, high), &r| (low.min(r), high.max(r)));
     let figures = serde_json::json!({
-        "one_per_second": median(one), "two_per_second": median(two),
-        "ratio": median(ratios), "ratio_least": low, "ratio_most": high,
+        "one_per_second": median(&one), "two_per_second": median(&two),
+        "ratio": median(&ratios), "ratio_least": low, "ratio_most": high,
     });
     println!("{figures}");
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    *values.get(values.len() / 2).expect("some")
 }
 
 fn lookups_a_second(workers: usize, batches: usize) -> f64 {
@@ -106,21 +99,13 @@ fn lookups_a_second(workers: usize, batches: usize) -> f64 {
 }
 
 fn start(runtime: &Runtime) -> (ServerHandle, TlsConnector) {
-    let CertifiedKey { cert, signing_key } =
-        generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
-    let (chain, key) = (cert.pem(), signing_key.serialize_pem());
-    let tls = ServerTls::from_pem(chain.as_bytes(), key.as_bytes(), TlsVersion::Tls13).expect("its key");
-    let free = SocketAddr::from(([127, 0, 0, 1], 0));
-    let mut config = ServerConfig::new(free, free, tls);
-    let mut hash = HashConfig::default();
-    (hash.memory_kib, hash.iterations) = (8, 1);
-    config.hash = hash;
+    let config = cheap_registry();
+    let mut roots = RootCertStore::empty();
+    roots.add(config.tls.certificate().to_vec().into()).expect("a certificate");
     let server =
         runtime.block_on(Server::bind(config, Arc::<SharedMemoryStore>::default())).expect("a server");
     let handle = server.handle();
     runtime.spawn(server.run(std::future::pending()));
-    let mut roots = RootCertStore::empty();
-    roots.add(cert.der().clone()).expect("a certificate");
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
         .expect("TLS 1.3")

@@ -25,20 +25,9 @@ pub(crate) fn each(rounds: &[Figures], name: &str) -> Outcome<Vec<f64>> {
     rounds.iter().map(|figures| figures.of(name)).collect()
 }
 
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut values = values.to_vec();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match (values.get(middle), middle.checked_sub(1).and_then(|before| values.get(before))) {
-        (Some(upper), Some(lower)) if values.len().is_multiple_of(2) => (lower + upper) / 2.0,
-        (Some(middle), _) => *middle,
-        (None, _) => f64::NAN,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use p2pchat_benches::median;
 
     #[test]
     fn the_median_is_the_middle_or_between_the_two() {

@@ -5,10 +5,12 @@ use std::{
     process::{Command, Stdio},
 };
 
+use p2pchat_benches::median;
+
 use crate::{
     Outcome,
     accounts::{Cost, import},
-    figures::{Figures, each, median},
+    figures::{Figures, each},
     report::{Goal, Row},
     server::{Server, binary},
 };

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use p2pchat_benches::median;
 use p2pchat_core::tokio::{BoxStream, LinkIdentity, Peer};
 use tempfile::TempDir;
 use tokio::{
@@ -18,7 +19,7 @@ use tokio::{
 
 use crate::{
     people::{Heard, Registry, text},
-    report::{SHORT, median, micros},
+    report::{SHORT, micros},
 };
 
 const PIECE: usize = 64 * 1024;
@@ -61,13 +62,10 @@ impl Files {
             rates.push(rate(self.size, self.begun().expect("an offer").elapsed()));
             self.remove();
         }
-        println!(
-            "| a bare loop over TLS: read, encrypt, decrypt, write | {:.0} MiB/s | |",
-            median(floors.clone())
-        );
+        println!("| a bare loop over TLS: read, encrypt, decrypt, write | {:.0} MiB/s | |", median(&floors));
         println!(
             "| a file, from its offer to its last confirmation | {:.0} MiB/s | {} |",
-            median(rates.clone()),
+            median(&rates),
             ratios(&rates, &floors)
         );
     }
@@ -86,12 +84,8 @@ impl Files {
             sent.expect("a file");
             self.remove();
         }
-        println!("| 64 bytes there and back, idle | {:.0} µs | |", median(idle.clone()));
-        println!(
-            "| the same while a file is sent | {:.0} µs | {} |",
-            median(busy.clone()),
-            ratios(&busy, &idle)
-        );
+        println!("| 64 bytes there and back, idle | {:.0} µs | |", median(&idle));
+        println!("| the same while a file is sent | {:.0} µs | {} |", median(&busy), ratios(&busy, &idle));
     }
 
     fn begun(&self) -> Option<Instant> {
@@ -108,7 +102,7 @@ fn ratios(ours: &[f64], others: &[f64]) -> String {
     let ratios: Vec<_> = ours.iter().zip(others).map(|(ours, other)| ours / other).collect();
     let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let most = ratios.iter().copied().fold(0.0, f64::max);
-    format!("{:.2} ({least:.2} – {most:.2})", median(ratios))
+    format!("{:.2} ({least:.2} – {most:.2})", median(&ratios))
 }
 
 fn rate(size: usize, took: Duration) -> f64 {
@@ -123,7 +117,7 @@ async fn talk(near: &Peer, to: &str, long: Duration) -> f64 {
         near.send(to, &text(0, SHORT)).await.expect("a confirmation");
         times.push(micros(now.elapsed()));
     }
-    median(times)
+    median(&times)
 }
 
 /// From one file to the other, over a stream with the settings of peer streams; how long that took, up to the word that it is done.

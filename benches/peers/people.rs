@@ -11,14 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use p2pchat_benches::cheap_registry;
 use p2pchat_core::{
     peer::{self, Event},
-    tokio::{
-        ClientConfig, Events, Fingerprint, HashConfig, LinkIdentity, Peer, Server, ServerConfig, ServerTls,
-        SharedMemoryStore, TlsVersion, Trust,
-    },
+    tokio::{ClientConfig, Events, Fingerprint, LinkIdentity, Peer, Server, SharedMemoryStore, Trust},
 };
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use tokio::{
     runtime::Handle,
     sync::mpsc::{UnboundedSender, unbounded_channel},
@@ -51,20 +48,8 @@ pub(crate) struct Registry {
 
 impl Registry {
     pub(crate) async fn start(on: &Handle) -> Self {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
-        let tls = ServerTls::from_pem(
-            cert.pem().as_bytes(),
-            signing_key.serialize_pem().as_bytes(),
-            TlsVersion::Tls13,
-        );
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut config = ServerConfig::new(free, free, tls.expect("a certificate and its key"));
+        let config = cheap_registry();
         let fingerprint = config.tls.fingerprint();
-        // What passwords cost isn't what is measured here.
-        let mut hash = HashConfig::default();
-        (hash.memory_kib, hash.iterations, hash.queue) = (8, 1, 4_096);
-        (config.hash, config.machine.hashes) = (hash, 4_096);
         let bind = on.spawn(Server::bind(config, Arc::<SharedMemoryStore>::default()));
         let server = bind.await.expect("a task").expect("a server");
         let (tcp, udp) = (server.local_tcp(), server.local_udp());

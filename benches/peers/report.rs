@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use clap::ValueEnum;
+use p2pchat_benches::median;
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
@@ -139,7 +140,7 @@ impl Figure {
     /// The median of times that were measured one by one.
     pub(crate) fn of_times(times: Vec<Duration>, cpu: Duration) -> Self {
         let count = times.len() as f64;
-        let value = median(times.into_iter().map(micros).collect());
+        let value = median(&times.into_iter().map(micros).collect::<Vec<_>>());
         Self { value, cpu: Some(rounded(micros(cpu) / count)) }
     }
 
@@ -167,11 +168,6 @@ pub(crate) fn rounded(value: f64) -> f64 {
 pub(crate) fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// All rounds.
@@ -241,7 +237,8 @@ impl Report {
     }
 
     fn row(&self, table: &mut String, what: What, words: &str, unit: &str, of: fn(&Figure) -> Option<f64>) {
-        let value = |way| self.values(what, way, of).map(|values| format!("{}{unit}", short(median(values))));
+        let value =
+            |way| self.values(what, way, of).map(|values| format!("{}{unit}", short(median(&values))));
         let ratio = |ways| {
             let (middle, least, most) = self.ratio(what, ways, of)?;
             Some(format!("{middle:.2} ({least:.2} – {most:.2})"))
@@ -271,7 +268,7 @@ impl Report {
             .collect();
         let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
         let most = ratios.iter().copied().fold(0.0, f64::max);
-        Some((median(ratios), least, most))
+        Some((median(&ratios), least, most))
     }
 }
 

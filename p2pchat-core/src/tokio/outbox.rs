@@ -177,12 +177,6 @@ impl Outbox {
         filling.wake();
     }
 
-    /// Queues a message, and wakes the writer.
-    #[cfg(test)]
-    pub(super) fn push(&self, message: &impl Message) {
-        self.add(|filling| filling.push(message));
-    }
-
     /// Has the stream closed once everything queued is written.
     pub(super) fn close(&self) {
         self.add(|filling| filling.close());
@@ -275,16 +269,20 @@ mod tests {
 
     const HELLO: FromRegistry = FromRegistry::Hello(HelloReply::Success { extensions: None });
 
+    fn say(outbox: &Outbox) {
+        outbox.add(|filling| filling.push(&HELLO));
+    }
+
     #[test]
     fn canonical_messages_share_a_write_and_the_prototypes_do_not() {
         let outbox = Outbox::new(1000);
-        outbox.push(&HELLO);
-        outbox.push(&HELLO);
+        say(&outbox);
+        say(&outbox);
         assert_eq!(outbox.take().unwrap().iter().filter(|&&b| b == b'\n').count(), 2);
         assert_eq!(outbox.take(), None);
         outbox.set_dialect(Dialect::Prototype);
-        outbox.push(&HELLO);
-        outbox.push(&HELLO);
+        say(&outbox);
+        say(&outbox);
         assert_eq!(outbox.take().unwrap(), "HELLO_BACK SUCCESS 200 ");
         assert_eq!(outbox.take().unwrap(), "HELLO_BACK SUCCESS 200 ");
     }
@@ -292,11 +290,11 @@ mod tests {
     #[test]
     fn what_is_encoded_already_keeps_its_place_and_counts() {
         let outbox = Outbox::new(200_000);
-        outbox.push(&HELLO);
+        say(&outbox);
         outbox.add(|filling| {
             filling.push_pieces(vec![Bytes::from_static(b"some"), Bytes::from_static(b"more")]);
         });
-        outbox.push(&HELLO);
+        say(&outbox);
         let size = outbox.state().0;
         let taken: Vec<_> = std::iter::from_fn(|| outbox.take()).collect();
         assert_eq!(taken.len(), 4);
@@ -304,7 +302,7 @@ mod tests {
         assert_eq!((taken[3].len(), size), (27, 27 + 8 + 27));
         // Too much for one write comes in several.
         for _ in 0..4_000 {
-            outbox.push(&HELLO);
+            say(&outbox);
         }
         assert_eq!(outbox.take().map(|chunk| chunk.len()), Some(PIECE));
         outbox.add(|filling| filling.push_pieces(vec![Bytes::from_static(b"list"); 9]));
@@ -318,7 +316,7 @@ mod tests {
         assert_eq!((outbox.take_some(&mut some, 5), outbox.take_some(&mut some, 5)), (8, 4));
         // Nor is what hasn't become a chunk yet.
         some.clear();
-        outbox.push(&HELLO);
+        say(&outbox);
         assert_eq!((outbox.take_some(&mut some, 20), outbox.take_some(&mut some, 20)), (20, 7));
         outbox.add(|filling| filling.push_pieces(vec![vec![0; 200_000].into()]));
         assert_eq!((outbox.fate(), outbox.take()), (Fate::Overflowed, None));
@@ -327,13 +325,13 @@ mod tests {
     #[test]
     fn what_is_not_written_counts_and_too_much_of_it_ends_the_stream() {
         let outbox = Outbox::new(100);
-        outbox.push(&HELLO);
+        say(&outbox);
         let chunk = outbox.take().unwrap();
         assert_eq!(outbox.state(), (chunk.len(), Fate::Open));
         outbox.written(chunk.len());
         assert_eq!(outbox.state(), (0, Fate::Open));
         for _ in 0..5 {
-            outbox.push(&HELLO);
+            say(&outbox);
         }
         assert_eq!((outbox.fate(), outbox.take()), (Fate::Overflowed, None));
     }

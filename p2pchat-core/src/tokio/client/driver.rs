@@ -125,3 +125,28 @@ impl Drop for Ending {
         self.0.end();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        peer::RequestError,
+        tokio::{
+            Fingerprint,
+            client::{Events, Trust, handle::Handle},
+        },
+    };
+
+    #[tokio::test]
+    async fn a_client_whose_machine_panicked_has_ended() {
+        let nobody = Trust::Pinned(Fingerprint::of_certificate(b"none"));
+        let config = ClientConfig::new("127.0.0.1", 1, nobody).listen(([127, 0, 0, 1], 0).into());
+        let (client, close) = start(config).await.unwrap();
+        let mut events = Events::new(Arc::new(Handle { client: client.clone(), close }));
+        let broken = client.clone();
+        std::thread::spawn(move || broken.with(|_| panic!("a bug"))).join().unwrap_err();
+        let refused = client.request(|core| core.machine.logout(core.now));
+        assert_eq!(refused.unwrap_err(), RequestError::Closed);
+        assert_eq!(events.next().await, None);
+    }
+}

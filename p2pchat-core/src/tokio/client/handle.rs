@@ -73,7 +73,7 @@ pub struct Peer {
 #[derive(Debug)]
 pub(super) struct Handle {
     pub(super) client: Arc<Client>,
-    close: mpsc::Sender<Close>,
+    pub(super) close: mpsc::Sender<Close>,
 }
 
 impl Peer {

@@ -168,3 +168,70 @@ impl Drop for Pause {
         self.0.outbox.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::Pin, sync::atomic::AtomicUsize, task::Wake};
+
+    use p2pchat_proto::PeerMessage;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use super::*;
+
+    /// A stream that wakes whoever asked last, whether they wanted to read or to write.
+    #[derive(Clone, Default)]
+    struct OneWaker(Arc<Mutex<(Vec<u8>, Option<Waker>)>>);
+
+    impl AsyncRead for OneWaker {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.0.lock().unwrap().1 = Some(cx.waker().clone());
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for OneWaker {
+        fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let mut state = self.0.lock().unwrap();
+            state.0.extend_from_slice(bytes);
+            state.1 = Some(cx.waker().clone());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn who_writes_beside_a_streams_task_doesnt_take_its_waking_away() {
+        let (stream, task) = (OneWaker::default(), Arc::new(Task::default()));
+        let (wire, mut inbox) = (Wire::new(1_000), BytesMut::new());
+        wire.open(Box::new(stream.clone()));
+        let waker = task.clone().into();
+        let cx = &mut Context::from_waker(&waker);
+        assert!(wire.poll(&mut inbox, true, cx).is_pending());
+        wire.outbox.fill().push(&PeerMessage::Ping(7));
+        wire.write_now();
+        let (written, asked) = std::mem::take(&mut *stream.0.lock().unwrap());
+        assert_eq!((written.as_slice(), task.0.load(Ordering::Relaxed)), (&b"PING <7>\n"[..], 0));
+        asked.unwrap().wake();
+        assert_eq!(task.0.load(Ordering::Relaxed), 1, "something has come, and the task is told");
+    }
+}
