@@ -1,8 +1,8 @@
 //! How many instructions the codec and the registry machine take, counted by callgrind, which a busy machine doesn't change.
 //!
 //! ```sh
-//! cargo run --release -p p2pchat-benches --bin instructions               # fails if one has grown by more than 5 %
-//! cargo run --release -p p2pchat-benches --bin instructions -- --record   # writes benches/instructions.toml anew
+//! cargo run --profile quick --bin instructions               # fails if one has grown by more than 5 %
+//! cargo run --profile quick --bin instructions -- --record   # writes benches/instructions.toml anew
 //! ```
 //!
 //! Each case runs in a process of its own, twice: the first time, not counted, fills what is filled once. There is no clock

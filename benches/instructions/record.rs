@@ -29,9 +29,7 @@ impl Record {
         let text = toml::to_string(self).map_err(io::Error::other)?;
         fs::write(
             path,
-            format!(
-                "# Written by: cargo run --release -p p2pchat-benches --bin instructions -- --record\n{text}"
-            ),
+            format!("# Written by: cargo run --profile quick --bin instructions -- --record\n{text}"),
         )
     }
 
@@ -62,7 +60,7 @@ impl Record {
             }
             wrong.push(
                 "If that is meant to be, put it on record, and say why in the commit:\n    \
-                 cargo run --release -p p2pchat-benches --bin instructions -- --record"
+                 cargo run --profile quick --bin instructions -- --record"
                     .to_owned(),
             );
         }

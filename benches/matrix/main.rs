@@ -1,8 +1,8 @@
 //! Runs the load against the registry and the floor in turn, and writes what came of it into `benches/README.md`.
 //!
 //! ```sh
-//! cargo run --release -p p2pchat-benches --bin matrix              # about eight minutes
-//! cargo run --release -p p2pchat-benches --bin matrix -- --quick   # two, to see that it works; writes nothing
+//! cargo run --release -p p2pchat-benches --bin matrix   # about eight minutes
+//! cargo run --profile quick --bin matrix -- --quick     # two, to see that it works; writes nothing
 //! ```
 //!
 //! Each ratio is of two runs one after the other, and the median of several such pairs: what the machine does besides is
@@ -59,18 +59,19 @@ fn main() -> Outcome {
     Ok(())
 }
 
-/// What is measured has to be what is there. Each by itself, as people build them: together they share features, which is good
-/// enough where it is only seen that all works.
+/// What is measured has to be what is there. Each by itself, as people build them; where it is only seen that all works, what
+/// the whole workspace shares of features is good enough, and is built already.
 fn build(together: bool) -> Outcome {
     const PROGRAMS: [(&str, &[&str]); 2] =
         [("p2pchat-registryd", &["p2pchat-registryd"]), ("p2pchat-benches", &["floor", "load", "workers"])];
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    for programs in PROGRAMS.chunks(if together { PROGRAMS.len() } else { 1 }) {
+    let profile = server::profile()?;
+    for (package, bins) in PROGRAMS {
         let mut command = Command::new(&cargo);
-        command.args(["build", "--release", "--locked"]);
-        for (package, bins) in programs {
+        command.args(["build", "--locked", "--profile", &profile]);
+        command.args(bins.iter().flat_map(|bin| ["--bin", bin]));
+        if !together {
             command.args(["-p", package]);
-            command.args(bins.iter().flat_map(|bin| ["--bin", bin]));
         }
         if !command.current_dir(env!("CARGO_MANIFEST_DIR")).status()?.success() {
             return Err("what is measured doesn't build".into());

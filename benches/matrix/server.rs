@@ -1,6 +1,7 @@
 //! Servers and generators as processes, each on its own processor.
 
 use std::{
+    ffi::OsStr,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -13,12 +14,18 @@ use crate::{Outcome, accounts::Cost, figures::Figures};
 
 /// A program of this workspace, built beside this one.
 pub(crate) fn binary(name: &str) -> Outcome<PathBuf> {
-    let own = std::env::current_exe()?;
-    Ok(own
-        .parent()
-        .ok_or("this program is in no folder")?
-        .join(name)
-        .with_extension(std::env::consts::EXE_EXTENSION))
+    Ok(folder()?.join(name).with_extension(std::env::consts::EXE_EXTENSION))
+}
+
+/// How this program was built, which its folder is named after.
+pub(crate) fn profile() -> Outcome<String> {
+    let folder = folder()?;
+    let name = folder.file_name().and_then(OsStr::to_str).ok_or("this program's folder has no name")?;
+    Ok(if name == "debug" { "dev" } else { name }.to_owned())
+}
+
+fn folder() -> Outcome<PathBuf> {
+    Ok(std::env::current_exe()?.parent().ok_or("this program is in no folder")?.to_owned())
 }
 
 /// Which processors a process may have.
