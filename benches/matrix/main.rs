@@ -70,9 +70,10 @@ fn build(together: bool) -> Outcome {
         let mut command = Command::new(&cargo);
         command.args(["build", "--locked", "--profile", &profile]);
         command.args(bins.iter().flat_map(|bin| ["--bin", bin]));
-        if !together {
-            command.args(["-p", package]);
-        }
+        match together {
+            true => command.arg("--workspace"),
+            false => command.args(["-p", package]),
+        };
         if !command.current_dir(env!("CARGO_MANIFEST_DIR")).status()?.success() {
             return Err("what is measured doesn't build".into());
         }

@@ -181,6 +181,11 @@ impl Peer {
             return;
         }
         let Some(message) = self.admitted(now, stream, message) else { return };
+        if let PeerMessage::Numbered(number) = message
+            && self.numbers_next(stream, number)
+        {
+            return;
+        }
         let Some(open) = self.streams.get_mut(&stream).filter(|stream| stream.connected) else { return };
         let first = !std::mem::replace(&mut open.heard, true);
         // Being asked whether one lives is no use of a stream.
@@ -228,11 +233,6 @@ impl Peer {
             }
             PeerMessage::Numbering { run, next, chat, capabilities } => {
                 self.numbering_came(now, stream, run, next, chat, capabilities);
-            }
-            PeerMessage::Numbered(number) => {
-                if let Some(stream) = self.streams.get_mut(&stream) {
-                    stream.number = Some(number);
-                }
             }
             PeerMessage::Missing { first, last } => self.missing_came(now, stream, first, last),
             PeerMessage::HangUp => self.hang_up_came(stream),

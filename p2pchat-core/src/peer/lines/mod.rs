@@ -16,7 +16,7 @@ pub(super) use self::{
 use p2pchat_proto::{Number, PeerMessage, RoomName, Username};
 
 use super::{
-    Event, Peer, RequestError, RequestId, Response, StreamId, Timer,
+    Effect, Event, Peer, RequestError, RequestId, Response, StreamId, Timer,
     chats::Chat,
     streams::{Parting, Stream, Want},
 };
@@ -179,7 +179,7 @@ impl Peer {
         let (number, said) = (Number { id: kept.id, sequence, time: kept.time }, kept.said.clone());
         let was_answered = self.streams.get(&id).is_some_and(Stream::is_answered);
         self.fly(id, said.kind(), sequence, said.text());
-        self.send_peer(now, id, PeerMessage::Numbered(number));
+        self.effects.push_back(Effect::SendPeer { stream: id, message: PeerMessage::Numbered(number) });
         let message = match said {
             Said::Direct(text) => PeerMessage::DirectMessage { sender: me, recipient: user.clone(), text },
             Said::Broadcast(room, text) => {

@@ -62,6 +62,18 @@ impl Peer {
         }
     }
 
+    /// The next message's number has come. All that comes with a message is done when that does. False if none may come now.
+    pub(in crate::peer) fn numbers_next(&mut self, id: StreamId, number: Number) -> bool {
+        let stream = self.streams.get_mut(&id);
+        let Some(stream) =
+            stream.filter(|stream| stream.numbering == Numbering::On && stream.number.is_none())
+        else {
+            return false;
+        };
+        stream.number = Some(number);
+        true
+    }
+
     /// Says how our messages are numbered on a stream.
     pub(in crate::peer) fn say_numbering(&mut self, now: Time, id: StreamId) {
         let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) else { return };

@@ -90,8 +90,8 @@ impl Client {
         let done = act(&mut core);
         core.carry_out();
         let is_early = core.bring_forward();
-        let (unwritten, at_once) = (mem::take(&mut core.unwritten), mem::take(&mut core.at_once));
-        let answered = mem::take(&mut core.answered);
+        let (unwritten, at_once) = (all_of(&mut core.unwritten), mem::take(&mut core.at_once));
+        let answered = all_of(&mut core.answered);
         // Nobody else has to wait for what it takes to write, nor do those who are told something, who may ask at once.
         drop(core);
         if is_early || is_broken {
@@ -161,6 +161,13 @@ impl Client {
     pub(super) fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes all of them. Where there is one, as usual, its room stays for the next.
+fn all_of<T>(some: &mut Vec<T>) -> impl Iterator<Item = T> + use<T> {
+    let last = some.pop();
+    let others = if some.is_empty() { Vec::new() } else { mem::take(some) };
+    others.into_iter().chain(last)
 }
 
 impl fmt::Debug for Client {
