@@ -368,6 +368,26 @@ fn links_a_ping_is_answered_at_once() {
 }
 
 #[test]
+fn links_a_number_whose_message_is_still_on_its_way_shows_that_a_stream_lives() {
+    let mut s = alice();
+    let (stream, _) = comes(&mut s, 7, 1);
+    s.peer(stream, "CHAT_REQUEST <alice> <bob>");
+    let request = s.requests.pop().unwrap();
+    s.peer.accept(s.now, request);
+    let mut what_comes_of_silence = |seconds, before: &str| {
+        if !before.is_empty() {
+            s.hear(stream, before);
+        }
+        let did = s.wait(SECOND * seconds);
+        let is_asked = did.iter().any(|line| line.starts_with(&format!("s{stream} PING <")));
+        (is_asked, did.iter().any(|line| line.contains("doesn't answer any more")))
+    };
+    assert_eq!(what_comes_of_silence(31, ""), (true, false));
+    assert_eq!(what_comes_of_silence(10, "NUMBERED <1> <1> <0>"), (true, false), "it is asked once more");
+    assert_eq!(what_comes_of_silence(10, ""), (false, true));
+}
+
+#[test]
 fn links_only_what_is_known_of_a_gap_is_asked_for() {
     let mut s = alice();
     let (stream, _) = comes(&mut s, 7, 1);

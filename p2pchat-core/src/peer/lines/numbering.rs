@@ -71,6 +71,8 @@ impl Peer {
             return false;
         };
         stream.number = Some(number);
+        // The message may be long, and its way slow.
+        stream.pinged = false;
         true
     }
 
