@@ -3,7 +3,7 @@
 use std::{fs, io::Write as _, path::PathBuf, time::Duration};
 
 use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use p2pchat_core::{peer::RequestError, tokio::Error};
+use p2pchat_core::{peer::RequestError, proto::Username, tokio::Error};
 use ratatui::{
     Frame,
     layout::Position,
@@ -276,7 +276,7 @@ impl Welcome<'_> {
         global: &mut Global,
         session: &mut Session,
     ) -> Result<Result<(), Left>, Failure> {
-        let mut problem = None;
+        let (mut user, mut problem) = (String::new(), None);
         let mut invite = session::invite(global)?;
         loop {
             let mut page = Page {
@@ -287,8 +287,14 @@ impl Welcome<'_> {
                 keys: "Enter goes on   Esc goes back",
                 ..Page::default()
             };
-            let Ok(user) = self.ask(&mut page).await? else { return Ok(Err(Left)) };
-            let user = user.trim().to_owned();
+            page.typed.set(&user);
+            let Ok(typed) = self.ask(&mut page).await? else { return Ok(Err(Left)) };
+            user = typed.trim().to_owned();
+            // Before anybody thinks of a password for it.
+            if let Err(wrong) = Username::new(&user) {
+                problem = Some(format!("the username {wrong}"));
+                continue;
+            }
             let Ok(password) = self.new_password().await? else { return Ok(Err(Left)) };
             session.forget_events().await;
             let registered = loop {

@@ -19,6 +19,11 @@ fn somebody_new_is_asked_for_the_registry_and_signs_up() {
     alice.see("leave it empty to sign up");
     alice.press("Enter");
     alice.see("The name by which others find you");
+    alice.press("Enter");
+    alice.see("the username is empty");
+    alice.enter("al|ice");
+    alice.see("the username can't hold '|'");
+    alice.press("C-u");
     alice.enter("alice");
     alice.see("Password:");
     alice.type_in(PASSWORD);
