@@ -11,7 +11,8 @@ use std::{
 use p2pchat_proto::{FileMessage, PeerMessage, Username};
 
 use super::{
-    Peer, StreamId, Timer,
+    Peer, StreamId,
+    deadlines::StreamTimer,
     keys::{Proof, claimed},
     streams::Stream,
 };
@@ -137,7 +138,7 @@ impl Peer {
         let turn = turns.into_iter().max().filter(|&turn| turn > now);
         if let Some(turn) = turn.filter(|_| says_who) {
             // Who waits for their turn isn't silent.
-            self.arm(Timer::Stream(stream), turn, self.config.delivery_timeout);
+            self.arm_stream(turn, stream, StreamTimer::Idle, self.config.delivery_timeout);
         }
         turn
     }

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use p2pchat_proto::{ChatReply, PeerMessage, Reason, Username};
 
 use super::{
-    ChatRequestId, Event, Peer, RequestError, RequestId, Response, StreamId, Timer,
+    ChatRequestId, Event, Peer, RequestError, RequestId, Response, StreamId,
+    deadlines::StreamTimer,
     lines::Numbering,
     streams::{Reach, Stream, Want},
 };
@@ -66,7 +67,7 @@ impl Peer {
             let id = peer.chat_requests.remove(&chat_request).ok_or(RequestError::NoSuchRequest)?;
             if let Some(stream) = peer.streams.get_mut(&id) {
                 stream.chat = Chat::None;
-                peer.timers.cancel(Timer::Asked(id));
+                stream.deadlines.of(StreamTimer::Asked).clear();
                 let reason = reason.filter(|_| stream.sender);
                 peer.send_peer(now, id, PeerMessage::ChatReply(ChatReply::Reject { username, reason }));
             }
@@ -124,7 +125,7 @@ impl Peer {
         if matches!(stream.chat, Chat::Asked(_)) {
             let asked = std::mem::replace(&mut stream.chat, Chat::None);
             let with = stream.peer.clone();
-            self.timers.cancel(Timer::Asked(id));
+            stream.deadlines.of(StreamTimer::Asked).clear();
             self.chat_ended(id, asked, with, reason);
         }
     }
@@ -153,7 +154,7 @@ impl Peer {
                 let sender = sender.filter(|_| stream.sender);
                 let user = recipient.clone();
                 self.send_peer(now, id, PeerMessage::ChatRequest { recipient, sender });
-                self.arm(Timer::Asked(id), now, self.config.chat_timeout);
+                self.arm_stream(now, id, StreamTimer::Asked, self.config.chat_timeout);
                 self.accept_mutual(now, id, &user);
             }
         }
@@ -232,7 +233,7 @@ impl Peer {
                 if let Some(stream) = self.streams.get_mut(&id) {
                     stream.chat = Chat::AskedUs(request);
                 }
-                self.arm(Timer::Asked(id), now, self.config.chat_timeout);
+                self.arm_stream(now, id, StreamTimer::Asked, self.config.chat_timeout);
                 self.tell(Event::ChatRequested { request, from, addr, secured });
             }
         }
@@ -307,7 +308,7 @@ impl Peer {
             ChatReply::Accept { .. } => self.open_chat(now, id),
             ChatReply::Reject { reason, .. } => {
                 let asked = std::mem::replace(&mut stream.chat, Chat::None);
-                self.timers.cancel(Timer::Asked(id));
+                stream.deadlines.of(StreamTimer::Asked).clear();
                 let reason = reason.map(|reason| reason.as_str().to_owned());
                 let error = match reason.as_deref() {
                     Some(UNANSWERED) => RequestError::TimedOut,
@@ -328,7 +329,7 @@ impl Peer {
         let with = stream.peer.clone();
         let before = std::mem::replace(&mut stream.chat, Chat::Open);
         let numbered = stream.numbering == Numbering::On;
-        self.timers.cancel(Timer::Asked(id));
+        stream.deadlines.of(StreamTimer::Asked).clear();
         if let Some(line) = with.as_ref().filter(|_| numbered).and_then(|user| self.lines.get_mut(user)) {
             line.chat = true;
         }

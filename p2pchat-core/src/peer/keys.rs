@@ -7,8 +7,9 @@
 use p2pchat_proto::{Capability, Follows, Found, LinkKey, PeerMessage, RegistryName, ToRegistry, Username};
 
 use super::{
-    Event, Peer, RequestError, StreamId, Timer,
+    Event, Peer, RequestError, StreamId,
     chats::Chat,
+    deadlines::StreamTimer,
     lines::Numbering,
     requests::Purpose,
     streams::{Parting, Reach, Stream},
@@ -226,7 +227,7 @@ impl Peer {
         }
         if let Some(stream) = self.streams.get_mut(&id) {
             (stream.proof, stream.confirmed) = (Proof::Announced, false);
-            self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+            self.arm_stream(now, id, StreamTimer::Idle, self.config.delivery_timeout);
         }
     }
 
@@ -246,7 +247,7 @@ impl Peer {
         if let Some(key) = key.filter(|&key| known == Some(key)) {
             return self.admit(now, id, user, Proof::Proven(key));
         }
-        self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+        self.arm_stream(now, id, StreamTimer::Idle, self.config.delivery_timeout);
         let (asked, waiting) = self.asked();
         if waiting >= WAITING {
             self.drop_stream(now, id, "too many want to be known at once", true);
@@ -351,12 +352,9 @@ impl Peer {
     }
 
     /// The first frame inside the encryption says the names again, which anybody could have changed in the clear: a stream that
-    /// was meant for somebody else, or that somebody else began, is nobody's. True if the message is to be passed on.
-    pub(super) fn confirmed(&mut self, now: Time, id: StreamId, message: &PeerMessage) -> bool {
-        let Some(stream) = self.streams.get(&id) else { return false };
-        if stream.confirmed {
-            return true;
-        }
+    /// was meant for somebody else, or that somebody else began, is nobody's.
+    pub(super) fn introduced_again(&mut self, now: Time, id: StreamId, message: &PeerMessage) {
+        let Some(stream) = self.streams.get(&id) else { return };
         let (is_so, numbered) = match message {
             PeerMessage::IntroducedBy { sender, recipient, follows, .. }
                 if *follows != Some(Follows::Tls) =>
@@ -377,22 +375,18 @@ impl Peer {
             stream.confirmed = true;
             if numbered {
                 stream.numbering = Numbering::Due;
-                self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+                self.arm_stream(now, id, StreamTimer::Idle, self.config.delivery_timeout);
             } else {
                 self.unite(now, id);
             }
         }
-        false
     }
 
     /// Of two streams to a user one may be free to go now.
     pub(super) fn unite_again(&mut self, now: Time, user: &Username) {
-        if self.lines.get(user).is_some_and(|line| line.is_double)
-            && let Some(theirs) = self
-                .streams_of(user)
-                .into_iter()
-                .find(|id| self.streams.get(id).is_some_and(|stream| !stream.dialled && stream.is_proven()))
-        {
+        let is_theirs =
+            |id: &StreamId| self.streams.get(id).is_some_and(|stream| !stream.dialled && stream.is_proven());
+        if let Some(theirs) = self.streams_of(user).into_iter().find(is_theirs) {
             self.unite(now, theirs);
         }
     }

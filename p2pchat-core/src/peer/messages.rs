@@ -9,11 +9,12 @@ use p2pchat_proto::{Delivery, Notification, PeerMessage, RoomName, Text, Usernam
 
 use super::{
     BroadcastReport, Peer, RequestError, RequestId, Response, StreamId, Timer,
+    deadlines::StreamTimer,
     inbox::Owed,
     lines::{Line, Numbering, Said},
-    streams::Want,
+    streams::{Stream, Want},
 };
-use crate::time::Time;
+use crate::{time::Time, timers::Timers};
 
 /// The two kinds of messages, each with its own order on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +33,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn flights(&self) -> impl Iterator<Item = &Flight> {
+    pub(super) fn flights(&self) -> impl ExactSizeIterator<Item = &Flight> {
         self.flights.iter()
     }
 
@@ -71,6 +72,22 @@ impl Flight {
         match self.wait {
             Wait::Stream { due, .. } => Some(due),
             Wait::Line(_) => None,
+        }
+    }
+}
+
+impl Stream {
+    /// A message is about to be sent that its line waits for.
+    pub(super) fn fly(&mut self, kind: Kind, sequence: NonZeroU64, text: Text) {
+        self.lane(kind).flights.push_back(Flight { text, wait: Wait::Line(sequence) });
+    }
+
+    /// The oldest message that isn't confirmed has its time.
+    fn watch_flights(&mut self, timers: &mut Timers<Timer>, now: Time, id: StreamId, kind: Kind) {
+        let timer = StreamTimer::Delivery(kind);
+        match self.lane(kind).flights.front().and_then(Flight::due) {
+            Some(due) => self.arm(timers, now, (id, timer), due.since(now)),
+            None => self.deadlines.of(timer).clear(),
         }
     }
 }
@@ -253,23 +270,8 @@ impl Peer {
             return Err(RequestError::TooMany { what: "messages", limit });
         }
         lane.flights.push_back(Flight { text: text.clone(), wait: Wait::Stream { request, due } });
-        self.watch_flights(now, id, kind);
+        stream.watch_flights(&mut self.timers, now, id, kind);
         Ok(())
-    }
-
-    /// The same of one that has a number.
-    pub(super) fn fly(&mut self, id: StreamId, kind: Kind, sequence: NonZeroU64, text: &Text) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            stream.lane(kind).flights.push_back(Flight { text: text.clone(), wait: Wait::Line(sequence) });
-        }
-    }
-
-    fn watch_flights(&mut self, now: Time, id: StreamId, kind: Kind) {
-        let oldest = self.streams.get_mut(&id).and_then(|stream| stream.lane(kind).flights.front());
-        match oldest.and_then(Flight::due) {
-            Some(due) => self.arm(Timer::Delivery(id, kind), now, due.since(now)),
-            None => self.timers.cancel(Timer::Delivery(id, kind)),
-        }
     }
 
     /// The other side has, or refuses, the oldest message of that content that it has not answered for yet.
@@ -291,18 +293,18 @@ impl Peer {
             }
             other => Err(RequestError::Unexpected(format!("{other:?}")).in_doubt(None)),
         };
-        match flight.wait {
-            Wait::Stream { request, .. } => {
-                self.land(id, kind, request, outcome);
-                self.watch_flights(now, id, kind);
+        let user = stream.peer.clone();
+        match (flight.wait, user) {
+            (Wait::Stream { request, .. }, user) => {
+                stream.watch_flights(&mut self.timers, now, id, kind);
+                self.land(kind, request, user.as_ref(), outcome);
             }
-            Wait::Line(sequence) => {
-                if let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) {
-                    self.landed(&user, sequence, outcome);
-                    self.unite_again(now, &user);
-                }
-                self.watch(now, id);
+            (Wait::Line(sequence), Some(user)) => {
+                stream.watch(&mut self.timers, &self.config, now, id);
+                self.landed(now, &user, sequence, outcome);
             }
+            // What nobody is at the other end of has no line.
+            (Wait::Line(_), None) => {}
         }
     }
 
@@ -312,19 +314,26 @@ impl Peer {
             && let Some(Flight { wait: Wait::Stream { request, .. }, .. }) =
                 stream.lane(kind).flights.pop_front()
         {
-            self.land(id, kind, request, Err(RequestError::TimedOut.in_doubt(None)));
+            let user = stream.peer.clone();
+            self.land(kind, request, user.as_ref(), Err(RequestError::TimedOut.in_doubt(None)));
         }
-        self.watch_flights(now, id, kind);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.watch_flights(&mut self.timers, now, id, kind);
+        }
     }
 
-    fn land(&mut self, id: StreamId, kind: Kind, request: RequestId, outcome: Result<(), RequestError>) {
-        match kind {
-            Kind::Direct => self.complete(request, outcome.map(|()| Response::Done)),
-            Kind::Broadcast => {
-                if let Some(user) = self.streams.get(&id).and_then(|stream| stream.peer.clone()) {
-                    self.settle_broadcast(request, &user, outcome);
-                }
-            }
+    fn land(
+        &mut self,
+        kind: Kind,
+        request: RequestId,
+        user: Option<&Username>,
+        outcome: Result<(), RequestError>,
+    ) {
+        match (kind, user) {
+            (Kind::Direct, _) => self.complete(request, outcome.map(|()| Response::Done)),
+            (Kind::Broadcast, Some(user)) => self.settle_broadcast(request, user, outcome),
+            // Nothing is broadcast to nobody.
+            (Kind::Broadcast, None) => {}
         }
     }
 }

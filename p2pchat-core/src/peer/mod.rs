@@ -37,6 +37,7 @@ mod budgets;
 mod chats;
 mod config;
 mod contacts;
+mod deadlines;
 mod dialable;
 mod dialled;
 mod effect;
@@ -79,12 +80,13 @@ pub use self::{
 use self::{
     budgets::Budgets,
     contacts::Contact,
+    deadlines::StreamTimer,
     dialled::Caller,
     files::Files,
     inbox::{Doubts, Handed},
     lines::Line,
     link::Link,
-    messages::{Broadcast, Kind},
+    messages::Broadcast,
     requests::Requests,
     rooms::Room,
     session::Session,
@@ -164,14 +166,8 @@ enum Timer {
     Doubts,
     /// A wish for contact wasn't answered.
     Contacts,
-    /// A stream has been idle, or unconnected, for too long.
-    Stream(StreamId),
-    /// A chat request was not answered.
-    Asked(StreamId),
-    /// A message was not confirmed.
-    Delivery(StreamId, Kind),
-    /// A stream has been silent.
-    Ping(StreamId),
+    /// Something of a stream's own.
+    Stream(StreamTimer, StreamId),
     /// Something is to be said again, or given up.
     Lines,
 }
@@ -237,10 +233,7 @@ impl Peer {
                 Timer::Park => self.park_due(now),
                 Timer::Doubts => self.doubts_due(now),
                 Timer::Contacts => self.contacts_due(now),
-                Timer::Stream(stream) => self.stream_idle(now, stream),
-                Timer::Asked(stream) => self.chat_request_overdue(now, stream),
-                Timer::Delivery(stream, kind) => self.delivery_overdue(now, stream, kind),
-                Timer::Ping(stream) => self.ping_due(now, stream),
+                Timer::Stream(timer, stream) => self.stream_timer_due(now, stream, timer),
                 Timer::Lines => self.lines_due(now),
             }
         }
@@ -347,9 +340,8 @@ impl Peer {
         self.last_id
     }
 
-    /// Sets a deadline, in the future always: a configured zero must not keep `handle_timeout` busy for ever.
     fn arm(&mut self, timer: Timer, now: Time, delay: Duration) {
-        self.timers.set(timer, now + delay.max(Duration::from_millis(1)));
+        self.timers.set(timer, in_future(now, delay));
     }
 
     fn me(&self) -> Result<&Username, RequestError> {
@@ -359,6 +351,11 @@ impl Peer {
     fn is_me(&self, username: &Username) -> bool {
         self.username() == Some(username)
     }
+}
+
+/// When a deadline is: in the future always, as a configured zero must not keep [`Peer::handle_timeout`] busy for ever.
+fn in_future(now: Time, delay: Duration) -> Time {
+    now + delay.max(Duration::from_millis(1))
 }
 
 impl fmt::Debug for Peer {

@@ -2,34 +2,42 @@
 
 use p2pchat_proto::PeerMessage;
 
-use super::{Effect, Peer, StreamId, Timer, chats::Chat, lines::Numbering, streams::Parting};
-use crate::time::Time;
+use super::{
+    Config, Effect, Peer, StreamId, Timer,
+    chats::Chat,
+    deadlines::StreamTimer,
+    lines::Numbering,
+    streams::{Parting, Stream},
+};
+use crate::{time::Time, timers::Timers};
 
-impl Peer {
-    /// Something that makes sense came on a stream, so it lives.
-    pub(super) fn heard(&mut self, now: Time, id: StreamId) {
-        if let Some(stream) = self.streams.get_mut(&id)
-            && stream.numbering == Numbering::On
-        {
-            stream.pinged = false;
-            self.watch(now, id);
-        }
+impl Stream {
+    /// Something that makes sense came on it.
+    pub(super) fn lives(&mut self, timers: &mut Timers<Timer>, config: &Config, now: Time, id: StreamId) {
+        self.pinged = false;
+        self.watch(timers, config, now, id);
     }
 
-    /// A stream that has been silent for a while is asked whether it lives, earlier if something waits for an answer.
-    pub(super) fn watch(&mut self, now: Time, id: StreamId) {
-        let Some(stream) = self.streams.get(&id).filter(|stream| stream.numbering == Numbering::On) else {
-            return;
-        };
-        if stream.pinged {
+    /// If it has been silent for a while it is asked whether it lives, earlier if something waits for an answer.
+    pub(super) fn watch(&mut self, timers: &mut Timers<Timer>, config: &Config, now: Time, id: StreamId) {
+        if self.numbering != Numbering::On || self.pinged {
             return;
         }
-        if !stream.is_answered() {
-            self.arm(Timer::Ping(id), now, self.config.delivery_timeout);
-        } else if matches!(stream.chat, Chat::Open) {
-            self.arm(Timer::Ping(id), now, self.config.ping_interval);
+        let silence = if !self.is_answered() {
+            config.delivery_timeout
+        } else if matches!(self.chat, Chat::Open) {
+            config.ping_interval
         } else {
-            self.timers.cancel(Timer::Ping(id));
+            return self.deadlines.of(StreamTimer::Ping).clear();
+        };
+        self.arm(timers, now, (id, StreamTimer::Ping), silence);
+    }
+}
+
+impl Peer {
+    pub(super) fn watch(&mut self, now: Time, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.watch(&mut self.timers, &self.config, now, id);
         }
     }
 
@@ -42,7 +50,7 @@ impl Peer {
         let number = self.ids.u64(..);
         // Not `send_peer`: a question whether it lives is no use of it.
         self.effects.push_back(Effect::SendPeer { stream: id, message: PeerMessage::Ping(number) });
-        self.arm(Timer::Ping(id), now, self.config.delivery_timeout);
+        self.arm_stream(now, id, StreamTimer::Ping, self.config.delivery_timeout);
     }
 
     pub(super) fn pinged(&mut self, id: StreamId, number: u64) {

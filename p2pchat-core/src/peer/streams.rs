@@ -8,8 +8,9 @@ use p2pchat_proto::{
 };
 
 use super::{
-    Effect, Peer, RequestError, RequestId, StreamId, Timer,
+    Effect, Peer, RequestError, RequestId, StreamId,
     chats::Chat,
+    deadlines::{Deadlines, StreamTimer},
     dialable::dialable,
     keys::{NO_PEER, Proof},
     lines::Numbering,
@@ -24,7 +25,7 @@ pub(super) struct Stream {
     pub(super) addr: SocketAddr,
     /// True if we dialled it: then `peer` is who the registry says is there, otherwise only who they say they are.
     pub(super) dialled: bool,
-    connected: bool,
+    pub(super) connected: bool,
     /// True once the other end has said something that makes sense.
     heard: bool,
     pub(super) peer: Option<Username>,
@@ -46,6 +47,7 @@ pub(super) struct Stream {
     pub(super) chat: Chat,
     pub(super) direct: Lane,
     pub(super) rooms: Lane,
+    pub(super) deadlines: Deadlines,
 }
 
 impl Stream {
@@ -67,6 +69,7 @@ impl Stream {
             chat: Chat::None,
             direct: Lane::default(),
             rooms: Lane::default(),
+            deadlines: Deadlines::default(),
         }
     }
 
@@ -133,7 +136,7 @@ impl Peer {
         let id = StreamId(self.next_id());
         self.streams.insert(id, Stream::new(addr, None, false));
         self.accepted += 1;
-        self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+        self.arm_stream(now, id, StreamTimer::Idle, self.config.delivery_timeout);
         Some(id)
     }
 
@@ -190,13 +193,13 @@ impl Peer {
         let first = !std::mem::replace(&mut open.heard, true);
         // Being asked whether one lives is no use of a stream.
         if !matches!(message, PeerMessage::Ping(_) | PeerMessage::Pong(_)) {
-            self.stream_used(now, stream);
+            open.used(&mut self.timers, &self.config, now, stream);
         }
-        self.heard(now, stream);
-        if !self.confirmed(now, stream, &message) {
-            return;
+        open.lives(&mut self.timers, &self.config, now, stream);
+        if !open.confirmed {
+            return self.introduced_again(now, stream, &message);
         }
-        let number = match self.in_order(stream, &message) {
+        let number = match open.in_order(&message, self.config.files > 0) {
             Ok(number) => number,
             Err(why) => {
                 self.fault(self.name_of(stream), why);
@@ -388,7 +391,7 @@ impl Peer {
         };
         self.streams.insert(id, stream);
         self.effects.push_back(Effect::Dial { stream: id, addr, secure });
-        self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+        self.arm_stream(now, id, StreamTimer::Idle, self.config.delivery_timeout);
         Ok(())
     }
 
@@ -418,14 +421,6 @@ impl Peer {
     pub(super) fn send_peer(&mut self, now: Time, stream: StreamId, message: PeerMessage) {
         self.effects.push_back(Effect::SendPeer { stream, message });
         self.stream_used(now, stream);
-    }
-
-    /// A stream is kept for a while longer. Who dialled it, and speaks on it, is the one to close it: the other end waits for
-    /// longer, so that nothing is said into a stream that is being closed.
-    pub(super) fn stream_used(&mut self, now: Time, id: StreamId) {
-        let dialled = self.streams.get(&id).is_some_and(|stream| stream.dialled);
-        let more = if dialled { Duration::ZERO } else { self.config.delivery_timeout };
-        self.arm(Timer::Stream(id), now, self.config.idle_timeout + more);
     }
 
     /// Notes who is at the other end, as they say: the first name that they use is the one that holds (§8.1).
@@ -462,24 +457,6 @@ impl Peer {
         }
     }
 
-    pub(super) fn stream_idle(&mut self, now: Time, id: StreamId) {
-        let Some(stream) = self.streams.get(&id) else { return };
-        let reason = match stream {
-            Stream { connected: false, .. } => "no connection in time",
-            Stream { proof: Proof::Announced | Proof::Asked { .. }, .. } => {
-                "no proof of who they are in time"
-            }
-            Stream { numbering: Numbering::Due | Numbering::Sent, .. } => "no numbering in time",
-            Stream { chat: Chat::Open | Chat::Asked(_) | Chat::AskedUs(_), .. } => {
-                self.stream_used(now, id);
-                return;
-            }
-            _ => "idle",
-        };
-        self.note_failed_dial(now, id, self.config.redial_pause, reason);
-        self.part(now, id, reason, true, Parting::Done);
-    }
-
     /// A stream is about to be dropped: if we dialled it and nobody there said anything that makes sense, its address is
     /// left alone for a while.
     pub(super) fn note_failed_dial(&mut self, now: Time, id: StreamId, pause: Duration, reason: &str) {
@@ -508,15 +485,7 @@ impl Peer {
             self.line_parted(now, id, user, parting, reason);
         }
         let Some(mut stream) = self.streams.remove(&id) else { return };
-        for timer in [
-            Timer::Stream(id),
-            Timer::Asked(id),
-            Timer::Delivery(id, Kind::Direct),
-            Timer::Delivery(id, Kind::Broadcast),
-            Timer::Ping(id),
-        ] {
-            self.timers.cancel(timer);
-        }
+        stream.disarm_all(&mut self.timers, id);
         if close {
             self.effects.push_back(Effect::ClosePeer { stream: id });
         }

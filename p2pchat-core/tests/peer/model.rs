@@ -217,7 +217,7 @@ enum Due {
     Settled,
     Idle(usize),
     ChatRequest(usize),
-    Delivery(usize, Kind),
+    Delivery(Kind, usize),
 }
 
 impl Default for Model {
@@ -329,7 +329,7 @@ impl Model {
             }
             for kind in [Kind::Direct, Kind::Broadcast] {
                 let oldest = stream.lanes[kind as usize].ours.front();
-                all.push((oldest.map(|(_, _, until)| *until), Due::Delivery(*id, kind)));
+                all.push((oldest.map(|(_, _, until)| *until), Due::Delivery(kind, *id)));
             }
         }
         all.into_iter().filter_map(|(at, due)| Some((at?, due))).min()
@@ -372,7 +372,7 @@ impl Model {
                 }
                 self.drop_stream(stream, true);
             }
-            Due::Delivery(stream, kind) => {
+            Due::Delivery(kind, stream) => {
                 while let Some((command, _, until)) = self.lane(stream, kind).ours.front().copied()
                     && until <= self.now
                 {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use p2pchat_proto::{RoomName, Text};
+use p2pchat_proto::{Number, RoomName, Text};
 
 use crate::{
     peer::{Receipt, RequestError, RequestId, StreamId, messages::Kind},
@@ -80,6 +80,12 @@ pub(super) struct Kept {
     pub(super) until: Time,
 }
 
+impl Kept {
+    pub(super) const fn number(&self, sequence: NonZeroU64) -> Number {
+        Number { id: self.id, sequence, time: self.time }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(in crate::peer) enum Said {
     Direct(Text),
@@ -120,16 +126,23 @@ pub(in crate::peer) enum Arrival {
 }
 
 impl Line {
-    /// Numbers what waits to be said on a stream.
-    pub(super) fn number_waiting(&mut self) -> Vec<NonZeroU64> {
-        let mut numbered = Vec::new();
-        for kept in self.unconfirmed.iter_mut().filter(|kept| kept.sequence.is_none()) {
-            let sequence = NonZeroU64::MIN.saturating_add(self.said);
-            self.said = sequence.get();
-            kept.sequence = Some(sequence);
-            numbered.push(sequence);
-        }
-        numbered
+    /// The number of what is said next.
+    pub(super) const fn next_number(&mut self) -> NonZeroU64 {
+        let next = NonZeroU64::MIN.saturating_add(self.said);
+        self.said = next.get();
+        next
+    }
+
+    /// Numbers what waits to be said on a stream, and tells all that has to be.
+    pub(super) fn say_all(&mut self) -> Vec<(Number, Said)> {
+        let mut unconfirmed = std::mem::take(&mut self.unconfirmed);
+        let all = unconfirmed.iter_mut().map(|kept| {
+            let sequence = *kept.sequence.get_or_insert_with(|| self.next_number());
+            (kept.number(sequence), kept.said.clone())
+        });
+        let all = all.collect();
+        self.unconfirmed = unconfirmed;
+        all
     }
 
     /// Which commands wait for the confirmation of what was said, and under what id.

@@ -18,7 +18,8 @@ use p2pchat_proto::{Number, PeerMessage, RoomName, Username};
 use super::{
     Effect, Event, Peer, RequestError, RequestId, Response, StreamId, Timer,
     chats::Chat,
-    streams::{Parting, Stream, Want},
+    deadlines::StreamTimer,
+    streams::{Parting, Want},
 };
 use crate::time::Time;
 
@@ -34,10 +35,8 @@ impl Peer {
         };
         (line.carrier, line.since) = (Some(id), now);
         (line.lost, line.again, line.reason) = (None, None, None);
-        line.number_waiting();
-        let again: Vec<_> = line.unconfirmed.iter().filter_map(|kept| kept.sequence).collect();
-        for sequence in again {
-            self.launch_numbered(now, id, user, sequence);
+        for (number, said) in line.say_all() {
+            self.launch_numbered(now, id, user, number, said);
         }
         self.carry_files(now, user);
         self.watch(now, id);
@@ -113,14 +112,20 @@ impl Peer {
         let user = self.streams.get(&id).and_then(|stream| stream.peer.clone());
         let (Some(number), Some(user)) = (number, user) else { return Arrival::New { late: false } };
         let sequence = number.sequence.get();
-        let before = self.lines.get(&user).map_or(0, |line| line.heard);
-        self.heard_up_to(&user, sequence - 1);
         let line = self.lines.entry(user.clone()).or_default();
         line.talked = Some(now);
-        if !std::mem::take(&mut line.fresh) && line.heard > before {
+        let is_fresh = line.fresh;
+        if sequence - 1 <= line.heard {
+            line.fresh = false;
+            return line.arrival(sequence);
+        }
+        self.heard_up_to(&user, sequence - 1);
+        if !is_fresh {
             self.ask_for_missing(now, id, &user);
         }
-        self.lines.entry(user).or_default().arrival(sequence)
+        let line = self.lines.entry(user).or_default();
+        line.fresh = false;
+        line.arrival(sequence)
     }
 
     /// Says a message to `user` by number, now or once there is a stream.
@@ -133,33 +138,33 @@ impl Peer {
         request: RequestId,
     ) -> Result<(), RequestError> {
         let (limit, until) = (self.config.messages_in_flight, now + self.config.resend_timeout);
-        let carrier = self.lines.get(user).and_then(|line| line.carrier);
-        let on_its_way = carrier
+        let line = self.lines.entry(user.clone()).or_default();
+        let on_its_way = line
+            .carrier
             .and_then(|id| self.streams.get_mut(&id))
-            .map_or(0, |stream| stream.lane(said.kind()).flights().count());
+            .map_or(0, |stream| stream.lane(said.kind()).flights().len());
         if on_its_way >= 2 * limit {
             return Err(RequestError::TooMany { what: "messages", limit: 2 * limit });
         }
-        let line = self.lines.entry(user.clone()).or_default();
         if line.unconfirmed.len() >= limit {
             return Err(RequestError::TooMany { what: "messages", limit });
         }
         line.talked = Some(now);
-        line.unconfirmed.push_back(Kept { id, time, sequence: None, said, request: Some(request), until });
-        match line.carrier {
-            Some(carrier) => {
-                for sequence in line.number_waiting() {
-                    self.launch_numbered(now, carrier, user, sequence);
-                }
-            }
-            None if line.again.is_none() => {
-                line.lost.get_or_insert(now);
-                line.again = Some(now);
-            }
-            None => {}
+        // What waits for a stream has no number.
+        let sequence = line.carrier.map(|_| line.next_number());
+        let kept = Kept { id, time, sequence, said: said.clone(), request: Some(request), until };
+        line.unconfirmed.push_back(kept);
+        let carrier = line.carrier;
+        if carrier.is_none() && line.again.is_none() {
+            line.lost.get_or_insert(now);
+            line.again = Some(now);
+        }
+        let due = line.due();
+        if let Some((carrier, sequence)) = carrier.zip(sequence) {
+            self.launch_numbered(now, carrier, user, Number { id, sequence, time }, said);
         }
         // What is due on other lines is armed already, and there may be many.
-        if let Some(due) = self.lines.get(user).and_then(Line::due)
+        if let Some(due) = due
             && self.timers.get(Timer::Lines).is_none_or(|armed| due < armed)
         {
             self.arm(Timer::Lines, now, due.since(now));
@@ -167,35 +172,29 @@ impl Peer {
         Ok(())
     }
 
-    fn launch_numbered(&mut self, now: Time, id: StreamId, user: &Username, sequence: NonZeroU64) {
-        let Some(me) = self.username().cloned() else { return };
-        let Some(kept) = self
-            .lines
-            .get(user)
-            .and_then(|line| line.unconfirmed.iter().find(|kept| kept.sequence == Some(sequence)))
-        else {
-            return;
-        };
-        let (number, said) = (Number { id: kept.id, sequence, time: kept.time }, kept.said.clone());
-        let was_answered = self.streams.get(&id).is_some_and(Stream::is_answered);
-        self.fly(id, said.kind(), sequence, said.text());
-        self.effects.push_back(Effect::SendPeer { stream: id, message: PeerMessage::Numbered(number) });
-        let message = match said {
-            Said::Direct(text) => PeerMessage::DirectMessage { sender: me, recipient: user.clone(), text },
-            Said::Broadcast(room, text) => {
-                PeerMessage::DirectBroadcast { sender: me, room: Some(room), text }
-            }
-        };
-        self.send_peer(now, id, message);
+    fn launch_numbered(&mut self, now: Time, id: StreamId, user: &Username, number: Number, said: Said) {
+        let Some(sender) = self.username().cloned() else { return };
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let was_answered = stream.is_answered();
+        stream.fly(said.kind(), number.sequence, said.text().clone());
         // What is said after the first that waits for an answer must not put the question off.
         if was_answered {
-            self.watch(now, id);
+            stream.watch(&mut self.timers, &self.config, now, id);
+        }
+        stream.used(&mut self.timers, &self.config, now, id);
+        let message = match said {
+            Said::Direct(text) => PeerMessage::DirectMessage { sender, recipient: user.clone(), text },
+            Said::Broadcast(room, text) => PeerMessage::DirectBroadcast { sender, room: Some(room), text },
+        };
+        for message in [PeerMessage::Numbered(number), message] {
+            self.effects.push_back(Effect::SendPeer { stream: id, message });
         }
     }
 
     /// They have a message of ours, or refuse it.
     pub(super) fn landed(
         &mut self,
+        now: Time,
         user: &Username,
         sequence: NonZeroU64,
         outcome: Result<(), RequestError>,
@@ -205,7 +204,16 @@ impl Peer {
         let kept = [&mut line.unconfirmed, &mut line.given_up]
             .into_iter()
             .find_map(|all| all.remove(all.iter().position(|kept| kept.sequence == Some(sequence))?));
-        let Some(kept) = kept else { return };
+        let is_double = line.is_double;
+        if let Some(kept) = kept {
+            self.settle(user, kept, outcome);
+        }
+        if is_double {
+            self.unite_again(now, user);
+        }
+    }
+
+    fn settle(&mut self, user: &Username, kept: Kept, outcome: Result<(), RequestError>) {
         match (kept.request, kept.said) {
             (Some(request), Said::Direct(_)) => self.complete(request, outcome.map(|()| Response::Done)),
             (Some(request), Said::Broadcast(..)) => self.settle_broadcast(request, user, outcome),
@@ -267,8 +275,9 @@ impl Peer {
                 continue;
             };
             kept.until = until;
+            let (number, said) = (kept.number(sequence), kept.said.clone());
             line.unconfirmed.push_back(kept);
-            self.launch_numbered(now, carrier, &user, sequence);
+            self.launch_numbered(now, carrier, &user, number, said);
         }
         self.arm_lines(now);
     }
@@ -427,7 +436,7 @@ impl Peer {
             Chat::AskedUs(request) => {
                 let request = *request;
                 stream.chat = Chat::None;
-                self.timers.cancel(Timer::Asked(id));
+                stream.deadlines.of(StreamTimer::Asked).clear();
                 self.chat_requests.remove(&request);
                 self.tell(Event::ChatClosed { with: user, reason: "they don't ask any more".to_owned() });
             }

@@ -6,7 +6,12 @@ use p2pchat_proto::{Capabilities, Capability, Number, PeerMessage, Username};
 
 use super::{Line, Said};
 use crate::{
-    peer::{Event, Peer, RequestError, StreamId, Timer, chats::Chat, streams::Parting},
+    peer::{
+        Event, Peer, RequestError, StreamId,
+        chats::Chat,
+        deadlines::StreamTimer,
+        streams::{Parting, Stream},
+    },
     time::Time,
 };
 
@@ -24,15 +29,14 @@ pub(in crate::peer) enum Numbering {
     On,
 }
 
-impl Peer {
-    /// Whether a message may come on a stream now, and under what number.
+impl Stream {
+    /// Whether a message may come on it now, and under what number.
     pub(in crate::peer) fn in_order(
         &mut self,
-        id: StreamId,
         message: &PeerMessage,
+        takes_files: bool,
     ) -> Result<Option<Number>, &'static str> {
-        let Some(stream) = self.streams.get_mut(&id) else { return Ok(None) };
-        let number = stream.number.take();
+        let number = self.number.take();
         let is_talk =
             matches!(message, PeerMessage::DirectMessage { .. } | PeerMessage::DirectBroadcast { .. });
         let is_numbering = matches!(message, PeerMessage::Numbering { .. });
@@ -45,7 +49,7 @@ impl Peer {
                 | PeerMessage::Ping(_)
                 | PeerMessage::Pong(_)
         );
-        match stream.numbering {
+        match self.numbering {
             Numbering::Off if is_new || is_numbering || is_file => {
                 Err("said what is for numbered streams alone")
             }
@@ -53,15 +57,15 @@ impl Peer {
             Numbering::Due | Numbering::Sent if is_numbering => Ok(None),
             Numbering::Due | Numbering::Sent => Err("spoke before saying how messages are numbered"),
             Numbering::On if is_numbering => Err("numbered messages twice"),
-            Numbering::On if is_file && self.config.files == 0 => {
-                Err("spoke of files, which aren't taken here")
-            }
+            Numbering::On if is_file && !takes_files => Err("spoke of files, which aren't taken here"),
             Numbering::On if is_talk && number.is_none() => Err("said something without a number"),
             Numbering::On if !is_talk && number.is_some() => Err("numbered what has no number"),
             Numbering::On => Ok(number),
         }
     }
+}
 
+impl Peer {
     /// The next message's number has come. All that comes with a message is done when that does. False if none may come now.
     pub(in crate::peer) fn numbers_next(&mut self, id: StreamId, number: Number) -> bool {
         let stream = self.streams.get_mut(&id);
@@ -90,7 +94,7 @@ impl Peer {
         let (run, chat) = (line.our_run, line.chat);
         let capabilities = self.said_to_peers();
         self.send_peer(now, id, PeerMessage::Numbering { run, next, chat, capabilities });
-        self.arm(Timer::Stream(id), now, self.config.delivery_timeout);
+        self.arm_stream(now, id, StreamTimer::Idle, self.config.delivery_timeout);
     }
 
     /// What peers tell each other that they know.
