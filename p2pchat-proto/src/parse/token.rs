@@ -91,7 +91,7 @@ pub(super) fn plain(input: &str) -> IResult<&str, &str, ()> {
 #[inline]
 pub(super) fn bracketed(input: &str) -> Scan<'_, Token<'_>> {
     let (inside, _) = char('<')(input)?;
-    let (end, (raw, escaped)) = run(inside, FIELD, |byte| byte == b'>')?;
+    let (end, (raw, escaped)) = run(inside, field_stop, |byte| byte == b'>')?;
     match end.as_bytes() {
         [b'>', ..] => Ok((end.get(1..).unwrap_or_default(), Token { raw, escaped, bracketed: true })),
         _ => Err(nom::Err::Failure(Fault(Problem::Unclosed))),
@@ -104,7 +104,8 @@ const fn ends_word(byte: u8) -> bool {
 
 #[inline]
 fn word(input: &str) -> Scan<'_, Token<'_>> {
-    let (rest, (raw, escaped)) = run(input, WORD, ends_word)?;
+    let word_stop = |bytes: &[u8]| bytes.iter().position(|&byte| classes(byte) & WORD != 0);
+    let (rest, (raw, escaped)) = run(input, word_stop, ends_word)?;
     if raw.is_empty() {
         return Err(nom::Err::Error(Fault(Problem::Missing)));
     }
@@ -112,15 +113,19 @@ fn word(input: &str) -> Scan<'_, Token<'_>> {
 }
 
 /// What comes before the first unescaped byte that `ends`, and whether it holds escapes. Bytes that are only allowed
-/// escaped are refused. `class` has all of them.
+/// escaped are refused. `stop` finds the first of all of them.
 #[inline]
-fn run(input: &str, class: u8, ends: impl Fn(u8) -> bool) -> Scan<'_, (&str, bool)> {
+fn run(
+    input: &str,
+    stop: impl Fn(&[u8]) -> Option<usize>,
+    ends: impl Fn(u8) -> bool,
+) -> Scan<'_, (&str, bool)> {
     let bytes = input.as_bytes();
     let mut escaped = false;
     let mut at = 0;
     loop {
         let left = bytes.get(at..).unwrap_or_default();
-        at += left.iter().position(|&byte| classes(byte) & class != 0).unwrap_or(left.len());
+        at += stop(left).unwrap_or(left.len());
         match bytes.get(at) {
             Some(&byte) if ends(byte) => {
                 let (run, rest) = input.split_at(at);
@@ -134,6 +139,20 @@ fn run(input: &str, class: u8, ends: impl Fn(u8) -> bool) -> Scan<'_, (&str, boo
             None => return Ok(("", (input, escaped))),
         }
     }
+}
+
+/// Where the first byte of [`FIELD`] is. Most fields are short, and texts are not.
+#[inline]
+fn field_stop(bytes: &[u8]) -> Option<usize> {
+    const NEAR: usize = 16;
+    let (near, far) = bytes.split_at(bytes.len().min(NEAR));
+    let near = near.iter().position(|&byte| classes(byte) & FIELD != 0);
+    if near.is_some() || far.is_empty() {
+        return near;
+    }
+    let end = memchr::memchr3(b'<', b'>', b'\\', far);
+    let before = far.get(..end.unwrap_or(far.len())).unwrap_or_default();
+    memchr::memchr3(b'\r', b'\n', b'\0', before).or(end).map(|at| NEAR + at)
 }
 
 /// Bits of [`classes`]: what could end a field, stands for something else there, or is refused; and in a word.
@@ -213,6 +232,20 @@ mod tests {
         assert_eq!(["abc", r"\\\\abc", r"\"].map(|raw| unescaped_len(raw, true)), [3, 5, 1]);
         for bad in [r"\", r"\x", r"a\\\", "\\\u{e9}", r"\ "] {
             assert_eq!(unescape(bad), Err(Problem::BadEscape), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_field_stops_at_the_same_byte_however_far_away_that_is() {
+        for at in 0..100 {
+            for stop in *b"<>\\\r\n\0" {
+                for behind in *b"x>\r" {
+                    let mut bytes = vec![b'x'; 100];
+                    (bytes[at], bytes[99]) = (stop, if at == 99 { stop } else { behind });
+                    assert_eq!(field_stop(&bytes), Some(at), "{stop}");
+                }
+            }
+            assert_eq!(field_stop(&vec![b'x'; at]), None);
         }
     }
 
