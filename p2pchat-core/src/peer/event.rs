@@ -19,7 +19,7 @@ pub struct ChatRequestId(pub(super) u64);
 
 /// A message that the application has been handed, to be confirmed to its sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Receipt(pub(super) u64);
+pub struct Receipt(pub(crate) u64);
 
 /// A file that is offered or on its way, in either direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -40,23 +40,21 @@ impl Events {
     pub async fn next_held(&mut self) -> Option<Held> {
         let shared = &self.handle.client.shared;
         loop {
-            // A place for what may be a message comes first: between taking the event and handing it out nothing may wait. An
-            // error would mean that places are given out no more, which never is.
-            let place = shared.places.acquire().await.ok()?;
+            // Between taking an event and handing it out nothing may wait.
             let (event, is_last) = match shared.take() {
                 Taken::Event(event, is_last) => (event, is_last),
                 Taken::Ended => return None,
                 Taken::Nothing => {
-                    drop(place);
                     shared.filled.notified().await;
                     continue;
                 }
             };
-            let (Event::Message { receipt, .. } | Event::Broadcast { receipt, .. }) = &event else {
-                return Some(Held { event, owed: None });
+            let owed = match &event {
+                Event::Message { receipt, .. } | Event::Broadcast { receipt, .. } => {
+                    Some(Owed { receipt: *receipt, is_last, handle: self.handle.clone() })
+                }
+                _ => None,
             };
-            place.forget();
-            let owed = Some(Owed { receipt: *receipt, is_last, handle: self.handle.clone() });
             return Some(Held { event, owed });
         }
     }
@@ -108,7 +106,7 @@ impl Held {
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        self.handle.client.shared.places.add_permits(1);
+        self.handle.client.shared.give_back();
     }
 }
 

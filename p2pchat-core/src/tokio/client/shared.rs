@@ -6,7 +6,7 @@ use std::{
 };
 
 use p2pchat_proto::Username;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::SeenCertificate;
 use crate::{peer::Event, tokio::CertificateError};
@@ -20,12 +20,10 @@ pub(super) struct Shared {
     pub(super) port: u16,
     status: Mutex<Status>,
     queue: Mutex<Queue>,
-    /// An event was added, or the client has ended.
+    /// An event was added or may be taken again, or the client has ended.
     pub(super) filled: Notify,
     /// The client's task has something to do earlier than it knows.
     pub(super) stir: Notify,
-    /// Room for messages that the application holds.
-    pub(super) places: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +46,8 @@ pub(super) enum Taken {
 #[derive(Debug, Default)]
 struct Queue {
     events: VecDeque<Event>,
+    /// How many messages the application holds.
+    held: usize,
     /// Others' words are held back until some are taken.
     is_awaited: bool,
     /// No event will be added any more.
@@ -64,7 +64,6 @@ impl Shared {
             queue: Mutex::default(),
             filled: Notify::new(),
             stir: Notify::new(),
-            places: Semaphore::new(PLACES),
         }
     }
 
@@ -76,11 +75,10 @@ impl Shared {
     pub(super) fn tell(&self, event: Event, limit: usize) {
         let mut queue = self.queue();
         // Messages are bounded already: by what is held back, and by how many the machine lets be unconfirmed.
-        let is_talk = matches!(event, Event::Message { .. } | Event::Broadcast { .. });
         if queue.abandoned {
             return;
         }
-        if !is_talk && queue.events.len() >= limit {
+        if !is_talk(&event) && queue.events.len() >= limit {
             tracing::warn!(limit, "an event was dropped: the application takes none");
             return;
         }
@@ -98,15 +96,33 @@ impl Shared {
         self.filled.notify_one();
     }
 
-    /// Takes the oldest event, and tells whether it was the last.
+    /// Takes the oldest event, and tells whether it was the last. A message holds a place until that is [given
+    /// back](Self::give_back).
     pub(super) fn take(&self) -> Taken {
         let mut queue = self.queue();
+        if queue.held >= PLACES {
+            return Taken::Nothing;
+        }
         let Some(event) = queue.events.pop_front() else {
             return if queue.ended { Taken::Ended } else { Taken::Nothing };
         };
+        if is_talk(&event) {
+            queue.held += 1;
+        }
         let is_last = queue.events.is_empty();
         self.has_room(queue);
         Taken::Event(event, is_last)
+    }
+
+    /// The application doesn't hold a message any more.
+    pub(super) fn give_back(&self) {
+        let mut queue = self.queue();
+        let was_full = queue.held >= PLACES;
+        queue.held -= 1;
+        drop(queue);
+        if was_full {
+            self.filled.notify_one();
+        }
     }
 
     /// No event will be added any more.
@@ -150,5 +166,38 @@ impl Shared {
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn is_talk(event: &Event) -> bool {
+    matches!(event, Event::Message { .. } | Event::Broadcast { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use p2pchat_proto::Text;
+
+    use super::*;
+    use crate::peer::Receipt;
+
+    #[tokio::test]
+    async fn who_holds_as_many_messages_as_may_be_gets_none_more_until_one_is_given_back() {
+        let shared = Shared::new(0);
+        let (from, text) = (Username::new("bob").unwrap(), Text::new("hi").unwrap());
+        for receipt in (0..=64).map(Receipt) {
+            shared.tell(Event::Message { from: from.clone(), text: text.clone(), place: None, receipt }, 1);
+        }
+        for _ in 0..PLACES {
+            assert!(matches!(shared.take(), Taken::Event(_, false)));
+        }
+        assert!(matches!(shared.take(), Taken::Nothing));
+        // What was told before.
+        shared.filled.notified().await;
+        shared.give_back();
+        shared.filled.notified().await;
+        assert!(matches!(shared.take(), Taken::Event(_, true)));
+        shared.end();
+        shared.give_back();
+        assert!(matches!(shared.take(), Taken::Ended));
     }
 }
