@@ -123,6 +123,7 @@ impl Peer {
 
     /// A message came on the registry stream.
     pub fn handle_registry_message(&mut self, now: Time, message: FromRegistry) {
+        self.tell_all();
         match (&self.link, message) {
             (Link::Greeting { .. }, FromRegistry::Hello(reply)) => self.greeted(now, reply),
             (Link::Ready { .. }, FromRegistry::Hello(HelloReply::Failure { reason })) => {

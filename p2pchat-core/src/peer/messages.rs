@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     num::NonZeroU64,
+    vec,
 };
 
 use p2pchat_proto::{Delivery, Notification, PeerMessage, RoomName, Text, Username};
 
 use super::{
-    BroadcastReport, Peer, RequestError, RequestId, Response, StreamId, Timer,
+    BroadcastReport, Effect, Peer, RequestError, RequestId, Response, StreamId, Timer,
     deadlines::StreamTimer,
     inbox::Owed,
     lines::{Line, Numbering, Said},
@@ -104,6 +105,15 @@ pub(super) struct Broadcast {
     report: BroadcastReport,
 }
 
+/// Whom a broadcast is still to be sent to. That is done as effects are taken, so that the first members have it while the others
+/// are being told.
+#[derive(Debug)]
+pub(super) struct Untold {
+    request: RequestId,
+    since: Time,
+    members: vec::IntoIter<Username>,
+}
+
 impl Peer {
     /// Says something in an open chat (§4.11). Done once the other program has confirmed it. If it fails, it wasn't taken, and
     /// may be said again, unless it is [`RequestError::Doubtful`].
@@ -118,9 +128,11 @@ impl Peer {
                 return peer.say(now, &user, mark, Said::Direct(text), request);
             }
             let id = *peer.chats.get(&user).ok_or(RequestError::NoChat)?;
-            peer.launch(now, id, Kind::Direct, request, &text)?;
-            peer.send_peer(now, id, PeerMessage::DirectMessage { sender, recipient: user, text });
-            Ok(())
+            peer.launch(now, id, Kind::Direct, request, text, |_, text| PeerMessage::DirectMessage {
+                sender,
+                recipient: user,
+                text,
+            })
         })
     }
 
@@ -162,14 +174,29 @@ impl Peer {
         if members.is_empty() {
             self.end_broadcast(request, Ok(()));
         }
-        for member in members {
-            // What is said to somebody next may not overtake it.
-            if self.lines.get(&member).is_some_and(Line::goes_on) {
-                self.say_broadcast(now, &member, request);
-            } else {
-                self.reach(now, &member, Want::Broadcast(request));
-            }
+        self.untold.push_back(Untold { request, since: now, members: members.into_iter() });
+    }
+
+    /// Tells the next member what is broadcast. False if everybody was told.
+    pub(super) fn tell_next(&mut self) -> bool {
+        let Some(Untold { request, since, members }) = self.untold.front_mut() else { return false };
+        let (request, now) = (*request, *since);
+        let Some(member) = members.next() else {
+            self.untold.pop_front();
+            return true;
+        };
+        // What is said to somebody next may not overtake it.
+        if self.lines.get(&member).is_some_and(Line::goes_on) {
+            self.say_broadcast(now, &member, request);
+        } else {
+            self.reach(now, &member, Want::Broadcast(request));
         }
+        true
+    }
+
+    /// Tells all members what is broadcast: something else is about to be said, or a room's roster may change.
+    pub(super) fn tell_all(&mut self) {
+        while self.tell_next() {}
     }
 
     pub(super) fn end_broadcast(&mut self, request: RequestId, outcome: Result<(), RequestError>) {
@@ -191,13 +218,11 @@ impl Peer {
         if self.streams.get(&id).is_some_and(|stream| stream.numbering == Numbering::On) {
             return self.say_broadcast(now, user, request);
         }
-        match self.launch(now, id, Kind::Broadcast, request, &text) {
-            Ok(()) => {
-                let named = self.streams.get(&id).is_some_and(|stream| stream.sender);
-                let message = PeerMessage::DirectBroadcast { sender, room: named.then_some(room), text };
-                self.send_peer(now, id, message);
-            }
-            Err(error) => self.settle_broadcast(request, user, Err(error)),
+        let launched = self.launch(now, id, Kind::Broadcast, request, text, |stream, text| {
+            PeerMessage::DirectBroadcast { sender, room: stream.sender.then_some(room), text }
+        });
+        if let Err(error) = launched {
+            self.settle_broadcast(request, user, Err(error));
         }
     }
 
@@ -253,14 +278,15 @@ impl Peer {
         on_streams.map(|request| (request, None)).chain(on_lines).chain(in_part).collect()
     }
 
-    /// Waits for the confirmation of a message that is about to be sent.
+    /// Sends a message that has no number, and waits for its confirmation.
     fn launch(
         &mut self,
         now: Time,
         id: StreamId,
         kind: Kind,
         request: RequestId,
-        text: &Text,
+        text: Text,
+        message: impl FnOnce(&Stream, Text) -> PeerMessage,
     ) -> Result<(), RequestError> {
         let limit = self.config.messages_in_flight;
         let due = now + self.config.delivery_timeout;
@@ -271,6 +297,9 @@ impl Peer {
         }
         lane.flights.push_back(Flight { text: text.clone(), wait: Wait::Stream { request, due } });
         stream.watch_flights(&mut self.timers, now, id, kind);
+        stream.used(&mut self.timers, &self.config, now, id);
+        let message = message(stream, text);
+        self.effects.push_back(Effect::SendPeer { stream: id, message });
         Ok(())
     }
 

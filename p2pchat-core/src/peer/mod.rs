@@ -86,7 +86,7 @@ use self::{
     inbox::{Doubts, Handed},
     lines::Line,
     link::Link,
-    messages::Broadcast,
+    messages::{Broadcast, Untold},
     requests::Requests,
     rooms::Room,
     session::Session,
@@ -118,6 +118,7 @@ pub struct Peer {
     requests: Requests,
     rooms: BTreeMap<RoomName, Room>,
     broadcasts: BTreeMap<RequestId, Broadcast>,
+    untold: VecDeque<Untold>,
     streams: BTreeMap<StreamId, Stream>,
     /// How many of `streams` were accepted.
     accepted: usize,
@@ -189,6 +190,7 @@ impl Peer {
             requests: Requests::default(),
             rooms: BTreeMap::new(),
             broadcasts: BTreeMap::new(),
+            untold: VecDeque::new(),
             streams: BTreeMap::new(),
             accepted: 0,
             reaches: BTreeMap::new(),
@@ -212,7 +214,11 @@ impl Peer {
     }
 
     /// The next thing to do, in order.
+    ///
+    /// What a [`broadcast`](Self::broadcast) tells each member is worked out as effects are taken: who carries them out before
+    /// taking more lets the first members answer while the others are being told.
     pub fn poll_effect(&mut self) -> Option<Effect> {
+        while self.effects.is_empty() && self.tell_next() {}
         self.effects.pop_front()
     }
 
@@ -311,6 +317,7 @@ impl Peer {
 
     /// Begins a command; an error ends it at once.
     fn command(&mut self, run: impl FnOnce(&mut Self, RequestId) -> Result<(), RequestError>) -> RequestId {
+        self.tell_all();
         let request = RequestId(self.next_id());
         self.open.insert(request);
         let begun = if self.closed { Err(RequestError::Closed) } else { run(self, request) };

@@ -1,6 +1,6 @@
 //! Broadcasts, both ways.
 
-use p2pchat_core::peer::Config;
+use p2pchat_core::peer::{Config, Effect};
 
 use crate::solo::{SECOND, Solo, room, text, user};
 
@@ -27,6 +27,49 @@ fn a_broadcast_goes_to_every_member_over_a_stream_of_its_own() {
     s.peer.broadcast(s.now, room("den"), text("again"));
     let did = s.did();
     assert_eq!(did, ["s0 DIRECT_BROADCAST <alice> <den> again", "s1 DIRECT_BROADCAST <alice> again"]);
+}
+
+/// alice, who has streams to bob and carol, a chat with her, and has just told bob.
+fn half_told() -> Solo {
+    let mut s = Solo::alice_in_den();
+    s.peer.broadcast(s.now, room("den"), text("hi"));
+    s.did();
+    for (n, member) in ["bob", "carol"].into_iter().enumerate() {
+        s.registry(&format!("{OK} <{member}> <4000> <192.0.2.{}>", 2 + n));
+        s.did();
+        s.connected(n);
+        s.peer(n, &format!("{CONFIRMED} <hi>"));
+    }
+    s.peer.chat(s.now, user("carol"));
+    s.did();
+    s.peer(1, "CHAT_REQUEST_RESPONSE <ACCEPT> <200> <carol>");
+    s.peer.broadcast(s.now, room("den"), text("one"));
+    let first = s.peer.poll_effect();
+    assert!(matches!(first, Some(Effect::SendPeer { stream, .. }) if stream == s.streams[0]), "{first:?}");
+    s
+}
+
+#[test]
+fn whom_a_broadcast_has_yet_to_be_told_nothing_else_is_told_before() {
+    let mut s = half_told();
+    s.peer.send(s.now, user("carol"), text("two"));
+    assert_eq!(s.did(), ["s1 DIRECT_BROADCAST <alice> one", "s1 DIRECT_MESSAGE <alice> <carol> two"]);
+
+    let mut s = half_told();
+    s.peer.broadcast(s.now, room("den"), text("two"));
+    let two = ["s0 DIRECT_BROADCAST <alice> two", "s1 DIRECT_BROADCAST <alice> two"];
+    assert_eq!(s.did(), [&["s1 DIRECT_BROADCAST <alice> one"], &two[..]].concat());
+
+    // It was said while she was there.
+    let mut s = half_told();
+    s.registry("USER_LEFT <den> <carol>");
+    assert_eq!(s.did(), ["s1 DIRECT_BROADCAST <alice> one", "carol left den"]);
+
+    let mut s = half_told();
+    s.peer.shutdown(s.now);
+    let did = s.did();
+    assert_eq!(did.iter().filter(|line| line.starts_with("failed")).count(), 1, "{did:?}");
+    assert_eq!(s.peer.poll_effect(), None);
 }
 
 #[test]

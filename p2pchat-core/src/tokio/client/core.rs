@@ -34,6 +34,10 @@ use crate::{
 /// How many messages wait for the registry link before it counts as stuck.
 const LINK_QUEUE: usize = 256;
 
+/// Who tells many something at once writes it to so many of them, less one, before the others are told: the first can answer
+/// meanwhile.
+const FEW: usize = 8;
+
 /// A client: whoever has something for its machine locks that, and carries out what comes of it.
 pub(super) struct Client {
     core: Mutex<Core>,
@@ -88,23 +92,32 @@ impl Client {
         let is_broken = self.core.is_poisoned() && !mem::replace(&mut core.ended, true);
         core.now = self.clock.now();
         let done = act(&mut core);
-        core.carry_out();
-        let is_early = core.bring_forward();
-        let (unwritten, at_once) = (all_of(&mut core.unwritten), mem::take(&mut core.at_once));
-        let answered = all_of(&mut core.answered);
-        // Nobody else has to wait for what it takes to write, nor do those who are told something, who may ask at once.
-        drop(core);
-        if is_early || is_broken {
-            self.shared.stir.notify_one();
+        let at_once = mem::take(&mut core.at_once);
+        loop {
+            let is_all = core.carry_out_some(if at_once { FEW } else { usize::MAX });
+            let is_early = core.bring_forward();
+            // More may come for the last one.
+            let last = if is_all { None } else { core.unwritten.pop() };
+            let unwritten = all_of(&mut core.unwritten);
+            core.unwritten.extend(last);
+            let answered = all_of(&mut core.answered);
+            // Nobody else has to wait for what it takes to write, nor do those who are told something, who may ask at once.
+            drop(core);
+            if is_early || is_broken {
+                self.shared.stir.notify_one();
+            }
+            for (answer, outcome) in answered {
+                // An error means that the caller has stopped waiting.
+                let _ = answer.send(outcome);
+            }
+            for wire in unwritten {
+                if at_once { wire.write_now() } else { wire.outbox.wake() }
+            }
+            if is_all {
+                return done;
+            }
+            core = self.core();
         }
-        for (answer, outcome) in answered {
-            // An error means that the caller has stopped waiting.
-            let _ = answer.send(outcome);
-        }
-        for wire in unwritten {
-            if at_once { wire.write_now() } else { wire.outbox.wake() }
-        }
-        done
     }
 
     /// Begins a command. Its end is told there; an error means that the client has ended.
@@ -474,12 +487,13 @@ impl Core {
 /// What is to be done.
 impl Core {
     pub(super) fn carry_out(&mut self) {
-        // Before the effects: whoever is told of a login may ask at once, on another thread, who they are.
-        if self.username.as_ref() != self.machine.username() {
-            self.username = self.machine.username().cloned();
-            self.shared.status().username.clone_from(&self.username);
-        }
-        while let Some(effect) = self.machine.poll_effect() {
+        self.carry_out_some(usize::MAX);
+    }
+
+    /// Does what the machine wants done, until something is to be written on `limit` streams. False if there may be more.
+    fn carry_out_some(&mut self, limit: usize) -> bool {
+        while self.unwritten.len() < limit {
+            let Some(effect) = self.machine.poll_effect() else { return true };
             match effect {
                 Effect::ConnectRegistry => self.connect_registry(),
                 Effect::SendRegistry(message) => self.send_to_link(Outgoing::Message(message)),
@@ -511,8 +525,12 @@ impl Core {
                         self.desk.do_job(file, job);
                     }
                 }
-                Effect::Event(Event::Completed { request, outcome }) => self.complete(request, outcome),
+                Effect::Event(Event::Completed { request, outcome }) => {
+                    self.note_username();
+                    self.complete(request, outcome);
+                }
                 Effect::Event(event) => {
+                    self.note_username();
                     if let Event::KeyLearned { user, key } = &event
                         && let Err(error) = self.noted.note_key(user, Some(*key))
                     {
@@ -522,6 +540,15 @@ impl Core {
                     self.tell(event);
                 }
             }
+        }
+        false
+    }
+
+    /// Whoever is told of a login may ask at once, on another thread, who they are.
+    fn note_username(&mut self) {
+        if self.username.as_ref() != self.machine.username() {
+            self.username = self.machine.username().cloned();
+            self.shared.status().username.clone_from(&self.username);
         }
     }
 
