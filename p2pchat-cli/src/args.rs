@@ -7,6 +7,7 @@ use std::{ffi::OsString, net::Ipv6Addr, path::PathBuf, time::Duration};
 use clap::{
     ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum,
     builder::{BoolishValueParser, FalseyValueParser},
+    error::{ContextKind, ContextValue},
     parser::ValueSource,
 };
 
@@ -80,11 +81,22 @@ impl Arguments {
     pub(crate) fn of<T: Into<OsString> + Clone>(
         line: impl IntoIterator<Item = T>,
     ) -> Result<(Self, Given), clap::Error> {
-        let matches = Self::command().try_get_matches_from(line)?;
+        let matches = Self::command().try_get_matches_from(line).map_err(about_registry)?;
         let arguments =
             Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))?;
         Ok((arguments, Given(matches)))
     }
+}
+
+/// An address where a command should be is the registry's, as most programs would take it.
+fn about_registry(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+        && (word.contains(['.', ':']) || word == "localhost")
+    {
+        let tip = format!("a registry's address follows an option: p2pchat --registry {word}");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// Which options the command line or the environment has.

@@ -54,3 +54,15 @@ fn a_message_may_start_with_a_dash() {
     };
     assert_eq!((text.join(" "), timeout), ("-1 is --json".to_owned(), Duration::from_secs(5)));
 }
+
+#[test]
+fn an_address_that_stands_where_a_command_should_is_told_its_option() {
+    let refused = |line: &[&str]| Arguments::of([&["p2pchat"], line].concat()).unwrap_err().to_string();
+    for address in ["chat.example.org", "127.0.0.1:15600", "localhost"] {
+        let said = refused(&[address]);
+        let tip = format!("tip: a registry's address follows an option: p2pchat --registry {address}\n");
+        assert!(said.contains(&tip), "{said}");
+    }
+    let said = refused(&["lsten"]);
+    assert!(said.contains("listen") && !said.contains("--registry"), "{said}");
+}
