@@ -23,7 +23,7 @@ pub(crate) struct Timers<K> {
 #[derive(Debug)]
 pub(crate) struct Deadline {
     due: Time,
-    /// Where the key stands in the queue: never later than `due`, unless that is [`NEVER`].
+    /// Where the key stands in the queue, never later than `due`; [`NEVER`] if it doesn't stand there.
     queued: Time,
 }
 
@@ -79,8 +79,10 @@ impl<K: Ord + Copy> Timers<K> {
         self.deadlines.entry(key).or_default().set(&mut self.queue, key, due);
     }
 
-    /// The same of a deadline that its owner keeps.
+    /// The same of a deadline that its owner keeps. That is to be the key's only one, and [taken out](Self::cancel_kept) before
+    /// it is dropped.
     pub(crate) fn set_kept(&mut self, deadline: &mut Deadline, key: K, due: Time) {
+        debug_assert!(!self.deadlines.contains_key(&key), "two deadlines for one key");
         deadline.set(&mut self.queue, key, due);
     }
 
@@ -96,7 +98,7 @@ impl<K: Ord + Copy> Timers<K> {
         }
     }
 
-    /// The same of a deadline that its owner keeps no longer.
+    /// The same of a deadline that its owner is about to drop.
     pub(crate) fn cancel_kept(&mut self, deadline: &mut Deadline, key: K) {
         deadline.clear();
         deadline.leave(&mut self.queue, key);

@@ -34,6 +34,7 @@ impl Peer {
 
     /// The user may be heard again, and be talked to.
     pub fn unblock(&mut self, user: &Username) {
+        self.tell_all();
         self.blocked.remove(user);
     }
 

@@ -29,11 +29,6 @@ pub(super) enum StreamTimer {
     Ping,
 }
 
-impl StreamTimer {
-    const ALL: [Self; 5] =
-        [Self::Idle, Self::Asked, Self::Delivery(Kind::Direct), Self::Delivery(Kind::Broadcast), Self::Ping];
-}
-
 /// A stream's deadlines. Each message moves some, so they are where the stream is.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
@@ -76,8 +71,15 @@ impl Stream {
 
     /// It no longer has deadlines.
     pub(super) fn disarm_all(&mut self, timers: &mut Timers<Timer>, id: StreamId) {
-        for timer in StreamTimer::ALL {
-            timers.cancel_kept(self.deadlines.of(timer), Timer::Stream(timer, id));
+        let Deadlines { idle, asked, direct, broadcast, ping } = &mut self.deadlines;
+        for (deadline, timer) in [
+            (idle, StreamTimer::Idle),
+            (asked, StreamTimer::Asked),
+            (direct, StreamTimer::Delivery(Kind::Direct)),
+            (broadcast, StreamTimer::Delivery(Kind::Broadcast)),
+            (ping, StreamTimer::Ping),
+        ] {
+            timers.cancel_kept(deadline, Timer::Stream(timer, id));
         }
     }
 }

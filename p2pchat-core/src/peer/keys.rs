@@ -71,6 +71,7 @@ impl Peer {
     /// remembers from an earlier run, and for a user's decision after [`Event::KeyChanged`].
     /// Streams on which something else was proven end.
     pub fn set_key(&mut self, now: Time, user: Username, key: Option<LinkKey>) {
+        self.tell_all();
         let before = match key {
             Some(key) => self.keys.insert(user.clone(), key),
             None => self.keys.remove(&user),

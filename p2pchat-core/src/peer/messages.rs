@@ -172,12 +172,13 @@ impl Peer {
         let members: Vec<_> = members.filter(|member| Some(*member) != me.as_ref()).cloned().collect();
         broadcast.pending = members.iter().cloned().collect();
         if members.is_empty() {
-            self.end_broadcast(request, Ok(()));
+            return self.end_broadcast(request, Ok(()));
         }
         self.untold.push_back(Untold { request, since: now, members: members.into_iter() });
     }
 
-    /// Tells the next member what is broadcast. False if everybody was told.
+    /// Tells the next member what is broadcast, as of when that began: deadlines are no later than they would be. False if everybody
+    /// was told.
     pub(super) fn tell_next(&mut self) -> bool {
         let Some(Untold { request, since, members }) = self.untold.front_mut() else { return false };
         let (request, now) = (*request, *since);
@@ -194,7 +195,7 @@ impl Peer {
         true
     }
 
-    /// Tells all members what is broadcast: something else is about to be said, or a room's roster may change.
+    /// Tells all members what is broadcast: something else is about to be said, or to whom something may be said may change.
     pub(super) fn tell_all(&mut self) {
         while self.tell_next() {}
     }

@@ -219,10 +219,16 @@ impl Peer {
     /// taking more lets the first members answer while the others are being told.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         while self.effects.is_empty() && self.tell_next() {}
+        self.poll_ready()
+    }
+
+    /// The same of what is worked out already.
+    pub(crate) fn poll_ready(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) next. May be earlier than needed, never later.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next, once all effects are taken. May be earlier than needed, never
+    /// later.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.timers.next()
     }

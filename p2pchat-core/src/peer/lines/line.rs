@@ -126,7 +126,7 @@ pub(in crate::peer) enum Arrival {
 }
 
 impl Line {
-    /// The number of what is said next.
+    /// Takes the next number.
     pub(super) const fn next_number(&mut self) -> NonZeroU64 {
         let next = NonZeroU64::MIN.saturating_add(self.said);
         self.said = next.get();

@@ -34,8 +34,8 @@ use crate::{
 /// How many messages wait for the registry link before it counts as stuck.
 const LINK_QUEUE: usize = 256;
 
-/// Who tells many something at once writes it to so many of them, less one, before the others are told: the first can answer
-/// meanwhile.
+/// Who tells many something at once writes when there is something for so many, so that the first can answer while the others
+/// are told. The last of them is kept for the next time, as what is said to it may not be complete: so at least two.
 const FEW: usize = 8;
 
 /// A client: whoever has something for its machine locks that, and carries out what comes of it.
@@ -72,6 +72,7 @@ impl Client {
                 streams: BTreeMap::new(),
                 unwritten: Vec::new(),
                 at_once: false,
+                is_telling: false,
                 backlog: Backlog::default(),
                 noted,
                 username: None,
@@ -95,8 +96,10 @@ impl Client {
         let at_once = mem::take(&mut core.at_once);
         loop {
             let is_all = core.carry_out_some(if at_once { FEW } else { usize::MAX });
+            core.note_username();
             let is_early = core.bring_forward();
-            // More may come for the last one.
+            // Whoever has the machine meanwhile may write it, but leaves the telling to us.
+            core.is_telling = !is_all;
             let last = if is_all { None } else { core.unwritten.pop() };
             let unwritten = all_of(&mut core.unwritten);
             core.unwritten.extend(last);
@@ -117,6 +120,7 @@ impl Client {
                 return done;
             }
             core = self.core();
+            core.is_telling = false;
         }
     }
 
@@ -216,6 +220,8 @@ pub(super) struct Core {
     unwritten: Vec<Arc<Wire>>,
     /// Whoever said it is to write it.
     at_once: bool,
+    /// Somebody tells many something, and is writing to the first.
+    is_telling: bool,
     backlog: Backlog,
     noted: Noted,
     /// Who the handles say that one is.
@@ -493,7 +499,9 @@ impl Core {
     /// Does what the machine wants done, until something is to be written on `limit` streams. False if there may be more.
     fn carry_out_some(&mut self, limit: usize) -> bool {
         while self.unwritten.len() < limit {
-            let Some(effect) = self.machine.poll_effect() else { return true };
+            let machine = &mut self.machine;
+            let next = if self.is_telling { machine.poll_ready() } else { machine.poll_effect() };
+            let Some(effect) = next else { return true };
             match effect {
                 Effect::ConnectRegistry => self.connect_registry(),
                 Effect::SendRegistry(message) => self.send_to_link(Outgoing::Message(message)),
@@ -525,12 +533,8 @@ impl Core {
                         self.desk.do_job(file, job);
                     }
                 }
-                Effect::Event(Event::Completed { request, outcome }) => {
-                    self.note_username();
-                    self.complete(request, outcome);
-                }
+                Effect::Event(Event::Completed { request, outcome }) => self.complete(request, outcome),
                 Effect::Event(event) => {
-                    self.note_username();
                     if let Event::KeyLearned { user, key } = &event
                         && let Err(error) = self.noted.note_key(user, Some(*key))
                     {
@@ -591,6 +595,7 @@ impl Core {
     }
 
     fn complete(&mut self, request: RequestId, outcome: Result<Response, RequestError>) {
+        self.note_username();
         let outcome = outcome.map_err(|error| match (error, &self.link_error) {
             (RequestError::NoRegistry(_), Some(error)) => error.clone(),
             (error, _) => Error::Request(error),
@@ -600,7 +605,8 @@ impl Core {
         }
     }
 
-    fn tell(&self, event: Event) {
+    fn tell(&mut self, event: Event) {
+        self.note_username();
         self.shared.tell(event, self.config.events);
     }
 }
