@@ -14,11 +14,15 @@ use crate::support::{PATIENCE, Registry, chat, until};
 async fn shutting_down_drains_and_tells_everybody() {
     // More than anybody who listens is waited for.
     let registry = Registry::start_with(|config| config.times.drain = PATIENCE * 2).await;
+    let handle = registry.handle.clone();
+    // On the one thread here it hasn't run yet.
+    assert!(handle.stats().accepting, "who is told that it is bound may connect");
     let (alice, mut events) = registry.newcomer("alice").await;
     let mut raw = registry.raw().await;
     raw.say("HELLO_P2P\n").await;
     raw.hear().await;
     registry.stop().await;
+    assert!(!handle.stats().accepting);
     assert_eq!(raw.hear_out().await, "");
     until(&mut events, |event| matches!(event, Event::Disconnected { .. }).then_some(())).await;
     assert_eq!(alice.search("alice").await, Err(Error::Request(RequestError::NotConnected)));

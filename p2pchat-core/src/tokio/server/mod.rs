@@ -15,7 +15,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use tokio::{
@@ -42,9 +42,26 @@ use super::{accept::AcceptFailures, network::Listener, store::Store};
 pub struct Server {
     shared: Arc<Shared>,
     listener: Box<dyn Listener>,
+    accepting: Accepting,
     answers: mpsc::UnboundedReceiver<Answer>,
     tcp: SocketAddr,
     udp: SocketAddr,
+}
+
+/// Streams are accepted while it lives. Who comes before the first is taken waits in the listener, and isn't turned away.
+struct Accepting(Arc<Shared>);
+
+impl Accepting {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        shared.counters.accepting.store(true, Ordering::Relaxed);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.0.counters.accepting.store(false, Ordering::Relaxed);
+    }
 }
 
 /// A way to a running [`Server`], for figures and for streams that come by another way than its listener.
@@ -69,7 +86,8 @@ impl Server {
         let shared = Arc::new(Shared::new(config, store, hashes, datagrams, answer)?);
         // Nobody has come yet: none of them ends anything.
         bans.iter().for_each(|ban| _ = shared.hold(ban));
-        Ok(Self { shared, listener, answers, tcp, udp })
+        let accepting = Accepting::begin(&shared);
+        Ok(Self { shared, listener, accepting, answers, tcp, udp })
     }
 
     /// Where streams are accepted.
@@ -93,7 +111,7 @@ impl Server {
     /// # Errors
     /// Only if a part of the server has panicked, which is a defect of it.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { shared, listener, answers, .. } = self;
+        let Self { shared, listener, accepting, answers, .. } = self;
         let mut loops = JoinSet::new();
         loops.spawn(datagrams::receive(shared.clone()));
         loops.spawn(keep_deadlines(shared.clone()));
@@ -109,7 +127,7 @@ impl Server {
             _ = drain.wait_for(Option::is_some) => true,
             () = accept(&shared, &*listener, &mut connections) => false,
         };
-        drop(listener);
+        drop((listener, accepting));
         if draining {
             tracing::info!(connections = connections.len(), "draining: nobody else is let in");
             tokio::select! {
@@ -169,7 +187,6 @@ impl ServerHandle {
 }
 
 async fn accept(shared: &Arc<Shared>, listener: &dyn Listener, connections: &mut JoinSet<()>) {
-    let _accepting = shared.counters.accepting.hold();
     let mut failures = AcceptFailures::new(shared.clock);
     loop {
         tokio::select! {

@@ -1,7 +1,7 @@
 //! What a server counts, and what it tells of that.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use crate::registry::Stats;
 pub struct ServerStats {
     /// The machine's figures.
     pub registry: Stats,
-    /// True while streams are accepted.
+    /// True while streams are accepted, from when the server is bound.
     pub accepting: bool,
     /// Streams that were closed because their peer read too slowly.
     pub slow_readers: u64,
@@ -341,7 +341,7 @@ fn registry_figures(stats: &Stats) -> Vec<Figure> {
 /// What the tasks of a server count.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    pub(super) accepting: Counter,
+    pub(super) accepting: AtomicBool,
     pub(super) slow_readers: Counter,
     pub(super) slow_writers: Counter,
     pub(super) idle: Counter,
@@ -367,7 +367,7 @@ impl Counters {
     pub(super) fn stats(&self, registry: Stats, handshakes: &Places) -> ServerStats {
         ServerStats {
             registry,
-            accepting: self.accepting.so_far() > 0,
+            accepting: self.accepting.load(Ordering::Relaxed),
             slow_readers: self.slow_readers.so_far(),
             slow_writers: self.slow_writers.so_far(),
             idle: self.idle.so_far(),
@@ -406,22 +406,8 @@ impl Counter {
         self.0.fetch_add(as_u64(count), Ordering::Relaxed);
     }
 
-    /// One more for as long as what is returned lives.
-    pub(super) fn hold(&self) -> Held<'_> {
-        self.one();
-        Held(self)
-    }
-
     fn so_far(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
-    }
-}
-
-pub(super) struct Held<'a>(&'a Counter);
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -469,15 +455,6 @@ mod tests {
         let Latencies { counts, sum } = counter.so_far();
         assert_eq!((counts[0], counts[1], counts[12], counts[13]), (2, 1, 1, 2));
         assert_eq!((counts.iter().sum(), sum), (6, Duration::from_millis(80_004)));
-    }
-
-    #[test]
-    fn what_is_held_counts_until_it_is_let_go() {
-        let counter = Counter::default();
-        let (one, two) = (counter.hold(), counter.hold());
-        assert_eq!(counter.so_far(), 2);
-        drop((one, two));
-        assert_eq!(counter.so_far(), 0);
     }
 
     #[test]
