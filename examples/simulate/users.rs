@@ -68,6 +68,8 @@ pub(crate) struct User {
     pub(crate) pending: BTreeMap<RequestId, (Ask, Time)>,
     /// Who is in which room, going by nothing but what the program has told.
     pub(crate) told: BTreeMap<RoomName, BTreeSet<Username>>,
+    /// When the program last logged in because the user said so.
+    pub(crate) since: Time,
 }
 
 impl User {
@@ -78,6 +80,7 @@ impl User {
             rooms: BTreeMap::new(),
             pending: BTreeMap::new(),
             told: BTreeMap::new(),
+            since: Time::ZERO,
         }
     }
 
@@ -455,7 +458,10 @@ impl World {
             (Ask::Login { right: false }, Ok(_)) => {
                 self.fail(format!("{name} is logged in with a wrong password"));
             }
-            (Ask::Login { right: true }, Ok(_)) => self.stats.logins += 1,
+            (Ask::Login { right: true }, Ok(_)) => {
+                user.since = now;
+                self.stats.logins += 1;
+            }
             (Ask::Login { right: true }, Err(RequestError::LoginFailed(reason)))
                 if user.registered == Known::Yes =>
             {
