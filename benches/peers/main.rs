@@ -52,6 +52,9 @@ struct Arguments {
     /// That room in the clear: nobody has a link key.
     #[arg(long, requires = "room")]
     clear: bool,
+    /// How many broadcasts follow the first one there. What one costs in instructions is the difference of two counts.
+    #[arg(long, requires = "room", default_value_t = 10)]
+    broadcasts: usize,
     /// Measures files instead: how fast one goes, and what messages notice of it.
     #[arg(long)]
     file: bool,
@@ -65,7 +68,7 @@ fn main() {
     rlimit::increase_nofile_limit(u64::MAX).expect("descriptors");
     let near = current_thread();
     match (arguments.room, arguments.memory) {
-        (Some(members), _) => near.block_on(room::measure(members, !arguments.clear)),
+        (Some(members), _) => near.block_on(room::measure(members, !arguments.clear, arguments.broadcasts)),
         (None, Some(way)) => println!("{}", near.block_on(memory::each_end(way))),
         (None, None) => near.block_on(async { tokio::spawn(compare(arguments)).await.expect("it ends") }),
     }

@@ -19,7 +19,7 @@ struct Figures {
     encrypted: bool,
     joined_s: f64,
     first_broadcast_ms: f64,
-    /// The median of ten.
+    /// The median.
     next_broadcast_ms: f64,
     resident_mib: Resident,
     descriptors: Descriptors,
@@ -40,7 +40,7 @@ struct Descriptors {
 }
 
 /// A room of so many, the talker among them.
-pub(crate) async fn measure(members: usize, encrypted: bool) {
+pub(crate) async fn measure(members: usize, encrypted: bool, broadcasts: usize) {
     let way = if encrypted { Way::Encrypted } else { Way::Clear };
     let (far, registry) = (elsewhere(), Registry::start(&elsewhere()).await);
     stay_on(Side::Near);
@@ -50,7 +50,7 @@ pub(crate) async fn measure(members: usize, encrypted: bool) {
     let joined_s = begun.elapsed().as_secs_f64();
     let (joined, joined_descriptors) = (mib(), descriptors());
     let first = hall.broadcast(1).await;
-    let next = hall.broadcast(10).await;
+    let next = hall.broadcast(broadcasts).await;
     let figures = Figures {
         members,
         encrypted,

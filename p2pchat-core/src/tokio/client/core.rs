@@ -1,5 +1,7 @@
 //! The peer machine, and what there is around it.
 
+mod effects;
+
 use std::{
     collections::BTreeMap,
     fmt, mem,
@@ -19,20 +21,17 @@ use super::{
     backlog::{Backlog, Read},
     files::{Desk, Disk, FileFact, Place},
     handle::KnownKey,
-    link::{LinkFact, LinkTask, Outgoing, Vouching},
+    link::{LinkFact, Outgoing, Vouching},
     noted::Noted,
     shared::Shared,
-    streams::{StreamFact, StreamTask},
+    streams::StreamFact,
     wire::Wire,
 };
 use crate::{
     Time,
-    peer::{Effect, Event, FileId, Peer, Receipt, RequestError, RequestId, Response, StreamId},
+    peer::{Event, FileId, Peer, Receipt, RequestError, RequestId, Response, StreamId},
     tokio::{Error, LinkIdentity, clock::Clock, disk::Source, network::BoxStream},
 };
-
-/// How many messages wait for the registry link before it counts as stuck.
-const LINK_QUEUE: usize = 256;
 
 /// Who tells many something at once writes when there is something for so many, so that the first can answer while the others
 /// are told. The last of them is kept for the next time, as what is said to it may not be complete: so at least two.
@@ -95,14 +94,14 @@ impl Client {
         let done = act(&mut core);
         let at_once = mem::take(&mut core.at_once);
         loop {
-            let is_all = core.carry_out_some(if at_once { FEW } else { usize::MAX });
+            let limit = if at_once && !core.is_telling { FEW } else { usize::MAX };
+            let is_all = core.carry_out_some(limit);
             core.note_username();
             let is_early = core.bring_forward();
-            // Whoever has the machine meanwhile may write it, but leaves the telling to us.
-            core.is_telling = !is_all;
+            // Whoever has the machine while we write leaves the telling to us.
+            core.is_telling |= !is_all;
             let last = if is_all { None } else { core.unwritten.pop() };
             let unwritten = all_of(&mut core.unwritten);
-            core.unwritten.extend(last);
             let answered = all_of(&mut core.answered);
             // Nobody else has to wait for what it takes to write, nor do those who are told something, who may ask at once.
             drop(core);
@@ -121,6 +120,7 @@ impl Client {
             }
             core = self.core();
             core.is_telling = false;
+            core.unwritten.extend(last);
         }
     }
 
@@ -487,126 +487,5 @@ impl Core {
             self.alarm = due;
         }
         is_early
-    }
-}
-
-/// What is to be done.
-impl Core {
-    pub(super) fn carry_out(&mut self) {
-        self.carry_out_some(usize::MAX);
-    }
-
-    /// Does what the machine wants done, until something is to be written on `limit` streams. False if there may be more.
-    fn carry_out_some(&mut self, limit: usize) -> bool {
-        while self.unwritten.len() < limit {
-            let machine = &mut self.machine;
-            let next = if self.is_telling { machine.poll_ready() } else { machine.poll_effect() };
-            let Some(effect) = next else { return true };
-            match effect {
-                Effect::ConnectRegistry => self.connect_registry(),
-                Effect::SendRegistry(message) => self.send_to_link(Outgoing::Message(message)),
-                Effect::SendDatagram(message) => self.send_to_link(Outgoing::Datagram(message)),
-                Effect::CloseRegistry => self.link = None,
-                Effect::ParkRegistry => self.send_to_link(Outgoing::Park),
-                Effect::Dial { stream, addr, secure } => {
-                    if let Some(task) = self.add_stream(stream) {
-                        self.tasks.spawn_on(task.dial(addr, secure), &self.runtime);
-                    }
-                }
-                Effect::SendPeer { stream, message } => {
-                    if let Some(wire) = self.streams.get(&stream) {
-                        wire.outbox.fill().push(&message);
-                        if self.unwritten.last().is_none_or(|last| !Arc::ptr_eq(last, wire)) {
-                            self.unwritten.push(wire.clone());
-                        }
-                    }
-                }
-                Effect::ClosePeer { stream } => {
-                    if let Some(wire) = self.streams.remove(&stream) {
-                        self.backlog.forget(stream);
-                        wire.outbox.close();
-                    }
-                }
-                Effect::File { file, deed } => {
-                    if let Some((job, disk)) = self.desk.hand(file, deed) {
-                        self.open_file(file, disk);
-                        self.desk.do_job(file, job);
-                    }
-                }
-                Effect::Event(Event::Completed { request, outcome }) => self.complete(request, outcome),
-                Effect::Event(event) => {
-                    if let Event::KeyLearned { user, key } = &event
-                        && let Err(error) = self.noted.note_key(user, Some(*key))
-                    {
-                        let what = format!("{user}'s key is not noted: {error}");
-                        self.tell(Event::Fault { culprit: "this program".to_owned(), what });
-                    }
-                    self.tell(event);
-                }
-            }
-        }
-        false
-    }
-
-    /// Whoever is told of a login may ask at once, on another thread, who they are.
-    fn note_username(&mut self) {
-        if self.username.as_ref() != self.machine.username() {
-            self.username = self.machine.username().cloned();
-            self.shared.status().username.clone_from(&self.username);
-        }
-    }
-
-    fn connect_registry(&mut self) {
-        let Some(client) = self.client.upgrade() else { return };
-        let (outgoing, queue) = mpsc::channel(LINK_QUEUE);
-        self.links += 1;
-        self.link = Some(Link { generation: self.links, outgoing });
-        self.link_error = None;
-        let task = LinkTask {
-            config: self.config.clone(),
-            vouching: self.vouching.clone(),
-            generation: self.links,
-            client,
-            outgoing: queue,
-        };
-        self.tasks.spawn_on(task.run(), &self.runtime);
-    }
-
-    fn send_to_link(&mut self, outgoing: Outgoing) {
-        let Some(link) = &self.link else { return };
-        if link.outgoing.try_send(outgoing).is_err() {
-            self.link = None;
-            self.machine.handle_registry_closed(self.now, "the registry doesn't read what it is sent".into());
-        }
-    }
-
-    fn add_stream(&mut self, id: StreamId) -> Option<StreamTask> {
-        let client = self.client.upgrade().filter(|_| !self.ended)?;
-        let wire = Arc::new(Wire::new(self.config.send_queue_bytes));
-        self.streams.insert(id, wire.clone());
-        let (config, identity) = (self.config.clone(), self.identity.clone());
-        Some(StreamTask { id, config, identity, clock: self.clock, wire, client })
-    }
-
-    fn open_file(&mut self, file: FileId, disk: Disk) {
-        if let Some(client) = self.client.upgrade() {
-            self.tasks.spawn_on(self.desk.open(file, disk, client), &self.runtime);
-        }
-    }
-
-    fn complete(&mut self, request: RequestId, outcome: Result<Response, RequestError>) {
-        self.note_username();
-        let outcome = outcome.map_err(|error| match (error, &self.link_error) {
-            (RequestError::NoRegistry(_), Some(error)) => error.clone(),
-            (error, _) => Error::Request(error),
-        });
-        if let Some(answer) = self.answers.remove(&request) {
-            self.answered.push((answer, outcome));
-        }
-    }
-
-    fn tell(&mut self, event: Event) {
-        self.note_username();
-        self.shared.tell(event, self.config.events);
     }
 }
