@@ -2,7 +2,7 @@
 //! connections, TLS and password hashes.
 //!
 //! ```sh
-//! cargo bench -p p2pchat-benches --bench durable
+//! cargo run --release -p p2pchat-benches --bin durable
 //! ```
 //!
 //! Prints a JSON object a line: commits and registrations a second of the engine alone and of the store, for each size of a
@@ -37,7 +37,6 @@ const HASH: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 /// There before anything is measured.
 const BEFORE: usize = 20_000;
-const BATCHES: [usize; 4] = [1, 16, 256, 1_024];
 
 /// Measures durable registrations.
 #[derive(Debug, Parser)]
@@ -51,17 +50,17 @@ struct Arguments {
     /// How many pairs.
     #[arg(long, default_value_t = 5)]
     pairs: usize,
-    /// What cargo says to every benchmark.
-    #[arg(long, hide = true)]
-    bench: bool,
+    /// How many registrations are committed at once.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 256, 1_024])]
+    batches: Vec<usize>,
 }
 
 fn main() -> Result<(), Failure> {
-    let Arguments { dir, seconds, pairs, .. } = Arguments::parse();
+    let Arguments { dir, seconds, pairs, batches } = Arguments::parse();
     let dir = tempfile::tempdir_in(dir)?;
     let (mut engine, mut store) = (Engine::new(dir.path())?, Registrations::new(dir.path())?);
     let time = Duration::from_secs_f64(seconds);
-    for size in BATCHES {
+    for size in batches {
         let mut found = Vec::new();
         for _ in 0..pairs {
             found.push((

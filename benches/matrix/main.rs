@@ -62,8 +62,10 @@ fn main() -> Outcome {
 /// What is measured has to be what is there. Each by itself, as people build them; where it is only seen that all works, what
 /// the whole workspace shares of features is good enough, and is built already.
 fn build(together: bool) -> Outcome {
-    const PROGRAMS: [(&str, &[&str]); 2] =
-        [("p2pchat-registryd", &["p2pchat-registryd"]), ("p2pchat-benches", &["floor", "load", "workers"])];
+    const PROGRAMS: [(&str, &[&str]); 2] = [
+        ("p2pchat-registryd", &["p2pchat-registryd"]),
+        ("p2pchat-benches", &["floor", "load", "workers", "durable"]),
+    ];
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let profile = server::profile()?;
     for (package, bins) in PROGRAMS {

@@ -1,9 +1,6 @@
 //! What is run against what, in which order, and which ratio is made of it.
 
-use std::{
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{path::Path, process::Command};
 
 use p2pchat_benches::median;
 
@@ -12,7 +9,7 @@ use crate::{
     accounts::{Cost, import},
     figures::{Figures, each},
     report::{Goal, Row},
-    server::{Server, binary},
+    server::{Place, Server, binary, said},
 };
 
 /// How many accounts a registry has, if it isn't the one of a million.
@@ -23,6 +20,8 @@ const MILLION: usize = 1_000_000;
 const ROOMS: usize = 100_000;
 /// How many connections have requests on their way.
 const BUSY: usize = 64;
+/// How many have something on its way that has to be on disk.
+const WRITERS: usize = 256;
 
 /// How large everything is.
 pub(crate) struct Plan {
@@ -322,18 +321,34 @@ impl Plan {
 
     fn writes(&self, cheap: &Path) -> Outcome<Vec<Row>> {
         let registry = Server::registry(cheap, ACCOUNTS, Cost::NONE)?;
-        let figures = registry.load(256, self.seconds * 2.0, &["registrations", "joins", "day"])?;
-        let [registrations, joins, day] = figures.as_slice() else { return Err("not three phases".into()) };
-        let durable = registrations.of("per_second")?;
+        // The engine alone is asked for as many at once as there are connections, on the server's processor and disk.
+        let mut engine = Command::new(binary("durable")?);
+        engine.arg("--dir").arg(cheap.parent().ok_or("no folder")?);
+        engine.args(["--batches", &WRITERS.to_string(), "--pairs", "1"]);
+        engine.args(["--seconds", &self.seconds.to_string()]);
+        let mut rates: [Vec<f64>; 2] = Default::default();
+        for _ in 0..self.rounds.min(3) {
+            rates[0].push(first(said(&mut engine, Place::First)?)?.of("engine_per_second")?);
+            let registered = first(registry.load(WRITERS, self.seconds * 2.0, &["registrations"])?)?;
+            rates[1].push(registered.of("per_second")?);
+        }
+        let [floor, ours] = &rates;
+        let ratios: Vec<_> = ours.iter().zip(floor).map(|(ours, floor)| ours / floor).collect();
+        let figures = registry.load(WRITERS, self.seconds * 2.0, &["joins", "day"])?;
+        let [joins, day] = figures.as_slice() else { return Err("not two phases".into()) };
         let (joins, day) = (joins.of("per_second")?, day.of("per_second")?);
         Ok(vec![
-            alone(
-                "registrations, durable, at next to no hash cost, from 256 connections",
-                "/s",
-                durable,
-                durable / 20_000.0,
-                Goal::AtLeast(1.0),
-            ),
+            Row {
+                what: format!(
+                    "registrations, durable, at next to no hash cost, from {WRITERS} connections, against redb alone by {WRITERS}"
+                ),
+                unit: "/s",
+                floor: Some(median(floor)),
+                ours: median(ours),
+                value: median(&ratios),
+                spread: spread(&ratios),
+                goal: Goal::AtLeast(0.5),
+            },
             alone("joins and leaves, durable, from 248 connections", "/s", joins, joins, Goal::None),
             alone("a mixed day of 256 users", "/s", day, day, Goal::None),
         ])
@@ -343,11 +358,7 @@ impl Plan {
     fn two_workers(&self) -> Outcome<Row> {
         let mut command = Command::new(binary("workers")?);
         command.args(["--rounds", &self.rounds.to_string(), "--batches", &self.batches.to_string()]);
-        let output = command.stdout(Stdio::piped()).spawn()?.wait_with_output()?;
-        if !output.status.success() {
-            return Err("the two workers failed".into());
-        }
-        let figures = Figures::read(&String::from_utf8(output.stdout)?)?;
+        let figures = first(said(&mut command, Place::All)?)?;
         let row = alone(
             "lookups that are in memory already: two workers, against one",
             "/s",

@@ -30,11 +30,13 @@ fn folder() -> Outcome<PathBuf> {
 
 /// Which processors a process may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     /// The first, which is the servers'.
     First,
     /// All but the first, which are the generator's.
     Others,
+    /// All that there are.
+    All,
 }
 
 /// Starts a process there. What this one may have, a child inherits.
@@ -52,6 +54,15 @@ fn spawn(command: &mut Command, place: Place) -> Outcome<Child> {
     let child = command.spawn();
     sched_setaffinity(None, &all)?;
     Ok(child?)
+}
+
+/// Runs a program to its end, and has what it says.
+pub(crate) fn said(command: &mut Command, place: Place) -> Outcome<Vec<Figures>> {
+    let output = spawn(command.stdout(Stdio::piped()), place)?.wait_with_output()?;
+    if !output.status.success() {
+        return Err(format!("{command:?} failed").into());
+    }
+    String::from_utf8(output.stdout)?.lines().map(Figures::read).collect()
 }
 
 /// A server that runs, and is killed when it isn't needed any more.
@@ -108,12 +119,7 @@ impl Server {
         if self.floor {
             command.arg("--floor");
         }
-        command.args(phases).stdout(Stdio::piped());
-        let output = spawn(&mut command, Place::Others)?.wait_with_output()?;
-        if !output.status.success() {
-            return Err(format!("the load failed at {phases:?}").into());
-        }
-        String::from_utf8(output.stdout)?.lines().map(Figures::read).collect()
+        said(command.args(phases), Place::Others)
     }
 }
 

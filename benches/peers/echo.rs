@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     people::{ROOM, TALKER, text},
-    report::{Figure, MEMBERS, What, cpu},
+    report::{Begun, Broadcasts, Figure, MEMBERS, What, cpu},
 };
 
 /// What a stream that isn't idle is read into.
@@ -62,7 +62,6 @@ impl Echo {
         match what {
             What::SetUp => self.set_up(count).await,
             What::RoundTrip => self.round_trip(count).await,
-            What::Broadcast => self.broadcast(count).await,
             _ => self.rate(what, count).await,
         }
     }
@@ -122,15 +121,15 @@ impl Echo {
     }
 
     /// The frame of a broadcast, written on a stream to each, and read again from each.
-    async fn broadcast(&self, count: usize) -> Figure {
+    pub(crate) async fn broadcast(&self, count: usize) -> [(What, Figure); 2] {
         let mut streams = Vec::new();
         for _ in 0..MEMBERS {
             streams.push(self.connect().await);
         }
-        let (mut times, before) = (Vec::new(), cpu());
+        let (mut broadcasts, before) = (Broadcasts::default(), cpu());
         let mut answer = Vec::new();
         for number in 0..count {
-            let begun = Instant::now();
+            let begun = Begun::now();
             let message = PeerMessage::DirectBroadcast {
                 sender: TALKER.parse().expect("a name"),
                 room: Some(ROOM.parse().expect("a name")),
@@ -141,14 +140,15 @@ impl Echo {
                 stream.write_all(&frame).await.expect("the echo");
                 stream.flush().await.expect("the echo");
             }
+            broadcasts.written(&begun);
             answer.resize(frame.len(), 0);
             for stream in &mut streams {
                 stream.read_exact(&mut answer).await.expect("the echo");
                 assert_eq!(answer, frame);
             }
-            times.push(begun.elapsed());
+            broadcasts.confirmed(&begun);
         }
-        Figure::of_times(times, cpu() - before)
+        broadcasts.figures(cpu() - before)
     }
 }
 

@@ -1,14 +1,22 @@
 //! Somebody who talks to a room.
 
-use std::time::Instant;
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use p2pchat_core::tokio::Peer;
 use tokio::{runtime::Handle, task::JoinSet};
 
 use crate::{
     people::{Heard, ROOM, Registry, TALKER, text},
-    report::{Figure, MEMBERS, Way, What, cpu},
+    report::{Begun, Broadcasts, Figure, MEMBERS, Way, What, cpu},
 };
+
+/// How long what is on its way takes, at most.
+const LONGEST: Duration = Duration::from_secs(10);
 
 pub(crate) struct Hall {
     talker: Peer,
@@ -24,6 +32,7 @@ impl Hall {
         let mut hall = Self::fill_with(registry, far, way, MEMBERS).await;
         // Dials everybody.
         hall.broadcast(1).await;
+        hall.is_told_at_once().await;
         hall
     }
 
@@ -50,18 +59,37 @@ impl Hall {
         Self { talker, room, members, heard, _there: there }
     }
 
-    pub(crate) async fn broadcast(&mut self, count: usize) -> Figure {
+    pub(crate) async fn broadcast(&mut self, count: usize) -> [(What, Figure); 2] {
         let bytes = What::Broadcast.load().0;
         self.heard.expect(bytes);
-        let (mut times, before) = (Vec::new(), cpu());
+        let (mut broadcasts, before) = (Broadcasts::default(), cpu());
         for number in 0..count {
-            let begun = Instant::now();
-            let report = self.talker.broadcast(&self.room, &text(number, bytes)).await.expect("a report");
-            times.push(begun.elapsed());
+            let begun = Begun::now();
+            let said = text(number, bytes);
+            let mut report = pin!(self.talker.broadcast(&self.room, &said));
+            // Who has a stream is written to before there is anything to wait for.
+            assert!(poll_fn(|cx| Poll::Ready(report.as_mut().poll(cx).is_pending())).await);
+            broadcasts.written(&begun);
+            let report = report.await.expect("a report");
+            broadcasts.confirmed(&begun);
             assert_eq!((report.delivered.len(), report.failed), (self.members, Vec::new()));
         }
-        let figure = Figure::of_times(times, cpu() - before);
+        let figures = broadcasts.figures(cpu() - before);
         self.heard.check(count, self.members);
-        figure
+        figures
+    }
+
+    /// What is measured as written is: all hear it while this thread, which is the talker's, does nothing else.
+    async fn is_told_at_once(&mut self) {
+        let said = text(0, What::Broadcast.load().0);
+        self.heard.expect(said.len());
+        let mut report = pin!(self.talker.broadcast(&self.room, &said));
+        assert!(poll_fn(|cx| Poll::Ready(report.as_mut().poll(cx).is_pending())).await);
+        let begun = Instant::now();
+        while self.heard.texts() < self.members {
+            assert!(begun.elapsed() < LONGEST, "{} of {} have it", self.heard.texts(), self.members);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        report.await.expect("a report");
     }
 }

@@ -144,13 +144,14 @@ async fn compare(arguments: Arguments) {
             let count = what.count() / less;
             // In turn, so that a floor is never far from what is compared with it.
             for n in 0..2 {
-                let (way, echo) = &echoes[n];
-                report.add(what, *way, echo.measure(what, count).await);
-                let (way, figure) = match what {
-                    What::Broadcast => (halls[n].0, halls[n].1.broadcast(count).await),
-                    _ => (pairs[n].0, pairs[n].1.measure(what, count).await),
-                };
-                report.add(what, way, figure);
+                let ((floor, echo), (way, pair), (_, hall)) = (&echoes[n], &mut pairs[n], &mut halls[n]);
+                if what == What::Broadcast {
+                    report.add_all(*floor, echo.broadcast(count).await);
+                    report.add_all(*way, hall.broadcast(count).await);
+                } else {
+                    report.add(what, *floor, echo.measure(what, count).await);
+                    report.add(what, *way, pair.measure(what, count).await);
+                }
             }
         }
         if wanted(&What::Search) {

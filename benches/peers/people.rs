@@ -123,6 +123,11 @@ impl Heard {
         self.texts.1.store(0, Relaxed);
     }
 
+    /// How many were heard since.
+    pub(crate) fn texts(&self) -> usize {
+        self.texts.0.load(Relaxed)
+    }
+
     /// The texts from 0 on were heard, each by so many.
     pub(crate) fn check(&self, texts: usize, by: usize) {
         let heard = (self.texts.0.load(Relaxed), self.texts.1.load(Relaxed));

@@ -1,6 +1,10 @@
 //! What was measured, a JSON object a line, and the table of it.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use clap::ValueEnum;
 use p2pchat_benches::median;
@@ -45,6 +49,8 @@ pub(crate) enum What {
     Pipelined,
     Throughput,
     Broadcast,
+    /// What a broadcast begins with: everybody has been written to.
+    Written,
     Memory,
 }
 
@@ -105,6 +111,7 @@ impl What {
             Self::Pipelined => "64 bytes, 64 on their way",
             Self::Throughput => "16 KiB, 16 on their way",
             Self::Broadcast => "broadcast to 100, until all have confirmed it",
+            Self::Written => "– of it, until it is written to all",
             Self::Memory => "an idle stream's resident memory, one end",
         }
     }
@@ -113,7 +120,7 @@ impl What {
     fn goal(self, way: Way) -> Option<f64> {
         match (self, way) {
             (Self::RoundTrip, Way::Clear) => Some(1.3),
-            (Self::RoundTrip | Self::Broadcast, _) => Some(1.5),
+            (Self::RoundTrip | Self::Broadcast | Self::Written, _) => Some(1.5),
             _ => None,
         }
     }
@@ -123,7 +130,8 @@ impl What {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Figure {
     value: f64,
-    /// Processor time of the whole process for one, both ends and the system's part included, in µs.
+    /// Processor time for one, the system's part included, in µs: of the whole process, hence of both ends, where nothing else
+    /// is said.
     #[serde(rename = "cpu_us", skip_serializing_if = "Option::is_none")]
     cpu: Option<f64>,
 }
@@ -166,8 +174,57 @@ pub(crate) fn rounded(value: f64) -> f64 {
 
 /// The processor time that this process has used.
 pub(crate) fn cpu() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
+    used(ClockId::ProcessCPUTime)
+}
+
+/// The processor time that this thread has used.
+pub(crate) fn own_cpu() -> Duration {
+    used(ClockId::ThreadCPUTime)
+}
+
+fn used(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// Broadcasts: until all had confirmed them, and until all had been written to.
+#[derive(Debug, Default)]
+pub(crate) struct Broadcasts {
+    confirmed: Vec<Duration>,
+    written: Vec<Duration>,
+    writing: Duration,
+}
+
+/// One that goes on.
+pub(crate) struct Begun {
+    at: Instant,
+    cpu: Duration,
+}
+
+impl Begun {
+    pub(crate) fn now() -> Self {
+        Self { cpu: own_cpu(), at: Instant::now() }
+    }
+}
+
+impl Broadcasts {
+    pub(crate) fn written(&mut self, begun: &Begun) {
+        self.written.push(begun.at.elapsed());
+        self.writing += own_cpu() - begun.cpu;
+    }
+
+    pub(crate) fn confirmed(&mut self, begun: &Begun) {
+        self.confirmed.push(begun.at.elapsed());
+    }
+
+    /// `cpu` is what they took at both ends.
+    pub(crate) fn figures(self, cpu: Duration) -> [(What, Figure); 2] {
+        let Self { confirmed, written, writing } = self;
+        [
+            (What::Broadcast, Figure::of_times(confirmed, cpu)),
+            (What::Written, Figure::of_times(written, writing)),
+        ]
+    }
 }
 
 /// All rounds.
@@ -187,6 +244,10 @@ impl Report {
         self.0.entry((what, way)).or_default().push(figure);
     }
 
+    pub(crate) fn add_all(&mut self, way: Way, figures: [(What, Figure); 2]) {
+        figures.into_iter().for_each(|(what, figure)| self.add(what, way, figure));
+    }
+
     fn values(&self, what: What, way: Way, of: fn(&Figure) -> Option<f64>) -> Option<Vec<f64>> {
         self.0.get(&(what, way))?.iter().map(of).collect()
     }
@@ -203,6 +264,7 @@ impl Report {
             What::Pipelined,
             What::Throughput,
             What::Broadcast,
+            What::Written,
             What::Memory,
         ] {
             if !self.0.contains_key(&(what, Way::Clear)) {
@@ -210,13 +272,15 @@ impl Report {
             }
             self.row(&mut table, what, what.words(), what.unit(), |figure| Some(figure.value));
             if !matches!(what, What::Search | What::Memory) {
-                self.row(&mut table, what, "– processor time for one, both ends", " µs", |figure| {
-                    figure.cpu
-                });
+                let whose = match what {
+                    What::Written => "– processor time for one, the talker's thread",
+                    _ => "– processor time for one, both ends",
+                };
+                self.row(&mut table, what, whose, " µs", |figure| figure.cpu);
             }
         }
         table.push_str("\n| goal | measured | reached |\n| --- | --- | --- |\n");
-        for (what, way) in [What::RoundTrip, What::Broadcast]
+        for (what, way) in [What::RoundTrip, What::Written, What::Broadcast]
             .into_iter()
             .flat_map(|what| [(what, Way::Clear), (what, Way::Encrypted)])
         {

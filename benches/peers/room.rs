@@ -49,8 +49,8 @@ pub(crate) async fn measure(members: usize, encrypted: bool, broadcasts: usize) 
     let mut hall = Hall::fill_with(&registry, &far, way, members.saturating_sub(1)).await;
     let joined_s = begun.elapsed().as_secs_f64();
     let (joined, joined_descriptors) = (mib(), descriptors());
-    let first = hall.broadcast(1).await;
-    let next = hall.broadcast(broadcasts).await;
+    let [(_, first), _] = hall.broadcast(1).await;
+    let [(_, next), _] = hall.broadcast(broadcasts).await;
     let figures = Figures {
         members,
         encrypted,

@@ -80,8 +80,7 @@ impl<'a> Writer<'a> {
     }
 
     fn status(&mut self, phrase: Phrase) {
-        self.plain(phrase.as_str());
-        self.plain(u64::from(phrase.code()));
+        self.out.put_slice(phrase.fields().as_bytes());
     }
 
     /// A refusal: the phrase, its code, and why if that is told.
@@ -180,7 +179,7 @@ impl Plain for IpAddr {
                     if i > 0 {
                         out.put_u8(b'.');
                     }
-                    u64::from(octet).put(out);
+                    out.put_slice(itoa::Buffer::new().format(octet).as_bytes());
                 }
             }
             Self::V6(ip) => Shown(ip).put(out),
