@@ -7,7 +7,10 @@ use p2pchat_core::{
     proto::{Capabilities, PasswordDigest},
     tokio::{Error, Events, Peer},
 };
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, split},
+    time::timeout,
+};
 
 use crate::support::{PATIENCE, Registry, chat, quick, until};
 
@@ -254,4 +257,43 @@ async fn a_session_is_kept_alive_by_datagrams_and_ends_without_them() {
     while let Some(event) = events.next().await {
         assert!(!matches!(event, Event::Disconnected { .. }), "{event:?}");
     }
+}
+
+/// Replies are encoded when others have the machine already: they come before what it says next all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_registry_tells_is_in_the_order_in_which_it_happened() {
+    let registry = Registry::start().await;
+    let digest = PasswordDigest::of_password("secret");
+    let comes = async |name: &str, verbs: &[&str], asks: &str, wanted: &str| {
+        let mut stream = registry.raw().await;
+        let words = |verb: &&str| format!("{verb} <{name}> <{}>\n", digest.expose());
+        let lines = format!("HELLO_P2P\n{}{asks}", verbs.iter().map(words).collect::<String>());
+        stream.say(lines).await;
+        while !stream.hear().await.contains(wanted) {}
+        stream
+    };
+    let new = ["REGISTER", "LOGIN"];
+    let alice = comes("alice", &new, "CREATE_CHAT_ROOM <tea> <> <9> <>\n", "CREATION <SUCCESS>").await;
+    let mut bob = comes("bob", &new, "JOIN_CHAT_ROOM <tea> <> <increment>\n", "JOIN <SUCCESS>").await;
+
+    // Alice asks where bob is, again and again, whatever she is told.
+    let (heard, mut out) = split(alice.0);
+    let asks = tokio::spawn(async move {
+        let asks = "SEARCH_USER <bob>\n".repeat(32);
+        while out.write_all(asks.as_bytes()).await.is_ok() && out.flush().await.is_ok() {}
+    });
+    let mut heard = BufReader::new(heard).lines();
+    let mut next =
+        async || timeout(PATIENCE, heard.next_line()).await.expect("heard nothing").unwrap().unwrap();
+    for round in 0..100 {
+        while !next().await.starts_with("SEARCH_USER_RESPONSE <SUCCESS>") {}
+        bob.say("LOGOUT\n").await;
+        while !next().await.starts_with("USER_LOGOUT <bob>") {}
+        for _ in 0..100 {
+            let line = next().await;
+            assert!(!line.starts_with("SEARCH_USER_RESPONSE <SUCCESS>"), "{line:?} in round {round}");
+        }
+        bob = comes("bob", &["LOGIN"], "", "AUTH <SUCCESS>").await;
+    }
+    asks.abort();
 }

@@ -455,10 +455,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
             self.outbox.set_dialect(dialect);
         }
         let mut is_first = true;
-        self.shared.converse(now, (conn, &self.outbox), |registry, now, filling| {
-            if std::mem::take(&mut is_first) {
-                filling.reserve(batch.len());
-            } else {
+        self.shared.converse(now, (conn, &self.outbox, batch.len()), |registry, now, filling| {
+            if !std::mem::take(&mut is_first) {
                 waits.ask(registry, now, conn);
             }
             if !waits.may_take(filling.queued(), filling.fate()) {

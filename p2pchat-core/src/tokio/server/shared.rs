@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError},
 };
 
-use p2pchat_proto::{Message, SessionToken};
+use p2pchat_proto::{FromRegistry, Message, SessionToken};
 use slotmap::SecondaryMap;
 use tokio::{
     sync::{Mutex as AsyncMutex, Notify, mpsc, watch},
@@ -61,20 +61,40 @@ struct Core {
 }
 
 impl Core {
-    /// Adds to what is to be written to a stream, or said of it. `own` is one whose outbox is held.
-    fn queue(
-        &self,
-        conn: ConnId,
-        own: &mut Option<(ConnId, &mut Filling<'_>)>,
-        fill: impl FnOnce(&mut Filling<'_>),
-    ) {
+    /// Adds to what is to be written to a stream, or said of it.
+    fn queue(&self, conn: ConnId, own: Option<&mut Own<'_>>, fill: impl FnOnce(&mut Filling<'_>)) {
         match own {
-            Some((own, filling)) if *own == conn => fill(filling),
+            Some(own) if own.conn == conn => {
+                own.encode();
+                fill(&mut own.filling);
+            }
             _ => {
                 if let Some(outbox) = self.outboxes.get(conn) {
                     outbox.add(fill);
                 }
             }
+        }
+    }
+}
+
+/// The stream whose messages the machine is told. Its outbox is held until all of its replies are in it, so that what another
+/// thread has for it comes behind them.
+struct Own<'a> {
+    conn: ConnId,
+    filling: Filling<'a>,
+    /// What it is to be told, and can be encoded once others have the machine again.
+    replies: Vec<FromRegistry>,
+}
+
+impl Own<'_> {
+    /// How much is queued has to be known of what may be long.
+    fn can_wait(message: &FromRegistry) -> bool {
+        !matches!(message, FromRegistry::Rooms(_) | FromRegistry::Peers(_) | FromRegistry::Bans(_))
+    }
+
+    fn encode(&mut self) {
+        for message in self.replies.drain(..) {
+            self.filling.push(&message);
         }
     }
 }
@@ -158,23 +178,27 @@ impl Shared {
         result
     }
 
-    /// Tells the machine one thing after the other that a stream's peer has sent, for as long as `tell` has something, and
-    /// carries out what follows from each. What is sent to that stream itself is the caller's to write, who isn't woken.
+    /// Tells the machine up to `most` things, one after the other, that a stream's peer has sent, for as long as `tell` has
+    /// something, and carries out what follows from each. What is sent to that stream itself is the caller's to write, who isn't
+    /// woken.
     pub(super) fn converse(
         &self,
         now: Instant,
-        (conn, outbox): (ConnId, &Outbox),
-        mut tell: impl FnMut(&mut Registry, Time, &mut Filling<'_>) -> bool,
+        (conn, outbox, most): (ConnId, &Outbox, usize),
+        mut tell: impl FnMut(&mut Registry, Time, &Filling<'_>) -> bool,
     ) {
         let (now, mut outgoing) = (self.clock.time(now), Outgoing::default());
+        let replies = Vec::with_capacity(most);
         let mut core = self.lock();
-        let mut filling = outbox.fill();
-        while tell(&mut core.registry, now, &mut filling) {
-            self.carry_out_effects(&mut core, &mut outgoing, Some((conn, &mut filling)));
+        let mut own = Own { conn, filling: outbox.fill(), replies };
+        while tell(&mut core.registry, now, &own.filling) {
+            self.carry_out_effects(&mut core, &mut outgoing, Some(&mut own));
         }
-        drop(filling);
         self.mind_deadline(&mut core);
         drop(core);
+        own.filling.reserve(own.replies.len());
+        own.encode();
+        drop(own);
         self.datagrams.send(&mut outgoing, &self.counters);
     }
 
@@ -232,25 +256,22 @@ impl Shared {
         self.mind_deadline(core);
     }
 
-    /// `own` is a stream whose outbox is held.
-    fn carry_out_effects(
-        &self,
-        core: &mut Core,
-        outgoing: &mut Outgoing,
-        mut own: Option<(ConnId, &mut Filling<'_>)>,
-    ) {
+    fn carry_out_effects(&self, core: &mut Core, outgoing: &mut Outgoing, mut own: Option<&mut Own<'_>>) {
         while let Some(effect) = core.registry.poll_effect() {
             match effect {
                 Effect::Send { conn, message } => {
                     tracing::trace!(?conn, verb = %message.verb(), "sending");
-                    core.queue(conn, &mut own, |filling| filling.push(&message));
+                    match &mut own {
+                        Some(own) if own.conn == conn && Own::can_wait(&message) => own.replies.push(message),
+                        own => core.queue(conn, own.as_deref_mut(), |filling| filling.push(&message)),
+                    }
                 }
                 Effect::SendPeers { conn, peers } => {
                     tracing::trace!(?conn, "sending a list");
-                    core.queue(conn, &mut own, |filling| filling.push_pieces(peers.into_pieces()));
+                    core.queue(conn, own.as_deref_mut(), |filling| filling.push_pieces(peers.into_pieces()));
                 }
                 Effect::Close { conn } => {
-                    core.queue(conn, &mut own, |filling| filling.close());
+                    core.queue(conn, own.as_deref_mut(), |filling| filling.close());
                     core.outboxes.remove(conn);
                 }
                 Effect::SendDatagram { to, message } => outgoing.push(to, &message),
