@@ -82,22 +82,26 @@ impl Server {
         let mut command = Command::new(binary("floor")?);
         command.arg("--cert").arg(certificates.join("cert.pem"));
         command.arg("--key").arg(certificates.join("key.pem"));
-        Self::start(command, true, usize::MAX)
+        Self::start(command, Place::First, true, usize::MAX)
     }
 
     pub(crate) fn registry(folder: &Path, accounts: usize, cost: Cost) -> Outcome<Self> {
+        Self::registry_on(Place::First, folder, accounts, cost)
+    }
+
+    pub(crate) fn registry_on(place: Place, folder: &Path, accounts: usize, cost: Cost) -> Outcome<Self> {
         let mut command = Command::new(binary("p2pchat-registryd")?);
         command.arg("--data-dir").arg(folder);
         command.args(["--listen", "127.0.0.1:0", "--udp-listen", "127.0.0.1:0", "--registration", "open"]);
         command.args(["--max-connections", "19500", "--log-level", "warn"]);
         command.args(["--hash-memory-kib", &cost.memory_kib.to_string()]);
         command.args(["--hash-iterations", &cost.iterations.to_string(), "--hash-queue", "4096"]);
-        Self::start(command, false, accounts)
+        Self::start(command, place, false, accounts)
     }
 
-    fn start(mut command: Command, floor: bool, accounts: usize) -> Outcome<Self> {
+    fn start(mut command: Command, place: Place, floor: bool, accounts: usize) -> Outcome<Self> {
         let begun = Instant::now();
-        let mut child = spawn(command.stdout(Stdio::piped()), Place::First)?;
+        let mut child = spawn(command.stdout(Stdio::piped()), place)?;
         let mut ready = String::new();
         BufReader::new(child.stdout.take().ok_or("no pipe")?).read_line(&mut ready)?;
         let field = |name: &str| {
