@@ -107,7 +107,7 @@ impl Plan {
         rows.extend(self.passwords(&cheap, &dear)?);
         rows.extend(self.presence(&cheap)?);
         rows.extend(self.lists(&cheap)?);
-        rows.extend(self.writes(&cheap)?);
+        rows.extend(self.writes(&folder.path().join("writes"))?);
         rows.push(self.two_workers()?);
         if self.million {
             rows.extend(self.million(&cheap, &folder.path().join("million"))?);
@@ -319,24 +319,26 @@ impl Plan {
         ])
     }
 
-    fn writes(&self, cheap: &Path) -> Outcome<Vec<Row>> {
+    fn writes(&self, folder: &Path) -> Outcome<Vec<Row>> {
+        import(folder, ACCOUNTS, 0, Cost::NONE)?;
         // Both have all processors, of which the generator takes little. The engine alone is asked for as many at once as there are
         // connections.
-        let registry = Server::registry_on(Place::All, cheap, ACCOUNTS, Cost::NONE)?;
-        let mut engine = Command::new(binary("durable")?);
-        engine.arg("--dir").arg(cheap.parent().ok_or("no folder")?);
-        engine.args(["--batches", &WRITERS.to_string(), "--pairs", "1"]);
-        engine.args(["--seconds", &self.seconds.to_string()]);
-        let mut rates: [Vec<f64>; 2] = Default::default();
-        for _ in 0..self.rounds.min(3) {
-            rates[0].push(first(said(&mut engine, Place::All)?)?.of("engine_per_second")?);
-            let registered = first(registry.load(WRITERS, self.seconds * 2.0, &["registrations"])?)?;
-            rates[1].push(registered.of("per_second")?);
-        }
-        let [floor, ours] = &rates;
-        let ratios: Vec<_> = ours.iter().zip(floor).map(|(ours, floor)| ours / floor).collect();
+        let registry = Server::registry_on(Place::All, folder, ACCOUNTS, Cost::NONE)?;
+        let engine = || {
+            let mut command = Command::new(binary("durable")?);
+            command.arg("--dir").arg(folder.parent().ok_or("no folder")?);
+            command.args(["--batches", &WRITERS.to_string(), "--pairs", "1"]);
+            said(command.args(["--seconds", &self.seconds.to_string()]), Place::All)
+        };
+        let registered = self.pairs(self.rounds.min(3), &engine, &|| {
+            registry.load(WRITERS, self.seconds * 2.0, &["registrations"])
+        })?;
+        let registered = registered.first().ok_or("no registrations")?;
+        let floor = each(&registered.floor, "engine_per_second")?;
+        let ours = each(&registered.ours, "per_second")?;
+        let ratios: Vec<_> = ours.iter().zip(&floor).map(|(ours, floor)| ours / floor).collect();
         drop(registry);
-        let registry = Server::registry(cheap, ACCOUNTS, Cost::NONE)?;
+        let registry = Server::registry(folder, ACCOUNTS, Cost::NONE)?;
         let figures = registry.load(WRITERS, self.seconds * 2.0, &["joins", "day"])?;
         let [joins, day] = figures.as_slice() else { return Err("not two phases".into()) };
         let (joins, day) = (joins.of("per_second")?, day.of("per_second")?);
@@ -346,8 +348,8 @@ impl Plan {
                     "registrations, durable, at next to no hash cost, from {WRITERS} connections, against redb alone, {WRITERS} a commit"
                 ),
                 unit: "/s",
-                floor: Some(median(floor)),
-                ours: median(ours),
+                floor: Some(median(&floor)),
+                ours: median(&ours),
                 value: median(&ratios),
                 spread: spread(&ratios),
                 goal: Goal::AtLeast(0.5),

@@ -11,6 +11,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime::Handle,
+    task::yield_now,
 };
 
 use crate::{
@@ -129,6 +130,7 @@ impl Echo {
         let (mut broadcasts, before) = (Broadcasts::default(), cpu());
         let mut answer = Vec::new();
         for number in 0..count {
+            yield_now().await;
             let begun = Begun::now();
             let message = PeerMessage::DirectBroadcast {
                 sender: TALKER.parse().expect("a name"),

@@ -148,6 +148,7 @@ async fn compare(arguments: Arguments) {
                 if what == What::Broadcast {
                     report.add_all(*floor, echo.broadcast(count).await);
                     report.add_all(*way, hall.broadcast(count).await);
+                    hall.is_told_at_once().await;
                 } else {
                     report.add(what, *floor, echo.measure(what, count).await);
                     report.add(what, *way, pair.measure(what, count).await);

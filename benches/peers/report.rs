@@ -50,6 +50,7 @@ pub(crate) enum What {
     Throughput,
     Broadcast,
     /// What a broadcast begins with: everybody has been written to.
+    #[value(skip)]
     Written,
     Memory,
 }

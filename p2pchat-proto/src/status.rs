@@ -21,7 +21,7 @@ macro_rules! phrases {
                 }
             }
 
-            /// Both as they stand in a canonical frame, with a blank before each.
+            /// Both in brackets, with a blank before each.
             pub(crate) const fn fields(self) -> &'static str {
                 match self {
                     $(Self::$name => concat!(" <", $phrase, "> <", $code, ">"),)*

@@ -41,13 +41,10 @@ impl Load {
             sizes.push(json!([size, rss]));
             points.push((size as f64, rss as f64));
         }
-        // What is looked for is what they cost besides their keep-alives.
-        self.fleet.pause();
         let meter = self.meter()?;
         sleep(Duration::from_secs(3)).await;
         let idle = Work { operations: 1, ..Work::default() };
         let figures = self.figures(&meter, most, idle)?;
-        self.fleet.keep();
         let (first, each) = line(&points).ok_or("no sizes")?;
         let many = (first + each * MANY) / 1024.0;
         let figures = figures.with("mib_of_100000", many);

@@ -39,6 +39,7 @@ mod fingerprint;
 mod identity;
 pub(crate) mod known;
 pub(crate) mod known_peers;
+mod locked;
 mod network;
 mod notes;
 mod outbox;

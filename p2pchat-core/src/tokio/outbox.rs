@@ -3,14 +3,14 @@
 use std::{
     collections::VecDeque,
     future::poll_fn,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
 
 use bytes::{Bytes, BytesMut};
 use p2pchat_proto::{Dialect, Message};
 
-use super::pump::SLICES;
+use super::{locked::locked, pump::SLICES};
 
 /// What is written at once of what is queued, at most, where chunks have no meaning of their own.
 const PIECE: usize = 64 * 1024;
@@ -257,7 +257,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.state)
     }
 }
 

@@ -262,7 +262,8 @@ async fn a_session_is_kept_alive_by_datagrams_and_ends_without_them() {
 /// Replies are encoded when others have the machine already: they come before what it says next all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_registry_tells_is_in_the_order_in_which_it_happened() {
-    let registry = Registry::start().await;
+    // Nobody sends keep-alives here.
+    let registry = Registry::start_with(|config| config.machine.default_lease = 10 * PATIENCE).await;
     let digest = PasswordDigest::of_password("secret");
     let comes = async |name: &str, verbs: &[&str], asks: &str, wanted: &str| {
         let mut stream = registry.raw().await;

@@ -164,7 +164,6 @@ impl Plain for &str {
 }
 
 impl Plain for u64 {
-    // An address has four of them.
     #[inline]
     fn put(&self, out: &mut BytesMut) {
         out.put_slice(itoa::Buffer::new().format(*self).as_bytes());

@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
 use p2pchat_proto::{FromRegistry, Message, SessionToken};
@@ -28,6 +28,7 @@ use crate::{
     },
     tokio::{
         clock::Clock,
+        locked::locked,
         outbox::{Filling, Outbox},
         store::Store,
     },
@@ -178,17 +179,17 @@ impl Shared {
         result
     }
 
-    /// Tells the machine up to `most` things, one after the other, that a stream's peer has sent, for as long as `tell` has
+    /// Tells the machine one thing after the other that a stream's peer has sent, about `many` in all, for as long as `tell` has
     /// something, and carries out what follows from each. What is sent to that stream itself is the caller's to write, who isn't
-    /// woken.
+    /// woken. How much short replies are is not known before the end.
     pub(super) fn converse(
         &self,
         now: Instant,
-        (conn, outbox, most): (ConnId, &Outbox, usize),
+        (conn, outbox, many): (ConnId, &Outbox, usize),
         mut tell: impl FnMut(&mut Registry, Time, &Filling<'_>) -> bool,
     ) {
         let (now, mut outgoing) = (self.clock.time(now), Outgoing::default());
-        let replies = Vec::with_capacity(most);
+        let replies = Vec::with_capacity(many);
         let mut core = self.lock();
         let mut own = Own { conn, filling: outbox.fill(), replies };
         while tell(&mut core.registry, now, &own.filling) {
@@ -236,19 +237,8 @@ impl Shared {
         self.counters.stats(registry, &self.handshakes)
     }
 
-    /// Who holds the lock has a batch of messages answered, which takes some microseconds; to sleep and to be woken takes some
-    /// tens. So it is tried for that long before it is slept for.
     fn lock(&self) -> MutexGuard<'_, Core> {
-        const TRIES: usize = 12;
-        const BETWEEN: usize = 32;
-        for _ in 0..TRIES {
-            match self.core.try_lock() {
-                Ok(core) => return core,
-                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => (0..BETWEEN).for_each(|_| std::hint::spin_loop()),
-            }
-        }
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.core)
     }
 
     fn carry_out(&self, core: &mut Core, outgoing: &mut Outgoing) {
