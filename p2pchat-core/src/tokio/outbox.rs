@@ -15,6 +15,9 @@ use super::{locked::locked, pump::SLICES};
 /// What is written at once of what is queued, at most, where chunks have no meaning of their own.
 const PIECE: usize = 64 * 1024;
 
+/// Room for a short message and its number, which are written at once.
+const FIRST: usize = 256;
+
 /// The queue between a machine's owner, who never waits, and the task that writes a stream.
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -66,6 +69,9 @@ impl Filling<'_> {
         let state = &mut *self.state;
         if state.fate != Fate::Open {
             return;
+        }
+        if state.open.capacity() == 0 {
+            state.open.reserve(FIRST);
         }
         let before = state.open.len();
         message.encode(&mut state.open, state.dialect);
