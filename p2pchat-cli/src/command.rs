@@ -1,6 +1,6 @@
 //! What can be typed at the prompt.
 
-use crate::{owner::Deed, sanitize, session::DEFAULT_CAPACITY};
+use crate::{nearest::nearest, owner::Deed, sanitize, session::DEFAULT_CAPACITY};
 
 /// A command, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +124,11 @@ pub(crate) const HELP: &[Help] = help! {
 
 /// Understands a line that isn't blank, or says how the command is used.
 pub(crate) fn parse(line: &str) -> Result<Command, String> {
+    parse_beside(&[], line)
+}
+
+/// The same where there are other commands too.
+pub(crate) fn parse_beside(others: &[Help], line: &str) -> Result<Command, String> {
     let Some(command) = line.strip_prefix('/') else { return Ok(Command::Say(line.to_owned())) };
     if command.starts_with('/') {
         // A text that starts with a slash is written with two.
@@ -136,7 +141,13 @@ pub(crate) fn parse(line: &str) -> Result<Command, String> {
         verb => verb,
     };
     let Some(help) = HELP.iter().find(|help| help.name == verb) else {
-        let advice = elsewhere(&verb).unwrap_or("/help lists what there is");
+        // The slash is no likeness.
+        let names = HELP.iter().chain(others).filter_map(|help| help.name.strip_prefix('/'));
+        let advice = match (elsewhere(&verb), nearest(verb.trim_start_matches('/'), names)) {
+            (Some(advice), _) => advice.to_owned(),
+            (None, Some(nearest)) => format!("did you mean /{nearest}? /help lists what there is"),
+            (None, None) => "/help lists what there is".to_owned(),
+        };
         return Err(format!("there is no {}; {advice}", sanitize::line(&verb)));
     };
     let command = match help.name {
@@ -369,6 +380,23 @@ mod tests {
         assert_eq!(parse("/create tea"), create("tea", DEFAULT_CAPACITY, "", false));
         assert_eq!(parse("/create -p tea 5 for two"), create("tea", 5, "for two", true));
         assert_eq!(parse("/create tea for two"), create("tea", DEFAULT_CAPACITY, "for two", false));
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_is_told_which_one_is() {
+        for (line, advice) in [
+            ("/jion tea", "there is no /jion; did you mean /join? /help lists what there is"),
+            ("/Mesage bob hi", "there is no /mesage; did you mean /msg? /help lists what there is"),
+            ("/exit", "there is no /exit; /quit leaves"),
+            ("/etc/passwd", "there is no /etc/passwd; /help lists what there is"),
+            ("/", "there is no /; /help lists what there is"),
+            ("/serch x", "there is no /serch; /help lists what there is"),
+        ] {
+            assert_eq!(parse(line), Err(advice.to_owned()));
+        }
+        let search = [Help { name: "/search", usage: " TEXT", what: "" }];
+        let advice = "there is no /serch; did you mean /search? /help lists what there is";
+        assert_eq!(parse_beside(&search, "/serch x"), Err(advice.to_owned()));
     }
 
     #[test]

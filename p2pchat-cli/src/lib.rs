@@ -22,6 +22,7 @@ mod keys;
 mod line;
 mod log;
 mod menu;
+mod nearest;
 mod oneshot;
 mod outbox;
 mod output;

@@ -11,6 +11,7 @@ use toml::{
 use super::{Config, Profile, values};
 use crate::{
     exit::{Exit, Failure},
+    nearest::nearest,
     sanitize,
 };
 
@@ -41,9 +42,6 @@ const SECTIONS: &[&str] = &["screen", "theme", "keys", "notify", "history", "bro
 
 /// What a colour can be given to.
 const COLOURS: &[&str] = &["success", "error", "notice", "prompt", "registry", "mention", "link", "dim"];
-
-/// How alike two names have to be to be taken for one another.
-const LIKENESS: f64 = 0.8;
 
 type Table<'a> = Spanned<DeTable<'a>>;
 
@@ -215,9 +213,7 @@ fn said(message: &str, beside: &[&str]) -> String {
 }
 
 fn unknown(name: &str, known: &[&str]) -> String {
-    let likeness = |other: &str| strsim::jaro_winkler(other, name);
-    let nearest = known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    let advice = match nearest.filter(|nearest| likeness(nearest) > LIKENESS) {
+    let advice = match nearest(name, known.iter().copied()) {
         Some(nearest) => format!("did you mean {nearest}?"),
         None => format!("there are {}", known.join(", ")),
     };

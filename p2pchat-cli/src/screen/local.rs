@@ -57,7 +57,7 @@ pub(super) fn parse(line: &str) -> Result<Typed, String> {
     let (verb, mut rest) = Words(line).next_word().ok().flatten().unwrap_or_default();
     let verb = verb.to_lowercase();
     let Some(help) = HELP.iter().find(|help| help.name == verb) else {
-        return command::parse(line).map(Typed::Shared);
+        return command::parse_beside(HELP, line).map(Typed::Shared);
     };
     let local = match help.name {
         "/search" => rest.remainder().map(Local::Search),
