@@ -48,7 +48,19 @@ impl Pairs {
     }
 
     fn scaled(&self, what: &str, name: &str, unit: &'static str, scale: f64, goal: Goal) -> Outcome<Row> {
-        let (floor, ours) = (each(&self.floor, name)?, each(&self.ours, name)?);
+        self.between(what, [name; 2], unit, scale, goal)
+    }
+
+    /// The same where the floor's figure has another name than ours.
+    fn between(
+        &self,
+        what: &str,
+        [floors, own]: [&str; 2],
+        unit: &'static str,
+        scale: f64,
+        goal: Goal,
+    ) -> Outcome<Row> {
+        let (floor, ours) = (each(&self.floor, floors)?, each(&self.ours, own)?);
         let ratios: Vec<_> = ours.iter().zip(&floor).map(|(ours, floor)| ours / floor).collect();
         let (floor, ours) = (median(&floor) * scale, median(&ours) * scale);
         Ok(Row {
@@ -334,26 +346,18 @@ impl Plan {
             registry.load(WRITERS, self.seconds * 2.0, &["registrations"])
         })?;
         let registered = registered.first().ok_or("no registrations")?;
-        let floor = each(&registered.floor, "engine_per_second")?;
-        let ours = each(&registered.ours, "per_second")?;
-        let ratios: Vec<_> = ours.iter().zip(&floor).map(|(ours, floor)| ours / floor).collect();
+        let what = format!(
+            "registrations, durable, at next to no hash cost, from {WRITERS} connections, against redb alone, {WRITERS} a commit"
+        );
+        let names = ["engine_per_second", "per_second"];
+        let registered = registered.between(&what, names, "/s", 1.0, Goal::AtLeast(0.5))?;
         drop(registry);
         let registry = Server::registry(folder, ACCOUNTS, Cost::NONE)?;
         let figures = registry.load(WRITERS, self.seconds * 2.0, &["joins", "day"])?;
         let [joins, day] = figures.as_slice() else { return Err("not two phases".into()) };
         let (joins, day) = (joins.of("per_second")?, day.of("per_second")?);
         Ok(vec![
-            Row {
-                what: format!(
-                    "registrations, durable, at next to no hash cost, from {WRITERS} connections, against redb alone, {WRITERS} a commit"
-                ),
-                unit: "/s",
-                floor: Some(median(&floor)),
-                ours: median(&ours),
-                value: median(&ratios),
-                spread: spread(&ratios),
-                goal: Goal::AtLeast(0.5),
-            },
+            registered,
             alone("joins and leaves, durable, from 248 connections", "/s", joins, joins, Goal::None),
             alone("a mixed day of 256 users", "/s", day, day, Goal::None),
         ])

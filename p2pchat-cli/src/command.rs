@@ -141,14 +141,7 @@ pub(crate) fn parse_beside(others: &[Help], line: &str) -> Result<Command, Strin
         verb => verb,
     };
     let Some(help) = HELP.iter().find(|help| help.name == verb) else {
-        // The slash is no likeness.
-        let names = HELP.iter().chain(others).filter_map(|help| help.name.strip_prefix('/'));
-        let advice = match (elsewhere(&verb), nearest(verb.trim_start_matches('/'), names)) {
-            (Some(advice), _) => advice.to_owned(),
-            (None, Some(nearest)) => format!("did you mean /{nearest}? /help lists what there is"),
-            (None, None) => "/help lists what there is".to_owned(),
-        };
-        return Err(format!("there is no {}; {advice}", sanitize::line(&verb)));
+        return Err(no_such(&verb, HELP.iter().chain(others)));
     };
     let command = match help.name {
         "/help" => rest.word()?.map_or(Some(Command::Help(None)), |name| Some(Command::Help(Some(name)))),
@@ -227,6 +220,18 @@ fn wholly(help: &Help, command: Option<Command>, rest: &Words<'_>) -> Result<Com
     command
         .filter(|_| rest.is_empty())
         .ok_or_else(|| format!("usage: {}   ({}; names with blanks go in \"quotes\")", help.usage, help.what))
+}
+
+/// What to say of a command that isn't one of `all`, slash included.
+pub(crate) fn no_such<'a>(verb: &str, all: impl IntoIterator<Item = &'a Help>) -> String {
+    // The slash is no likeness.
+    let names = all.into_iter().filter_map(|help| help.name.strip_prefix('/'));
+    let advice = match (elsewhere(verb), nearest(verb.trim_start_matches('/'), names)) {
+        (Some(advice), _) => advice.to_owned(),
+        (None, Some(nearest)) => format!("did you mean /{nearest}? /help lists what there is"),
+        (None, None) => "/help lists what there is".to_owned(),
+    };
+    format!("there is no {}; {advice}", sanitize::line(verb))
 }
 
 /// What does here what `verb` does in other chat programs.
@@ -327,6 +332,7 @@ impl<'a> Words<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::desk;
 
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())
@@ -393,7 +399,11 @@ mod tests {
             ("/serch x", "there is no /serch; /help lists what there is"),
         ] {
             assert_eq!(parse(line), Err(advice.to_owned()));
+            // Asked about by its name, it is told the same.
+            let name = line.split(' ').next().filter(|&name| name != "/");
+            assert!(name.is_none_or(|name| desk::help(HELP, Some(name)).err().as_deref() == Some(advice)));
         }
+        assert_eq!(desk::help(HELP, Some("WHO")).map(|lines| lines.len()), Ok(1));
         let search = [Help { name: "/search", usage: " TEXT", what: "" }];
         let advice = "there is no /serch; did you mean /search? /help lists what there is";
         assert_eq!(parse_beside(&search, "/serch x"), Err(advice.to_owned()));

@@ -12,7 +12,7 @@ use p2pchat_core::{
 };
 
 use crate::{
-    command::{Command, HELP, Help, plain_room},
+    command::{Command, HELP, Help, no_such, plain_room},
     output::Tone,
     owner::Deed,
     report::{self, Report, Said},
@@ -180,12 +180,13 @@ pub(crate) fn announced(command: &Command) -> Option<String> {
 
 /// The lines of `/help`, or the one about `name`.
 pub(crate) fn help<'a>(
-    all: impl IntoIterator<Item = &'a Help>,
+    all: impl IntoIterator<Item = &'a Help, IntoIter: Clone>,
     name: Option<&str>,
 ) -> Result<Vec<Said>, String> {
-    let wanted = name.map(|name| format!("/{}", name.trim_start_matches('/')));
+    let all = all.into_iter();
+    let wanted = name.map(|name| format!("/{}", name.trim_start_matches('/').to_lowercase()));
     let mut lines: Vec<Said> = Vec::new();
-    for help in all.into_iter().filter(|help| wanted.as_ref().is_none_or(|name| name == help.name)) {
+    for help in all.clone().filter(|help| wanted.as_ref().is_none_or(|name| name == help.name)) {
         let usage = help.usage;
         // A long one has its line to itself, so that the others fit on a terminal of 80 columns.
         if usage.len() > HELP_COLUMN {
@@ -195,8 +196,8 @@ pub(crate) fn help<'a>(
             lines.push(format!("{usage:HELP_COLUMN$}   {}", help.what).into());
         }
     }
-    if lines.is_empty() {
-        return Err("there is no such command; /help lists what there is".to_owned());
+    if let Some(wanted) = wanted.as_ref().filter(|_| lines.is_empty()) {
+        return Err(no_such(wanted, all));
     }
     if wanted.is_none() {
         lines.push("Everything else goes to the open chat or room.".into());
