@@ -28,34 +28,49 @@ thread_local! {
 
 /// Receives at least one datagram, each into its own [`BATCH`]th of `buffer`: adds where each came from, and where it is.
 /// `local` is the socket's own address. One that is longer than its share is told as an empty one, so that it isn't taken
-/// for a shorter one. Dropping the future loses none.
+/// for a shorter one. Dropping the future loses none. Tells whether there may be more by now.
 pub(super) async fn receive(
     socket: &UdpSocket,
     local: SocketAddr,
     buffer: &mut [u8],
     came: &mut Vec<(SocketAddr, Range<usize>)>,
-) -> io::Result<()> {
-    socket.async_io(Interest::READABLE, || receive_now(socket, local, buffer, came)).await
+) -> io::Result<bool> {
+    loop {
+        socket.readable().await?;
+        let mut count = 0;
+        let received = socket.try_io(Interest::READABLE, || {
+            count = receive_now(socket, local, buffer, came)?;
+            // Fewer than there is room for were all: the system says when there is another, and needn't be asked.
+            if count < BATCH { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match received {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ if count > 0 => return Ok(count == BATCH),
+            _ => {}
+        }
+    }
 }
 
+/// How many came.
 fn receive_now(
     socket: &UdpSocket,
     local: SocketAddr,
     buffer: &mut [u8],
     came: &mut Vec<(SocketAddr, Range<usize>)>,
-) -> io::Result<()> {
+) -> io::Result<usize> {
     let share = buffer.len() / BATCH;
     HEADERS.with(|[v4, v6]| {
         let headers = &mut *if local.is_ipv4() { v4 } else { v6 }.borrow_mut();
         let mut shares = buffer.chunks_exact_mut(share.max(1));
         let mut slices: [_; BATCH] = array::from_fn(|_| [IoSliceMut::new(shares.next().unwrap_or_default())]);
         let all = recvmmsg(socket.as_raw_fd(), headers, &mut slices, MsgFlags::empty(), None)?;
-        came.extend(all.enumerate().filter_map(|(at, datagram)| {
+        let mut count = 0;
+        came.extend(all.inspect(|_| count += 1).enumerate().filter_map(|(at, datagram)| {
             let is_cut = datagram.flags.contains(MsgFlags::MSG_TRUNC);
             let size = if is_cut { 0 } else { datagram.bytes };
             Some((address(datagram.address.as_ref()?)?, at * share..at * share + size))
         }));
-        Ok(())
+        Ok(count)
     })
 }
 

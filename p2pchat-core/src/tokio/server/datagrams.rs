@@ -23,13 +23,16 @@ pub(super) async fn receive(shared: Arc<Shared>) {
     let (mut frame, mut outgoing) = (BytesMut::new(), Outgoing::default());
     loop {
         came.clear();
-        if let Err(error) = shared.datagrams.receive(&mut buffer, &mut came).await {
-            // Such as a report that an earlier answer didn't arrive.
-            tracing::debug!(%error, "can't receive a datagram");
-            yield_now().await;
-            continue;
-        }
-        let (config, count) = (shared.config(), came.len());
+        let may_be_more = match shared.datagrams.receive(&mut buffer, &mut came).await {
+            Ok(may_be_more) => may_be_more,
+            Err(error) => {
+                // Such as a report that an earlier answer didn't arrive.
+                tracing::debug!(%error, "can't receive a datagram");
+                yield_now().await;
+                continue;
+            }
+        };
+        let config = shared.config();
         for (from, range) in came.drain(..) {
             let datagram = buffer.get(range).unwrap_or_default();
             shared.counters.datagrams_received.one();
@@ -52,7 +55,7 @@ pub(super) async fn receive(shared: Arc<Shared>) {
         }
         messages.clear();
         // A flood of them doesn't keep streams from their turn.
-        if count > 1 {
+        if may_be_more {
             yield_now().await;
         }
     }
@@ -74,15 +77,20 @@ impl DatagramSocket {
         self.local
     }
 
-    /// Receives at least one datagram: adds where each came from, and where it is in `buffer`.
-    async fn receive(&self, buffer: &mut [u8], came: &mut Vec<(SocketAddr, Range<usize>)>) -> io::Result<()> {
+    /// Receives at least one datagram: adds where each came from, and where it is in `buffer`. Tells whether it would go on like
+    /// that for long.
+    async fn receive(
+        &self,
+        buffer: &mut [u8],
+        came: &mut Vec<(SocketAddr, Range<usize>)>,
+    ) -> io::Result<bool> {
         #[cfg(target_os = "linux")]
         if let Some(socket) = self.datagrams.socket() {
             return batches::receive(socket, self.local, buffer, came).await;
         }
         let (size, from) = self.datagrams.receive(buffer).await?;
         came.push((from, 0..size));
-        Ok(())
+        Ok(false)
     }
 
     /// Sends them now or never, and leaves none.
