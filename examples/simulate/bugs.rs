@@ -11,7 +11,7 @@ use p2pchat_core::{
         store::{RoomAction, StoreAnswer, TokenChange, Write},
     },
 };
-use p2pchat_proto::{AuthReply, Capacity, Found, FromRegistry, PeerMessage};
+use p2pchat_proto::{AuthReply, Capacity, FileChunk, FileMessage, Found, FromRegistry, PeerMessage};
 
 /// A bug that the simulator puts into the registry, its store, or the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -52,6 +52,12 @@ pub(crate) enum Bug {
     ConfirmUnread,
     /// A client says of what may have arrived that it hasn't.
     HideDoubt,
+    /// A client shows what those say who are blocked.
+    HearBlocked,
+    /// A client sends one piece of a file in eight with a mistake in it.
+    SpoilFile,
+    /// A client says that it has a file, one time in eight where it should say how far it is.
+    DoneEarly,
     /// A client keeps one in eight of those who go offline to itself.
     HideOffline,
     /// A client shows one message in twenty after the next.
@@ -160,6 +166,8 @@ impl Bug {
         let is_offline = matches!(&effect, Effect::Event(Event::MemberOffline { .. }));
         match self {
             Self::HideOffline if is_offline && rng.u8(..).is_multiple_of(8) => Vec::new(),
+            Self::SpoilFile if rng.u8(..).is_multiple_of(8) => vec![spoiled(effect)],
+            Self::DoneEarly if rng.u8(..).is_multiple_of(8) => vec![done(effect)],
             Self::DeliverTwice if is_message && rng.u8(0..20) == 0 => vec![effect.clone(), effect],
             Self::Reorder if is_shown => match held.take() {
                 Some(earlier) => vec![effect, earlier],
@@ -172,4 +180,28 @@ impl Bug {
             _ => vec![effect],
         }
     }
+}
+
+/// The same, but for the first byte of a piece of a file.
+fn spoiled(mut effect: peer::Effect) -> peer::Effect {
+    if let peer::Effect::SendPeer { message: PeerMessage::File(FileMessage::Data(chunk)), .. } = &mut effect {
+        let mut data = chunk.data().to_vec();
+        if let Some(first) = data.first_mut() {
+            *first ^= 1;
+        }
+        if let Ok(spoiled) = FileChunk::new(chunk.file, chunk.offset, data.into()) {
+            *chunk = spoiled;
+        }
+    }
+    effect
+}
+
+/// That a file has arrived, in place of how much of it has.
+fn done(mut effect: peer::Effect) -> peer::Effect {
+    if let peer::Effect::SendPeer { message: PeerMessage::File(message), .. } = &mut effect
+        && let FileMessage::Ack { file, .. } = *message
+    {
+        *message = FileMessage::Done { file };
+    }
+    effect
 }

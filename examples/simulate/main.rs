@@ -13,6 +13,7 @@
 
 mod backend;
 mod bugs;
+mod disk;
 mod faults;
 mod judge;
 mod network;
@@ -85,6 +86,8 @@ impl Simulator for Machines {
         total.not_invited += world.not_invited;
         total.addresses += world.addresses;
         total.handshakes += world.handshakes;
+        total.files += world.files;
+        total.blocked += world.blocked;
         for (total, world) in total.contacts.iter_mut().zip(world.contacts) {
             *total += world;
         }
@@ -120,7 +123,10 @@ impl Simulator for Machines {
             "hidden addresses: {asked} requests for contact, {agreed} accepted, {declined} declined or taken back, {ended} contacts ended, {kept} kept by a session that went on; {} addresses asked for in the end",
             total.addresses
         );
-        println!("peer streams: {} times one end saw the other's key", total.handshakes);
+        println!(
+            "peer streams: {} times one end saw the other's key; {} files arrived; {} times somebody was blocked",
+            total.handshakes, total.files, total.blocked
+        );
         println!("invitations: {} accounts made, {} registrations refused", total.guests, total.not_invited);
         println!("faults: {}", faults.join(", "));
         let speed = hours / took.as_secs_f64().max(1e-9) * 60.0;

@@ -18,6 +18,7 @@ use p2pchat_proto::{
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{
+    disk::Disk,
     network::{Host, Item, LineId, Side},
     schedule::{Happening, Schedule},
     users::User,
@@ -42,6 +43,7 @@ pub(crate) struct Node {
     pub(crate) key: Option<LinkKey>,
     /// By which keys others are known, which outlasts the program.
     pub(crate) known: BTreeMap<Username, LinkKey>,
+    pub(crate) disk: Disk,
     pub(crate) machine: Option<Peer>,
     /// Counts the program's starts.
     pub(crate) incarnation: u32,
@@ -111,6 +113,7 @@ impl Node {
                 .then(|| LinkKey::from_bytes([u8::try_from(number).unwrap_or(u8::MAX); 32])),
             known: BTreeMap::new(),
             config,
+            disk: Disk::default(),
             machine: None,
             incarnation: 0,
             link: None,
@@ -158,6 +161,7 @@ impl World {
     pub(crate) fn stop_node(&mut self, number: usize, says_so: bool) {
         let node = &mut self.nodes[number];
         node.machine = None;
+        node.disk.close();
         let link = node.link.take().map(|link| (link.line, Side::Dialer));
         let streams = std::mem::take(&mut node.streams);
         node.lines.clear();
@@ -410,6 +414,7 @@ impl World {
                     self.network.close(&mut self.schedule, line, side, "closed by the other side");
                 }
             }
+            Effect::File { file, deed } => self.file_effect(number, file, deed),
             Effect::Event(event) => self.user_event(number, event),
             other => self.fail(format!("node {number} wants {other:?}")),
         }

@@ -6,13 +6,13 @@ use bytes::Bytes;
 use fastrand::Rng;
 use p2pchat_core::{
     Time,
-    peer::{ChatRequestId, Receipt},
+    peer::{ChatRequestId, FileDeed, FileId, Receipt},
     registry::{
         HashAnswer, OpId,
         store::{StoreAnswer, StoreRequest},
     },
 };
-use p2pchat_proto::InviteCode;
+use p2pchat_proto::{InviteCode, Username};
 
 use crate::network::{LineId, Side};
 
@@ -45,6 +45,12 @@ pub(crate) enum Happening {
     AnswerChat { node: usize, incarnation: u32, request: ChatRequestId, accept: bool },
     /// A user has read a message.
     Confirm { node: usize, incarnation: u32, receipt: Receipt },
+    /// A user takes a file that they were offered, or declines it.
+    AnswerFile { node: usize, incarnation: u32, file: FileId, accept: bool },
+    /// Something is done with a file.
+    Disk { node: usize, incarnation: u32, file: FileId, deed: FileDeed },
+    /// A user wants to hear another again.
+    Unblock { node: usize, incarnation: u32, user: Username },
     /// Something breaks.
     Fault,
     /// The weather is fine again.

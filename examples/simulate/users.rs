@@ -11,7 +11,8 @@ use p2pchat_core::{
 };
 use p2pchat_examples::letters::To;
 use p2pchat_proto::{
-    Capacity, Description, Detail, PasswordDigest, PeerPort, Reason, RoomName, RoomSetting, Username,
+    Capacity, Description, Detail, FileDigest, PasswordDigest, PeerPort, Reason, RoomName, RoomSetting,
+    Username,
 };
 
 use crate::{bugs::Bug, schedule::Happening, world::World};
@@ -46,6 +47,13 @@ pub(crate) enum Ask {
         number: u64,
     },
     Chat(Username),
+    /// A file is offered to somebody, and taken by them.
+    Offer {
+        digest: FileDigest,
+    },
+    Take {
+        digest: FileDigest,
+    },
     /// Where somebody is, asked when all is well.
     Where(Username),
     Logout,
@@ -68,6 +76,8 @@ pub(crate) struct User {
     pub(crate) pending: BTreeMap<RequestId, (Ask, Time)>,
     /// Who is in which room, going by nothing but what the program has told.
     pub(crate) told: BTreeMap<RoomName, BTreeSet<Username>>,
+    /// Whom the user doesn't want to hear of.
+    blocked: BTreeSet<Username>,
     /// When the program last logged in because the user said so.
     pub(crate) since: Time,
 }
@@ -80,6 +90,7 @@ impl User {
             rooms: BTreeMap::new(),
             pending: BTreeMap::new(),
             told: BTreeMap::new(),
+            blocked: BTreeSet::new(),
             since: Time::ZERO,
         }
     }
@@ -88,6 +99,7 @@ impl User {
     pub(crate) fn started(&mut self) {
         self.pending.clear();
         self.told.clear();
+        self.blocked.clear();
     }
 
     /// Notes what an event tells of who is in which room.
@@ -213,6 +225,12 @@ impl World {
             return self.guest_registers(number);
         }
         match self.schedule.rng.u8(0..100) {
+            0..6 => return self.offer_file(number, other),
+            6 => return self.cancel_file(number),
+            7 => return self.block(number, other),
+            _ => {}
+        }
+        match self.schedule.rng.u8(0..100) {
             0..5 => self.ask(number, Ask::Other, |peer, now| peer.search(now, other)),
             5..10 => self.ask(number, Ask::Other, |peer, now| peer.peers(now, detail)),
             10..14 => self.ask(number, Ask::Other, |peer, now| peer.rooms(now, detail)),
@@ -327,6 +345,40 @@ impl World {
         }
     }
 
+    fn block(&mut self, number: usize, other: Username) {
+        if self.nodes[number].user.name == other {
+            return;
+        }
+        self.stats.blocked += 1;
+        self.nodes[number].user.blocked.insert(other.clone());
+        let (incarnation, delay) = (self.nodes[number].incarnation, self.schedule.millis(100..=30_000));
+        let what = Happening::Unblock { node: number, incarnation, user: other.clone() };
+        self.schedule.after(delay, what);
+        if self.bug != Some(Bug::HearBlocked) {
+            self.node_step(number, |peer, now| peer.block(now, other));
+        }
+    }
+
+    pub(crate) fn unblock(&mut self, number: usize, other: &Username) {
+        self.nodes[number].user.blocked.remove(other);
+        self.node_step(number, |peer, _| peer.unblock(other));
+    }
+
+    /// Who is blocked isn't heard.
+    fn check_unblocked(&mut self, number: usize, event: &Event) {
+        let (Event::Message { from, .. }
+        | Event::Broadcast { from, .. }
+        | Event::ChatRequested { from: Some(from), .. }
+        | Event::FileOffered { from, .. }) = event
+        else {
+            return;
+        };
+        let User { name, blocked, .. } = &self.nodes[number].user;
+        if blocked.contains(from) {
+            self.fail(format!("{name} doesn't want to hear of {from}, and is told {event:?}"));
+        }
+    }
+
     fn one_of_own_rooms(&mut self, number: usize) -> Option<RoomName> {
         let machine = self.nodes[number].machine.as_ref()?;
         let rooms: Vec<_> = machine.room_names().cloned().collect();
@@ -358,6 +410,8 @@ impl World {
         self.trace(|| format!("node {number} is told {event:?}"));
         let name = self.nodes[number].user.name.clone();
         self.nodes[number].user.note(&event);
+        self.check_unblocked(number, &event);
+        self.check_progress(number, &event);
         match event {
             Event::Completed { request, outcome } => match self.nodes[number].user.pending.remove(&request) {
                 Some((ask, _)) => self.completed(number, &ask, &outcome),
@@ -367,6 +421,12 @@ impl World {
                 let incarnation = self.nodes[number].incarnation;
                 let (accept, delay) = (self.schedule.percent(80), self.schedule.millis(50..=4_000));
                 let what = Happening::AnswerChat { node: number, incarnation, request, accept };
+                self.schedule.after(delay, what);
+            }
+            Event::FileOffered { file, .. } => {
+                let incarnation = self.nodes[number].incarnation;
+                let (accept, delay) = (self.schedule.percent(80), self.schedule.millis(50..=4_000));
+                let what = Happening::AnswerFile { node: number, incarnation, file, accept };
                 self.schedule.after(delay, what);
             }
             Event::Message { from, text, place, receipt } => {
@@ -477,6 +537,9 @@ impl World {
                 // Refused, which changes nothing; what held before may be read from the truth.
                 let member = self.judge.truth.is_member(&name, room);
                 user.learn(room, now, if member { Known::Yes } else { Known::No });
+            }
+            (Ask::Offer { digest } | Ask::Take { digest }, Ok(_)) if !self.parcels.has_arrived(digest) => {
+                self.fail(format!("{name} is told that a file has arrived, which hasn't"));
             }
             (Ask::Say { number: letter, to }, Ok(_)) => {
                 self.acknowledged(*letter, to);

@@ -9,6 +9,7 @@ use p2pchat_core::{Time, peer::Peer};
 
 use crate::{
     bugs::Bug,
+    disk::Parcels,
     judge::{Counts, Judge, Rules},
     network::{Host, Network},
     node::Node,
@@ -61,6 +62,9 @@ pub(crate) struct Stats {
     pub(crate) contacts: [u64; 5],
     /// How often one end of a peer stream saw the other's key.
     pub(crate) handshakes: u64,
+    /// Files that have arrived whole, and how often somebody was blocked.
+    pub(crate) files: u64,
+    pub(crate) blocked: u64,
     /// How often a user asked where another is when all was well.
     pub(crate) addresses: u64,
 }
@@ -74,6 +78,7 @@ pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) judge: Judge,
     pub(crate) post: Post,
+    pub(crate) parcels: Parcels,
     pub(crate) stats: Stats,
     pub(crate) bug: Option<Bug>,
     /// Until when things break.
@@ -113,6 +118,7 @@ impl World {
             nodes,
             judge: Judge::new(rules),
             post: Post::default(),
+            parcels: Parcels::default(),
             stats: Stats::default(),
             bug,
             chaos_until: None,
@@ -149,6 +155,7 @@ impl World {
         (self.stats.guests, self.stats.not_invited) = (self.judge.invited(), self.judge.not_invited);
         let Counts { asked, agreed, declined, ended, kept } = self.judge.contacts;
         self.stats.contacts = [asked, agreed, declined, ended, kept];
+        self.stats.files = self.parcels.arrived;
         self.stats.delivered = self.post.delivered;
         self.stats.acknowledged = self.post.acknowledged;
         *self.stats.faults.entry("lost datagram").or_default() += self.network.lost;
@@ -277,6 +284,21 @@ impl World {
             Happening::Confirm { node, incarnation, receipt } => {
                 if incarnation == self.nodes[node].incarnation {
                     self.node_step(node, |peer, now| peer.confirm(now, receipt));
+                }
+            }
+            Happening::AnswerFile { node, incarnation, file, accept } => {
+                if incarnation == self.nodes[node].incarnation {
+                    self.answer_file(node, file, accept);
+                }
+            }
+            Happening::Disk { node, incarnation, file, deed } => {
+                if incarnation == self.nodes[node].incarnation {
+                    self.disk(node, file, deed);
+                }
+            }
+            Happening::Unblock { node, incarnation, user } => {
+                if incarnation == self.nodes[node].incarnation {
+                    self.unblock(node, &user);
                 }
             }
             Happening::Fault => self.fault(),
