@@ -75,6 +75,8 @@ pub(crate) struct User {
     left: BTreeMap<RoomName, Duration>,
     /// Who is in which room, going by nothing but what the program has told.
     pub(crate) told: BTreeMap<RoomName, BTreeSet<Username>>,
+    /// Whom the user doesn't want to hear of.
+    pub(crate) blocked: BTreeSet<Username>,
     pub(crate) pending: BTreeMap<u64, Asked>,
     /// Counts the program's starts.
     pub(crate) incarnation: u32,
@@ -92,6 +94,7 @@ impl User {
             rooms: BTreeMap::new(),
             left: BTreeMap::new(),
             told: BTreeMap::new(),
+            blocked: BTreeSet::new(),
             pending: BTreeMap::new(),
             incarnation: 0,
             audited: false,
@@ -246,6 +249,7 @@ impl Book {
         let now = self.now();
         let user = &mut self.users[number];
         user.told.clear();
+        user.blocked.clear();
         user.online = false;
         self.ties.link_lost(now, &user.name);
     }

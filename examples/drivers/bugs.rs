@@ -27,6 +27,8 @@ pub(crate) enum Bug {
     Misaddress,
     /// A program takes one message in twenty, which confirms it, and its user never sees it.
     ConfirmUnread,
+    /// A program isn't told whom its user doesn't want to hear of.
+    HearBlocked,
     /// A program is not closed when its user leaves.
     ForgetClose,
 }

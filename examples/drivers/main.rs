@@ -59,6 +59,8 @@ struct Stats {
     commits: u64,
     audits: u64,
     healed: u64,
+    /// How often somebody was blocked.
+    blocked: u64,
     /// Members put out by an owner.
     put_out: u64,
     /// Who was let know where somebody is.
@@ -107,6 +109,7 @@ impl Simulator for Drivers {
         total.commits += world.commits;
         total.audits += world.audits;
         total.healed += world.healed;
+        total.blocked += world.blocked;
         total.put_out += world.put_out;
         total.met += world.met;
         total.addresses += world.addresses;
@@ -129,8 +132,8 @@ impl Simulator for Drivers {
             total.logins, total.reconnected, total.parked, total.commits, total.healed, total.audits
         );
         println!(
-            "{} members put out; {} chats by contact, {} addresses compared; {} accounts by invitation, {} tries without one",
-            total.put_out, total.met, total.addresses, total.invited, total.not_invited
+            "{} members put out, {} users blocked for a while; {} chats by contact, {} addresses compared; {} accounts by invitation, {} tries without one",
+            total.put_out, total.blocked, total.met, total.addresses, total.invited, total.not_invited
         );
         println!("faults: {}", faults.join(", "));
         let speed = hours / took.as_secs_f64().max(1e-9) * 60.0;

@@ -251,6 +251,9 @@ impl Me {
         if self.site.book().rules.by_invitation && dice.u8(0..100) < 4 {
             return self.guest_registers(dice);
         }
+        if dice.u8(0..100) == 0 {
+            return self.block(dice, other);
+        }
         match dice.u8(0..100) {
             0..5 => self.ask("search", None, async move { peer.search(other.as_str()).await }),
             5..10 => self.ask_and("peers", None, async move { peer.peers().await }, |me, peers| {
@@ -328,6 +331,34 @@ impl Me {
                 // It may have been taken back just when it was accepted.
                 Err(_) => book.ties.withdraws(&me.name, &other),
             }
+        });
+    }
+
+    /// Doesn't hear of somebody for a while.
+    fn block(&self, dice: &mut Rng, other: Username) {
+        if other == self.name {
+            return;
+        }
+        self.site.book().ties.withdraws(&self.name, &other);
+        let (peer, name, pause) =
+            (self.peer.clone(), other.clone(), Duration::from_millis(dice.u64(100..30_000)));
+        let is_forgotten = self.site.book().bug == Some(Bug::HearBlocked);
+        let call = async move { if is_forgotten { Ok(()) } else { peer.block(name.as_str()).await } };
+        self.ask_and("block", None, call, move |me, outcome| {
+            if outcome.is_err() {
+                return;
+            }
+            let mut book = me.site.book();
+            book.stats.blocked += 1;
+            book.users[me.number].blocked.insert(other.clone());
+            drop(book);
+            let me = me.clone();
+            spawn_local(async move {
+                sleep(pause).await;
+                me.site.book().users[me.number].blocked.remove(&other);
+                let peer = me.peer.clone();
+                me.ask("unblock", None, async move { peer.unblock(other.as_str()).await });
+            });
         });
     }
 
@@ -420,6 +451,9 @@ impl Me {
             return;
         }
         book.stats.read += 1;
+        if book.users[self.number].blocked.contains(from) {
+            book.fail(format!("{} doesn't want to hear of {from}, and reads {text:?}", self.name));
+        }
         if let Some(meant) = book.post.letters.room_of(text).cloned()
             && !self.site.store.lock().truth.is_member(&self.name, &meant)
             && !book.may_be_in(self.number, &meant)
