@@ -1,8 +1,8 @@
 //! A registry and three people in one process, over real TLS, UDP and TCP sockets on free ports.
 //!
 //! ```sh
-//! cargo run --release --example quickstart            # the conversation, then the end
-//! cargo run --release --example quickstart -- --stay  # the registry stays up to be joined
+//! cargo run --example quickstart            # the conversation, then the end
+//! cargo run --example quickstart -- --stay  # the registry stays up to be joined
 //! ```
 #![allow(clippy::print_stdout)] // printing is what it is for
 
