@@ -98,7 +98,7 @@ fn first(figures: Vec<Figures>) -> Outcome<Figures> {
 impl Plan {
     pub(crate) fn new(quick: bool, rounds: usize, million: bool) -> Self {
         match quick {
-            true => Self { rounds: 2, seconds: 0.5, idle: 1_000, listed: 1_000, batches: 20, million },
+            true => Self { rounds: 1, seconds: 0.5, idle: 1_000, listed: 1_000, batches: 20, million },
             false => Self {
                 rounds: rounds.max(1),
                 seconds: 1.5,
@@ -236,12 +236,12 @@ impl Plan {
     fn presence(&self, cheap: &Path) -> Outcome<Vec<Row>> {
         let words = ["idle", "keep-alives"];
         let phases =
-            self.pairs(2, &|| Server::floor(cheap)?.load(self.idle, self.seconds * 2.0, &words), &|| {
+            self.pairs(self.rounds.min(2), &|| Server::floor(cheap)?.load(self.idle, self.seconds * 2.0, &words), &|| {
                 Server::registry(cheap, ACCOUNTS, Cost::NONE)?.load(self.idle, self.seconds * 2.0, &words)
             })?;
         let [idle, keep_alives] = phases.as_slice() else { return Err("not two phases".into()) };
         let proven = self.pairs(
-            2,
+            self.rounds.min(2),
             &|| Server::floor(cheap)?.load(2_000, self.seconds, &["ticket-keep-alives"]),
             &|| {
                 Server::registry(cheap, ACCOUNTS, Cost::NONE)?.load(
