@@ -235,10 +235,11 @@ impl Plan {
 
     fn presence(&self, cheap: &Path) -> Outcome<Vec<Row>> {
         let words = ["idle", "keep-alives"];
-        let phases =
-            self.pairs(self.rounds.min(2), &|| Server::floor(cheap)?.load(self.idle, self.seconds * 2.0, &words), &|| {
-                Server::registry(cheap, ACCOUNTS, Cost::NONE)?.load(self.idle, self.seconds * 2.0, &words)
-            })?;
+        let phases = self.pairs(
+            self.rounds.min(2),
+            &|| Server::floor(cheap)?.load(self.idle, self.seconds * 2.0, &words),
+            &|| Server::registry(cheap, ACCOUNTS, Cost::NONE)?.load(self.idle, self.seconds * 2.0, &words),
+        )?;
         let [idle, keep_alives] = phases.as_slice() else { return Err("not two phases".into()) };
         let proven = self.pairs(
             self.rounds.min(2),
