@@ -86,9 +86,11 @@ impl Simulator for Machines {
         total.not_invited += world.not_invited;
         total.addresses += world.addresses;
         total.handshakes += world.handshakes;
-        total.files += world.files;
         total.blocked += world.blocked;
         for (total, world) in total.contacts.iter_mut().zip(world.contacts) {
+            *total += world;
+        }
+        for (total, world) in total.files.iter_mut().zip(world.files) {
             *total += world;
         }
         for (fault, times) in &world.faults {
@@ -123,9 +125,10 @@ impl Simulator for Machines {
             "hidden addresses: {asked} requests for contact, {agreed} accepted, {declined} declined or taken back, {ended} contacts ended, {kept} kept by a session that went on; {} addresses asked for in the end",
             total.addresses
         );
+        let [arrived, resumed] = total.files;
         println!(
-            "peer streams: {} times one end saw the other's key; {} files arrived; {} times somebody was blocked",
-            total.handshakes, total.files, total.blocked
+            "peer streams: {} times one end saw the other's key; {arrived} files arrived, {resumed} times one went on that was begun before; {} times somebody was blocked",
+            total.handshakes, total.blocked
         );
         println!("invitations: {} accounts made, {} registrations refused", total.guests, total.not_invited);
         println!("faults: {}", faults.join(", "));

@@ -41,16 +41,8 @@ pub(crate) enum Happening {
     Operate,
     /// A user does something.
     Act { node: usize },
-    /// A user answers somebody's wish to chat.
-    AnswerChat { node: usize, incarnation: u32, request: ChatRequestId, accept: bool },
-    /// A user has read a message.
-    Confirm { node: usize, incarnation: u32, receipt: Receipt },
-    /// A user takes a file that they were offered, or declines it.
-    AnswerFile { node: usize, incarnation: u32, file: FileId, accept: bool },
-    /// Something is done with a file.
-    Disk { node: usize, incarnation: u32, file: FileId, deed: FileDeed },
-    /// A user wants to hear another again.
-    Unblock { node: usize, incarnation: u32, user: Username },
+    /// Something is due at a user's program, if that is still the same.
+    Errand { node: usize, incarnation: u32, errand: Errand },
     /// Something breaks.
     Fault,
     /// The weather is fine again.
@@ -59,6 +51,21 @@ pub(crate) enum Happening {
     StartNode { node: usize },
     /// The crashed registry is started again.
     StartRegistry,
+}
+
+/// What was put off at a program, and is forgotten with it.
+#[derive(Debug)]
+pub(crate) enum Errand {
+    /// Its user answers somebody's wish to chat.
+    AnswerChat { request: ChatRequestId, accept: bool },
+    /// Its user has read a message.
+    Confirm { receipt: Receipt },
+    /// Its user takes a file that they were offered, or declines it.
+    AnswerFile { file: FileId, accept: bool },
+    /// Its disk does something with a file.
+    Disk { file: FileId, deed: FileDeed },
+    /// Its user wants to hear another again.
+    Unblock { user: Username },
 }
 
 /// What is to come, in order, and the world's only source of time and chance.

@@ -15,7 +15,11 @@ use p2pchat_proto::{
     Username,
 };
 
-use crate::{bugs::Bug, schedule::Happening, world::World};
+use crate::{
+    bugs::Bug,
+    schedule::{Errand, Happening},
+    world::World,
+};
 
 pub(crate) const NAMES: [&str; 8] = ["alice", "Bob", "Çağla", "dmitri-7", "Ève.2", "فاطمة", "Straße", "h_8"];
 const ROOMS: [&str; 6] = ["den", "Attic", "the garden shed", "Küche", "r-5 (old)", "x"];
@@ -345,15 +349,15 @@ impl World {
         }
     }
 
+    /// Doesn't hear of somebody for a while.
     fn block(&mut self, number: usize, other: Username) {
         if self.nodes[number].user.name == other {
             return;
         }
         self.stats.blocked += 1;
         self.nodes[number].user.blocked.insert(other.clone());
-        let (incarnation, delay) = (self.nodes[number].incarnation, self.schedule.millis(100..=30_000));
-        let what = Happening::Unblock { node: number, incarnation, user: other.clone() };
-        self.schedule.after(delay, what);
+        let delay = self.schedule.millis(100..=30_000);
+        self.errand(number, delay, Errand::Unblock { user: other.clone() });
         if self.bug != Some(Bug::HearBlocked) {
             self.node_step(number, |peer, now| peer.block(now, other));
         }
@@ -418,16 +422,12 @@ impl World {
                 None => self.fail(format!("{name} is told the end of {request:?} twice: {outcome:?}")),
             },
             Event::ChatRequested { request, .. } if self.schedule.percent(85) => {
-                let incarnation = self.nodes[number].incarnation;
                 let (accept, delay) = (self.schedule.percent(80), self.schedule.millis(50..=4_000));
-                let what = Happening::AnswerChat { node: number, incarnation, request, accept };
-                self.schedule.after(delay, what);
+                self.errand(number, delay, Errand::AnswerChat { request, accept });
             }
             Event::FileOffered { file, .. } => {
-                let incarnation = self.nodes[number].incarnation;
                 let (accept, delay) = (self.schedule.percent(80), self.schedule.millis(50..=4_000));
-                let what = Happening::AnswerFile { node: number, incarnation, file, accept };
-                self.schedule.after(delay, what);
+                self.errand(number, delay, Errand::AnswerFile { file, accept });
             }
             Event::Message { from, text, place, receipt } => {
                 if !self.overlooks() {
@@ -479,9 +479,8 @@ impl World {
     }
 
     fn confirm_soon(&mut self, number: usize, receipt: p2pchat_core::peer::Receipt) {
-        let incarnation = self.nodes[number].incarnation;
         let delay = if self.schedule.percent(90) { Duration::ZERO } else { self.schedule.millis(1..=5_000) };
-        self.schedule.after(delay, Happening::Confirm { node: number, incarnation, receipt });
+        self.errand(number, delay, Errand::Confirm { receipt });
     }
 
     pub(crate) fn answer_chat(

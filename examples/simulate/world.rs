@@ -16,7 +16,7 @@ use crate::{
     operator::Operator,
     post::Post,
     registry::RegistryHost,
-    schedule::{Happening, Schedule},
+    schedule::{Errand, Happening, Schedule},
     users::{Ask, Known, NAMES, User},
 };
 
@@ -62,8 +62,9 @@ pub(crate) struct Stats {
     pub(crate) contacts: [u64; 5],
     /// How often one end of a peer stream saw the other's key.
     pub(crate) handshakes: u64,
-    /// Files that have arrived whole, and how often somebody was blocked.
-    pub(crate) files: u64,
+    /// Files that have arrived whole, and how often one went on that an earlier attempt had begun.
+    pub(crate) files: [u64; 2],
+    /// How often somebody was blocked.
     pub(crate) blocked: u64,
     /// How often a user asked where another is when all was well.
     pub(crate) addresses: u64,
@@ -155,7 +156,7 @@ impl World {
         (self.stats.guests, self.stats.not_invited) = (self.judge.invited(), self.judge.not_invited);
         let Counts { asked, agreed, declined, ended, kept } = self.judge.contacts;
         self.stats.contacts = [asked, agreed, declined, ended, kept];
-        self.stats.files = self.parcels.arrived;
+        self.stats.files = [self.parcels.arrived, self.parcels.resumed];
         self.stats.delivered = self.post.delivered;
         self.stats.acknowledged = self.post.acknowledged;
         *self.stats.faults.entry("lost datagram").or_default() += self.network.lost;
@@ -198,6 +199,7 @@ impl World {
         self.settle();
         self.quiet = false;
         self.post.forget();
+        self.parcels.forget();
         self.stats.healed += 1;
         self.verdict()
     }
@@ -276,35 +278,32 @@ impl World {
             Happening::ToldOperator { epoch, code, answer } => self.told_operator(epoch, code, &answer),
             Happening::Operate => self.operate(),
             Happening::Act { node } => self.user_acts(node),
-            Happening::AnswerChat { node, incarnation, request, accept } => {
-                if incarnation == self.nodes[node].incarnation {
-                    self.answer_chat(node, request, accept);
-                }
-            }
-            Happening::Confirm { node, incarnation, receipt } => {
-                if incarnation == self.nodes[node].incarnation {
-                    self.node_step(node, |peer, now| peer.confirm(now, receipt));
-                }
-            }
-            Happening::AnswerFile { node, incarnation, file, accept } => {
-                if incarnation == self.nodes[node].incarnation {
-                    self.answer_file(node, file, accept);
-                }
-            }
-            Happening::Disk { node, incarnation, file, deed } => {
-                if incarnation == self.nodes[node].incarnation {
-                    self.disk(node, file, deed);
-                }
-            }
-            Happening::Unblock { node, incarnation, user } => {
-                if incarnation == self.nodes[node].incarnation {
-                    self.unblock(node, &user);
+            Happening::Errand { node, incarnation, errand } => {
+                let Node { machine, incarnation: now, .. } = &self.nodes[node];
+                if machine.is_some() && *now == incarnation {
+                    self.do_errand(node, errand);
                 }
             }
             Happening::Fault => self.fault(),
             Happening::Clear => self.clear(),
             Happening::StartNode { node } => self.start_node(node),
             Happening::StartRegistry => self.start_registry(),
+        }
+    }
+
+    /// Puts something off at a program.
+    pub(crate) fn errand(&mut self, node: usize, delay: Duration, errand: Errand) {
+        let incarnation = self.nodes[node].incarnation;
+        self.schedule.after(delay, Happening::Errand { node, incarnation, errand });
+    }
+
+    fn do_errand(&mut self, node: usize, errand: Errand) {
+        match errand {
+            Errand::AnswerChat { request, accept } => self.answer_chat(node, request, accept),
+            Errand::Confirm { receipt } => self.node_step(node, |peer, now| peer.confirm(now, receipt)),
+            Errand::AnswerFile { file, accept } => self.answer_file(node, file, accept),
+            Errand::Disk { file, deed } => self.disk(node, file, deed),
+            Errand::Unblock { user } => self.unblock(node, &user),
         }
     }
 

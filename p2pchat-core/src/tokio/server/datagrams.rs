@@ -77,8 +77,8 @@ impl DatagramSocket {
         self.local
     }
 
-    /// Receives at least one datagram: adds where each came from, and where it is in `buffer`. Tells whether it would go on like
-    /// that for long.
+    /// Receives at least one datagram: adds where each came from, and where it is in `buffer`. Tells whether there may be more
+    /// by now.
     async fn receive(
         &self,
         buffer: &mut [u8],
