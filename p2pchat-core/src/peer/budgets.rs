@@ -37,8 +37,9 @@ pub struct Budget {
     pub messages: Rate,
     /// How many bytes of text, in messages and in their confirmations, and of files that bring none further. 64 MiB in 8 s.
     pub bytes: Rate,
-    /// How often they ask our user for a chat or offer a file; and, which only a prefix has, how often somebody says who they are on a new stream,
-    /// whom to check may cost a question to the registry. 60 in a minute. Chat requests and files beyond it are declined.
+    /// How often they ask our user for a chat, also through the registry (§7.10), or offer a file; and, which only a prefix has,
+    /// how often somebody says who they are on a new stream, whom to check may cost a question to the registry. 60 in a minute.
+    /// Chat requests and files beyond it are declined.
     pub requests: Rate,
 }
 
@@ -148,15 +149,21 @@ impl Peer {
     pub(super) fn asks_too_often(&mut self, now: Time, id: StreamId) -> bool {
         let Some(stream) = self.streams.get(&id) else { return true };
         let payer = Payer::of(stream);
+        self.is_too_often(now, payer, |peer| peer.name_of(id))
+    }
+
+    /// The same of a user who asks through the registry, which says who it is.
+    pub(super) fn wants_contact_too_often(&mut self, now: Time, user: &Username) -> bool {
+        self.is_too_often(now, Payer::User(user.clone()), |_| user.to_string())
+    }
+
+    fn is_too_often(&mut self, now: Time, payer: Payer, name: impl FnOnce(&Self) -> String) -> bool {
         let rate = payer.share(self.config.budget.requests);
         let usage = self.usage(now, payer);
         usage.told &= usage.requests > now;
         let is_too_often = take(&mut usage.requests, now, rate).is_err();
         if is_too_often && !std::mem::replace(&mut usage.told, true) {
-            self.fault(
-                self.name_of(id),
-                "asks for chats, or offers files, too often: what more comes is declined",
-            );
+            self.fault(name(self), "asks for chats, or offers files, too often: what more comes is declined");
         }
         is_too_often
     }

@@ -128,7 +128,8 @@ impl Peer {
             Some(_) => return,
             None => {}
         }
-        if self.chat_requests.len() + self.contact_requests.len() >= self.config.chat_requests {
+        let is_full = self.chat_requests.len() + self.contact_requests.len() >= self.config.chat_requests;
+        if is_full || self.wants_contact_too_often(now, &user) {
             if answers {
                 self.refuse_contact(now, &user);
             }

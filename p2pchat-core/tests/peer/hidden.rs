@@ -1,7 +1,7 @@
 //! Chats at a registry that hides addresses (PROTOCOL.md §7.10): what users do is the same.
 
 use p2pchat_core::{
-    peer::Config,
+    peer::{Config, Rate},
     registry::{self, Addresses},
 };
 use p2pchat_proto::{Capabilities, Capacity, Description, Dialect};
@@ -220,6 +220,36 @@ fn no_more_wishes_wait_than_allowed_whichever_way_they_come() {
     let stream = s.accept();
     let did = s.peer(stream, "CHAT_REQUEST <alice> <erin>");
     assert_eq!(did, ["s1 CHAT_REQUEST_RESPONSE <REJECT> <404> <alice> <too many chat requests are waiting>"]);
+}
+
+#[test]
+fn who_wants_contact_too_often_is_declined_and_the_user_is_told_once() {
+    let mut config = Config::default();
+    config.budget.requests = Rate::new(3, SECOND * 60);
+    let mut s = Solo::alice_with(config, " <1> <reason,sender,contact>");
+    // Taking a wish back doesn't make room for another.
+    let wish = |s: &mut Solo, from: &str| {
+        s.registry(&format!("CONTACT_REQUEST <{from}>"));
+        s.registry(&format!("CONTACT_RESPONSE <REJECT> <404> <{from}>"));
+        answer_all(s)
+    };
+    for _ in 0..3 {
+        wish(&mut s, "bob");
+    }
+    assert_eq!(s.requests.len(), 3);
+    s.registry("CONTACT_REQUEST <bob>");
+    let declined = "> CONTACT_RESPONSE <REJECT> <404> <bob>";
+    let told = "fault of bob: asks for chats, or offers files, too often: what more comes is declined";
+    assert_eq!(s.did(), [told, declined]);
+    s.registry("CONTACT <SUCCESS> <200>");
+    for _ in 0..100 {
+        assert_eq!(wish(&mut s, "bob"), [declined]);
+    }
+    wish(&mut s, "carol");
+    assert_eq!(s.requests.len(), 4, "nobody else notices");
+    s.wait(SECOND * 20);
+    wish(&mut s, "bob");
+    assert_eq!(s.requests.len(), 5);
 }
 
 /// Answers what is asked until nothing more comes; all that was asked.
