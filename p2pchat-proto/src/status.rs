@@ -21,10 +21,10 @@ macro_rules! phrases {
                 }
             }
 
-            /// Both in brackets, with a blank before each.
+            /// Both, as they stand between the first one's opening bracket and the other's closing one.
             pub(crate) const fn fields(self) -> &'static str {
                 match self {
-                    $(Self::$name => concat!(" <", $phrase, "> <", $code, ">"),)*
+                    $(Self::$name => concat!($phrase, "> <", $code),)*
                 }
             }
         }

@@ -22,6 +22,13 @@ macro_rules! verbs {
                 }
             }
 
+            /// The same before a first field, whose opening bracket is the end of it.
+            pub(crate) const fn opening(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($spelling, " <"),)*
+                }
+            }
+
             /// Every spelling that is understood, old misspellings included.
             const SPELLINGS: &[(&str, Self)] =
                 &[$(($spelling, Self::$name), $(($alias, Self::$name),)*)*];

@@ -60,8 +60,9 @@ pub(super) struct Filling<'a> {
 impl Filling<'_> {
     /// There will be about so many messages.
     pub(super) fn reserve(&mut self, messages: usize) {
-        const USUAL: usize = 64;
-        self.state.open.reserve(messages * USUAL);
+        const USUAL: usize = 80;
+        // One more: an encoder makes sure of more room than most need.
+        self.state.open.reserve((messages + 1) * USUAL);
     }
 
     /// Queues a message. In the prototype's dialect it becomes a chunk of its own, hence a TLS record of its own.

@@ -2,9 +2,7 @@
 
 use std::net::SocketAddr;
 
-use bytes::BufMut;
-
-use super::{Shown, Writer, field_len, ip_len, number_len, plain_len};
+use super::{SHORT, Shown, Writer, field_len, ip_len, number_len, plain_len};
 use crate::{
     dialect::Dialect,
     list::{List, Record},
@@ -49,7 +47,7 @@ impl Writer<'_> {
         match rooms {
             RoomsList::Detailed(list) => {
                 self.status(Phrase::Found);
-                self.records(list, " ,", |writer, room| {
+                self.records(list, true, |writer, room| {
                     writer.plain(room.name.as_str());
                     writer.field(room.description.as_str());
                     writer.plain(u64::from(room.members));
@@ -58,7 +56,7 @@ impl Writer<'_> {
             }
             RoomsList::Partial(list) => {
                 self.status(Phrase::Found);
-                self.records(list, " ,", |writer, room| writer.plain(room.as_str()));
+                self.records(list, true, |writer, room| writer.plain(room.as_str()));
             }
             RoomsList::NotFound { reason } => self.refusal(Phrase::NotFound, reason.as_ref()),
         }
@@ -69,36 +67,36 @@ impl Writer<'_> {
             if matches!(peers, PeerList::Failure { .. }) { Phrase::Failure } else { Phrase::Success };
         self.status(phrase);
         match (peers, self.dialect) {
-            (PeerList::Detailed(list), Dialect::Canonical) => self.records(list, " ,", |writer, peer| {
+            (PeerList::Detailed(list), Dialect::Canonical) => self.records(list, true, |writer, peer| {
                 writer.plain(peer.username.as_str());
                 writer.plain(room_or_none(peer));
                 writer.plain(u64::from(peer.port));
                 writer.plain(peer.ip);
             }),
-            (PeerList::Detailed(list), Dialect::Prototype) => self.records(list, "", |writer, peer| {
+            (PeerList::Detailed(list), Dialect::Prototype) => self.records(list, false, |writer, peer| {
                 writer.word(peer.username.as_str());
                 writer.word(Shown(format_args!("({})", SocketAddr::new(peer.ip, peer.port))));
             }),
             (PeerList::Partial(list), Dialect::Canonical) => {
-                self.records(list, " ,", |writer, peer| writer.plain(peer.as_str()));
+                self.records(list, true, |writer, peer| writer.plain(peer.as_str()));
             }
             (PeerList::Partial(list), Dialect::Prototype) => {
-                self.records(list, "", |writer, peer| writer.word(peer.as_str()));
+                self.records(list, false, |writer, peer| writer.word(peer.as_str()));
             }
             (PeerList::Room { room, members }, _) => {
                 self.plain(room.as_str());
-                self.records(members, "", |writer, peer| writer.plain(peer.as_str()));
+                self.records(members, false, |writer, peer| writer.plain(peer.as_str()));
             }
             (PeerList::Raw(list), _) => self.raw(list),
             (PeerList::Failure { reason }, _) => self.reason(reason.as_ref()),
         }
     }
 
-    pub(super) fn records<T>(&mut self, list: &List<T>, separator: &str, record: impl Fn(&mut Self, &T)) {
-        self.out.reserve(list.encoded_len());
+    pub(super) fn records<T>(&mut self, list: &List<T>, parted: bool, record: impl Fn(&mut Self, &T)) {
+        self.out.reserve(SHORT + list.encoded_len());
         for (i, item) in list.iter().enumerate() {
-            if i > 0 {
-                self.out.put_slice(separator.as_bytes());
+            if i > 0 && parted {
+                self.separator();
             }
             record(self, item);
         }
@@ -107,7 +105,7 @@ impl Writer<'_> {
     fn raw(&mut self, list: &RawList) {
         for (i, record) in list.records.iter().enumerate() {
             if i > 0 && self.dialect == Dialect::Canonical {
-                self.out.put_slice(b" ,");
+                self.separator();
             }
             for field in record {
                 // What was a bare word in the prototype's list is one again, so that its addresses are recognised.

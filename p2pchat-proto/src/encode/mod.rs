@@ -23,7 +23,7 @@ use crate::{
     parse::is_blank,
     secret::hex,
     status::Phrase,
-    value::{LinkKey, Reason, Text},
+    value::{Capabilities, LinkKey, Reason, Text},
     verb::Verb,
 };
 
@@ -34,53 +34,116 @@ const SHORT: usize = 128;
 pub(crate) struct Writer<'a> {
     out: &'a mut BytesMut,
     dialect: Dialect,
+    owed: Owed,
+}
+
+/// What comes before the next piece and is written with it: what is short costs as much to copy alone as with more.
+#[derive(Clone, Copy)]
+enum Owed {
+    Nothing,
+    Verb(Verb),
+    /// A field's closing bracket.
+    Bracket,
+    /// The same, and what parts a list's records.
+    Separator,
 }
 
 impl<'a> Writer<'a> {
+    #[inline(always)]
     pub(crate) fn new(out: &'a mut BytesMut, dialect: Dialect, verb: Verb) -> Self {
         out.reserve(SHORT);
-        out.put_slice(verb.as_str().as_bytes());
-        Self { out, dialect }
+        Self { out, dialect, owed: Owed::Verb(verb) }
     }
 
-    pub(crate) fn end_line(self) {
-        if self.dialect == Dialect::Canonical {
-            self.out.put_u8(b'\n');
+    /// The message is all there.
+    #[inline]
+    pub(crate) fn end(mut self) {
+        self.settle();
+    }
+
+    /// The same, and its line ends where the dialect has lines.
+    #[inline(always)]
+    pub(crate) fn end_line(mut self) {
+        match (self.dialect, self.owed) {
+            (Dialect::Prototype, _) => self.settle(),
+            (Dialect::Canonical, Owed::Bracket) => self.out.put_slice(b">\n"),
+            (Dialect::Canonical, _) => {
+                self.settle();
+                self.out.put_u8(b'\n');
+            }
+        }
+    }
+
+    /// Writes what is owed.
+    #[inline(always)]
+    fn settle(&mut self) {
+        match std::mem::replace(&mut self.owed, Owed::Nothing) {
+            Owed::Nothing => {}
+            Owed::Verb(verb) => self.out.put_slice(verb.as_str().as_bytes()),
+            Owed::Bracket => self.out.put_u8(b'>'),
+            Owed::Separator => self.out.put_slice(b"> ,"),
+        }
+    }
+
+    /// The same, up to the next field's opening bracket; the closing one is owed then.
+    #[inline(always)]
+    fn open(&mut self) {
+        match std::mem::replace(&mut self.owed, Owed::Bracket) {
+            Owed::Nothing => self.out.put_slice(b" <"),
+            Owed::Verb(verb) => self.out.put_slice(verb.opening().as_bytes()),
+            Owed::Bracket => self.out.put_slice(b"> <"),
+            Owed::Separator => self.out.put_slice(b"> , <"),
+        }
+    }
+
+    /// A list's next record begins.
+    #[inline]
+    fn separator(&mut self) {
+        if let Owed::Bracket = self.owed {
+            self.owed = Owed::Separator;
+        } else {
+            self.settle();
+            self.out.put_slice(b" ,");
         }
     }
 
     /// A field in brackets, escaped.
     fn field(&mut self, text: &str) {
-        self.out.put_slice(b" <");
+        self.open();
         let bytes = text.as_bytes();
         let has = |one, two, three| memchr::memchr3(one, two, three, bytes).is_some();
         match has(b'<', b'>', b'\\') || has(b'\r', b'\n', b'\0') {
             true => self.escaped(bytes, in_field),
             false => self.out.put_slice(bytes),
         }
-        self.out.put_u8(b'>');
     }
 
     /// A field in brackets of a value that needs no escapes: a name, a number, an address, capabilities.
+    #[inline(always)]
     fn plain(&mut self, value: impl Plain) {
-        self.out.put_slice(b" <");
+        self.open();
         value.put(self.out);
-        self.out.put_u8(b'>');
     }
 
     /// A field of those requests that the prototype has too, and has as bare words.
+    #[inline(always)]
     fn word(&mut self, value: impl Plain) {
         match self.dialect {
             Dialect::Canonical => self.plain(value),
-            Dialect::Prototype => {
-                self.out.put_u8(b' ');
-                value.put(self.out);
-            }
+            Dialect::Prototype => self.bare(value),
         }
     }
 
+    #[cold]
+    fn bare(&mut self, value: impl Plain) {
+        self.settle();
+        self.out.put_u8(b' ');
+        value.put(self.out);
+    }
+
+    #[inline(always)]
     fn status(&mut self, phrase: Phrase) {
-        self.out.put_slice(phrase.fields().as_bytes());
+        self.plain(phrase.fields());
     }
 
     /// A refusal: the phrase, its code, and why if that is told.
@@ -101,8 +164,14 @@ impl<'a> Writer<'a> {
         if bytes.is_empty() {
             return;
         }
-        self.out.reserve(bytes.len() + 2);
-        self.out.put_u8(b' ');
+        self.out.reserve(SHORT + bytes.len());
+        if let Owed::Bracket = self.owed {
+            self.owed = Owed::Nothing;
+            self.out.put_slice(b"> ");
+        } else {
+            self.settle();
+            self.out.put_u8(b' ');
+        }
         let mut rest = bytes;
         if let [b' ' | b'\t', ..] = bytes {
             let blanks = bytes.iter().take_while(|&&byte| is_blank(byte)).count();
@@ -174,14 +243,51 @@ impl Plain for IpAddr {
     fn put(&self, out: &mut BytesMut) {
         match self {
             Self::V4(ip) => {
-                for (i, octet) in ip.octets().into_iter().enumerate() {
-                    if i > 0 {
-                        out.put_u8(b'.');
+                let mut digits = [0; 16];
+                let mut len = 0;
+                for octet in ip.octets() {
+                    let (spelled, size) = spelled(octet);
+                    if let Some(place) = digits.get_mut(len..).and_then(<[u8]>::first_chunk_mut) {
+                        *place = spelled;
                     }
-                    out.put_slice(itoa::Buffer::new().format(octet).as_bytes());
+                    len += size;
                 }
+                // But for the last dot.
+                out.put_slice(digits.get(..len - 1).unwrap_or_default());
             }
             Self::V6(ip) => Shown(ip).put(out),
+        }
+    }
+}
+
+/// An octet's digits and a dot, and how many that are.
+#[allow(clippy::indexing_slicing, reason = "an octet has a place in 256")]
+fn spelled(octet: u8) -> ([u8; 4], usize) {
+    static OCTETS: [([u8; 4], u8); 256] = {
+        let mut octets = [([0; 4], 0); 256];
+        let mut octet = 0;
+        while octet < 256 {
+            let (a, b, c) = (octet as u8 / 100, octet as u8 / 10 % 10, octet as u8 % 10);
+            octets[octet] = match (a, b) {
+                (0, 0) => ([b'0' + c, b'.', 0, 0], 2),
+                (0, _) => ([b'0' + b, b'0' + c, b'.', 0], 3),
+                _ => ([b'0' + a, b'0' + b, b'0' + c, b'.'], 4),
+            };
+            octet += 1;
+        }
+        octets
+    };
+    let (digits, size) = OCTETS[usize::from(octet)];
+    (digits, size.into())
+}
+
+impl Plain for Capabilities {
+    fn put(&self, out: &mut BytesMut) {
+        for (i, capability) in self.iter().enumerate() {
+            if i > 0 {
+                out.put_u8(b',');
+            }
+            out.put_slice(capability.as_str().as_bytes());
         }
     }
 }
@@ -244,5 +350,34 @@ impl std::fmt::Write for Count {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
         self.0 += text.len();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Capability;
+
+    fn put(value: impl Plain) -> String {
+        let mut out = BytesMut::new();
+        value.put(&mut out);
+        String::from_utf8(out.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn addresses_and_capabilities_are_spelled_as_everywhere_else() {
+        for octet in 0..=255 {
+            let other = 255 - octet;
+            let ip = IpAddr::from([octet, other, octet, other]);
+            assert_eq!(put(ip), ip.to_string());
+            assert_eq!(ip_len(ip), ip.to_string().len() + 2);
+        }
+        let mut some = Vec::new();
+        for &capability in Capability::ALL {
+            some.push(capability);
+            let set: Capabilities = some.iter().copied().collect();
+            assert_eq!(put(set), set.to_string());
+        }
+        assert_eq!(put(Capabilities::NONE), "");
     }
 }

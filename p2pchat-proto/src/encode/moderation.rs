@@ -66,7 +66,7 @@ impl Writer<'_> {
         match list {
             BanList::Found(list) => {
                 self.status(Phrase::Found);
-                self.records(list, " ,", |writer, ban| {
+                self.records(list, true, |writer, ban| {
                     writer.field(ban.username.as_str());
                     writer.field(ban.reason.as_str());
                 });

@@ -1,6 +1,6 @@
 //! The peer stream's messages, and the two directions of the registry datagram.
 
-use super::{Shown, Writer};
+use super::{SHORT, Writer};
 use crate::{
     dialect::Dialect,
     message::{
@@ -11,6 +11,7 @@ use crate::{
 };
 
 impl PeerMessage {
+    #[inline(always)]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::ChatRequest { recipient, sender } => {
@@ -58,7 +59,7 @@ impl PeerMessage {
                 writer.plain(next.get());
                 writer.plain(if *chat { "OPEN" } else { "CLOSED" });
                 if !capabilities.is_empty() {
-                    writer.plain(Shown(*capabilities));
+                    writer.plain(*capabilities);
                 }
             }
             Self::Numbered(Number { id, sequence, time }) => {
@@ -106,6 +107,7 @@ impl FileMessage {
 }
 
 impl ToRegistryDatagram {
+    #[inline(always)]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::KeepAlive { username, timeout } => {
@@ -127,6 +129,7 @@ impl ToRegistryDatagram {
 }
 
 impl FromRegistryDatagram {
+    #[inline(always)]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::KeepAliveSuccess => writer.status(Phrase::Success),
@@ -140,7 +143,7 @@ impl FromRegistryDatagram {
 impl Writer<'_> {
     fn notification(&mut self, notification: &Notification) {
         let Notification { delivery, sender, content } = notification;
-        self.out.reserve(content.as_str().len());
+        self.out.reserve(SHORT + content.as_str().len());
         let (phrase, reason) = match delivery {
             Delivery::Success => (Phrase::Success, None),
             Delivery::Failure { reason } => (Phrase::Failure, reason.as_ref()),

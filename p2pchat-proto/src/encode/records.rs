@@ -127,7 +127,9 @@ impl EncodedPeers {
     /// A list of these, in their order.
     pub fn new(detail: Detail, records: impl IntoIterator<Item = PeerRecords>) -> Self {
         let mut head = BytesMut::new();
-        Writer::new(&mut head, Dialect::Canonical, Verb::PeerList).status(Phrase::Success);
+        let mut writer = Writer::new(&mut head, Dialect::Canonical, Verb::PeerList);
+        writer.status(Phrase::Success);
+        writer.end();
         let mut pieces = vec![head.freeze()];
         for records in records {
             let first = if pieces.len() == 1 { SEPARATOR.len() } else { 0 };

@@ -2,8 +2,6 @@
 
 use std::net::SocketAddr;
 
-use bytes::BufMut;
-
 use super::{Shown, Writer};
 use crate::{
     dialect::Dialect,
@@ -17,6 +15,7 @@ use crate::{
 };
 
 impl ToRegistry {
+    #[inline(always)]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::Hello { extensions } => writer.extensions(extensions.as_ref()),
@@ -98,6 +97,7 @@ const fn detail_word(detail: Detail, dialect: Dialect) -> &'static str {
 }
 
 impl FromRegistry {
+    #[inline(always)]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
         match self {
             Self::Hello(reply) => writer.hello_reply(reply),
@@ -159,7 +159,7 @@ impl Writer<'_> {
     fn extensions(&mut self, extensions: Option<&Extensions>) {
         if let (Some(extensions), Dialect::Canonical) = (extensions, self.dialect) {
             self.plain(u64::from(extensions.version));
-            self.plain(Shown(extensions.capabilities));
+            self.plain(extensions.capabilities);
         }
     }
 
@@ -176,7 +176,7 @@ impl Writer<'_> {
         self.word(phrase.as_str());
         self.word(u64::from(phrase.code()));
         match (reply, self.dialect) {
-            (_, Dialect::Prototype) => self.out.put_u8(b' '),
+            (_, Dialect::Prototype) => self.bare(""),
             (HelloReply::Success { extensions }, Dialect::Canonical) => self.extensions(extensions.as_ref()),
             (HelloReply::Failure { reason }, Dialect::Canonical) => self.reason(reason.as_ref()),
         }
@@ -206,7 +206,7 @@ impl Writer<'_> {
         }
         // The key stands after the capabilities, also if there are none.
         if (!found.capabilities.is_empty() || found.key.is_some()) && self.dialect == Dialect::Canonical {
-            self.plain(Shown(found.capabilities));
+            self.plain(found.capabilities);
             if let Some(key) = found.key {
                 self.plain(key);
             }

@@ -134,7 +134,9 @@ impl Message for ToRegistryDatagram {
     }
 
     fn encode(&self, out: &mut BytesMut, dialect: Dialect) {
-        self.write(&mut Writer::new(out, dialect, self.verb()));
+        let mut writer = Writer::new(out, dialect, self.verb());
+        self.write(&mut writer);
+        writer.end();
     }
 
     fn verb(&self) -> Verb {
@@ -150,7 +152,9 @@ impl Message for FromRegistryDatagram {
     }
 
     fn encode(&self, out: &mut BytesMut, dialect: Dialect) {
-        self.write(&mut Writer::new(out, dialect, self.verb()));
+        let mut writer = Writer::new(out, dialect, self.verb());
+        self.write(&mut writer);
+        writer.end();
     }
 
     fn verb(&self) -> Verb {
