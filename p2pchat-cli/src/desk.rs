@@ -185,17 +185,7 @@ pub(crate) fn help<'a>(
 ) -> Result<Vec<Said>, String> {
     let all = all.into_iter();
     let wanted = name.map(|name| format!("/{}", name.trim_start_matches('/').to_lowercase()));
-    let mut lines: Vec<Said> = Vec::new();
-    for help in all.clone().filter(|help| wanted.as_ref().is_none_or(|name| name == help.name)) {
-        let usage = help.usage;
-        // A long one has its line to itself, so that the others fit on a terminal of 80 columns.
-        if usage.len() > HELP_COLUMN {
-            lines.push(usage.into());
-            lines.push(format!("{:HELP_COLUMN$}   {}", "", help.what).into());
-        } else {
-            lines.push(format!("{usage:HELP_COLUMN$}   {}", help.what).into());
-        }
-    }
+    let mut lines = usages(all.clone().filter(|help| wanted.as_ref().is_none_or(|name| name == help.name)));
     if let Some(wanted) = wanted.as_ref().filter(|_| lines.is_empty()) {
         return Err(no_such(wanted, all));
     }
@@ -204,6 +194,21 @@ pub(crate) fn help<'a>(
         lines.push("//text sends a text that starts with /.".into());
     }
     Ok(lines)
+}
+
+/// How commands are said, and what they do.
+pub(crate) fn usages<'a>(commands: impl IntoIterator<Item = &'a Help>) -> Vec<Said> {
+    let mut lines: Vec<Said> = Vec::new();
+    for Help { usage, what, .. } in commands {
+        // A long one has its line to itself, so that the others fit on a terminal of 80 columns.
+        if usage.len() > HELP_COLUMN {
+            lines.push((*usage).into());
+            lines.push(format!("{:HELP_COLUMN$}   {what}", "").into());
+        } else {
+            lines.push(format!("{usage:HELP_COLUMN$}   {what}").into());
+        }
+    }
+    lines
 }
 
 /// The room that was named, or the open one.

@@ -1,5 +1,6 @@
-//! The menu mode: the prototype's numbered menus and questions, and the rooms.
+//! The menu mode: the prototype's numbered menus and questions, and the rooms. What has no number is a command (`commands.rs`).
 
+mod commands;
 mod owner;
 
 use std::pin::pin;
@@ -9,24 +10,28 @@ use p2pchat_core::{
     proto::{RoomName, Username},
     tokio::Error,
 };
+use tokio::task::JoinSet;
 
 use crate::{
     args::{self, Address, Global},
     console::{Console, Input},
+    desk::Desk,
     exit::{Exit, Failure},
     output::{Paint, Tone},
-    requests::{Pending, Requests},
+    report::Report,
+    requests::Pending,
     sanitize,
     session::{self, DEFAULT_CAPACITY, Needs, Session, Signals},
     show,
     sign_in::{self, Answered, Left},
+    transfers,
 };
 
 const WELCOME: &str = "\nWelcome\n1. Signup\n2. Login\n3. Exit";
 
 const MAIN_MENU: &str = "\nMain Menu\n1. Find Online Users\n2. Search User\n3. Start a Chat\n4. Logout\n\
                          5. List Rooms\n6. Create a Room\n7. Join a Room\n8. Chat in a Room\n9. Leave a Room\n\
-                         10. Run a Room of Yours";
+                         10. Run a Room of Yours\n11. Files, Keys and Blocking";
 
 const DETAILED: &str = "Retrieve detailed list with users IP and Port numbers?(Choose y or n) ";
 
@@ -66,7 +71,7 @@ async fn connect(
     global: &Global,
     registry: &Address,
 ) -> Result<Answered<Session>, Failure> {
-    let connecting = Session::connect(global, registry, Needs::default());
+    let connecting = Session::connect(global, registry, Needs { files: true, ..Needs::default() });
     let Ok(session) = console.unless_told_to_end(connecting).await else { return Ok(Err(Left)) };
     let session = session?;
     if let Some(notice) = session.first_meeting() {
@@ -147,6 +152,7 @@ async fn log_in(console: &mut Console, global: &Global, registry: &Address) -> R
         left = menu.run() => left,
         () = signals.received() => Err(Left),
     };
+    menu.tasks.shutdown().await;
     menu.session.end().await;
     Ok(left)
 }
@@ -163,7 +169,9 @@ struct Menu<'a> {
     console: &'a mut Console,
     session: Session,
     paint: Paint,
-    requests: Requests,
+    desk: Desk,
+    /// What goes on beside the menus: files.
+    tasks: JoinSet<Report>,
     partner: Option<Partner>,
     is_over: bool,
 }
@@ -171,7 +179,8 @@ struct Menu<'a> {
 impl<'a> Menu<'a> {
     fn new(console: &'a mut Console, session: Session) -> Self {
         let paint = console.out.paint();
-        Self { console, session, paint, requests: Requests::default(), partner: None, is_over: false }
+        let desk = Desk::new(session.peer.clone(), console.is_terminal());
+        Self { console, session, paint, desk, tasks: JoinSet::new(), partner: None, is_over: false }
     }
 
     /// The main menu, until the user logs out or the session is over; `Err(Left)` if they left the program.
@@ -199,18 +208,25 @@ impl<'a> Menu<'a> {
                 "8" => self.chat_in_room().await?,
                 "9" => self.leave_room().await?,
                 "10" => self.run_room().await?,
+                "11" => self.list_commands(),
                 "" => {}
-                "y" | "Y" | "n" | "N" => match self.requests.pop() {
-                    Some(pending) => self.answer_request(pending, choice.eq_ignore_ascii_case("y")).await?,
+                "y" | "Y" | "n" | "N" => match self.desk.requests.pop() {
+                    Some(pending) => self.answer_request(pending, choice.eq_ignore_ascii_case("y")).await,
                     None => self.console.out.say(Tone::Error, "Nobody is waiting for an answer"),
                 },
-                _ => self.console.out.say(Tone::Error, "Choose a number from 1 to 10"),
+                command if command.starts_with('/') => self.obey(command).await?,
+                _ => self.console.out.say(Tone::Error, "Choose a number from 1 to 11"),
             }
+            self.talk().await?;
         }
     }
 
     /// A line without the blanks around it; what happens meanwhile is shown.
     async fn ask(&mut self, prompt: &str) -> Answered<String> {
+        if self.console.is_waiting() {
+            // The conversation's prompt stays, though it is over.
+            self.console.out.line(prompt);
+        }
         self.console.prompt(prompt);
         loop {
             tokio::select! {
@@ -219,6 +235,7 @@ impl<'a> Menu<'a> {
                     Input::Interrupted | Input::Closed => Err(Left),
                 },
                 Some(event) = self.session.next_event(), if !self.is_over => self.happened(event),
+                Some(done) = self.tasks.join_next() => self.take(done.unwrap_or_default()),
             }
         }
     }
@@ -230,11 +247,16 @@ impl<'a> Menu<'a> {
             tokio::select! {
                 done = &mut work => return done,
                 Some(event) = self.session.next_event(), if !self.is_over => self.happened(event),
+                Some(done) = self.tasks.join_next() => self.take(done.unwrap_or_default()),
             }
         }
     }
 
     fn happened(&mut self, event: Event) {
+        self.desk.note(&event);
+        if let Some(lines) = self.desk.files.note(&event, transfers::EVERY) {
+            self.console.out.say(Tone::Notice, &lines);
+        }
         // What the user did as an owner is said as the menu's outcome.
         let is_own =
             matches!(&event, Event::PutOut { by, .. } if self.session.peer.username().as_ref() == Some(by));
@@ -243,14 +265,14 @@ impl<'a> Menu<'a> {
         }
         match event {
             Event::ChatRequested { request, from, addr, secured } => {
-                self.requests.add(request, from, addr, secured);
+                self.desk.requests.add(request, from, addr, secured);
                 self.console.out.say(Tone::Prompt, "    Answer y or n at the main menu");
             }
             Event::Message { from, .. } if matches!(self.partner, Some(Partner::Unnamed)) => {
                 self.partner = Some(Partner::User(from));
             }
             Event::ChatClosed { with, .. } => {
-                self.requests.withdraw(with.as_ref());
+                self.desk.requests.withdraw(with.as_ref());
                 let is_partner = match &self.partner {
                     Some(Partner::User(username)) => with.as_ref() == Some(username),
                     Some(Partner::Unnamed) => with.is_none(),
@@ -269,7 +291,7 @@ impl<'a> Menu<'a> {
             Event::LoggedOut { .. } => {
                 self.is_over = true;
                 self.partner = None;
-                self.requests.clear();
+                self.desk.requests.clear();
             }
             _ => {}
         }
@@ -320,32 +342,34 @@ impl<'a> Menu<'a> {
         self.console.out.line(&format!("Waiting for {} to accept", show::name(&username)));
         let peer = self.session.peer.clone();
         match self.during(peer.chat(username.as_str())).await {
-            Ok(()) => self.talk(Partner::User(username)).await?,
+            Ok(()) => self.partner = Some(Partner::User(username)),
             Err(error) => self.fail(error),
         }
         Ok(())
     }
 
-    async fn answer_request(&mut self, pending: Pending, accepts: bool) -> Answered<()> {
+    async fn answer_request(&mut self, pending: Pending, accepts: bool) {
         let peer = self.session.peer.clone();
         if !accepts {
             match self.during(peer.reject(pending.id, None)).await {
                 Ok(()) => self.console.out.say(Tone::Notice, &format!("Declined {}", pending.label)),
                 Err(error) => self.fail(error),
             }
-            return Ok(());
+            return;
         }
         match self.during(peer.accept(pending.id)).await {
-            Ok(()) => self.talk(pending.from.map_or(Partner::Unnamed, Partner::User)).await?,
+            Ok(()) => self.partner = Some(pending.from.map_or(Partner::Unnamed, Partner::User)),
             Err(error) => self.fail(error),
         }
-        Ok(())
     }
 
-    /// Sends what is typed, until the user or the other side ends it.
-    async fn talk(&mut self, partner: Partner) -> Answered<()> {
-        self.partner = Some(partner);
-        self.console.out.line("What you type is sent. /leave goes back to the menu.");
+    /// Sends what is typed to the partner, if there is one, until the user or the other side ends it.
+    async fn talk(&mut self) -> Answered<()> {
+        if self.partner.is_some() {
+            self.console
+                .out
+                .line("What you type is sent. /leave goes back to the menu, /help lists other commands.");
+        }
         while self.partner.is_some() {
             let prompt = match &self.partner {
                 Some(Partner::User(username)) => format!("{}> ", show::name(username)),
@@ -363,9 +387,15 @@ impl<'a> Menu<'a> {
                     // If that ended the conversation, the line being typed is the menu's.
                     continue;
                 }
+                Some(done) = self.tasks.join_next() => {
+                    self.take(done.unwrap_or_default());
+                    continue;
+                }
             };
             if line.trim() == "/leave" {
                 self.hang_up().await;
+            } else if line.starts_with('/') {
+                self.obey(&line).await?;
             } else if !line.trim().is_empty() {
                 self.send(&line).await;
             }
@@ -456,7 +486,7 @@ impl<'a> Menu<'a> {
         match (RoomName::new(&name), self.during(peer.members(&name)).await) {
             (Ok(room), Ok(members)) => {
                 self.console.out.line(&format!("Online: {}", show::names(&members)));
-                self.talk(Partner::Room(room)).await?;
+                self.partner = Some(Partner::Room(room));
             }
             (_, Err(error)) => self.fail(error),
             (Err(_), Ok(_)) => self.console.out.say(Tone::Error, "That is no room's name"),

@@ -126,3 +126,56 @@ fn the_menus_have_the_rooms_too() {
     alice.out.expect("Left #den");
     bob.expect_event("member_left");
 }
+
+#[test]
+fn what_has_no_number_is_a_command_at_the_menus() {
+    let daemon = Daemon::start();
+    let (at_alice, at_bob) = (Home::new(&daemon), Home::new(&daemon));
+    let (mut alice, mut bob) = (at_alice.start_unprepared(&["--menu"]), at_bob.start_unprepared(&["--menu"]));
+    log_in(&mut alice, "alice");
+    log_in(&mut bob, "bob");
+    let bears = at_alice.folder().join("bears.txt");
+    std::fs::write(&bears, "bears").unwrap();
+
+    alice.type_line("11");
+    alice.out.expect("/send USER PATH");
+    alice.out.expect("/block USER");
+    at_main_menu(&mut alice);
+    alice.type_line("/tkae");
+    alice.out.expect("did you mean /take?");
+    at_main_menu(&mut alice);
+    alice.type_line("hello");
+    alice.out.expect("Choose a number from 1 to 11");
+    at_main_menu(&mut alice);
+
+    alice.type_line("/chat bob");
+    bob.out.expect("alice wants to chat");
+    bob.type_line("/accept alice");
+    for client in [&mut alice, &mut bob] {
+        client.out.expect("What you type is sent.");
+    }
+    alice.type_line(&format!("/send bob {}", bears.display()));
+    bob.out.expect("alice offers a file: bears.txt, 5 bytes");
+    bob.out.expect("/take 1 or /stop 1");
+    // The offer waits, and talk goes on.
+    alice.type_line("//take it");
+    bob.out.expect("alice: /take it");
+    bob.type_line(&format!("/take 1 {}", at_bob.folder().display()));
+    bob.out.expect("the file is there");
+    assert_eq!(std::fs::read_to_string(at_bob.folder().join("bears.txt")).unwrap(), "bears");
+    bob.type_line("/verify alice");
+    bob.out.expect("alice");
+    bob.type_line("/block alice");
+    bob.out.expect("alice is blocked");
+    at_main_menu(&mut bob);
+    bob.type_line("/blocked");
+    bob.out.expect("blocked: alice");
+    at_main_menu(&mut bob);
+    alice.out.expect("the chat with bob has ended");
+    at_main_menu(&mut alice);
+    alice.type_line("/logout");
+    alice.out.expect("Logged out");
+    alice.out.expect("3. Exit");
+    bob.type_line("/quit");
+    bob.outcome().expect_code(0);
+}
