@@ -245,8 +245,10 @@ impl<'a> Menu<'a> {
         let mut work = pin!(work);
         loop {
             tokio::select! {
-                done = &mut work => return done,
+                // What the work brings about has been told as events before its outcome, and is shown before it.
+                biased;
                 Some(event) = self.session.next_event(), if !self.is_over => self.happened(event),
+                done = &mut work => return done,
                 Some(done) = self.tasks.join_next() => self.take(done.unwrap_or_default()),
             }
         }
@@ -266,7 +268,9 @@ impl<'a> Menu<'a> {
         match event {
             Event::ChatRequested { request, from, addr, secured } => {
                 self.desk.requests.add(request, from, addr, secured);
-                self.console.out.say(Tone::Prompt, "    Answer y or n at the main menu");
+                self.console
+                    .out
+                    .say(Tone::Prompt, "    Answer y or n at the main menu, or anywhere /accept or /reject");
             }
             Event::Message { from, .. } if matches!(self.partner, Some(Partner::Unnamed)) => {
                 self.partner = Some(Partner::User(from));
@@ -365,12 +369,16 @@ impl<'a> Menu<'a> {
 
     /// Sends what is typed to the partner, if there is one, until the user or the other side ends it.
     async fn talk(&mut self) -> Answered<()> {
+        let leave = match &self.partner {
+            Some(Partner::Room(_)) => "goes back to the menu, where 9 leaves the room",
+            _ => "ends the chat",
+        };
         if self.partner.is_some() {
             self.console
                 .out
-                .line("What you type is sent. /leave goes back to the menu, /help lists other commands.");
+                .line(&format!("What you type is sent. /leave {leave}; /help lists other commands."));
         }
-        while self.partner.is_some() {
+        while self.partner.is_some() && !self.is_over {
             let prompt = match &self.partner {
                 Some(Partner::User(username)) => format!("{}> ", show::name(username)),
                 Some(Partner::Room(room)) => format!("{}> ", show::room(room)),
@@ -392,9 +400,7 @@ impl<'a> Menu<'a> {
                     continue;
                 }
             };
-            if line.trim() == "/leave" {
-                self.hang_up().await;
-            } else if line.starts_with('/') {
+            if line.starts_with('/') {
                 self.obey(&line).await?;
             } else if !line.trim().is_empty() {
                 self.send(&line).await;
@@ -482,8 +488,13 @@ impl<'a> Menu<'a> {
 
     async fn chat_in_room(&mut self) -> Answered<()> {
         let name = self.ask("Room's name: ").await?;
+        self.open_room(&name).await;
+        Ok(())
+    }
+
+    async fn open_room(&mut self, name: &str) {
         let peer = self.session.peer.clone();
-        match (RoomName::new(&name), self.during(peer.members(&name)).await) {
+        match (RoomName::new(name), self.during(peer.members(name)).await) {
             (Ok(room), Ok(members)) => {
                 self.console.out.line(&format!("Online: {}", show::names(&members)));
                 self.partner = Some(Partner::Room(room));
@@ -491,7 +502,6 @@ impl<'a> Menu<'a> {
             (_, Err(error)) => self.fail(error),
             (Err(_), Ok(_)) => self.console.out.say(Tone::Error, "That is no room's name"),
         }
-        Ok(())
     }
 
     async fn leave_room(&mut self) -> Answered<()> {

@@ -1,4 +1,4 @@
-//! The other faces' commands at the menus: for what has no number there, and because notices name them.
+//! The line mode's commands at the menus: for what has no number there, and because notices name them.
 
 use std::time::Duration;
 
@@ -14,18 +14,17 @@ use crate::{
     target::Target,
 };
 
-/// How long the next prompt waits for what follows from a command.
+/// How long a conversation's next prompt waits for what follows from a command.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// What has no number.
-const UNNUMBERED: [&str; 9] =
+/// For files, keys and blocking.
+const FURTHER: [&str; 9] =
     ["/send", "/files", "/take", "/stop", "/verify", "/trust", "/block", "/unblock", "/blocked"];
 
 impl Menu<'_> {
-    /// What has no number, and how it is said.
     pub(super) fn list_commands(&self) {
         self.console.out.line("These are commands, here and where you chat; /help lists all.");
-        self.show(&desk::usages(HELP.iter().filter(|help| UNNUMBERED.contains(&help.name))));
+        self.show(&desk::usages(HELP.iter().filter(|help| FURTHER.contains(&help.name))));
     }
 
     /// Does what a line says that starts with a slash.
@@ -36,6 +35,25 @@ impl Menu<'_> {
                 self.console.out.say(Tone::Error, &problem);
                 return Ok(());
             }
+        };
+        let command = match command {
+            Command::Accept(who) => {
+                match self.desk.requests.take(who.as_deref()) {
+                    Ok(pending) => self.answer_request(pending, true).await,
+                    Err(problem) => self.console.out.say(Tone::Error, &problem),
+                }
+                return Ok(());
+            }
+            // A line that is being typed to the one must not go to the other.
+            Command::Chat(_) if self.partner.is_some() => {
+                self.console.out.say(Tone::Error, "/leave first");
+                return Ok(());
+            }
+            Command::Leave(None) if self.partner.is_some() => {
+                self.hang_up().await;
+                return Ok(());
+            }
+            command => command,
         };
         let announced = desk::announced(&command);
         let is_file = matches!(command, Command::SendFile { .. } | Command::Take { .. });
@@ -69,10 +87,7 @@ impl Menu<'_> {
                 }
                 Err(problem) => self.console.out.say(Tone::Error, &problem),
             },
-            Command::Switch(to) => match Target::parse(&to) {
-                Ok(target) => self.partner = Some(target.into()),
-                Err(problem) => self.console.out.say(Tone::Error, &problem),
-            },
+            Command::Switch(room) => self.open_room(&command::plain_room(room)).await,
             Command::Logout => {
                 self.console.out.say(Tone::Success, "Logged out");
                 (self.is_over, self.partner) = (true, None);
@@ -87,7 +102,9 @@ impl Menu<'_> {
     async fn finish(&mut self, work: impl Future<Output = Report>) {
         let report = self.during(work).await;
         self.take(report);
-        self.during(time::sleep(SETTLE)).await;
+        if self.partner.is_some() {
+            self.during(time::sleep(SETTLE)).await;
+        }
     }
 
     /// Shows what a command came to, and goes where it leads.

@@ -164,7 +164,9 @@ fn what_has_no_number_is_a_command_at_the_menus() {
     bob.out.expect("the file is there");
     assert_eq!(std::fs::read_to_string(at_bob.folder().join("bears.txt")).unwrap(), "bears");
     bob.type_line("/verify alice");
-    bob.out.expect("alice");
+    bob.out.expect("Read this to alice");
+    bob.type_line("/chat carol");
+    bob.out.expect("/leave first");
     bob.type_line("/block alice");
     bob.out.expect("alice is blocked");
     at_main_menu(&mut bob);
@@ -178,4 +180,37 @@ fn what_has_no_number_is_a_command_at_the_menus() {
     alice.out.expect("3. Exit");
     bob.type_line("/quit");
     bob.outcome().expect_code(0);
+}
+
+#[test]
+fn a_changed_key_can_be_decided_on_at_the_menus() {
+    let daemon = Daemon::start();
+    let (at_alice, at_bob, elsewhere) = (Home::new(&daemon), Home::new(&daemon), Home::new(&daemon));
+    let mut alice = at_alice.start_unprepared(&["--menu"]);
+    log_in(&mut alice, "alice");
+    let chat = |alice: &mut Client, bob: &mut Client| {
+        alice.type_line("/chat bob");
+        bob.out.expect("/accept alice");
+        bob.type_line("/accept alice");
+        alice.out.expect("/leave ends the chat");
+    };
+    let mut bob = at_bob.prompt("bob");
+    chat(&mut alice, &mut bob);
+    bob.finish().expect_code(0);
+    alice.out.expect("the chat with bob has ended");
+    at_main_menu(&mut alice);
+
+    let mut bob = elsewhere.start(&["--user", "bob"]);
+    bob.out.expect("logged in as bob");
+    alice.type_line("/chat bob");
+    alice.out.expect("bob'S KEY HAS CHANGED");
+    alice.out.expect("/trust bob ");
+    let begin = alice.out.expect("\n").trim_end().to_owned();
+    at_main_menu(&mut alice);
+    alice.type_line(&format!("/trust bob {begin}"));
+    alice.out.expect("bob is known by the new key from now on");
+    chat(&mut alice, &mut bob);
+    bob.finish().expect_code(0);
+    alice.type_line("/quit");
+    alice.outcome().expect_code(0);
 }

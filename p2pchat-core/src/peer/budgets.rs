@@ -1,6 +1,6 @@
 //! What each remote user may have us do: messages, bytes and requests, as they come back with time (PROTOCOL.md §9).
 //!
-//! Nothing is refused for it but chat requests: what is beyond a budget is read later, so that who says too much waits for
+//! Nothing is refused for it but chat requests, wishes for contact and offers of files: what else is beyond a budget is read later, so that who says too much waits for
 //! themselves. The machine says when ([`Peer::turn_of`]); the driver leaves the stream alone until then.
 
 use std::{
@@ -39,7 +39,7 @@ pub struct Budget {
     pub bytes: Rate,
     /// How often they ask our user for a chat, also through the registry (§7.10), or offer a file; and, which only a prefix has,
     /// how often somebody says who they are on a new stream, whom to check may cost a question to the registry. 60 in a minute.
-    /// Chat requests and files beyond it are declined.
+    /// Requests of both kinds and files beyond it are declined.
     pub requests: Rate,
 }
 
