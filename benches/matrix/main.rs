@@ -59,8 +59,8 @@ fn main() -> Outcome {
     Ok(())
 }
 
-/// What is measured has to be what is there. Each by itself, as people build them; where it is only seen that all works, what
-/// the whole workspace shares of features is good enough, and is built already.
+/// What is measured has to be what is there. Each by itself, as people build them; where it is only seen that all works, both at
+/// once, which have much in common that is built already.
 fn build(together: bool) -> Outcome {
     const PROGRAMS: [(&str, &[&str]); 2] = [
         ("p2pchat-registryd", &["p2pchat-registryd"]),
@@ -73,7 +73,7 @@ fn build(together: bool) -> Outcome {
         command.args(["build", "--locked", "--profile", &profile]);
         command.args(bins.iter().flat_map(|bin| ["--bin", bin]));
         match together {
-            true => command.arg("--workspace"),
+            true => command.args(PROGRAMS.iter().flat_map(|(package, _)| ["-p", package])),
             false => command.args(["-p", package]),
         };
         if !command.current_dir(env!("CARGO_MANIFEST_DIR")).status()?.success() {
