@@ -59,8 +59,8 @@ fn main() -> Outcome {
     Ok(())
 }
 
-/// What is measured has to be what is there. Each by itself, as people build them; where it is only seen that all works, both at
-/// once, which have much in common that is built already.
+/// What is measured has to be what is there. Each by itself, as people build them; where it is only seen that all works, what
+/// the whole workspace shares of features is good enough, and is built already.
 fn build(together: bool) -> Outcome {
     const PROGRAMS: [(&str, &[&str]); 2] = [
         ("p2pchat-registryd", &["p2pchat-registryd"]),
@@ -70,10 +70,15 @@ fn build(together: bool) -> Outcome {
     let profile = server::profile()?;
     for (package, bins) in PROGRAMS {
         let mut command = Command::new(&cargo);
+        // What cargo has told this program of itself, ring's build would take for its own, and build all anew.
+        let of_this = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this)) {
+            command.env_remove(name);
+        }
         command.args(["build", "--locked", "--profile", &profile]);
         command.args(bins.iter().flat_map(|bin| ["--bin", bin]));
         match together {
-            true => command.args(PROGRAMS.iter().flat_map(|(package, _)| ["-p", package])),
+            true => command.arg("--workspace"),
             false => command.args(["-p", package]),
         };
         if !command.current_dir(env!("CARGO_MANIFEST_DIR")).status()?.success() {
