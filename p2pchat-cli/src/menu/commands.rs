@@ -17,13 +17,14 @@ use crate::{
 /// How long a conversation's next prompt waits for what follows from a command.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// For files, keys and blocking.
+/// The commands for files, keys and blocking, which have no numbers.
 const FURTHER: [&str; 9] =
     ["/send", "/files", "/take", "/stop", "/verify", "/trust", "/block", "/unblock", "/blocked"];
 
 impl Menu<'_> {
+    /// What there is for files, keys and blocking.
     pub(super) fn list_commands(&self) {
-        self.console.out.line("These are commands, here and where you chat; /help lists all.");
+        self.console.out.line("To be typed here or where you chat; /help lists all commands.");
         self.show(&desk::usages(HELP.iter().filter(|help| FURTHER.contains(&help.name))));
     }
 
@@ -44,9 +45,9 @@ impl Menu<'_> {
                 }
                 return Ok(());
             }
-            // A line that is being typed to the one must not go to the other.
+            // The conversation would stand still until they answer.
             Command::Chat(_) if self.partner.is_some() => {
-                self.console.out.say(Tone::Error, "/leave first");
+                self.console.out.say(Tone::Error, "You are in a conversation: /leave first");
                 return Ok(());
             }
             Command::Leave(None) if self.partner.is_some() => {
